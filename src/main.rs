@@ -1,0 +1,3 @@
+//! The binary: thin over the library.
+
+fn main() {}
