@@ -59,3 +59,49 @@ pub const BATCH_BYTES_MAX: usize = 256 << 10;
 /// An update above this many bytes is judged and folded on the blocking pool: below it, the work
 /// is shorter than moving it.
 pub const INLINE_BYTES_MAX: usize = 64 << 10;
+
+/// Bytes of a record's metadata. Most of it is claims, ten bytes each, and a document has at most
+/// [`CLIENTS_PER_DOCUMENT_MAX`] of them.
+pub const RECORD_METADATA_BYTES_MAX: usize = 1 << 20;
+
+/// Bytes of a record: a Step2 of a whole document is one update.
+pub const RECORD_BYTES_MAX: usize = RECORD_HEADER_BYTES + RECORD_METADATA_BYTES_MAX + DOCUMENT_BYTES_MAX;
+
+/// Bytes before a record's metadata.
+pub const RECORD_HEADER_BYTES: usize = 16;
+
+/// Instances whose last batch a room remembers, so that a retry is recognised. A batch is retried
+/// within seconds; the embedded store has one instance at a time, Redis as many as serve one room.
+pub const BATCH_MEMORY_INSTANCES_MAX: usize = 16;
+
+/// Appends that wait for the embedded store's writer; later ones wait outside of the queue. Each
+/// room has one under way.
+pub const EMBEDDED_QUEUE_MAX: usize = 4_096;
+
+/// Bytes in one transaction of the embedded store, unless a single batch is larger. It bounds what
+/// a commit must write, and so how long those who came next wait.
+pub const EMBEDDED_COMMIT_BYTES_MAX: usize = 4 << 20;
+
+/// Batches in one transaction of the embedded store, for the same reason.
+pub const EMBEDDED_COMMIT_BATCHES_MAX: usize = 1_024;
+
+/// Bytes of the embedded store's page cache. redb's own default is 1 GiB.
+pub const EMBEDDED_CACHE_BYTES: usize = 64 << 20;
+
+/// Reads of the embedded store that run at once, each on a thread of the blocking pool.
+pub const EMBEDDED_READS_MAX: usize = 16;
+
+/// Bytes that must be free before a store that was full takes appends again: enough for a commit,
+/// little enough to be found soon.
+pub const EMBEDDED_PROBE_BYTES: usize = 4 << 20;
+
+/// The embedded store saves what makes a restart after kill -9 instant in each commit, above this
+/// many bytes. Below, such a restart reads the file, at about 2 s per GiB, and commits are faster.
+pub const EMBEDDED_QUICK_REPAIR_BYTES: u64 = 256 << 20;
+
+/// Milliseconds before the embedded store is tried again after a failure; doubles up to
+/// [`EMBEDDED_RETRY_MS_MAX`].
+pub const EMBEDDED_RETRY_MS_MIN: u64 = 50;
+
+/// The longest that the embedded store waits before it is tried again: people wait for it.
+pub const EMBEDDED_RETRY_MS_MAX: u64 = 2_000;
