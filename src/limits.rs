@@ -105,3 +105,13 @@ pub const EMBEDDED_RETRY_MS_MIN: u64 = 50;
 
 /// The longest that the embedded store waits before it is tried again: people wait for it.
 pub const EMBEDDED_RETRY_MS_MAX: u64 = 2_000;
+/// Sets of one key that name the same left neighbour, from all updates while a room is loaded:
+/// what [`SIBLING_SETS_PER_UPDATE_MAX`] is for one. Integrating 8,000 costs 0.3 s in all.
+pub const SIBLING_SETS_PER_ROOM_MAX: u32 = 8_192;
+
+/// Buckets in which a loaded room counts such sets: 2 KiB, allocated when a room has had as many
+/// sets as one update may bring.
+pub const SIBLING_BUCKETS: usize = 1_024;
+
+/// After this many sets all buckets are halved. With 1,024 buckets an honest one stays near 64.
+pub const SIBLING_SETS_REMEMBERED: u32 = 32_768;
