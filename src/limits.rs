@@ -115,3 +115,95 @@ pub const SIBLING_BUCKETS: usize = 1_024;
 
 /// After this many sets all buckets are halved. With 1,024 buckets an honest one stays near 64.
 pub const SIBLING_SETS_REMEMBERED: u32 = 32_768;
+/// Committed frames that a room keeps for sessions that are slow. One that falls behind further
+/// gets a diff.
+pub const RING_FRAMES_MAX: usize = 1_024;
+
+/// Bytes of those frames: what a stalled reader can cost.
+pub const RING_BYTES_MAX: usize = 1 << 20;
+
+/// Presence ids that one session may announce anew. One tab has one; a page with several
+/// documents or a bridge has a few.
+pub const PRESENCE_IDS_PER_SESSION_MAX: usize = 32;
+
+/// How long a crashed session's presence stays, so that a reconnect does not flicker.
+pub const PRESENCE_GRACE_MS: u64 = 5_000;
+
+/// How long a presence state stays without being renewed. Clients renew after 15 s and drop others
+/// after 30 s.
+pub const PRESENCE_STALE_MS: u64 = 45_000;
+
+/// How long a removed presence id is remembered, so that a late echo of it is not news.
+pub const PRESENCE_FORGET_MS: u64 = 60_000;
+
+/// Updates of one room that may wait for the log, in units of [`INFLOW_UNIT_BYTES`]: 16 MiB, or
+/// 4,096 small updates. Above it the room's sockets are not read.
+pub const INFLOW_UNITS_MAX: u32 = 4_096;
+
+/// What an update costs of [`INFLOW_UNITS_MAX`]: one unit per started 4 KiB.
+pub const INFLOW_UNIT_BYTES: usize = 4 << 10;
+
+/// In rooms above this many sessions, fan-out goes in rounds.
+pub const ROUND_SESSIONS_MIN: usize = 100;
+
+/// The least time from one round of fan-out to the next: a write costs as much as everything else
+/// in a delivery, so writes should carry several updates.
+pub const ROUND_MS: u64 = 10;
+
+/// How often presence changes go out: in small rooms, and in those above [`ROUND_SESSIONS_MIN`].
+pub const PRESENCE_TICK_MS: (u64, u64) = (25, 50);
+
+/// How often a room looks at its sessions: keepalives, pings, stale presence. Clients give up
+/// after 30 s without a message; a silent session gets one at every beat.
+pub const BEAT_MS: u64 = 10_000;
+
+/// Records that one page of a load reads.
+pub const LOAD_PAGE_RECORDS: usize = 2_048;
+
+/// Bytes of a connection's read buffer. Most messages are below 100 bytes; the library's default
+/// of 128 KiB would make 10,000 idle connections cost 1.3 GB.
+pub const READ_BUFFER_BYTES: usize = 4 << 10;
+
+/// Messages up to this many bytes are copied together into one write; larger ones are written
+/// from the memory that all sessions share.
+pub const WRITE_COPY_BYTES_MAX: usize = 4 << 10;
+
+/// A client that does not read for this long is given up.
+pub const WRITE_STALL_MS_MAX: u64 = 30_000;
+
+/// A client sends its SyncStep1 within this time after the upgrade.
+pub const GREETING_MS_MAX: u64 = 30_000;
+
+/// Frames of one socket that are dealt with before its writes get their turn.
+pub const READS_PER_TURN_MAX: usize = 64;
+
+/// Silent beats after which a socket is pinged.
+pub const PING_BEATS: u32 = 2;
+
+/// Silent beats after which a socket is given up: 40 to 50 s.
+pub const HALF_OPEN_BEATS: u32 = 5;
+
+/// Bytes of large initial syncs that are being written at the same time, by all sessions, in
+/// units of [`INITIAL_SYNC_UNIT_BYTES`]: 64 MiB.
+pub const INITIAL_SYNC_UNITS: u32 = 1_024;
+
+/// See [`INITIAL_SYNC_UNITS`].
+pub const INITIAL_SYNC_UNIT_BYTES: usize = 64 << 10;
+
+/// On the way down, sockets are closed over this time for each socket that is open …
+pub const DRAIN_SPREAD_PER_SOCKET_US: u64 = 5_000;
+
+/// … but over no more than this.
+pub const DRAIN_SPREAD_MS_MAX: u64 = 5_000;
+
+/// From the signal to the exit, at most.
+pub const DRAIN_MS_MAX: u64 = 25_000;
+
+/// A request's head has this long to arrive.
+pub const REQUEST_HEAD_MS_MAX: u64 = 10_000;
+
+/// Bytes of a request's head.
+pub const REQUEST_HEAD_BYTES_MAX: usize = 16 << 10;
+
+/// Header fields of a request.
+pub const REQUEST_HEADERS_MAX: usize = 64;

@@ -34,6 +34,18 @@ impl StateVector {
         }
     }
 
+    /// Whether no client has any block.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.entries.iter().all(|entry| entry.1 == 0)
+    }
+
+    /// Whether every block that `other` has is known here too.
+    #[must_use]
+    pub fn covers(&self, other: &Self) -> bool {
+        other.entries.iter().all(|&(client, clock)| clock <= self.get(client))
+    }
+
     /// The encoded form, highest client first as Yjs writes it.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {

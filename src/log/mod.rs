@@ -43,7 +43,7 @@ impl fmt::Display for Durability {
 pub struct Batch {
     /// Who appends.
     pub instance: InstanceId,
-    /// Counts the batches of this instance in this room, from 1. A number that the log has seen
+    /// Grows with each batch of this instance in this room, from 1, not by one. A number that the log has seen
     /// from this instance is not stored again, but answered again.
     pub number: u64,
     /// Written as the room's first record, in the same transaction, if the room is absent.
