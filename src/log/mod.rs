@@ -73,7 +73,8 @@ pub struct Head {
     pub last: Position,
 }
 
-/// Why a call failed, and what is true now.
+/// Why a call failed, and what is true now. "Nothing was stored" speaks of this call: after an
+/// [`LogError::Unknown`] only an `Ok` for the same batch settles whether it is stored.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum LogError {
     /// No answer: an append may be stored or not. Send the same batch again.

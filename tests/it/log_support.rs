@@ -74,7 +74,7 @@ pub fn clock(now_ms: &Arc<AtomicU64>) -> Clock {
 }
 
 pub fn open_embedded(dir: &Path, now_ms: &Arc<AtomicU64>) -> EmbeddedLog {
-    let options = Options { clock: clock(now_ms), disk: None };
+    let options = Options { clock: clock(now_ms), disk: None, ..Options::default() };
     EmbeddedLog::open_with(dir, InstanceId(0), options).unwrap()
 }
 
@@ -125,12 +125,12 @@ pub fn genesis(name: &RoomName, nonce: u32) -> Record {
 }
 
 /// A batch of updates; its genesis is of a generation that tells the instance.
-pub fn batch(name: &RoomName, instance: u64, number: u64, updates: &[&str]) -> Batch {
+pub fn batch(name: &RoomName, instance: u64, number: u64, updates: &[impl AsRef<str>]) -> Batch {
     Batch {
         instance: InstanceId(instance),
         number,
         genesis: genesis(name, u32::try_from(instance).unwrap() + 1),
-        records: updates.iter().map(|update| record(update.as_bytes())).collect(),
+        records: updates.iter().map(|update| record(update.as_ref().as_bytes())).collect(),
     }
 }
 
@@ -139,7 +139,7 @@ pub async fn append(
     name: &RoomName,
     instance: u64,
     number: u64,
-    updates: &[&str],
+    updates: &[impl AsRef<str>],
 ) -> Appended {
     log.append(name, batch(name, instance, number, updates)).await.unwrap()
 }
@@ -187,7 +187,6 @@ pub fn at(seq: u64, ms: u64) -> Position {
 }
 
 /// A random generator whose seed is printed, and taken from `RUANG_TEST_SEED` if that is set.
-#[allow(dead_code)]
 pub fn seeded() -> (u64, rand::rngs::StdRng) {
     let seed = std::env::var("RUANG_TEST_SEED").ok().and_then(|seed| seed.parse().ok());
     let seed = seed.unwrap_or_else(rand::random);

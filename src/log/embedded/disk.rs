@@ -37,6 +37,9 @@ pub enum DiskOperation<'a> {
 /// It may wait. For tests of full, failing and slow disks.
 pub type DiskHook = Arc<dyn Fn(DiskOperation<'_>) -> io::Result<()> + Send + Sync>;
 
+/// redb's header fills the first page.
+const HEADER_BYTES: u64 = 4_096;
+
 /// Why the last operation failed.
 #[derive(Debug, Clone)]
 pub(super) struct DiskFailure {
@@ -51,6 +54,8 @@ pub(super) struct DiskState {
     failure: Mutex<Option<DiskFailure>>,
     /// Offset and length of what was written since the last successful sync.
     unsynced: Mutex<Vec<(u64, usize)>>,
+    /// Writes to the file's first page, failed ones too.
+    header_writes: AtomicU64,
     /// Bytes of the file.
     len: AtomicU64,
 }
@@ -77,6 +82,12 @@ impl DiskState {
     /// Bytes of the file.
     pub(super) fn len(&self) -> u64 {
         self.len.load(Ordering::Relaxed)
+    }
+
+    /// Counts the writes of the header. A transaction is committed by one: without one since it
+    /// began, it is not.
+    pub(super) fn header_writes(&self) -> u64 {
+        self.header_writes.load(Ordering::Relaxed)
     }
 
     fn note(&self, error: &io::Error) {
@@ -149,6 +160,9 @@ impl StorageBackend for Disk {
     }
 
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+        if offset < HEADER_BYTES {
+            self.state.header_writes.fetch_add(1, Ordering::Relaxed);
+        }
         let asked = self.ask(DiskOperation::Write { offset, data });
         self.noted(asked.and_then(|()| self.file.write(offset, data)))?;
         self.state.unsynced.lock().push((offset, data.len()));

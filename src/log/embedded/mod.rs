@@ -24,7 +24,7 @@ use super::clock::{Clock, system_clock};
 use super::record::StoredRecord;
 use super::{Appended, Batch, Durability, Head, Log, LogError, check_batch};
 use crate::ids::{InstanceId, RoomName};
-use crate::limits::{EMBEDDED_QUEUE_MAX, EMBEDDED_READS_MAX};
+use crate::limits::{EMBEDDED_QUEUE_MAX, EMBEDDED_QUICK_REPAIR_BYTES, EMBEDDED_READS_MAX};
 use directory::Directory;
 pub use directory::OpenError;
 pub use disk::{DiskHook, DiskOperation};
@@ -42,18 +42,20 @@ pub struct EmbeddedLog {
     reads: Arc<Semaphore>,
 }
 
-/// What tests replace.
+/// What tests and measurements replace.
 #[derive(Clone)]
 pub struct Options {
     /// Stamps positions.
     pub clock: Clock,
     /// Stands between the store and its file.
     pub disk: Option<DiskHook>,
+    /// See [`EMBEDDED_QUICK_REPAIR_BYTES`].
+    pub quick_repair_bytes: u64,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { clock: system_clock(), disk: None }
+        Self { clock: system_clock(), disk: None, quick_repair_bytes: EMBEDDED_QUICK_REPAIR_BYTES }
     }
 }
 
@@ -74,7 +76,7 @@ impl EmbeddedLog {
     /// As [`EmbeddedLog::open`].
     pub fn open_with(dir: &Path, instance: InstanceId, options: Options) -> Result<Self, OpenError> {
         let directory = Directory::claim(dir, instance)?;
-        let store = Arc::new(Store::new(options.disk));
+        let store = Arc::new(Store::new(options.disk, options.quick_repair_bytes));
         let mode = if directory.existed() { OpenMode::Existing } else { OpenMode::Create };
         store.open(&directory.database(), mode)?;
         directory.complete()?;
@@ -156,7 +158,14 @@ impl Log for EmbeddedLog {
     }
 
     async fn health(&self) -> Result<(), LogError> {
-        self.store.state()
+        let state = self.store.state();
+        if state.is_err()
+            && let Some(queue) = &self.queue
+        {
+            // The next question gets the answer. A queue that is full of appends finds out itself.
+            let _ = queue.try_send(Command::Check);
+        }
+        state
     }
 
     async fn close(&self) {

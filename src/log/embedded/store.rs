@@ -18,7 +18,7 @@ use redb::{
 use super::directory::OpenError;
 use super::disk::{Disk, DiskHook, DiskState};
 use super::tables;
-use crate::limits::{EMBEDDED_CACHE_BYTES, EMBEDDED_QUICK_REPAIR_BYTES};
+use crate::limits::EMBEDDED_CACHE_BYTES;
 use crate::log::LogError;
 
 /// See the module.
@@ -30,6 +30,8 @@ pub(super) struct Store {
     /// What the file's last failure was.
     pub(super) disk: Arc<DiskState>,
     hook: Option<DiskHook>,
+    /// The file's size from which commits save what a restart needs.
+    quick_repair_bytes: u64,
 }
 
 /// Whether a database may be made: only while the store itself is.
@@ -62,8 +64,9 @@ impl Failure {
 }
 
 impl Store {
-    pub(super) fn new(hook: Option<DiskHook>) -> Self {
-        Self { database: RwLock::new(None), state: Mutex::new(Ok(())), disk: Arc::default(), hook }
+    pub(super) fn new(hook: Option<DiskHook>, quick_repair_bytes: u64) -> Self {
+        let (database, state) = (RwLock::new(None), Mutex::new(Ok(())));
+        Self { database, state, disk: Arc::default(), hook, quick_repair_bytes }
     }
 
     /// Opens the database. Nobody else may open it meanwhile.
@@ -115,7 +118,7 @@ impl Store {
         let Some(database) = guard.as_ref() else { return Ok(None) };
         let mut transaction = database.begin_write()?;
         transaction.set_durability(Durability::Immediate)?;
-        transaction.set_quick_repair(self.disk.len() > EMBEDDED_QUICK_REPAIR_BYTES);
+        transaction.set_quick_repair(self.disk.len() >= self.quick_repair_bytes);
         Ok(Some(transaction))
     }
 

@@ -7,7 +7,8 @@
 //! | `counters` | `"rooms"` | the highest room number given |
 //!
 //! Integers are little endian. The check is the crc32c of key and milliseconds: with the record's
-//! own checksum no bit of a position or record can turn around unnoticed.
+//! own checksum no bit of a position or record can turn around unnoticed. redb does not check its
+//! pages when it reads them.
 
 use std::ops::Bound;
 
@@ -76,7 +77,7 @@ impl<'txn> Tables<'txn> {
         batch: &Batch,
         now_ms: u64,
     ) -> Result<Result<Appended, LogError>, RedbError> {
-        let found = self.rooms.get(room.as_str())?.map(|meta| RoomMeta::decode(meta.value()));
+        let found = self.rooms.get(room.as_str())?.map(|meta| RoomMeta::decode(room, meta.value()));
         let (mut meta, genesis) = match found {
             Some(Err(why)) => return Ok(Err(damaged_room(&why))),
             Some(Ok(meta)) => {
@@ -108,7 +109,7 @@ impl<'txn> Tables<'txn> {
             ms,
             created: created.is_some(),
         });
-        self.rooms.insert(room.as_str(), meta.encode().as_slice())?;
+        self.rooms.insert(room.as_str(), meta.encode(room).as_slice())?;
         Ok(Ok(Appended { created, first, last: position, duplicate: false }))
     }
 
@@ -140,7 +141,7 @@ pub(super) fn room_meta(
     room: &RoomName,
 ) -> Result<Result<Option<RoomMeta>, LogError>, RedbError> {
     let rooms = transaction.open_table(ROOMS)?;
-    let meta = rooms.get(room.as_str())?.map(|meta| RoomMeta::decode(meta.value())).transpose();
+    let meta = rooms.get(room.as_str())?.map(|meta| RoomMeta::decode(room, meta.value())).transpose();
     Ok(meta.map_err(|why| damaged_room(&why)))
 }
 
@@ -157,19 +158,30 @@ pub(super) fn read(
         Err(error) => return Ok(Err(error)),
     };
     let log = transaction.open_table(LOG)?;
-    let range = (Bound::Excluded((meta.number, after)), Bound::Included((meta.number, u64::MAX)));
-    if after == u64::MAX {
-        return Ok(Ok(Vec::new()));
-    }
-    let mut records = Vec::new();
-    for entry in log.range::<(u64, u64)>(range)?.take(count_max) {
-        let (key, value) = entry?;
-        match judge_entry(meta.number, key.value().1, value.value()) {
-            Ok(record) => records.push(record),
-            Err(error) => return Ok(Err(error)),
+    let most = after.saturating_add(count_max as u64).min(meta.last.seq);
+    let mut entries = log.range((meta.number, after)..=(meta.number, most))?;
+    let mut entry = entries.next().transpose()?;
+    let mut records: Vec<StoredRecord> = Vec::new();
+    for seq in after.saturating_add(1)..=most {
+        // Counters have no holes: what is not where it should be is lost, and must be told.
+        while entry.as_ref().is_some_and(|(key, _)| key.value().1 < seq) {
+            entry = entries.next().transpose()?;
         }
+        let found = entry.as_ref().filter(|(key, _)| key.value() == (meta.number, seq));
+        let record = match found.map(|(_, value)| judge_entry(meta.number, seq, value.value())) {
+            Some(Ok(record)) => record,
+            Some(Err(error)) => return Ok(Err(error)),
+            None => missing(seq, records.last()),
+        };
+        records.push(record);
     }
     Ok(Ok(records))
+}
+
+/// Stands in for a record that is not there, at the time of the one before it.
+fn missing(seq: u64, before: Option<&StoredRecord>) -> StoredRecord {
+    let ms = before.map_or(0, |before| before.position().ms);
+    StoredRecord::Damaged { position: Position { seq, ms }, why: "it is missing".to_owned() }
 }
 
 /// Names of up to `count_max` rooms above `after`.
@@ -250,8 +262,8 @@ impl RoomMeta {
         self.batches.push(batch);
     }
 
-    /// Version, number, newest position, last batches, crc32c of all that.
-    fn encode(&self) -> Vec<u8> {
+    /// Version, number, newest position, last batches, crc32c of the room's name and all that.
+    fn encode(&self, room: &RoomName) -> Vec<u8> {
         let mut out = Vec::with_capacity(META_FIXED + self.batches.len() * META_BATCH + 4);
         out.put_u8(META_VERSION);
         for value in [self.number, self.last.seq, self.last.ms] {
@@ -263,14 +275,14 @@ impl RoomMeta {
             }
             out.put_u8(u8::from(batch.created));
         }
-        out.put_u32_le(crc32c::crc32c(&out));
+        out.put_u32_le(meta_check(room, &out));
         out
     }
 
     /// Says what is wrong with bytes that are not such a value.
-    fn decode(bytes: &[u8]) -> Result<Self, String> {
+    fn decode(room: &RoomName, bytes: &[u8]) -> Result<Self, String> {
         let (body, check) = bytes.split_last_chunk::<4>().ok_or("it is too short")?;
-        if crc32c::crc32c(body) != u32::from_le_bytes(*check) {
+        if meta_check(room, body) != u32::from_le_bytes(*check) {
             return Err("its checksum does not hold".to_owned());
         }
         let (version, body) = body.split_first().ok_or("it is too short")?;
@@ -296,6 +308,10 @@ impl RoomMeta {
             batches: batches.collect(),
         })
     }
+}
+
+fn meta_check(room: &RoomName, meta: &[u8]) -> u32 {
+    crc32c::crc32c_append(crc32c::crc32c(room.as_str().as_bytes()), meta)
 }
 
 fn damaged_room(why: &str) -> LogError {

@@ -24,6 +24,8 @@ pub(super) enum Command {
     Append(Request),
     /// A reader met a failing disk: redb works again only after it was opened again.
     Reopen,
+    /// Somebody asked for the health of a store that had failed: see whether it works again.
+    Check,
     /// The end, once what came before is done.
     Close(oneshot::Sender<()>),
 }
@@ -40,7 +42,7 @@ type Answer = Result<Appended, LogError>;
 /// Why a group was not committed, and whether it may have been after all.
 struct Abort {
     failure: Failure,
-    in_commit: bool,
+    in_doubt: bool,
 }
 
 /// See the module.
@@ -86,7 +88,7 @@ impl Writer {
             match command {
                 Command::Append(request) => answer(request, Err(super::closed())),
                 Command::Close(reply) => closing.push(reply),
-                Command::Reopen => {}
+                Command::Reopen | Command::Check => {}
             }
         }
         self.store.close();
@@ -109,6 +111,13 @@ impl Writer {
                     self.store.close();
                     self.fail(&Failure::Disk("a read failed".to_owned()));
                     self.try_reopen();
+                }
+                ControlFlow::Continue(())
+            }
+            Command::Check => {
+                // The next append decides whether it is over; until then, this is what is known.
+                if self.retry.is_some() && self.ready().is_ok() {
+                    self.store.set_state(Ok(()));
                 }
                 ControlFlow::Continue(())
             }
@@ -171,18 +180,18 @@ impl Writer {
 
     /// One transaction, one sync.
     fn commit(&self, group: &[Request]) -> Result<Vec<Answer>, Abort> {
-        let mut in_commit = false;
-        let committed = catch_unwind(AssertUnwindSafe(|| self.transact(group, &mut in_commit)));
+        let headers_before = self.store.disk.header_writes();
+        let committed = catch_unwind(AssertUnwindSafe(|| self.transact(group)));
         let failure = match committed {
             Ok(Ok(Some(answers))) => return Ok(answers),
             Ok(Ok(None)) => Failure::Disk("it is being opened again".to_owned()),
             Ok(Err(error)) => self.store.failure(&error),
             Err(panic) => Failure::Damage(panic_text(&*panic)),
         };
-        Err(Abort { failure, in_commit })
+        Err(Abort { failure, in_doubt: self.store.disk.header_writes() != headers_before })
     }
 
-    fn transact(&self, group: &[Request], in_commit: &mut bool) -> Result<Option<Vec<Answer>>, RedbError> {
+    fn transact(&self, group: &[Request]) -> Result<Option<Vec<Answer>>, RedbError> {
         let Some(transaction) = self.store.begin_write()? else { return Ok(None) };
         let now_ms = (self.clock)();
         let mut tables = Tables::open(&transaction)?;
@@ -193,7 +202,6 @@ impl Writer {
         drop(tables);
         let stored = answers.iter().any(|answer| matches!(answer, Ok(appended) if !appended.duplicate));
         if stored {
-            *in_commit = true;
             transaction.commit()?;
         } else {
             transaction.abort()?;
@@ -203,7 +211,7 @@ impl Writer {
 
     /// The transaction failed. Opens the database again, and looks there for what was stored.
     fn on_abort(&mut self, group: Vec<Request>, abort: Abort) {
-        tracing::warn!(failure = ?abort.failure, in_commit = abort.in_commit, "a commit failed");
+        tracing::warn!(failure = ?abort.failure, in_doubt = abort.in_doubt, "a commit failed");
         self.store.close();
         self.fail(&abort.failure);
         self.try_reopen();
@@ -220,7 +228,7 @@ impl Writer {
                     self.retry = None;
                     self.on_group(vec![request]);
                 }
-                None if abort.in_commit => answer(request, Err(LogError::Unknown(not_stored.to_string()))),
+                None if abort.in_doubt => answer(request, Err(LogError::Unknown(not_stored.to_string()))),
                 Some(None) | None => answer(request, Err(not_stored.clone())),
             }
         }
