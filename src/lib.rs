@@ -12,11 +12,14 @@
 //! | [`log`] | the order of everything that happened in a room | server |
 //! | [`room`] | one live document and the sessions on it | server |
 //! | [`http`] | sockets, pages, operations | server |
+//! | [`load`] | a load test against any server of the family | server |
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 pub mod document;
 pub mod gate;
 pub mod ids;
 pub mod limits;
+#[cfg(feature = "server")]
+pub mod load;
 #[cfg(feature = "server")]
 pub mod log;
