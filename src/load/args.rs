@@ -32,7 +32,8 @@ pub struct LoadArgs {
     #[arg(long, value_name = "N")]
     pub writers: Option<u32>,
 
-    /// Updates per second in each room, shared by its writers; for saturate*, where the search starts
+    /// Updates per second in each room, shared by its writers; for saturate*, where the search starts; for
+    /// converge, edits per second of each client
     #[arg(long, value_name = "PER_SECOND")]
     pub rate: Option<f64>,
 
@@ -81,6 +82,10 @@ pub struct LoadArgs {
     /// Kills the server N times under load and looks for what is missing (needs --server-cmd)
     #[arg(long, value_name = "N")]
     pub kill_trial: Option<u32>,
+
+    /// Kills: do not ask for acks (other servers than Ruang have none)
+    #[arg(long)]
+    pub no_acks: bool,
 
     /// A command that runs a server, with {port} and {dir} where its port and its data directory go;
     /// then we start, kill and restart it, and URL only gives the path
@@ -145,6 +150,7 @@ impl LoadArgs {
     /// [`LoadError::Usage`] if it makes no sense.
     pub(super) fn shape(&self) -> Result<Shape, LoadError> {
         let (rooms, clients, writers, rate, keys) = match self.scenario {
+            Scenario::Custom if self.kill_trial.is_some() => (2, 4, 3, 200.0, 5),
             Scenario::Custom => (1, 10, 1, 10.0, 1),
             Scenario::Fanout20 => (1, 1000, 20, 20.0, 1),
             Scenario::Fanout100 => (1, 1000, 20, 100.0, 1),
@@ -154,7 +160,7 @@ impl LoadArgs {
             Scenario::Connect => (1, 1000, 1, 1.0, 500),
             Scenario::Rooms => (2000, 1, 1, 1.0, 1),
             Scenario::Coldload => (1, 2, 1, 1.0, 500),
-            Scenario::Durability => (1, 2, 1, 200.0, 1),
+            Scenario::Durability => (1, 2, 1, 600.0, 1),
             Scenario::Joinrace => (200, 5, 5, 1.0, 1),
             Scenario::Converge => (1, 20, 20, 5.0, 1),
         };

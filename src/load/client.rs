@@ -157,7 +157,6 @@ impl Client {
                 let took = now.saturating_duration_since(state.join_due);
                 state.joined = Some(took);
                 join.saturating_record(took.as_micros() as u64);
-                world.joined.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
             }
             for run in self.foreign(&entry.runs) {
                 state.seen.take(run.writer, run.from, run.to, true, |_, _| {});

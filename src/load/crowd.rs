@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use rand::rngs::StdRng;
@@ -58,7 +57,6 @@ impl Crowd {
             schedule: Schedule { rooms: shape.rooms, writers: shape.writers.max(1), rate: shape.rate },
             timing: OnceLock::new(),
             shards: Shards::new(shape.rooms as usize),
-            joined: AtomicUsize::new(0),
             runtime: tokio::runtime::Handle::current(),
         });
         let clients: Vec<_> = (0..shape.rooms)
@@ -138,11 +136,6 @@ impl Crowd {
         }
     }
 
-    /// How many clients have had their Step2, of all that ever joined.
-    pub(super) fn joined(&self) -> usize {
-        self.world.joined.load(Ordering::Relaxed)
-    }
-
     /// Waits until everyone connected has everything, or nothing has arrived for `patience`.
     pub(super) async fn drain(&self, patience: Duration) -> Loss {
         let mut last = (self.world.shards.counts().deliveries, Instant::now());
@@ -163,10 +156,8 @@ impl Crowd {
     pub(super) fn tally(&self) -> Loss {
         let mut loss = Loss::default();
         for client in &self.clients {
+            let lost = self.missing(client);
             let state = client.state.lock();
-            let room = &self.world.rooms[client.room as usize];
-            let foreign = (0..self.shape.writers).filter(|writer| Some(*writer) != client.writer);
-            let lost: u64 = foreign.map(|writer| state.seen.missing(writer, room.sent(writer))).sum();
             loss.recipients += 1;
             loss.lost += lost;
             loss.duplicate += state.seen.duplicate;
@@ -178,6 +169,18 @@ impl Crowd {
             }
         }
         loss
+    }
+
+    /// How many updates of others this client is missing right now.
+    pub(super) fn missing_at(&self, at: usize) -> u64 {
+        self.missing(&self.clients[at])
+    }
+
+    fn missing(&self, client: &Client) -> u64 {
+        let state = client.state.lock();
+        let room = &self.world.rooms[client.room as usize];
+        let foreign = (0..self.shape.writers).filter(|writer| Some(*writer) != client.writer);
+        foreign.map(|writer| state.seen.missing(writer, room.sent(writer))).sum()
     }
 
     /// Disconnects one client.

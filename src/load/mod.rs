@@ -14,19 +14,26 @@ mod args;
 mod author;
 mod bytes;
 mod client;
+mod cold;
+mod converge;
 mod crowd;
 mod frame;
+mod kill;
 mod memo;
 mod open;
 mod outgoing;
 mod pacer;
+mod peer;
 mod process;
 mod race;
 mod report;
+mod saturate;
 mod scan;
 mod schedule;
 mod seen;
+mod server;
 mod socket;
+mod storm;
 mod target;
 mod world;
 
@@ -191,8 +198,17 @@ pub fn run(args: LoadArgs) -> Result<Report, LoadError> {
 
 async fn scenario(context: &Context) -> Result<Report, LoadError> {
     match context.args.scenario {
+        _ if context.args.kill_trial.is_some() => kill::run(context).await,
+        Scenario::Durability => kill::run(context).await,
         Scenario::Joinrace => race::run(context).await,
-        _ => open::run(context).await,
+        Scenario::Connect => storm::connect(context).await,
+        Scenario::Rooms => storm::rooms(context).await,
+        Scenario::Coldload => cold::run(context).await,
+        Scenario::Converge => converge::run(context).await,
+        Scenario::Saturate1 | Scenario::Saturate100 => saturate::run(context).await,
+        Scenario::Custom | Scenario::Fanout20 | Scenario::Fanout100 | Scenario::Fleet => {
+            open::run(context).await
+        }
     }
 }
 

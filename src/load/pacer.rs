@@ -23,10 +23,9 @@ pub(super) struct Pacer {
 /// What a schedule came to.
 pub(super) struct Paced {
     pub(super) updates: u64,
-    /// Microseconds between due and written, 99th percentile and largest: the generator's own part
-    /// in the latencies.
+    /// Microseconds between due and written, 99th percentile: the generator's own part in the
+    /// latencies.
     pub(super) late_p99_us: u64,
-    pub(super) late_max_us: u64,
 }
 
 impl Pacer {
@@ -97,5 +96,5 @@ fn pace(
             }
         }
     }
-    Paced { updates: i, late_p99_us: late.value_at_quantile(0.99), late_max_us: late.max() }
+    Paced { updates: i, late_p99_us: late.value_at_quantile(0.99) }
 }

@@ -183,6 +183,14 @@ pub struct Trial {
     pub lost_acked: u64,
 }
 
+impl fmt::Display for Trial {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { killed_after_ms, written, seen, acked, back_after_ms, lost_seen, lost_acked } = self;
+        write!(f, "killed after {killed_after_ms} ms: {written} written, {seen} seen, {acked} acked; ")?;
+        write!(f, "back after {back_after_ms} ms: {lost_seen} seen lost, {lost_acked} acked lost")
+    }
+}
+
 impl Report {
     /// Whether nothing is wrong; if not, the command exits with 1.
     #[must_use]
@@ -261,14 +269,8 @@ impl Report {
             );
             row(text, "step", values)?;
         }
-        for Trial { killed_after_ms, written, seen, acked, back_after_ms, lost_seen, lost_acked } in
-            &self.trials
-        {
-            let values = format!(
-                "killed after {killed_after_ms} ms: {written} written, {seen} seen, {acked} acked; back after \
-                 {back_after_ms} ms: {lost_seen} seen lost, {lost_acked} acked lost"
-            );
-            row(text, "kill", values)?;
+        for trial in &self.trials {
+            row(text, "kill", trial.to_string())?;
         }
         for failure in &self.failures {
             row(text, "FAILED", failure.clone())?;
@@ -291,5 +293,5 @@ impl Cost {
 }
 
 fn row(text: &mut String, name: &str, value: String) -> fmt::Result {
-    writeln!(text, "  {name:<10} {value}")
+    writeln!(text, "  {name:<12} {value}")
 }

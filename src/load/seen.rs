@@ -25,6 +25,12 @@ impl Seen {
         self.next[writer as usize]
     }
 
+    /// Above the highest clock of `writer` that was received.
+    pub(super) fn highest(&self, writer: u32) -> u32 {
+        let ahead = self.ahead.iter().filter(|run| run.0 == writer).map(|run| run.2).max();
+        ahead.unwrap_or(0).max(self.through(writer))
+    }
+
     /// Takes the clocks `from .. to` of `writer` and calls `fresh` for the runs that are new.
     /// `repeats` says that known ones are no fault: a Step2 may hold them.
     #[inline]

@@ -10,7 +10,7 @@ pub(super) struct Target {
     /// `host:port`.
     pub(super) authority: String,
     /// The path, with `{room}` where the room's name goes, and the query.
-    template: String,
+    pub(super) template: String,
     /// Ask for the subprotocol `ruang.v1`.
     pub(super) acks: bool,
 }

@@ -21,8 +21,6 @@ pub(super) struct World {
     /// Set when the schedule starts; until then nothing has a latency.
     pub(super) timing: OnceLock<Timing>,
     pub(super) shards: Shards,
-    /// Clients that have received their first Step2.
-    pub(super) joined: AtomicUsize,
     /// Runs what a full socket leaves to be written later.
     pub(super) runtime: tokio::runtime::Handle,
 }
