@@ -21,6 +21,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Verb {
     Serve(ServeArgs),
+    Load(Box<crate::load::LoadArgs>),
 }
 
 #[derive(Debug, Args)]
@@ -47,6 +48,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     };
     match parse(&matches) {
         Ok(Verb::Serve(args)) => serve(args.settings),
+        Ok(Verb::Load(args)) => load(*args),
         Err(error) => {
             let _ = error.print();
             ExitCode::from(2)
@@ -80,6 +82,22 @@ fn serve(config: Config) -> ExitCode {
         Err(error) => {
             eprintln!("error: {error}");
             if error.is_setting() { ExitCode::from(2) } else { ExitCode::FAILURE }
+        }
+    }
+}
+
+/// Exit code 1 also means that the server has failed the test.
+fn load(args: crate::load::LoadArgs) -> ExitCode {
+    match crate::load::run(args) {
+        Ok(report) if report.passed() => ExitCode::SUCCESS,
+        Ok(_) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("error: {error}");
+            if matches!(error, crate::load::LoadError::Usage(_)) {
+                ExitCode::from(2)
+            } else {
+                ExitCode::FAILURE
+            }
         }
     }
 }
@@ -147,7 +165,7 @@ mod tests {
         let args: Vec<OsString> =
             ["ruang", "serve", "--config", file.to_str().unwrap()].map(OsString::from).into();
         let matches = with_file_defaults(Cli::command(), &args).try_get_matches_from(&args).unwrap();
-        let Verb::Serve(serve) = parse(&matches).unwrap();
+        let Verb::Serve(serve) = parse(&matches).unwrap() else { panic!("serve was asked for") };
         assert_eq!(serve.settings.listen.port(), 9);
         assert!(serve.settings.insecure);
         std::fs::write(&file, "lissten = \"x\"").unwrap();

@@ -1,6 +1,7 @@
 //! Metrics and logs. No room names, user names, tokens or document bytes in either: rooms appear
 //! in logs by [`crate::ids::RoomName::log_id`].
 
+use std::io::IsTerminal;
 use std::sync::atomic::AtomicI64;
 
 use prometheus_client::encoding::text::encode;
@@ -131,7 +132,10 @@ pub enum LogFormat {
 /// What is wrong with the filter.
 pub fn start_logging(filter: &str, format: LogFormat) -> Result<(), String> {
     let filter = tracing_subscriber::EnvFilter::try_new(filter).map_err(|error| error.to_string())?;
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal());
     let started = match format {
         LogFormat::Text => builder.try_init(),
         LogFormat::Json => builder.json().try_init(),
