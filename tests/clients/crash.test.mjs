@@ -10,7 +10,7 @@ import { eventually, sleep } from './lib/wait.mjs'
 const KILLS = Number(process.env.RUANG_TEST_KILLS ?? 5)
 
 /** Types into everything until told to stop: small edits, some of them deletions. */
-function typing ({ doc }, name) {
+function typing (t, { doc }, name) {
   let n = 0
   const timer = setInterval(() => {
     n++
@@ -19,7 +19,9 @@ function typing ({ doc }, name) {
     doc.getArray('array').push([n])
     if (n % 5 === 0) doc.getArray('array').delete(0, 1)
   }, 2)
-  return () => clearInterval(timer)
+  const stop = () => clearInterval(timer)
+  t.after(stop)
+  return stop
 }
 
 test(`[R1] kill -9 while two people type, ${KILLS} times: a newcomer finds all that a third person had seen`, async (t) => {
@@ -28,7 +30,7 @@ test(`[R1] kill -9 while two people type, ${KILLS} times: a newcomer finds all t
     const room = `killed-${round}`
     const [one, two, watcher] = [0, 1, 2].map(() => join(t, server, room))
     await synced(one, two, watcher)
-    const stops = [typing(one, 'a'), typing(two, 'b')]
+    const stops = [typing(t, one, 'a'), typing(t, two, 'b')]
     await eventually('the watcher sees edits', () => watcher.doc.getArray('array').length > 30 + 20 * round)
     await server.kill()
     // What the watcher had received when the server was gone; then nobody is left to bring it back.
@@ -49,7 +51,7 @@ test('[R1] after kill -9 and a restart the clients return by themselves, go on, 
   const server = await Server.start(t)
   const clients = [0, 1, 2].map(() => join(t, server, 'return'))
   await synced(...clients)
-  const stops = clients.map((client, n) => typing(client, 'abc'[n]))
+  const stops = clients.map((client, n) => typing(t, client, 'abc'[n]))
   for (let round = 0; round < 2; round++) {
     await sleep(300)
     await server.kill()
@@ -102,6 +104,7 @@ test(`[R2] what was acknowledged (ruang.v1) is there after kill -9, ${KILLS} tim
       doc.getMap('map').set('last', states.length)
       if (states.length % 7 === 0) doc.getArray('array').delete(0, 1)
     }, 1)
+    t.after(() => clearInterval(timer))
     await eventually('acknowledgements', () => acked() > 20 + 20 * round)
     await server.kill()
     clearInterval(timer)
@@ -118,7 +121,7 @@ test('[R1] a newcomer is never shown what a restart forgets: it asks in the midd
   const server = await Server.start(t)
   const author = join(t, server, 'step2')
   await synced(author)
-  const stop = typing(author, 'x')
+  const stop = typing(t, author, 'x')
   await eventually('edits', () => author.doc.getArray('array').length > 50)
   const raw = await Raw.open(t, server, 'step2')
   raw.send(step1())
