@@ -6,17 +6,41 @@
 //! |---|---|---|
 //! | [`ids`], [`limits`] | names and bounds | yes |
 //! | [`wire`] | bytes of each client family to messages and back | yes |
+//! | [`session`] | one client in one room: message in, intent out | yes |
 //! | [`gate`] | judges foreign bytes, admits the new remainder | yes |
 //! | [`document`] | the fold: the only caller of yrs' apply | yes |
-//! | [`session`] | one client in one room: message in, intents out | yes |
-//! | [`log`] | the order of everything that happened in a room | server |
-//! | [`room`] | one live document and the sessions on it | server |
-//! | [`http`] | sockets, pages, operations | server |
+//! | `room` | one live document and the sessions on it | server |
+//! | `log` | the order of everything that happened in a room | server |
+//! | `http` | sockets, pages, operations | server |
+//! | `server`, `config`, `cli`, `shutdown`, `telemetry` | one process from start to end | server |
+//! | `load` | a load test against a running server | server |
+//!
+//! The pure modules know no clock, no I/O and no runtime; without the feature `server` they are
+//! the whole crate, and build for wasm32.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 pub mod document;
 pub mod gate;
 pub mod ids;
 pub mod limits;
+pub mod session;
+pub mod wire;
+
+#[cfg(feature = "server")]
+pub mod cli;
+#[cfg(feature = "server")]
+pub mod config;
+#[cfg(feature = "server")]
+pub mod http;
+#[cfg(feature = "server")]
+pub mod load;
 #[cfg(feature = "server")]
 pub mod log;
+#[cfg(feature = "server")]
+pub mod room;
+#[cfg(feature = "server")]
+pub mod server;
+#[cfg(feature = "server")]
+pub mod shutdown;
+#[cfg(feature = "server")]
+pub mod telemetry;

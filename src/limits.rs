@@ -59,3 +59,151 @@ pub const BATCH_BYTES_MAX: usize = 256 << 10;
 /// An update above this many bytes is judged and folded on the blocking pool: below it, the work
 /// is shorter than moving it.
 pub const INLINE_BYTES_MAX: usize = 64 << 10;
+
+/// Bytes of a record's metadata. Most of it is claims, ten bytes each, and a document has at most
+/// [`CLIENTS_PER_DOCUMENT_MAX`] of them.
+pub const RECORD_METADATA_BYTES_MAX: usize = 1 << 20;
+
+/// Bytes of a record: a Step2 of a whole document is one update.
+pub const RECORD_BYTES_MAX: usize = RECORD_HEADER_BYTES + RECORD_METADATA_BYTES_MAX + DOCUMENT_BYTES_MAX;
+
+/// Bytes before a record's metadata.
+pub const RECORD_HEADER_BYTES: usize = 16;
+
+/// Instances whose last batch a room remembers, so that a retry is recognised. A batch is retried
+/// within seconds; the embedded store has one instance at a time, Redis as many as serve one room.
+pub const BATCH_MEMORY_INSTANCES_MAX: usize = 16;
+
+/// Appends that wait for the embedded store's writer; later ones wait outside of the queue. Each
+/// room has one under way.
+pub const EMBEDDED_QUEUE_MAX: usize = 4_096;
+
+/// Bytes in one transaction of the embedded store, unless a single batch is larger. It bounds what
+/// a commit must write, and so how long those who came next wait.
+pub const EMBEDDED_COMMIT_BYTES_MAX: usize = 4 << 20;
+
+/// Batches in one transaction of the embedded store, for the same reason.
+pub const EMBEDDED_COMMIT_BATCHES_MAX: usize = 1_024;
+
+/// Bytes of the embedded store's page cache. redb's own default is 1 GiB.
+pub const EMBEDDED_CACHE_BYTES: usize = 64 << 20;
+
+/// Reads of the embedded store that run at once, each on a thread of the blocking pool.
+pub const EMBEDDED_READS_MAX: usize = 16;
+
+/// Bytes that must be free before a store that was full takes appends again: enough for a commit,
+/// little enough to be found soon.
+pub const EMBEDDED_PROBE_BYTES: usize = 4 << 20;
+
+/// The embedded store saves what makes a restart after kill -9 instant in each commit, above this
+/// many bytes. Below, such a restart reads the file, at about 2 s per GiB, and commits are faster.
+pub const EMBEDDED_QUICK_REPAIR_BYTES: u64 = 256 << 20;
+
+/// Milliseconds before the embedded store is tried again after a failure; doubles up to
+/// [`EMBEDDED_RETRY_MS_MAX`].
+pub const EMBEDDED_RETRY_MS_MIN: u64 = 50;
+
+/// The longest that the embedded store waits before it is tried again: people wait for it.
+pub const EMBEDDED_RETRY_MS_MAX: u64 = 2_000;
+/// Sets of one key that name the same left neighbour, from all updates while a room is loaded:
+/// what [`SIBLING_SETS_PER_UPDATE_MAX`] is for one. Integrating 8,000 costs 0.3 s in all.
+pub const SIBLING_SETS_PER_ROOM_MAX: u32 = 8_192;
+
+/// Buckets in which a loaded room counts such sets: 2 KiB, allocated when a room has had as many
+/// sets as one update may bring.
+pub const SIBLING_BUCKETS: usize = 1_024;
+
+/// After this many sets all buckets are halved. With 1,024 buckets an honest one stays near 64.
+pub const SIBLING_SETS_REMEMBERED: u32 = 32_768;
+/// Committed frames that a room keeps for sessions that are slow. One that falls behind further
+/// gets a diff.
+pub const RING_FRAMES_MAX: usize = 1_024;
+
+/// Bytes of those frames: what a stalled reader can cost.
+pub const RING_BYTES_MAX: usize = 1 << 20;
+
+/// Presence ids that one session may announce anew. One tab has one; a page with several
+/// documents or a bridge has a few.
+pub const PRESENCE_IDS_PER_SESSION_MAX: usize = 32;
+
+/// How long a crashed session's presence stays, so that a reconnect does not flicker.
+pub const PRESENCE_GRACE_MS: u64 = 5_000;
+
+/// How long a presence state stays without being renewed. Clients renew after 15 s and drop others
+/// after 30 s.
+pub const PRESENCE_STALE_MS: u64 = 45_000;
+
+/// How long a removed presence id is remembered, so that a late echo of it is not news.
+pub const PRESENCE_FORGET_MS: u64 = 60_000;
+
+/// Updates of one room that may wait for the log, in units of [`INFLOW_UNIT_BYTES`]: 16 MiB, or
+/// 4,096 small updates. Above it the room's sockets are not read.
+pub const INFLOW_UNITS_MAX: u32 = 4_096;
+
+/// What an update costs of [`INFLOW_UNITS_MAX`]: one unit per started 4 KiB.
+pub const INFLOW_UNIT_BYTES: usize = 4 << 10;
+
+/// In rooms above this many sessions, fan-out goes in rounds.
+pub const ROUND_SESSIONS_MIN: usize = 100;
+
+/// The least time from one round of fan-out to the next: a write costs as much as everything else
+/// in a delivery, so writes should carry several updates.
+pub const ROUND_MS: u64 = 10;
+
+/// How often presence changes go out: in small rooms, and in those above [`ROUND_SESSIONS_MIN`].
+pub const PRESENCE_TICK_MS: (u64, u64) = (25, 50);
+
+/// How often a room looks at its sessions: keepalives, pings, stale presence. Clients give up
+/// after 30 s without a message; a silent session gets one at every beat.
+pub const BEAT_MS: u64 = 10_000;
+
+/// Records that one page of a load reads.
+pub const LOAD_PAGE_RECORDS: usize = 2_048;
+
+/// Bytes of a connection's read buffer. Most messages are below 100 bytes; the library's default
+/// of 128 KiB would make 10,000 idle connections cost 1.3 GB.
+pub const READ_BUFFER_BYTES: usize = 4 << 10;
+
+/// Messages up to this many bytes are copied together into one write; larger ones are written
+/// from the memory that all sessions share.
+pub const WRITE_COPY_BYTES_MAX: usize = 4 << 10;
+
+/// A client that does not read for this long is given up.
+pub const WRITE_STALL_MS_MAX: u64 = 30_000;
+
+/// A client sends its SyncStep1 within this time after the upgrade.
+pub const GREETING_MS_MAX: u64 = 30_000;
+
+/// Frames of one socket that are dealt with before its writes get their turn.
+pub const READS_PER_TURN_MAX: usize = 64;
+
+/// Silent beats after which a socket is pinged.
+pub const PING_BEATS: u32 = 2;
+
+/// Silent beats after which a socket is given up: 40 to 50 s.
+pub const HALF_OPEN_BEATS: u32 = 5;
+
+/// Bytes of large initial syncs that are being written at the same time, by all sessions, in
+/// units of [`INITIAL_SYNC_UNIT_BYTES`]: 64 MiB.
+pub const INITIAL_SYNC_UNITS: u32 = 1_024;
+
+/// See [`INITIAL_SYNC_UNITS`].
+pub const INITIAL_SYNC_UNIT_BYTES: usize = 64 << 10;
+
+/// On the way down, sockets are closed over this time for each socket that is open …
+pub const DRAIN_SPREAD_PER_SOCKET_US: u64 = 5_000;
+
+/// … but over no more than this.
+pub const DRAIN_SPREAD_MS_MAX: u64 = 5_000;
+
+/// From the signal to the exit, at most.
+pub const DRAIN_MS_MAX: u64 = 25_000;
+
+/// A request's head has this long to arrive.
+pub const REQUEST_HEAD_MS_MAX: u64 = 10_000;
+
+/// Bytes of a request's head.
+pub const REQUEST_HEAD_BYTES_MAX: usize = 16 << 10;
+
+/// Header fields of a request.
+pub const REQUEST_HEADERS_MAX: usize = 64;

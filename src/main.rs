@@ -1,3 +1,7 @@
 //! The binary: thin over the library.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    ruang::cli::run(std::env::args_os())
+}

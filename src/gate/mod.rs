@@ -3,15 +3,45 @@
 //! rest, drops Skips, gaps and unknown references, and refuses whole only what is malformed or
 //! hostile.
 //!
-//! Pure: no clock, no I/O. yrs is never asked. `reference`: lib0 and Yjs update format V1.
+//! Pure: no clock, no I/O. yrs is never asked. Reference: lib0 and Yjs update format V1.
+//!
+//! The way of an update: `parse` checks its form from end to end, `admit` judges its blocks against
+//! the `index`, `write` makes the remainder.
 //!
 //! Invariants:
 //! - Every remainder starts exactly at the known clock of each of its clients, and every origin,
 //!   right origin, parent and deleted id in it is known after it. This is what makes yrs safe.
 //! - Nothing is allocated from a declared count; nothing recurses beyond a fixed depth.
 //! - What the server hands out in a Step2 is accepted back.
+//! - After a refusal the gate is as it was before.
+
+mod admit;
+mod block;
+mod index;
+mod merge;
+mod names;
+mod parse;
+mod presence;
+mod ranges;
+mod read;
+mod refusal;
+mod siblings;
+mod value;
+mod vector;
+mod write;
+
+pub use merge::{merge, try_merge};
+pub use presence::{PresenceEntry, parse_presence};
+pub use refusal::Refusal;
+pub use vector::{StateVector, parse_state_vector};
+
+use admit::Judgement;
+use index::{Index, Mark};
+use read::Id;
+use siblings::{Pressure, Siblings};
 
 use crate::ids::ClientId;
+use crate::limits::{DOCUMENT_BYTES_MAX, UPDATE_BYTES_MAX};
 
 /// Where an update comes from: it decides which limits hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,6 +99,132 @@ pub struct Remainder {
 pub struct Receipt {
     /// New clocks per client: `(client, from, to)`, `to` exclusive.
     pub blocks: Vec<(ClientId, u32, u32)>,
-    /// Newly deleted ids: `(client, from, to)`, `to` exclusive.
+    /// Newly deleted ids: `(client, from, to)`, `to` exclusive. Blocks that came deleted are not
+    /// among them.
     pub deletes: Vec<(ClientId, u32, u32)>,
+    /// How many types and names the index had before.
+    before: Mark,
+    /// Which admission it was: the newest one's types and names can be forgotten.
+    number: u64,
+}
+
+/// The index of one room's document, and the judgement of what comes for it. It holds what the log
+/// holds plus what is in flight (admitted, not yet stored); what is in flight can be taken back.
+#[derive(Default)]
+pub struct Gate {
+    index: Index,
+    pressure: Pressure,
+    /// Admissions with a remainder that still stand.
+    admissions: u64,
+}
+
+impl Gate {
+    /// The gate of an empty document.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Judges one update V1. If the answer has a remainder, the index contains it already: a later
+    /// update may build on it before it is stored.
+    ///
+    /// # Errors
+    /// The rule that the update breaks. Nothing of it was taken in.
+    pub fn admit(&mut self, update: &[u8], source: Source) -> Result<Admission, Refusal> {
+        let max = if source == Source::Update { UPDATE_BYTES_MAX } else { DOCUMENT_BYTES_MAX };
+        if update.len() > max && source != Source::Record {
+            return Err(Refusal::TooLarge { bytes: update.len(), max });
+        }
+        let parsed = parse::parse::<true>(update)?;
+        let blocks = parsed.sections.iter().map(|section| u64::from(section.blocks)).sum();
+        let siblings = Siblings::new(&mut self.pressure, source, blocks);
+        let mut judgement = Judgement::new(&mut self.index, siblings, &parsed, source);
+        judgement.blocks()?;
+        let mut deletes = judgement.deletes();
+        let dropped = judgement.dropped;
+        let (mut parts, before) = judgement.finish();
+        if parts.is_empty() && deletes.is_empty() {
+            self.index.rewind(before);
+            return Ok(Admission { remainder: None, dropped });
+        }
+        self.admissions += 1;
+        let ranges = |part: &write::DeletePart| {
+            let client = part.client;
+            part.ranges.iter().map(move |&(from, to)| (client, from, to)).collect::<Vec<_>>()
+        };
+        let receipt = Receipt {
+            blocks: parts.iter().map(|part| (part.client, part.clocks.0, part.clocks.1)).collect(),
+            deletes: deletes.iter().flat_map(ranges).collect(),
+            before,
+            number: self.admissions,
+        };
+        let update = write::write_update(update, &mut parts, &mut deletes);
+        Ok(Admission { remainder: Some(Remainder { update, receipt }), dropped })
+    }
+
+    /// Takes an admission back: its append was refused. Newest first; what was admitted after it
+    /// and builds on it must have been taken back before.
+    pub fn revert(&mut self, receipt: &Receipt) {
+        for &(client, from, to) in &receipt.deletes {
+            self.index.undelete(client, (from, to));
+        }
+        for &(client, from, to) in &receipt.blocks {
+            debug_assert_eq!(self.index.known(client), to, "admissions are taken back newest first");
+            self.index.truncate(client, from);
+        }
+        // Types and names are numbered in one row: only the newest admission's can be forgotten.
+        // Others stay, unused: that happens only if another instance's record came in between.
+        if receipt.number == self.admissions {
+            self.index.rewind(receipt.before);
+            self.admissions -= 1;
+        }
+    }
+
+    /// Notes ids that became deleted when blocks were integrated: the loser of two sets of one key,
+    /// content of a deleted type. The fold tells them after the commit; ranges are `(client, from,
+    /// to)`, `to` exclusive, and all known.
+    pub fn note_deleted(&mut self, deletes: &[(ClientId, u32, u32)]) {
+        for chunk in deletes.chunk_by(|a, b| a.0 == b.0) {
+            let mut ranges: Vec<_> = chunk.iter().map(|&(_, from, to)| (from, to)).collect();
+            ranges::normalise(&mut ranges);
+            self.index.delete(chunk[0].0, &ranges);
+        }
+    }
+
+    /// The first clock of a client that is not known, in flight included.
+    #[must_use]
+    pub fn known(&self, client: ClientId) -> u32 {
+        self.index.known(client)
+    }
+
+    /// The state vector of what the index holds, in flight included.
+    #[must_use]
+    pub fn state_vector(&self) -> StateVector {
+        StateVector::new(self.index.state().collect())
+    }
+
+    /// Every deleted range as `(client, from, to)`, in no order of clients.
+    #[must_use]
+    pub fn deleted(&self) -> Vec<(ClientId, u32, u32)> {
+        self.index.deleted().collect()
+    }
+
+    /// The way from a root to where an id lives: the root's name, then a key for each level, `None`
+    /// where the level is a sequence. Nothing if the id is unknown or its place is forgotten.
+    #[must_use]
+    pub fn path(&self, client: ClientId, clock: u32) -> Option<Vec<Option<&str>>> {
+        self.index.path(Id { client, clock })
+    }
+
+    /// Runs of clocks in the index: what its size is measured against.
+    #[must_use]
+    pub fn runs(&self) -> usize {
+        self.index.runs()
+    }
+
+    /// Bytes on the heap, give or take what the allocator adds.
+    #[must_use]
+    pub fn heap_bytes(&self) -> usize {
+        self.index.heap_bytes() + self.pressure.heap_bytes()
+    }
 }

@@ -4,14 +4,19 @@
 //! The server sees the [`Log`] trait, which is the contract; `record` is the format of what is
 //! stored; `memory` and `embedded` keep it.
 
+pub mod clock;
+pub mod embedded;
+pub mod memory;
 pub mod record;
 
 use std::fmt;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 
 use crate::ids::{InstanceId, Position, RoomName};
+use crate::limits::BATCH_UPDATES_MAX;
 use record::{Record, StoredRecord};
 
 /// How far an append that was answered with `Ok` has come.
@@ -38,7 +43,7 @@ impl fmt::Display for Durability {
 pub struct Batch {
     /// Who appends.
     pub instance: InstanceId,
-    /// Counts the batches of this instance in this room, from 1. A number that the log has seen
+    /// Grows with each batch of this instance in this room, from 1, not by one. A number that the log has seen
     /// from this instance is not stored again, but answered again.
     pub number: u64,
     /// Written as the room's first record, in the same transaction, if the room is absent.
@@ -68,8 +73,9 @@ pub struct Head {
     pub last: Position,
 }
 
-/// Why a call failed, and what is true now.
-#[derive(Debug, thiserror::Error)]
+/// Why a call failed, and what is true now. "Nothing was stored" speaks of this call: after an
+/// [`LogError::Unknown`] only an `Ok` for the same batch settles whether it is stored.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum LogError {
     /// No answer: an append may be stored or not. Send the same batch again.
     #[error("the log did not answer: {0}")]
@@ -100,8 +106,9 @@ impl LogError {
 ///   records, and later appends get larger positions.
 /// - Counters of a room start at 1 and have no holes; milliseconds never go back.
 /// - A batch is stored whole or not at all, and in one piece: no other record stands inside it.
-/// - Appending the same `(instance, number)` again stores nothing and returns the same positions
-///   with `duplicate` set, as long as no other batch of that instance came after it in that room.
+/// - Appending the same `(instance, number)` again stores nothing and returns the same positions,
+///   and the same genesis record in `created`, with `duplicate` set, as long as no other batch of
+///   that instance came after it in that room. An older number is refused as a bug.
 /// - The append that finds the room absent stores the genesis record first; of several at once,
 ///   exactly one does.
 /// - Rooms do not touch: names are compared as bytes, never as patterns.
@@ -116,8 +123,8 @@ pub trait Log: Send + Sync + 'static {
     /// The room's newest position, or `None` if the room does not exist.
     async fn open(&self, room: &RoomName) -> Result<Option<Head>, LogError>;
 
-    /// Up to `count_max` records with a counter above `after`, oldest first. An absent room has
-    /// none.
+    /// Up to `count_max` records with a counter above `after`, oldest first; fewer only if there are
+    /// no more. An absent room has none.
     async fn read(
         &self,
         room: &RoomName,
@@ -140,3 +147,34 @@ pub trait Log: Send + Sync + 'static {
 
 /// How long one try of an append may take before the room asks again with the same number.
 pub const APPEND_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What every log asks of a batch before it touches anything: a violation is the caller's bug.
+fn check_batch(batch: &Batch) -> Result<(), LogError> {
+    let refuse = |why: String| Err(LogError::Fatal(why));
+    if batch.number == 0 {
+        return refuse("batches are counted from 1".to_owned());
+    }
+    if batch.records.is_empty() || batch.records.len() > BATCH_UPDATES_MAX {
+        return refuse(format!("a batch has 1 to {BATCH_UPDATES_MAX} records, not {}", batch.records.len()));
+    }
+    for record in std::iter::once(&batch.genesis).chain(&batch.records) {
+        // What cannot be read back must not be acknowledged.
+        Record::decode(record.encoded.clone()).map_err(|error| LogError::Fatal(error.to_string()))?;
+    }
+    Ok(())
+}
+
+/// A batch came whose number is not above the last one that its instance stored in this room: it
+/// may be that one again, but nothing older.
+fn check_repeated(stored: u64, asked: u64) -> Result<(), LogError> {
+    if stored == asked {
+        return Ok(());
+    }
+    Err(LogError::Fatal(format!("batch {asked} comes after batch {stored} of the same instance")))
+}
+
+/// Judges one stored record: damage is an answer, a record of a newer ruang is the end of reading.
+fn judge(position: Position, bytes: Bytes) -> Result<StoredRecord, LogError> {
+    StoredRecord::judge(position, bytes)
+        .map_err(|newer| LogError::Fatal(format!("the room cannot be read from {position} on: {newer}")))
+}

@@ -1,0 +1,156 @@
+//! Settings of `ruang serve`. Each flag has a twin in the environment (`RUANG_…`) and in the TOML
+//! file; a flag wins over the environment, the environment over the file.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+use clap::Args;
+
+use crate::log::Durability;
+use crate::telemetry::LogFormat;
+
+/// Serve rooms: y-websocket at /ws/ROOM, health at /healthz, metrics at /metrics.
+#[derive(Debug, Clone, Args)]
+pub struct Config {
+    /// Where to listen. Without authentication only loopback addresses are taken.
+    #[arg(long, env = "RUANG_LISTEN", value_name = "ADDRESS:PORT", default_value = "127.0.0.1:8080")]
+    pub listen: SocketAddr,
+
+    /// Where rooms are stored: `file:DIR` keeps them in a directory, `memory:` until the process ends.
+    #[arg(long, env = "RUANG_STORE", value_name = "STORE", default_value = "file:./ruang-data")]
+    pub store: Store,
+
+    /// What an ack must mean: `auto` takes the strongest that the store gives.
+    #[arg(long, env = "RUANG_DURABILITY", value_name = "LEVEL", default_value = "auto")]
+    pub durability: Wanted,
+
+    /// Listen beyond loopback although anyone who reaches the port can read and write every room.
+    #[arg(long, env = "RUANG_INSECURE")]
+    pub insecure: bool,
+
+    /// How long a room without sessions stays in memory, such as `30s`, `500ms` or `5m`.
+    #[arg(long, env = "RUANG_ROOM_IDLE", value_name = "DURATION", default_value = "30s", value_parser = parse_duration)]
+    pub room_idle: Duration,
+
+    /// Which log lines to write: `error`, `warn`, `info`, `debug`, or per module (`ruang::room=debug`).
+    #[arg(long, env = "RUANG_LOG", value_name = "FILTER", default_value = "info")]
+    pub log: String,
+
+    /// How log lines look.
+    #[arg(long, env = "RUANG_LOG_FORMAT", value_name = "FORMAT", value_enum, default_value_t)]
+    pub log_format: LogFormat,
+}
+
+/// A store as the operator names it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Store {
+    /// The embedded store in a directory.
+    File(PathBuf),
+    /// Memory of this process.
+    Memory,
+}
+
+impl Store {
+    /// The kind, as in the setting, without the address.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::File(_) => "file",
+            Self::Memory => "memory",
+        }
+    }
+}
+
+impl FromStr for Store {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.split_once(':') {
+            Some(("file", dir)) if !dir.is_empty() => Ok(Self::File(PathBuf::from(dir))),
+            Some(("memory", "")) => Ok(Self::Memory),
+            // Not repeated in full: store addresses may hold passwords.
+            Some((kind, _)) if !matches!(kind, "file" | "memory") => {
+                Err(format!("no store is called `{kind}:`; allowed are file:DIR and memory:"))
+            }
+            _ => Err("allowed are file:DIR and memory:".to_owned()),
+        }
+    }
+}
+
+impl fmt::Display for Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(dir) => write!(f, "file:{}", dir.display()),
+            Self::Memory => f.write_str("memory:"),
+        }
+    }
+}
+
+/// The durability that the operator asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Wanted {
+    /// The strongest that the store gives.
+    Auto,
+    /// In memory is enough.
+    Memory,
+    /// Synced to the disk, or no start.
+    Fsync,
+}
+
+impl Wanted {
+    /// Whether a store that gives `given` will do.
+    #[must_use]
+    pub fn is_met_by(self, given: Durability) -> bool {
+        self != Self::Fsync || given == Durability::Fsync
+    }
+}
+
+fn parse_duration(text: &str) -> Result<Duration, String> {
+    let split = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(split);
+    let number: u64 =
+        number.parse().map_err(|_| "a number and a unit are expected, such as 30s".to_owned())?;
+    let ms = match unit {
+        "ms" => 1,
+        "s" => 1_000,
+        "m" => 60_000,
+        "h" => 3_600_000,
+        _ => return Err(format!("the unit is one of ms, s, m, h, not `{unit}`")),
+    };
+    number.checked_mul(ms).map(Duration::from_millis).ok_or_else(|| "that is too long".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// [O1] A bad setting is refused with what is allowed, and without its secret part.
+    #[test]
+    fn stores_parse() {
+        assert_eq!("file:./x".parse(), Ok(Store::File("./x".into())));
+        assert_eq!("memory:".parse(), Ok(Store::Memory));
+        let error = "redis://:secret@host/".parse::<Store>().unwrap_err();
+        assert!(error.contains("file:DIR") && !error.contains("secret"), "{error}");
+        assert!("file:".parse::<Store>().is_err() && "x".parse::<Store>().is_err());
+    }
+
+    #[test]
+    fn durations_parse() {
+        assert_eq!(parse_duration("30s"), Ok(Duration::from_secs(30)));
+        assert_eq!(parse_duration("1500ms"), Ok(Duration::from_millis(1500)));
+        for bad in ["", "s", "10", "10d", "99999999999999999999s", "18446744073709551615h"] {
+            assert!(parse_duration(bad).is_err(), "{bad}");
+        }
+    }
+
+    /// [O2] `fsync` is never met by memory.
+    #[test]
+    fn durability_is_never_pretended() {
+        assert!(Wanted::Auto.is_met_by(Durability::Memory));
+        assert!(!Wanted::Fsync.is_met_by(Durability::Memory));
+        assert!(Wanted::Fsync.is_met_by(Durability::Fsync));
+    }
+}

@@ -1,0 +1,303 @@
+//! The second pass: judges the blocks of a well-formed update one by one, in an order in which
+//! each stands on what is known, and takes them into the index.
+//!
+//! One cursor per client's part. A block that names something unknown waits until another part has
+//! brought it; each wait is for one id, kept in order, so waking costs a search and not a round over
+//! all parts. What still waits in the end names something that is not here: a gap.
+
+use std::collections::BTreeSet;
+
+use hashbrown::HashMap;
+
+use super::block::{Block, Kind, Parent, read_block, write_gc};
+use super::index::{Index, Mark, Spot, What};
+use super::names::NO_NAME;
+use super::parse::{Parsed, Section, read_range};
+use super::ranges;
+use super::read::{Id, Reader};
+use super::refusal::Refusal;
+use super::siblings::Siblings;
+use super::write::{DeletePart, Part};
+use super::{Dropped, Source};
+use crate::limits::{CLIENTS_PER_DOCUMENT_MAX, TYPE_DEPTH_MAX};
+
+/// One client's part of the update, and how far it is judged.
+struct Cursor {
+    section: Section,
+    /// The next block: where it stands, its clock, and how many are left with it.
+    at: usize,
+    clock: u32,
+    left: u32,
+    /// The client's next clock, before this update and now.
+    known_before: u32,
+    known: u32,
+    part: Part,
+}
+
+/// What became of the next block of a part.
+enum Step {
+    Passed,
+    Finished,
+    Waits(Id),
+}
+
+/// Where a block comes to live.
+enum Place {
+    Missing(Id),
+    At(Spot),
+}
+
+/// One update on its way into the index.
+pub(super) struct Judgement<'g, 'u> {
+    index: &'g mut Index,
+    siblings: Siblings<'g>,
+    update: &'u Parsed<'u>,
+    source: Source,
+    cursors: Vec<Cursor>,
+    /// `(part, clock, waiting part)`: the last goes on when the first has brought that clock.
+    waits: BTreeSet<(u32, u32, u32)>,
+    /// Parts by client, built when the first block waits.
+    parts: Option<HashMap<u64, u32>>,
+    pub(super) dropped: Dropped,
+    mark: Mark,
+}
+
+impl<'g, 'u> Judgement<'g, 'u> {
+    pub(super) fn new(
+        index: &'g mut Index,
+        siblings: Siblings<'g>,
+        update: &'u Parsed<'u>,
+        source: Source,
+    ) -> Self {
+        let mark = index.mark();
+        let cursors = update.sections.iter().map(|section| {
+            let known = index.known(section.client);
+            Cursor {
+                section: *section,
+                at: section.bytes.0,
+                clock: section.clocks.0,
+                left: section.blocks,
+                known_before: known,
+                known,
+                part: Part::default(),
+            }
+        });
+        let cursors = cursors.collect();
+        let (waits, parts, dropped) = (BTreeSet::new(), None, Dropped::default());
+        Self { index, siblings, update, source, cursors, waits, parts, dropped, mark }
+    }
+
+    /// Judges all blocks. On an error the index is as it was.
+    pub(super) fn blocks(&mut self) -> Result<(), Refusal> {
+        let judged = self.judge();
+        if judged.is_err() {
+            for cursor in &self.cursors {
+                if cursor.known > cursor.known_before {
+                    self.index.truncate(cursor.section.client, cursor.known_before);
+                }
+            }
+            self.index.rewind(self.mark);
+        }
+        judged
+    }
+
+    fn judge(&mut self) -> Result<(), Refusal> {
+        // Parts that stand behind a gap never start; their blocks are counted at the end.
+        let starts = |cursor: &Cursor| cursor.clock <= cursor.known;
+        let mut ready: Vec<u32> = (0..self.cursors.len() as u32)
+            .rev()
+            .filter(|&part| starts(&self.cursors[part as usize]))
+            .collect();
+        while let Some(part) = ready.pop() {
+            loop {
+                match self.step(part as usize)? {
+                    Step::Passed => self.wake(part, &mut ready),
+                    Step::Finished => break,
+                    Step::Waits(id) => {
+                        self.wait(part, id);
+                        break;
+                    }
+                }
+            }
+        }
+        if self.source != Source::Record && self.index.clients() > CLIENTS_PER_DOCUMENT_MAX {
+            return Err(Refusal::TooManyClients);
+        }
+        self.dropped.unknown_blocks += self.cursors.iter().map(|cursor| u64::from(cursor.left)).sum::<u64>();
+        Ok(())
+    }
+
+    /// Judges the next block of a part.
+    fn step(&mut self, part: usize) -> Result<Step, Refusal> {
+        let cursor = &mut self.cursors[part];
+        if cursor.left == 0 {
+            return Ok(Step::Finished);
+        }
+        if cursor.section.clocks.1 <= cursor.known {
+            // The usual overlap, a whole part that is known: no need to look at its blocks again.
+            self.dropped.known_clocks += u64::from(cursor.section.clocks.1 - cursor.clock);
+            cursor.left = 0;
+            return Ok(Step::Finished);
+        }
+        let mut reader = Reader::starting_at(self.update.bytes, cursor.at);
+        let block = read_block::<false>(&mut reader)?;
+        let (client, known) = (cursor.section.client, cursor.known);
+        let offset = known - cursor.clock;
+        if offset >= block.len {
+            self.dropped.known_clocks += u64::from(block.len);
+            cursor.pass(&block, reader.at());
+            return Ok(Step::Passed);
+        }
+        if block.kind == Kind::Skip {
+            return Ok(Step::Finished);
+        }
+        // What is left of a cut block continues the block before the cut.
+        let origin = if offset > 0 { Some(Id { client, clock: known - 1 }) } else { block.origin };
+        let spot = match self.place(&block, origin)? {
+            Place::Missing(id) => return Ok(Step::Waits(id)),
+            Place::At(spot) => spot,
+        };
+        let what = self.what(&block, spot)?;
+        if spot.key != NO_NAME {
+            self.siblings.count(spot, origin)?;
+        }
+        let len = block.len - offset;
+        self.index.append(client, len, spot, what);
+        self.dropped.known_clocks += u64::from(offset);
+        let cursor = &mut self.cursors[part];
+        if spot.is_nowhere() && block.kind != Kind::Gc {
+            cursor.part.replace(cursor.at, reader.at(), |out| write_gc(out, len));
+        } else if offset > 0 {
+            let clock = cursor.clock;
+            cursor.part.replace(cursor.at, reader.at(), |out| block.write_rest(out, client, clock, offset));
+        } else {
+            cursor.part.copy(cursor.at, reader.at());
+        }
+        cursor.known += len;
+        cursor.pass(&block, reader.at());
+        Ok(Step::Passed)
+    }
+
+    /// Finds where a block lives, as Yjs does: where its neighbours live, else where it says. A
+    /// neighbour or a parent that is garbage makes it garbage.
+    fn place(&mut self, block: &Block<'_>, origin: Option<Id>) -> Result<Place, Refusal> {
+        if block.kind == Kind::Gc {
+            return Ok(Place::At(Spot::NOWHERE));
+        }
+        let mut neighbours = [None; 2];
+        for (neighbour, spot) in [origin, block.right].into_iter().zip(&mut neighbours) {
+            let Some(id) = neighbour else { continue };
+            match self.index.find(id) {
+                Some((found, _)) => *spot = Some(found),
+                None => return Ok(Place::Missing(id)),
+            }
+        }
+        match neighbours {
+            [Some(left), Some(right)] if left.is_nowhere() || right.is_nowhere() => {
+                Ok(Place::At(Spot::NOWHERE))
+            }
+            [Some(left), Some(right)] if left != right || origin == block.right => {
+                Err(Refusal::CrossedNeighbours)
+            }
+            [Some(spot), _] | [None, Some(spot)] => Ok(Place::At(spot)),
+            [None, None] => self.place_in_parent(block),
+        }
+    }
+
+    fn place_in_parent(&mut self, block: &Block<'_>) -> Result<Place, Refusal> {
+        let parent = match block.parent {
+            Some(Parent::Root(name)) => self.index.root(name),
+            Some(Parent::Type(id)) => match self.index.find(id) {
+                None => return Ok(Place::Missing(id)),
+                Some((_, What::Type(number))) => number,
+                Some((spot, what)) if spot.is_nowhere() || what == What::Deleted => {
+                    return Ok(Place::At(Spot::NOWHERE));
+                }
+                Some(_) => return Err(Refusal::ParentIsNoType),
+            },
+            None => return Err(Refusal::UnknownBlock),
+        };
+        let key = block.key.map_or(NO_NAME, |key| self.index.intern(key));
+        Ok(Place::At(Spot { parent, key }))
+    }
+
+    fn what(&mut self, block: &Block<'_>, spot: Spot) -> Result<What, Refusal> {
+        Ok(match block.kind {
+            _ if spot.is_nowhere() => What::Deleted,
+            Kind::Deleted => What::Deleted,
+            Kind::Type(_) if self.index.depth(spot.parent) >= TYPE_DEPTH_MAX => {
+                return Err(Refusal::TypesTooDeep);
+            }
+            Kind::Type(_) => What::Type(self.index.add_type(spot)),
+            _ => What::Content,
+        })
+    }
+
+    /// Lets a part wait for an id, if another part may still bring it.
+    fn wait(&mut self, part: u32, id: Id) {
+        let sections = &self.update.sections;
+        let parts = self.parts.get_or_insert_with(|| {
+            sections.iter().zip(0_u32..).map(|(section, part)| (section.client, part)).collect()
+        });
+        if let Some(&bringer) = parts.get(&id.client)
+            && bringer != part
+        {
+            self.waits.insert((bringer, id.clock, part));
+        }
+    }
+
+    /// Wakes the parts that wait for what this one has brought.
+    fn wake(&mut self, part: u32, ready: &mut Vec<u32>) {
+        while let Some(&wait @ (bringer, clock, waiting)) = self.waits.range((part, 0, 0)..).next() {
+            if bringer != part || clock >= self.cursors[part as usize].known {
+                break;
+            }
+            self.waits.remove(&wait);
+            ready.push(waiting);
+        }
+    }
+
+    /// Judges the delete ranges, after the blocks: what they name must be known by now.
+    pub(super) fn deletes(&mut self) -> Vec<DeletePart> {
+        let mut parts = Vec::new();
+        for asked in &self.update.deletes {
+            let mut reader = Reader::starting_at(self.update.bytes, asked.at);
+            let read = (0..asked.ranges).map_while(|_| read_range(&mut reader).ok());
+            let mut wanted: Vec<ranges::Range> = read.collect();
+            ranges::normalise(&mut wanted);
+            let known = self.index.known(asked.client);
+            let total = ranges::clocks(&wanted);
+            wanted.retain_mut(|range| {
+                range.1 = range.1.min(known);
+                range.0 < range.1
+            });
+            let knowable = ranges::clocks(&wanted);
+            let new = self.index.delete(asked.client, &wanted);
+            self.dropped.unknown_deletes += total - knowable;
+            self.dropped.known_deletes += knowable - ranges::clocks(&new);
+            if !new.is_empty() {
+                parts.push(DeletePart { client: asked.client, ranges: new });
+            }
+        }
+        parts
+    }
+
+    /// What goes on, part by part, and where the index stood before.
+    pub(super) fn finish(self) -> (Vec<Part>, Mark) {
+        let admitted = self.cursors.into_iter().filter(|cursor| cursor.known > cursor.known_before);
+        let parts = admitted.map(|cursor| {
+            let mut part = cursor.part;
+            (part.client, part.clocks) = (cursor.section.client, (cursor.known_before, cursor.known));
+            part
+        });
+        (parts.collect(), self.mark)
+    }
+}
+
+impl Cursor {
+    fn pass(&mut self, block: &Block<'_>, at: usize) {
+        self.at = at;
+        self.clock += block.len;
+        self.left -= 1;
+    }
+}

@@ -1,0 +1,254 @@
+//! What the gate remembers of a document: which clocks are known, where each of them lives, which
+//! are types, which are deleted. No content. 16 bytes per run of clocks in one place.
+//!
+//! A client's clocks have no holes (the gate admits none), so a run ends where the next begins.
+
+use hashbrown::HashMap;
+
+use super::names::{NO_NAME, Name, Names};
+use super::ranges::{self, Range, push_tight};
+use super::read::Id;
+use crate::ids::ClientId;
+
+/// The number of a type in the index.
+pub(super) type TypeNumber = u32;
+
+/// The place of what has none: GC blocks, and blocks that every peer turns into one.
+const NOWHERE: TypeNumber = u32::MAX;
+
+/// Where content lives: in a type, under a key or (with [`NO_NAME`]) in its sequence.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct Spot {
+    pub(super) parent: TypeNumber,
+    pub(super) key: Name,
+}
+
+impl Spot {
+    pub(super) const NOWHERE: Self = Self { parent: NOWHERE, key: NO_NAME };
+
+    pub(super) fn is_nowhere(self) -> bool {
+        self.parent == NOWHERE
+    }
+}
+
+/// What the clocks of a run are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum What {
+    /// Text, values, anything that nothing can live in.
+    Content,
+    /// Content that was deleted before it came here: it may have been a type.
+    Deleted,
+    /// A shared type.
+    Type(TypeNumber),
+}
+
+/// Clocks beside each other that live in the same spot and are the same thing. 16 bytes.
+#[derive(Clone, Copy)]
+struct Run {
+    clock: u32,
+    spot: Spot,
+    /// 0 content, 1 deleted content, else a type's number plus 2.
+    what: u32,
+}
+
+impl Run {
+    fn what(self) -> What {
+        match self.what {
+            0 => What::Content,
+            1 => What::Deleted,
+            number => What::Type(number - 2),
+        }
+    }
+}
+
+/// A shared type: a root, or content of another type. 12 bytes.
+struct TypeEntry {
+    /// Where it lives; a root lives nowhere and has its name as key.
+    spot: Spot,
+    /// Types above it.
+    depth: u8,
+}
+
+/// One client's part.
+#[derive(Default)]
+struct Client {
+    /// Sorted by clock; the first starts at 0.
+    runs: Vec<Run>,
+    /// The first clock that is not known.
+    end: u32,
+    /// Deleted clocks, in order.
+    deleted: Vec<Range>,
+}
+
+/// The index of one document.
+#[derive(Default)]
+pub(super) struct Index {
+    clients: HashMap<ClientId, Client>,
+    types: Vec<TypeEntry>,
+    roots: HashMap<Name, TypeNumber>,
+    names: Names,
+}
+
+/// How many types and names there were: what to go back to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Mark {
+    types: u32,
+    names: u32,
+}
+
+impl Index {
+    pub(super) fn clients(&self) -> usize {
+        self.clients.len()
+    }
+
+    /// The first clock of a client that is not known.
+    #[inline]
+    pub(super) fn known(&self, client: ClientId) -> u32 {
+        self.clients.get(&client).map_or(0, |held| held.end)
+    }
+
+    /// Where an id lives and what it is, if it is known.
+    #[inline]
+    pub(super) fn find(&self, id: Id) -> Option<(Spot, What)> {
+        let client = self.clients.get(&id.client)?;
+        if id.clock >= client.end {
+            return None;
+        }
+        let at = client.runs.partition_point(|run| run.clock <= id.clock);
+        let run = client.runs[at - 1];
+        Some((run.spot, run.what()))
+    }
+
+    pub(super) fn depth(&self, number: TypeNumber) -> u8 {
+        self.types[number as usize].depth
+    }
+
+    pub(super) fn intern(&mut self, key: &str) -> Name {
+        self.names.intern(key)
+    }
+
+    /// The root of this name, which every document has from the start.
+    pub(super) fn root(&mut self, name: &str) -> TypeNumber {
+        let key = self.names.intern(name);
+        if let Some(&number) = self.roots.get(&key) {
+            return number;
+        }
+        let number = self.add_type(Spot { parent: NOWHERE, key });
+        self.roots.insert(key, number);
+        number
+    }
+
+    /// Adds a type in a spot; a root's is nowhere, with its name.
+    pub(super) fn add_type(&mut self, spot: Spot) -> TypeNumber {
+        let number = self.types.len() as TypeNumber;
+        let depth = if spot.is_nowhere() { 0 } else { self.depth(spot.parent).saturating_add(1) };
+        push_tight(&mut self.types, TypeEntry { spot, depth });
+        number
+    }
+
+    /// Takes in the next `len` clocks of a client. What is nowhere or deleted counts as deleted.
+    pub(super) fn append(&mut self, client: ClientId, len: u32, spot: Spot, what: What) {
+        let held = self.clients.entry(client).or_default();
+        let run = Run {
+            clock: held.end,
+            spot,
+            what: match what {
+                What::Content => 0,
+                What::Deleted => 1,
+                What::Type(number) => number + 2,
+            },
+        };
+        match held.runs.last() {
+            Some(last) if last.spot == run.spot && last.what == run.what => {}
+            _ => push_tight(&mut held.runs, run),
+        }
+        if spot.is_nowhere() || what == What::Deleted {
+            ranges::append(&mut held.deleted, (held.end, held.end + len));
+        }
+        held.end += len;
+    }
+
+    /// Forgets a client's clocks from `from` on.
+    pub(super) fn truncate(&mut self, client: ClientId, from: u32) {
+        if from == 0 {
+            self.clients.remove(&client);
+        } else if let Some(held) = self.clients.get_mut(&client) {
+            let end = held.end;
+            held.runs.truncate(held.runs.partition_point(|run| run.clock < from));
+            held.end = from.min(end);
+            ranges::remove(&mut held.deleted, (from, end));
+        }
+    }
+
+    /// Which of these ranges (in order, all known) are not deleted yet; marks them deleted.
+    pub(super) fn delete(&mut self, client: ClientId, asked: &[Range]) -> Vec<Range> {
+        let Some(held) = self.clients.get_mut(&client) else { return Vec::new() };
+        let new = ranges::subtract(asked, &held.deleted);
+        ranges::insert(&mut held.deleted, &new);
+        new
+    }
+
+    /// Takes a deletion back.
+    pub(super) fn undelete(&mut self, client: ClientId, range: Range) {
+        if let Some(held) = self.clients.get_mut(&client) {
+            ranges::remove(&mut held.deleted, range);
+        }
+    }
+
+    pub(super) fn mark(&self) -> Mark {
+        Mark { types: self.types.len() as u32, names: self.names.len() as u32 }
+    }
+
+    /// Forgets the types and names that came after a mark. Nothing may live in them any more.
+    pub(super) fn rewind(&mut self, mark: Mark) {
+        for entry in self.types.drain(mark.types as usize..) {
+            if entry.spot.is_nowhere() {
+                self.roots.remove(&entry.spot.key);
+            }
+        }
+        self.names.truncate(mark.names as usize);
+    }
+
+    /// The way from a root to where an id lives: the root's name, then a key per level, or `None`
+    /// for a place in a sequence. Nothing for what is unknown or nowhere.
+    pub(super) fn path(&self, id: Id) -> Option<Vec<Option<&str>>> {
+        let (mut spot, _) = self.find(id).filter(|(spot, _)| !spot.is_nowhere())?;
+        let mut path = Vec::with_capacity(4);
+        loop {
+            path.push((spot.key != NO_NAME).then(|| self.names.get(spot.key)));
+            if spot.is_nowhere() {
+                break;
+            }
+            spot = self.types[spot.parent as usize].spot;
+        }
+        path.reverse();
+        Some(path)
+    }
+
+    /// Every client's next clock.
+    pub(super) fn state(&self) -> impl Iterator<Item = (ClientId, u32)> {
+        self.clients.iter().map(|(&client, held)| (client, held.end))
+    }
+
+    /// Every deleted range.
+    pub(super) fn deleted(&self) -> impl Iterator<Item = (ClientId, u32, u32)> {
+        self.clients
+            .iter()
+            .flat_map(|(&client, held)| held.deleted.iter().map(move |&(from, to)| (client, from, to)))
+    }
+
+    pub(super) fn runs(&self) -> usize {
+        self.clients.values().map(|held| held.runs.len()).sum()
+    }
+
+    pub(super) fn heap_bytes(&self) -> usize {
+        let parts = self.clients.values().map(|held| {
+            held.runs.capacity() * size_of::<Run>() + held.deleted.capacity() * size_of::<Range>()
+        });
+        parts.sum::<usize>()
+            + self.clients.allocation_size()
+            + self.types.capacity() * size_of::<TypeEntry>()
+            + self.roots.allocation_size()
+            + self.names.heap_bytes()
+    }
+}

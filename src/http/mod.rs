@@ -1,0 +1,51 @@
+//! What the server offers over HTTP: sockets, pages, operations. Nothing axum-shaped elsewhere.
+
+pub mod ops;
+pub mod pages;
+mod socket;
+mod upgrade;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+use axum::Router;
+use axum::routing::get;
+
+use crate::log::Log;
+use crate::room::Rooms;
+use crate::telemetry::Metrics;
+
+/// What the routes share.
+pub struct App {
+    /// The open rooms.
+    pub rooms: Arc<Rooms>,
+    /// The store, for its health.
+    pub log: Arc<dyn Log>,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+    /// The kind of store, as in `--store`, without its address.
+    pub store: &'static str,
+    /// When this instance began.
+    pub started: Instant,
+    /// No new sockets: the server is on its way down.
+    pub draining: AtomicBool,
+}
+
+impl App {
+    pub(crate) fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Relaxed)
+    }
+}
+
+/// All routes.
+pub fn router(app: Arc<App>) -> Router {
+    Router::new()
+        .route("/", get(pages::home))
+        .route("/ws/{*room}", get(upgrade::y_websocket))
+        .route("/healthz", get(ops::healthz))
+        .route("/readyz", get(ops::readyz))
+        .route("/metrics", get(ops::metrics))
+        .fallback(pages::not_found)
+        .with_state(app)
+}

@@ -1,0 +1,319 @@
+//! One socket: the shell around a [`Session`]. It waits for the client, for the room and for the
+//! write; it never decides.
+//!
+//! Invariants:
+//! - One thing at a time: while a write is stuck, nothing is read. A client that floods us waits
+//!   for itself.
+//! - At most one Step2 above 64 KiB is being written per [`INITIAL_SYNC_UNITS`] share: a crowd of
+//!   joiners cannot make the server hold a document each.
+
+mod io;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::FutureExt;
+use hyper::upgrade::Upgraded;
+use tokio::sync::Semaphore;
+use tokio::time::{Instant, sleep, timeout};
+use tokio_tungstenite::tungstenite::error::ProtocolError;
+use tokio_tungstenite::tungstenite::{Error, Message as Frame};
+
+use self::io::{Gone, Socket};
+use super::App;
+use crate::ids::{RoomName, RoomNameError};
+use crate::limits::{
+    DRAIN_SPREAD_MS_MAX, DRAIN_SPREAD_PER_SOCKET_US, GREETING_MS_MAX, HALF_OPEN_BEATS,
+    INITIAL_SYNC_UNIT_BYTES, INITIAL_SYNC_UNITS, INLINE_BYTES_MAX, PING_BEATS, READS_PER_TURN_MAX,
+};
+use crate::room::Member;
+use crate::session::{Intent, Session};
+use crate::wire::close::{self, Close};
+use crate::wire::{WireError, y_websocket};
+
+/// What a socket of the y-websocket family speaks beyond the family.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Dialect {
+    /// Acks of `ruang.v1`.
+    pub(super) acks: bool,
+}
+
+/// Initial syncs above [`INLINE_BYTES_MAX`] that are being written, in units of bytes.
+static INITIAL_SYNCS: Semaphore = Semaphore::const_new(INITIAL_SYNC_UNITS as usize);
+
+/// Serves one socket to its end.
+pub(super) async fn serve(
+    app: Arc<App>,
+    upgraded: Upgraded,
+    room: Result<RoomName, RoomNameError>,
+    dialect: Dialect,
+) {
+    let socket = Socket::new(upgraded).await;
+    app.metrics.sockets_open.inc();
+    // Boxed: the future of a session is large, and most of its life it only waits.
+    Box::pin(enter(&app, socket, room, dialect)).await;
+    app.metrics.sockets_open.dec();
+}
+
+async fn enter(app: &Arc<App>, socket: Socket, room: Result<RoomName, RoomNameError>, dialect: Dialect) {
+    let joined = match room {
+        Ok(name) => app.rooms.join(&name).await,
+        Err(error) => Err(Close::new(close::MALFORMED, error.to_string())),
+    };
+    match joined {
+        Ok(member) => Shell::new(Arc::clone(app), socket, member, dialect).run().await,
+        Err(close) => refuse(app, socket, close).await,
+    }
+}
+
+async fn refuse(app: &App, socket: Socket, close: Close) {
+    if (4400..4500).contains(&close.code) {
+        app.metrics.sockets_refused.inc();
+    }
+    if close.code == close::RESTART {
+        spread_out(app).await;
+    }
+    socket.close(close).await;
+}
+
+/// A restart sends everyone away; clients come back at once, so they are not sent all at once.
+async fn spread_out(app: &App) {
+    let sockets = u64::try_from(app.metrics.sockets_open.get()).unwrap_or(0);
+    let spread_ms = (sockets * DRAIN_SPREAD_PER_SOCKET_US / 1000).min(DRAIN_SPREAD_MS_MAX);
+    sleep(Duration::from_millis(rand::random_range(0..=spread_ms))).await;
+}
+
+/// How a socket ends.
+enum End {
+    /// We say why.
+    Close(Close),
+    /// The client has gone, or does not answer.
+    Gone,
+}
+
+impl From<Close> for End {
+    fn from(close: Close) -> Self {
+        Self::Close(close)
+    }
+}
+
+impl From<Gone> for End {
+    fn from(gone: Gone) -> Self {
+        tracing::debug!(%gone, "a socket is given up");
+        Self::Gone
+    }
+}
+
+struct Shell {
+    app: Arc<App>,
+    socket: Socket,
+    member: Member,
+    session: Session,
+    dialect: Dialect,
+    greeting_due: Instant,
+    greeted: bool,
+    /// Nothing was written since the last beat.
+    quiet: bool,
+    /// Beats since anything was read.
+    deaf_beats: u32,
+    out: Vec<Bytes>,
+}
+
+impl Shell {
+    fn new(app: Arc<App>, socket: Socket, member: Member, dialect: Dialect) -> Self {
+        let greeting_due = Instant::now() + Duration::from_millis(GREETING_MS_MAX);
+        Self {
+            app,
+            socket,
+            member,
+            session: Session::new(),
+            dialect,
+            greeting_due,
+            greeted: false,
+            quiet: false,
+            deaf_beats: 0,
+            out: Vec::new(),
+        }
+    }
+
+    async fn run(mut self) {
+        let end = loop {
+            if let Err(end) = self.turn().await {
+                break end;
+            }
+        };
+        let Self { app, socket, member, .. } = self;
+        // Presence and the ring go on without us while the close is on its way.
+        drop(member);
+        if let End::Close(close) = end {
+            refuse(&app, socket, close).await;
+        }
+    }
+
+    /// Writes what there is, then waits for one thing and deals with it.
+    async fn turn(&mut self) -> Result<(), End> {
+        let waiter = self.member.waiter();
+        let published = waiter.published();
+        tokio::pin!(published);
+        published.as_mut().enable();
+        if self.write_news().await? || !self.member.park() {
+            return Ok(());
+        }
+        tokio::select! {
+            frame = self.socket.next() => self.on_frames(frame).await,
+            () = &mut published => Ok(()),
+            () = self.member.posted() => Ok(()),
+            () = tokio::time::sleep_until(self.greeting_due), if !self.greeted => {
+                Err(Close::new(close::BUSY, "no sync step 1 came; a Yjs provider sends one at once").into())
+            }
+        }
+    }
+
+    /// Writes what the room has for us. Returns whether there was anything.
+    async fn write_news(&mut self) -> Result<bool, End> {
+        let post = self.member.post();
+        if post.gap && self.session.ask_again() {
+            self.out.push(y_websocket::sync_step1(&self.member.state_vector().await?));
+        }
+        let news = self.member.news();
+        if news.fell_off {
+            self.out.push(self.member.catch_up().await?);
+        }
+        self.out.extend(news.messages);
+        if let Some((decided, position)) = post.ack.filter(|_| self.dialect.acks) {
+            self.out.push(y_websocket::ack(decided, position));
+        }
+        if news.beat {
+            self.on_beat().await?;
+        }
+        let written = !self.out.is_empty();
+        self.flush().await?;
+        // Last, so that what was stored is shown and acked before the goodbye.
+        if let Some(close) = post.close.or(news.close) {
+            return Err(close.into());
+        }
+        Ok(written || news.beat || news.fell_off)
+    }
+
+    async fn flush(&mut self) -> Result<(), Gone> {
+        if self.out.is_empty() {
+            return Ok(());
+        }
+        self.quiet = false;
+        let out = std::mem::take(&mut self.out);
+        self.socket.write(&out).await
+    }
+
+    /// Keeps clients that hear nothing from giving up, and notices those that are gone. Beats that
+    /// pass while we are stuck in a write count as one: we could not have heard an answer.
+    async fn on_beat(&mut self) -> Result<(), End> {
+        if std::mem::replace(&mut self.quiet, true) && self.out.is_empty() {
+            self.out.push(y_websocket::KEEPALIVE);
+        }
+        self.deaf_beats += 1;
+        if self.deaf_beats >= HALF_OPEN_BEATS {
+            self.app.metrics.sockets_half_open.inc();
+            return Err(End::Gone);
+        }
+        if self.deaf_beats >= PING_BEATS {
+            self.socket.ping().await?;
+        }
+        Ok(())
+    }
+
+    /// Deals with a frame, and with those that have come already behind it.
+    async fn on_frames(&mut self, first: Option<Result<Frame, Error>>) -> Result<(), End> {
+        self.on_frame(first).await?;
+        for _ in 1..READS_PER_TURN_MAX {
+            match self.socket.next().now_or_never() {
+                Some(frame) => self.on_frame(frame).await?,
+                None => break,
+            }
+        }
+        Ok(())
+    }
+
+    async fn on_frame(&mut self, frame: Option<Result<Frame, Error>>) -> Result<(), End> {
+        self.deaf_beats = 0;
+        match frame {
+            Some(Ok(Frame::Binary(bytes))) => self.on_messages(bytes).await,
+            Some(Ok(Frame::Text(_))) => self.carry_out(Session::malformed(WireError::Text)).await,
+            Some(Ok(_)) => Ok(()), // pings are answered by the library
+            Some(Err(Error::Capacity(_))) => {
+                Err(Close::new(close::TOO_LARGE, "the message is larger than any document this server takes")
+                    .into())
+            }
+            // Sockets that just vanish are daily life, not bad bytes.
+            Some(Err(Error::Protocol(ProtocolError::ResetWithoutClosingHandshake))) => Err(End::Gone),
+            Some(Err(Error::Protocol(_) | Error::Utf8(_))) => {
+                Err(Close::new(close::MALFORMED, "these bytes are no WebSocket frame").into())
+            }
+            Some(Err(_)) | None => Err(End::Gone),
+        }
+    }
+
+    async fn on_messages(&mut self, mut frame: Bytes) -> Result<(), End> {
+        for _ in 0..y_websocket::MESSAGES_PER_FRAME_MAX {
+            let intent = match y_websocket::decode(&frame) {
+                Ok((message, used)) => {
+                    frame = frame.slice(used..);
+                    self.session.handle(message)
+                }
+                Err(error) => Session::malformed(error),
+            };
+            self.carry_out(intent).await?;
+            if frame.is_empty() {
+                return Ok(());
+            }
+        }
+        self.carry_out(Session::malformed(WireError::TooManyMessages)).await
+    }
+
+    async fn carry_out(&mut self, intent: Intent) -> Result<(), End> {
+        match intent {
+            Intent::Sync { state_vector, first } => self.sync(state_vector, first).await,
+            Intent::Submit { update, source } => {
+                Ok(self.member.submit(update, source, self.session.submitted()).await?)
+            }
+            Intent::Announce(update) => Ok(self.member.announce(&update).map_err(refusal_close)?),
+            Intent::SharePresence => {
+                self.out.extend(self.member.everyone());
+                Ok(self.flush().await?)
+            }
+            Intent::Ignore => {
+                self.app.metrics.messages_unknown.inc();
+                Ok(())
+            }
+            Intent::Close(close) => Err(close.into()),
+        }
+    }
+
+    /// Step2, and at the first sync our Step1 and who is here.
+    async fn sync(&mut self, state_vector: Bytes, first: bool) -> Result<(), End> {
+        let step2 = self.member.sync(state_vector, first).await?;
+        let size = step2.len();
+        self.out.push(step2);
+        if first {
+            self.greeted = true;
+            self.out.push(y_websocket::sync_step1(&self.member.state_vector().await?));
+            self.out.extend(self.member.everyone());
+        }
+        if size <= INLINE_BYTES_MAX {
+            return Ok(self.flush().await?);
+        }
+        let units =
+            u32::try_from(size / INITIAL_SYNC_UNIT_BYTES + 1).unwrap_or(u32::MAX).min(INITIAL_SYNC_UNITS);
+        let permit = timeout(Duration::from_millis(GREETING_MS_MAX), INITIAL_SYNCS.acquire_many(units)).await;
+        let _permit = match permit {
+            Ok(Ok(permit)) => permit,
+            _ => return Err(Close::new(close::BUSY, "too many large documents are being sent").into()),
+        };
+        Ok(self.flush().await?)
+    }
+}
+
+fn refusal_close(refusal: crate::gate::Refusal) -> Close {
+    let code = if refusal.is_too_large() { close::TOO_LARGE } else { close::MALFORMED };
+    Close::new(code, refusal.to_string())
+}

@@ -1,0 +1,86 @@
+//! Where the server is.
+
+use std::fmt;
+
+use super::LoadError;
+
+/// A server's WebSocket address, taken apart.
+#[derive(Debug, Clone)]
+pub(super) struct Target {
+    /// `host:port`.
+    pub(super) authority: String,
+    /// The path, with `{room}` where the room's name goes, and the query.
+    pub(super) template: String,
+    /// Ask for the subprotocol `ruang.v1`.
+    pub(super) acks: bool,
+}
+
+impl Target {
+    /// Takes `ws://host:port`, which means Ruang's `/ws/{room}`, or a longer URL: `{room}` in it is
+    /// replaced, else the name is appended to the path.
+    ///
+    /// # Errors
+    /// [`LoadError::Usage`] says what is wrong with it.
+    pub(super) fn parse(url: &str) -> Result<Self, LoadError> {
+        let wrong = |why: &str| LoadError::Usage(format!("the URL {url:?} {why}"));
+        let rest = url.strip_prefix("ws://").ok_or_else(|| {
+            wrong("does not start with ws:// (the load test speaks no TLS: point it at the server itself)")
+        })?;
+        let at = rest.find(['/', '?']).unwrap_or(rest.len());
+        let (authority, tail) = rest.split_at(at);
+        if authority.is_empty() || tail.contains([' ', '\r', '\n']) {
+            return Err(wrong("has no host, or spaces"));
+        }
+        let port_at = authority.rfind(':').filter(|colon| !authority[*colon..].contains(']'));
+        let authority = match port_at {
+            Some(_) => authority.to_owned(),
+            None => format!("{authority}:80"),
+        };
+        let (path, query) = match tail.split_once('?') {
+            Some((path, query)) => (path, format!("?{query}")),
+            None => (tail, String::new()),
+        };
+        let path = match path.trim_end_matches('/') {
+            "" => "/ws/{room}".to_owned(),
+            path if path.contains("{room}") => path.to_owned(),
+            path => format!("{path}/{{room}}"),
+        };
+        Ok(Self { authority, template: path + &query, acks: false })
+    }
+
+    /// The request's path for a room. Names of ours need no percent-encoding.
+    pub(super) fn path(&self, room: &str) -> String {
+        self.template.replace("{room}", room)
+    }
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ws://{}{}", self.authority, self.template)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn urls_become_paths() {
+        for (url, authority, path) in [
+            ("ws://a:1", "a:1", "/ws/r"),
+            ("ws://a:1/", "a:1", "/ws/r"),
+            ("ws://a", "a:80", "/ws/r"),
+            ("ws://[::1]", "[::1]:80", "/ws/r"),
+            ("ws://a:1/x/y", "a:1", "/x/y/r"),
+            ("ws://a:1/d/{room}/ws/{room}?token=t", "a:1", "/d/r/ws/r?token=t"),
+            ("ws://a:1?token=t", "a:1", "/ws/r?token=t"),
+        ] {
+            let target = Target::parse(url).unwrap();
+            println!("{url} is {} at {}", target.path("r"), target.authority);
+            assert_eq!((target.authority.as_str(), target.path("r").as_str()), (authority, path));
+        }
+        for bad in ["http://a", "wss://a", "ws://", "ws:///x", "ws://a/b c"] {
+            println!("{}", Target::parse(bad).unwrap_err());
+        }
+    }
+}

@@ -1,0 +1,197 @@
+//! Recovery: a room as its log tells it. Pages of records go through the gate, page by page they
+//! are folded as one merged update, on the blocking pool.
+//!
+//! A record that is damaged, that the gate finds incomplete, or that the document cannot take is
+//! set aside and reported; the room lives on without it. Clients that still hold what was in it
+//! bring it back with their next Step2.
+
+use std::sync::Arc;
+
+use crate::document::Document;
+use crate::gate::{self, Gate, Source};
+use crate::ids::{Generation, InstanceId, Position, RoomName};
+use crate::limits::LOAD_PAGE_RECORDS;
+use crate::log::record::{self, Kind, Metadata, Record, RecordError, Role, RoomKind, StoredRecord};
+use crate::log::{Log, LogError};
+use crate::room::state::State;
+
+/// Why a room cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum LoadError {
+    #[error(transparent)]
+    Log(#[from] LogError),
+    #[error("the room's genesis record cannot be made: {0}")]
+    Genesis(#[from] RecordError),
+    #[error("the fold was stopped: {0}")]
+    Stopped(#[from] tokio::task::JoinError),
+}
+
+/// A room, and what had to be left out of it.
+pub(crate) struct Loaded {
+    pub(crate) state: State,
+    pub(crate) set_aside: Vec<SetAside>,
+    pub(crate) records: u64,
+}
+
+/// A record that is in the log but not in the document.
+#[derive(Debug)]
+pub(crate) struct SetAside {
+    pub(crate) position: Position,
+    pub(crate) why: String,
+}
+
+/// Folds all records of a room.
+///
+/// # Errors
+/// [`LoadError`]: the log cannot be read now. Damage to single records is no error.
+pub(crate) async fn load(
+    log: &Arc<dyn Log>,
+    room: &RoomName,
+    (instance, life): (InstanceId, u32),
+) -> Result<Loaded, LoadError> {
+    let mut fold = Fold::new();
+    if let Some(head) = log.open(room).await? {
+        while fold.last.seq < head.last.seq {
+            let page = log.read(room, fold.last.seq, LOAD_PAGE_RECORDS).await?;
+            if page.is_empty() {
+                break;
+            }
+            fold = tokio::task::spawn_blocking(move || fold.page(&page)).await?;
+        }
+        if fold.poisoned {
+            fold = refold(log, room, head.last.seq).await?;
+        }
+    }
+    let genesis = genesis_record(room, instance)?;
+    let state = State::new(fold.gate, fold.document, fold.last, fold.bytes, (instance, life), genesis);
+    Ok(Loaded { state, set_aside: fold.set_aside, records: fold.records })
+}
+
+/// The slow way, after a page could not be folded: one record at a time, and from the start again
+/// whenever one breaks the document.
+async fn refold(log: &Arc<dyn Log>, room: &RoomName, head: u64) -> Result<Fold, LoadError> {
+    let mut broken: Vec<SetAside> = Vec::new();
+    loop {
+        let mut fold = Fold::new();
+        fold.one_by_one = true;
+        fold.skip = broken.iter().map(|record| record.position.seq).collect();
+        while fold.last.seq < head && !fold.poisoned {
+            let page = log.read(room, fold.last.seq, LOAD_PAGE_RECORDS).await?;
+            if page.is_empty() {
+                break;
+            }
+            fold = tokio::task::spawn_blocking(move || fold.page(&page)).await?;
+        }
+        if !fold.poisoned {
+            fold.set_aside.append(&mut broken);
+            return Ok(fold);
+        }
+        broken.extend(fold.set_aside.pop());
+    }
+}
+
+struct Fold {
+    gate: Gate,
+    document: Document,
+    last: Position,
+    bytes: usize,
+    records: u64,
+    set_aside: Vec<SetAside>,
+    /// The document is of no use: a fold has failed.
+    poisoned: bool,
+    one_by_one: bool,
+    /// Counters of records known to break the document.
+    skip: Vec<u64>,
+}
+
+impl Fold {
+    fn new() -> Self {
+        Self {
+            gate: Gate::new(),
+            document: Document::new(),
+            last: Position::START,
+            bytes: 0,
+            records: 0,
+            set_aside: Vec::new(),
+            poisoned: false,
+            one_by_one: false,
+            skip: Vec::new(),
+        }
+    }
+
+    /// Folds one page. On a failure of the document `poisoned` is set.
+    fn page(mut self, page: &[StoredRecord]) -> Self {
+        let mut updates = Vec::with_capacity(page.len());
+        for stored in page {
+            let position = stored.position();
+            let hole = position.seq - self.last.seq - 1;
+            if hole > 0 {
+                self.set_aside(self.last, format!("{hole} records after this one are missing"));
+            }
+            self.last = position;
+            if self.skip.contains(&position.seq) || self.poisoned {
+                continue;
+            }
+            match self.admit(stored) {
+                Ok(update) if self.one_by_one => self.fold(&[&update], position),
+                Ok(update) => updates.push(update),
+                Err(why) => self.set_aside(position, why),
+            }
+        }
+        if !updates.is_empty() && !self.poisoned {
+            let slices: Vec<&[u8]> = updates.iter().map(AsRef::as_ref).collect();
+            let merged = gate::merge(&slices);
+            let last = self.last;
+            self.fold(&[&merged], last);
+        }
+        self
+    }
+
+    fn admit(&mut self, stored: &StoredRecord) -> Result<Vec<u8>, String> {
+        let record = match stored {
+            StoredRecord::Intact { record, .. } => record,
+            StoredRecord::Damaged { why, .. } => return Err(why.clone()),
+        };
+        let admission =
+            self.gate.admit(&record.update(), Source::Record).map_err(|refusal| refusal.to_string())?;
+        self.records += 1;
+        if admission.dropped.is_gap() {
+            // What is complete of it stays in; the rest needs a record that is not there.
+            self.set_aside(stored.position(), "in part: it builds on a record that is missing".to_owned());
+        }
+        Ok(admission.remainder.map(|remainder| remainder.update).unwrap_or_default())
+    }
+
+    fn fold(&mut self, updates: &[&[u8]], position: Position) {
+        let updates: Vec<&[u8]> = updates.iter().copied().filter(|update| !update.is_empty()).collect();
+        self.bytes += updates.iter().map(|update| update.len()).sum::<usize>();
+        match self.document.apply(&updates) {
+            Ok(deletes) => self.gate.note_deleted(&deletes),
+            Err(error) => {
+                self.poisoned = true;
+                self.set_aside(position, format!("it cannot be folded: {error}"));
+            }
+        }
+    }
+
+    fn set_aside(&mut self, position: Position, why: String) {
+        self.set_aside.push(SetAside { position, why });
+    }
+}
+
+/// A genesis record with a new generation, for the append that finds the room absent.
+fn genesis_record(room: &RoomName, instance: InstanceId) -> Result<Record, RecordError> {
+    let generation = Generation::from_random(rand::random());
+    let metadata = Metadata {
+        user: None,
+        session: None,
+        instance,
+        role: Role::Server,
+        batch: 0,
+        claims: Vec::new(),
+        relayed_by: None,
+        room_kind: RoomKind::Free,
+        admitted_ms: crate::room::wall_clock_ms(),
+    };
+    Record::new(Kind::Genesis, &metadata, &record::genesis_update(room, generation))
+}

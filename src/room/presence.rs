@@ -1,0 +1,277 @@
+//! Who is here: the awareness states of one room. Never in the log.
+//!
+//! Written for servers: y-protocols' own map has no owners and no bounds, and answers echoes.
+//! Time is an argument, in milliseconds of any steady clock.
+//!
+//! Invariants:
+//! - A state is taken only if its clock is newer than the known one. y-websocket clients send back
+//!   every state they receive; such echoes change nothing and are never relayed.
+//! - A removal is taken only from the session that announced the id last: a laptop that wakes up
+//!   declares everyone gone.
+//! - Removals by us keep the clock, so that the person's next renewal is newer.
+
+use std::collections::HashMap;
+
+use bytes::Bytes;
+
+use crate::gate::{PresenceEntry, Refusal};
+use crate::ids::{ClientId, SessionId};
+use crate::limits::{
+    PRESENCE_FORGET_MS, PRESENCE_GRACE_MS, PRESENCE_IDS_PER_ROOM_MAX, PRESENCE_IDS_PER_SESSION_MAX,
+    PRESENCE_STALE_MS,
+};
+use crate::wire::lib0::{write_buffer, write_var_uint};
+use crate::wire::y_websocket;
+
+/// The presence of one room.
+#[derive(Debug, Default)]
+pub(crate) struct Presence {
+    entries: HashMap<ClientId, Entry>,
+    /// Counts ticks: every tick that has changes is one frame for everyone.
+    tick: u64,
+    /// Something changed since the last tick.
+    changed: bool,
+}
+
+#[derive(Debug)]
+struct Entry {
+    clock: u32,
+    /// JSON, or `None` once removed.
+    state: Option<Box<str>>,
+    /// Who announced it last.
+    owner: SessionId,
+    /// The tick in which it changed last.
+    tick: u64,
+    /// When it was announced last, or removed.
+    seen_ms: u64,
+    /// When it goes, because its session crashed.
+    leaves_ms: Option<u64>,
+}
+
+impl Presence {
+    /// Takes what a session announces. Returns whether anything is new.
+    ///
+    /// # Errors
+    /// A state that is new and no JSON is refused: it would throw in every client.
+    pub(crate) fn announce(
+        &mut self,
+        session: SessionId,
+        entries: &[PresenceEntry<'_>],
+        now_ms: u64,
+    ) -> Result<bool, Refusal> {
+        let mut news = false;
+        for entry in entries {
+            news |= self.announce_one(session, entry, now_ms)?;
+        }
+        self.changed |= news;
+        Ok(news)
+    }
+
+    fn announce_one(
+        &mut self,
+        session: SessionId,
+        entry: &PresenceEntry<'_>,
+        now_ms: u64,
+    ) -> Result<bool, Refusal> {
+        let known = self.entries.get(&entry.client);
+        let newer = known.is_none_or(|known| match entry.state {
+            Some(_) => entry.clock > known.clock,
+            None => known.owner == session && known.state.is_some() && entry.clock >= known.clock,
+        });
+        if !newer || known.is_none() && (entry.state.is_none() || !self.has_place(session)) {
+            return Ok(false);
+        }
+        entry.check_state()?;
+        let entry_new = Entry {
+            clock: entry.clock,
+            state: entry.state.map(Box::from),
+            owner: session,
+            tick: self.tick + 1,
+            seen_ms: now_ms,
+            leaves_ms: None,
+        };
+        self.entries.insert(entry.client, entry_new);
+        Ok(true)
+    }
+
+    fn has_place(&self, session: SessionId) -> bool {
+        self.entries.len() < PRESENCE_IDS_PER_ROOM_MAX
+            && self.entries.values().filter(|entry| entry.owner == session).count()
+                < PRESENCE_IDS_PER_SESSION_MAX
+    }
+
+    /// A session has gone. What it announced last goes too, after a grace in which it may return.
+    pub(crate) fn leave(&mut self, session: SessionId, now_ms: u64) {
+        for entry in self.entries.values_mut().filter(|entry| entry.owner == session && entry.state.is_some())
+        {
+            entry.leaves_ms = Some(now_ms + PRESENCE_GRACE_MS);
+        }
+    }
+
+    /// Removes who has crashed or fallen silent, and forgets who was removed long ago. Returns
+    /// when to sweep again, if there is anything to wait for.
+    pub(crate) fn sweep(&mut self, now_ms: u64) -> Option<u64> {
+        self.entries.retain(|_, entry| entry.state.is_some() || now_ms < entry.seen_ms + PRESENCE_FORGET_MS);
+        let mut next = None;
+        for entry in self.entries.values_mut() {
+            let due = match (&entry.state, entry.leaves_ms) {
+                (Some(_), Some(leaves_ms)) => leaves_ms,
+                (Some(_), None) => entry.seen_ms + PRESENCE_STALE_MS,
+                (None, _) => entry.seen_ms + PRESENCE_FORGET_MS,
+            };
+            if entry.state.is_some() && due <= now_ms {
+                entry.state = None;
+                entry.seen_ms = now_ms;
+                entry.tick = self.tick + 1;
+                self.changed = true;
+            }
+            let due = due.max(now_ms + 1);
+            next = Some(next.map_or(due, |next: u64| next.min(due)));
+        }
+        next
+    }
+
+    /// Ends a tick: its number and one message with all that changed in it.
+    pub(crate) fn end_tick(&mut self) -> Option<(u64, Bytes)> {
+        if !std::mem::take(&mut self.changed) {
+            return None;
+        }
+        self.tick += 1;
+        let tick = self.tick;
+        self.message(|entry| entry.tick == tick).map(|message| (tick, message))
+    }
+
+    /// All that changed after a tick, removals included, as one message.
+    pub(crate) fn since(&self, tick: u64) -> Option<Bytes> {
+        self.message(|entry| entry.tick > tick)
+    }
+
+    /// Everyone who is here, as one message.
+    pub(crate) fn everyone(&self) -> Option<Bytes> {
+        self.message(|entry| entry.state.is_some())
+    }
+
+    #[cfg(test)]
+    fn len(&self) -> usize {
+        self.entries.values().filter(|entry| entry.state.is_some()).count()
+    }
+
+    fn message(&self, include: impl Fn(&Entry) -> bool) -> Option<Bytes> {
+        let mut body = Vec::new();
+        let mut count = 0;
+        for (client, entry) in self.entries.iter().filter(|(_, entry)| include(entry)) {
+            count += 1;
+            write_var_uint(&mut body, *client);
+            write_var_uint(&mut body, u64::from(entry.clock));
+            write_buffer(&mut body, entry.state.as_deref().unwrap_or("null").as_bytes());
+        }
+        let mut update = Vec::with_capacity(body.len() + 3);
+        write_var_uint(&mut update, count);
+        update.extend_from_slice(&body);
+        (count > 0).then(|| y_websocket::presence(&update))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const A: SessionId = SessionId(1);
+    const B: SessionId = SessionId(2);
+
+    fn state(client: ClientId, clock: u32, state: &str) -> PresenceEntry<'_> {
+        PresenceEntry { client, clock, state: Some(state) }
+    }
+
+    fn gone(client: ClientId, clock: u32) -> PresenceEntry<'static> {
+        PresenceEntry { client, clock, state: None }
+    }
+
+    /// [R8] An echo is not news, whoever sends it; a newer clock is.
+    #[test]
+    fn echoes_change_nothing() {
+        let mut presence = Presence::default();
+        assert!(presence.announce(A, &[state(7, 1, "{}")], 0).unwrap());
+        assert!(!presence.announce(B, &[state(7, 1, "{}")], 1).unwrap());
+        assert!(!presence.announce(A, &[state(7, 0, "{}")], 1).unwrap());
+        assert!(presence.announce(A, &[state(7, 2, "{\"x\":1}")], 2).unwrap());
+        let (tick, message) = presence.end_tick().unwrap();
+        assert_eq!((tick, &message[..]), (1, &b"\x01\x0b\x01\x07\x02\x07{\"x\":1}"[..]));
+        assert_eq!(presence.end_tick(), None);
+    }
+
+    /// [R8] Only the last announcer can remove; at the same clock, as JavaScript clients do.
+    #[test]
+    fn removals_come_from_the_owner() {
+        let mut presence = Presence::default();
+        presence.announce(A, &[state(7, 3, "{}")], 0).unwrap();
+        assert!(!presence.announce(B, &[gone(7, 3)], 1).unwrap());
+        assert!(!presence.announce(B, &[gone(7, 9)], 1).unwrap());
+        assert!(presence.announce(A, &[gone(7, 3)], 1).unwrap());
+        assert_eq!(presence.len(), 0);
+        assert!(
+            !presence.announce(B, &[state(7, 3, "{}")], 2).unwrap(),
+            "a late echo does not bring it back"
+        );
+        assert!(presence.announce(A, &[state(7, 4, "{}")], 3).unwrap());
+    }
+
+    /// [R8] A crashed session's states go after the grace, at their clock, unless announced again.
+    #[test]
+    fn crashes_have_a_grace() {
+        let mut presence = Presence::default();
+        presence.announce(A, &[state(7, 1, "{}"), state(8, 1, "{}")], 0).unwrap();
+        presence.end_tick();
+        presence.leave(A, 100);
+        presence.announce(B, &[state(8, 2, "{}")], 200).unwrap();
+        presence.end_tick();
+        assert_eq!(presence.sweep(PRESENCE_GRACE_MS + 99), Some(PRESENCE_GRACE_MS + 100));
+        assert_eq!(presence.len(), 2);
+        presence.sweep(PRESENCE_GRACE_MS + 100);
+        let (_, message) = presence.end_tick().unwrap();
+        assert_eq!(&message[..], b"\x01\x08\x01\x07\x01\x04null");
+        assert_eq!(presence.len(), 1);
+    }
+
+    /// [R8] Who is silent for longer than clients wait is removed; who was removed is forgotten.
+    #[test]
+    fn silence_ends_presence() {
+        let mut presence = Presence::default();
+        presence.announce(A, &[state(7, 1, "{}")], 0).unwrap();
+        presence.sweep(PRESENCE_STALE_MS);
+        assert_eq!(presence.len(), 0);
+        presence.sweep(PRESENCE_STALE_MS + PRESENCE_FORGET_MS);
+        assert!(presence.entries.is_empty());
+    }
+
+    /// [R8] One session cannot fill the room.
+    #[test]
+    fn ids_are_bounded() {
+        let mut presence = Presence::default();
+        for client in 0..100 {
+            presence.announce(A, &[state(client, 1, "{}")], 0).unwrap();
+        }
+        assert_eq!(presence.len(), PRESENCE_IDS_PER_SESSION_MAX);
+        assert!(presence.announce(B, &[state(1_000, 1, "{}")], 0).unwrap());
+    }
+
+    /// [R8] States that are no JSON are refused, echoes are not even looked at.
+    #[test]
+    fn states_must_be_json() {
+        let mut presence = Presence::default();
+        assert!(presence.announce(A, &[state(7, 1, "{")], 0).is_err());
+        assert_eq!(presence.len(), 0);
+    }
+
+    /// [R7] Who missed several ticks gets all that changed since, removals included.
+    #[test]
+    fn catching_up_covers_removals() {
+        let mut presence = Presence::default();
+        presence.announce(A, &[state(7, 1, "{}"), state(8, 1, "{}")], 0).unwrap();
+        presence.end_tick();
+        presence.announce(A, &[gone(7, 1)], 1).unwrap();
+        presence.end_tick();
+        assert_eq!(&presence.since(1).unwrap()[..], b"\x01\x08\x01\x07\x01\x04null");
+        assert_eq!(&presence.everyone().unwrap()[..], b"\x01\x06\x01\x08\x01\x02{}");
+    }
+}

@@ -1,0 +1,367 @@
+//! What a room decides: which updates go into which batch, what a committed batch changes, what
+//! each client is told. Pure: the actor waits, this does not.
+//!
+//! Invariants:
+//! - The document holds committed records only; the gate's index also holds what is in flight.
+//! - Batches are stored in order, one at a time; a batch is frozen when it is first sent.
+//! - An ack, whatever it answers, waits for every batch that was under way when its message was
+//!   judged.
+
+use std::collections::{HashMap, VecDeque};
+
+use bytes::Bytes;
+
+use crate::document::{Document, FoldError};
+use crate::gate::{self, Dropped, Gate, Receipt, Refusal, Source, StateVector};
+use crate::ids::{InstanceId, Position, SessionId};
+use crate::limits::{BATCH_BYTES_MAX, BATCH_UPDATES_MAX};
+use crate::log::record::{Kind, Metadata, Record, RecordError, Role, RoomKind, StoredRecord};
+use crate::log::{Appended, Batch};
+use crate::wire::y_websocket;
+
+/// The document of a room, its gate, and the updates on their way into the log.
+pub(crate) struct State {
+    instance: InstanceId,
+    gate: Gate,
+    document: Document,
+    committed: Position,
+    /// Batches that are not committed, oldest first. The first is in flight if `in_flight`.
+    drafts: VecDeque<Draft>,
+    in_flight: bool,
+    /// Number of the newest batch. Numbers of one instance never come twice in a room, however
+    /// often it is unloaded: the log takes a number that it knows for a retry.
+    batches: u64,
+    /// Written by the first append, if that finds the room absent.
+    genesis: Record,
+    answers: Answers,
+    /// About how many bytes the document has when encoded.
+    encoded_bytes: usize,
+}
+
+/// Encoded answers for one committed position, shared by all who ask.
+#[derive(Default)]
+struct Answers {
+    /// Step2 for a client that has nothing.
+    everything: Option<Bytes>,
+    /// Step2 for a client that has every block: the whole delete set.
+    nothing_new: Option<Bytes>,
+    state_vector: Option<StateVector>,
+}
+
+/// A batch before it is committed.
+struct Draft {
+    number: u64,
+    records: Vec<Record>,
+    receipts: Vec<Receipt>,
+    bytes: usize,
+    author: Author,
+    /// Per session: how many of its messages are decided once this batch is.
+    acks: HashMap<SessionId, u64>,
+    /// Inflow units to give back.
+    cost: u32,
+}
+
+/// Who wrote a frame.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Author {
+    Nobody,
+    One(SessionId),
+    Several,
+}
+
+impl Author {
+    pub(crate) fn and(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Nobody, author) | (author, Self::Nobody) => author,
+            (Self::One(one), Self::One(two)) if one == two => self,
+            _ => Self::Several,
+        }
+    }
+
+    pub(crate) fn sole(self) -> Option<SessionId> {
+        if let Self::One(session) = self { Some(session) } else { None }
+    }
+}
+
+/// An update from a session.
+#[derive(Debug)]
+pub(crate) struct Submission {
+    pub(crate) session: SessionId,
+    /// Which of the session's Step2 and Update messages this is, from 1.
+    pub(crate) ordinal: u64,
+    pub(crate) update: Bytes,
+    pub(crate) source: Source,
+    /// Inflow units that it holds.
+    pub(crate) cost: u32,
+    /// By the wall clock, for the record.
+    pub(crate) admitted_ms: u64,
+}
+
+/// What the gate and the room said to a submission.
+#[derive(Debug)]
+pub(crate) struct Judged {
+    pub(crate) dropped: Dropped,
+    /// Nothing is under way that the ack would wait for.
+    pub(crate) decided_now: bool,
+    /// Inflow units to give back now.
+    pub(crate) cost: u32,
+}
+
+/// Why a submission is refused whole.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum SubmitError {
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    #[error(transparent)]
+    Record(#[from] RecordError),
+}
+
+/// What a committed batch means for the sessions.
+#[derive(Debug)]
+pub(crate) struct Committed {
+    /// All of the batch as one update.
+    pub(crate) update: Bytes,
+    pub(crate) author: Author,
+    pub(crate) acks: HashMap<SessionId, u64>,
+    pub(crate) updates: usize,
+    pub(crate) cost: u32,
+}
+
+impl State {
+    /// A room as its log tells it: `gate` and `document` hold everything up to `committed`. `life`
+    /// counts the loads of this instance, from 1.
+    pub(crate) fn new(
+        gate: Gate,
+        document: Document,
+        committed: Position,
+        encoded_bytes: usize,
+        (instance, life): (InstanceId, u32),
+        genesis: Record,
+    ) -> Self {
+        Self {
+            instance,
+            gate,
+            document,
+            committed,
+            drafts: VecDeque::new(),
+            in_flight: false,
+            batches: u64::from(life) << 32,
+            genesis,
+            answers: Answers::default(),
+            encoded_bytes,
+        }
+    }
+
+    /// Judges an update and puts what is new of it into the next batch.
+    ///
+    /// # Errors
+    /// [`SubmitError`] if it is refused whole: nothing has changed then.
+    pub(crate) fn submit(&mut self, submission: &Submission) -> Result<Judged, SubmitError> {
+        let admission = self.gate.admit(&submission.update, submission.source)?;
+        let Some(remainder) = admission.remainder else {
+            let decided_now = match self.drafts.back_mut() {
+                Some(draft) => {
+                    draft.acks.insert(submission.session, submission.ordinal);
+                    false
+                }
+                None => true,
+            };
+            return Ok(Judged { dropped: admission.dropped, decided_now, cost: submission.cost });
+        };
+        let number = self.open_draft(remainder.update.len());
+        let metadata = Metadata {
+            user: None,
+            session: Some(submission.session),
+            instance: self.instance,
+            role: Role::Editor,
+            batch: number,
+            claims: Vec::new(),
+            relayed_by: None,
+            room_kind: RoomKind::Free,
+            admitted_ms: submission.admitted_ms,
+        };
+        match Record::new(Kind::Update, &metadata, &remainder.update) {
+            Ok(record) => {
+                self.draft(record, remainder.receipt, submission);
+                Ok(Judged { dropped: admission.dropped, decided_now: false, cost: 0 })
+            }
+            Err(error) => {
+                self.gate.revert(&remainder.receipt);
+                if self.drafts.back().is_some_and(|draft| draft.records.is_empty()) {
+                    self.drafts.pop_back();
+                }
+                Err(error.into())
+            }
+        }
+    }
+
+    /// Makes sure that the last draft takes `bytes` more; returns its number.
+    fn open_draft(&mut self, bytes: usize) -> u64 {
+        let first_open = usize::from(self.in_flight);
+        let fits = self.drafts.len() > first_open
+            && self.drafts.back().is_some_and(|draft| {
+                draft.records.len() < BATCH_UPDATES_MAX && draft.bytes + bytes <= BATCH_BYTES_MAX
+            });
+        if !fits {
+            self.batches += 1;
+            self.drafts.push_back(Draft {
+                number: self.batches,
+                records: Vec::new(),
+                receipts: Vec::new(),
+                bytes: 0,
+                author: Author::Nobody,
+                acks: HashMap::new(),
+                cost: 0,
+            });
+        }
+        self.batches
+    }
+
+    fn draft(&mut self, record: Record, receipt: Receipt, submission: &Submission) {
+        let draft = self.drafts.back_mut().expect("open_draft has made one");
+        draft.bytes += record.encoded.len();
+        draft.records.push(record);
+        draft.receipts.push(receipt);
+        draft.author = draft.author.and(Author::One(submission.session));
+        draft.acks.insert(submission.session, submission.ordinal);
+        draft.cost += submission.cost;
+    }
+
+    /// The next batch to append, if one waits and none is in flight.
+    pub(crate) fn next_batch(&mut self) -> Option<Batch> {
+        if self.in_flight {
+            return None;
+        }
+        let draft = self.drafts.front()?;
+        self.in_flight = true;
+        Some(Batch {
+            instance: self.instance,
+            number: draft.number,
+            genesis: self.genesis.clone(),
+            records: draft.records.clone(),
+        })
+    }
+
+    /// The batch in flight is stored: folds it and says whom to tell what.
+    ///
+    /// # Errors
+    /// [`FoldError`] if the document cannot take it. The state is of no use then: load the room
+    /// again.
+    ///
+    /// # Panics
+    /// If nothing is in flight.
+    pub(crate) fn on_committed(&mut self, appended: &Appended) -> Result<Committed, FoldError> {
+        assert!(std::mem::take(&mut self.in_flight), "a batch was committed that nobody sent");
+        let draft = self.drafts.pop_front().expect("a batch in flight stays in front");
+        let mut author = draft.author;
+        let mut updates: Vec<Bytes> = Vec::with_capacity(draft.records.len() + 1);
+        if let Some(StoredRecord::Intact { record: genesis, .. }) = &appended.created {
+            let update = genesis.update();
+            // The marker is ours: it goes to everyone, and the gate learns it as known.
+            if self.gate.admit(&update, Source::Record).is_ok() {
+                updates.push(update);
+                author = Author::Several;
+            }
+        }
+        updates.extend(draft.records.iter().map(Record::update));
+        let slices: Vec<&[u8]> = updates.iter().map(AsRef::as_ref).collect();
+        let deletes = self.document.apply(&slices)?;
+        self.gate.note_deleted(&deletes);
+        self.committed = appended.last;
+        self.answers = Answers::default();
+        self.encoded_bytes += draft.bytes;
+        let update = match updates.as_slice() {
+            [only] => only.clone(),
+            _ => gate::merge(&slices).into(),
+        };
+        Ok(Committed { update, author, acks: draft.acks, updates: draft.records.len(), cost: draft.cost })
+    }
+
+    /// The log will never take the batch in flight: forgets it and everything behind it. Returns
+    /// the sessions whose edits are dropped here (they still hold them), and the inflow units to
+    /// give back.
+    pub(crate) fn drop_overlay(&mut self) -> (Vec<SessionId>, u32) {
+        self.in_flight = false;
+        let mut authors = Vec::new();
+        let mut cost = 0;
+        for draft in std::mem::take(&mut self.drafts).into_iter().rev() {
+            for receipt in draft.receipts.iter().rev() {
+                self.gate.revert(receipt);
+            }
+            authors.extend(draft.acks.into_keys());
+            cost += draft.cost;
+        }
+        (authors, cost)
+    }
+
+    /// The Step2 message for a client that has `theirs`.
+    ///
+    /// # Errors
+    /// [`FoldError`] if the document cannot be encoded: load the room again.
+    pub(crate) fn step2(&mut self, theirs: &StateVector) -> Result<Bytes, FoldError> {
+        if theirs.is_empty() {
+            return match &self.answers.everything {
+                Some(answer) => Ok(answer.clone()),
+                None => {
+                    let full = self.document.encode_full();
+                    self.encoded_bytes = full.len();
+                    Ok(self.answers.everything.insert(y_websocket::sync_step2(&full)).clone())
+                }
+            };
+        }
+        if !theirs.covers(self.state_vector()?) {
+            return Ok(y_websocket::sync_step2(&self.document.diff(&theirs.encode())?));
+        }
+        match &self.answers.nothing_new {
+            Some(answer) => Ok(answer.clone()),
+            None => {
+                let deletes_only = self.document.diff(&theirs.encode())?;
+                Ok(self.answers.nothing_new.insert(y_websocket::sync_step2(&deletes_only)).clone())
+            }
+        }
+    }
+
+    /// One update message with all that a session lacks that covers `theirs`.
+    ///
+    /// # Errors
+    /// As [`State::step2`].
+    pub(crate) fn catch_up(&mut self, theirs: &[u8]) -> Result<Bytes, FoldError> {
+        Ok(y_websocket::update(&self.document.diff(theirs)?))
+    }
+
+    /// The committed state vector.
+    ///
+    /// # Errors
+    /// As [`State::step2`].
+    pub(crate) fn state_vector(&mut self) -> Result<&StateVector, FoldError> {
+        if self.answers.state_vector.is_none() {
+            self.answers.state_vector = Some(gate::parse_state_vector(&self.document.state_vector())?);
+        }
+        Ok(self.answers.state_vector.as_ref().expect("it was set just now"))
+    }
+
+    /// The newest committed position.
+    pub(crate) fn committed(&self) -> Position {
+        self.committed
+    }
+
+    /// Updates that are not committed.
+    pub(crate) fn uncommitted(&self) -> usize {
+        self.drafts.iter().map(|draft| draft.records.len()).sum()
+    }
+
+    /// Whether a batch waits to be sent.
+    pub(crate) fn has_batch_waiting(&self) -> bool {
+        !self.in_flight && !self.drafts.is_empty()
+    }
+
+    /// Bytes of the batch in flight.
+    pub(crate) fn in_flight_bytes(&self) -> usize {
+        self.drafts.front().map_or(0, |draft| draft.bytes)
+    }
+
+    /// About how many bytes the document has when encoded.
+    pub(crate) fn encoded_bytes(&self) -> usize {
+        self.encoded_bytes
+    }
+}

@@ -1,0 +1,202 @@
+//! `ruang serve`: opens the store, listens, and ends in good order.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use axum::Router;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
+
+use crate::config::{Config, Store};
+use crate::http::{self, App};
+use crate::ids::InstanceId;
+use crate::limits::{DRAIN_MS_MAX, REQUEST_HEAD_BYTES_MAX, REQUEST_HEAD_MS_MAX, REQUEST_HEADERS_MAX};
+use crate::log::embedded::{EmbeddedLog, OpenError};
+use crate::log::memory::MemoryLog;
+use crate::log::{Durability, Log};
+use crate::room::{Rooms, RoomsOptions};
+use crate::shutdown;
+use crate::telemetry::Metrics;
+
+/// Why the server does not start or does not go on.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// `--listen` names an address that others can reach, and nothing protects the rooms.
+    #[error(
+        "--listen {0}: anyone who reaches this address could read and write every room; \
+         listen on 127.0.0.1, or say --insecure"
+    )]
+    Exposed(SocketAddr),
+    /// `--durability` asks for more than the store gives.
+    #[error("--durability fsync: the store {store} gives {given}; use --store file:DIR")]
+    Durability {
+        /// The store as set.
+        store: Store,
+        /// What it gives.
+        given: Durability,
+    },
+    /// The port cannot be had.
+    #[error("--listen {address}: {source}")]
+    Listen {
+        /// What was asked for.
+        address: SocketAddr,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// The store cannot be opened.
+    #[error("--store {store}: {source}")]
+    Store {
+        /// The store as set.
+        store: Store,
+        /// What is wrong with it.
+        source: OpenError,
+    },
+    /// Signals cannot be watched.
+    #[error("signals cannot be watched: {0}")]
+    Signals(std::io::Error),
+}
+
+impl ServeError {
+    /// Whether a setting has to change before it can work.
+    #[must_use]
+    pub fn is_setting(&self) -> bool {
+        !matches!(self, Self::Signals(_))
+    }
+}
+
+/// Serves until a signal comes, then drains: no new sockets, appends finish, clients are sent away
+/// over a few seconds.
+///
+/// # Errors
+/// [`ServeError`] if it cannot start.
+pub async fn serve(config: Config) -> Result<(), ServeError> {
+    if !config.listen.ip().is_loopback() && !config.insecure {
+        return Err(ServeError::Exposed(config.listen));
+    }
+    let stop = shutdown::on_signal().map_err(ServeError::Signals)?;
+    let app = open(&config)?;
+    let listener = TcpListener::bind(config.listen)
+        .await
+        .map_err(|source| ServeError::Listen { address: config.listen, source })?;
+    let address = listener.local_addr().unwrap_or(config.listen);
+    tracing::warn!("no authentication: everyone who reaches {address} may read and write every room");
+    tracing::info!(
+        store = %config.store, durability = %app.log.durability(), version = env!("CARGO_PKG_VERSION"),
+        "listening on http://{address}"
+    );
+    run(app, listener, stop).await;
+    Ok(())
+}
+
+/// Serves an app on a listener until `stop`, then drains it and closes its store.
+pub async fn run(app: Arc<App>, listener: TcpListener, stop: CancellationToken) {
+    accept(listener, http::router(Arc::clone(&app)), &stop).await;
+    drain(&app).await;
+}
+
+/// The app on a log: what [`run`] serves, and what tests put their own logs under.
+#[must_use]
+pub fn app(log: Arc<dyn Log>, instance: InstanceId, store: &'static str, options: RoomsOptions) -> Arc<App> {
+    let metrics = Arc::new(Metrics::new());
+    Arc::new(App {
+        rooms: Rooms::new(Arc::clone(&log), instance, options, Arc::clone(&metrics)),
+        log,
+        metrics,
+        store,
+        started: Instant::now(),
+        draining: AtomicBool::new(false),
+    })
+}
+
+/// Opens the store that is set.
+fn open(config: &Config) -> Result<Arc<App>, ServeError> {
+    let instance = InstanceId(rand::random());
+    let log: Arc<dyn Log> = match &config.store {
+        Store::Memory => Arc::new(MemoryLog::new()),
+        Store::File(dir) => Arc::new(
+            EmbeddedLog::open(dir, instance)
+                .map_err(|source| ServeError::Store { store: config.store.clone(), source })?,
+        ),
+    };
+    let given = log.durability();
+    if !config.durability.is_met_by(given) {
+        return Err(ServeError::Durability { store: config.store.clone(), given });
+    }
+    let options = RoomsOptions { idle_unload: config.room_idle };
+    Ok(app(log, instance, config.store.kind(), options))
+}
+
+/// Takes connections until `stop`. Running out of file descriptors is survived: those who wait in
+/// the queue get their turn when others leave.
+async fn accept(listener: TcpListener, router: Router, stop: &CancellationToken) {
+    loop {
+        let accepted = tokio::select! {
+            () = stop.cancelled() => return,
+            accepted = listener.accept() => accepted,
+        };
+        match accepted {
+            Ok((stream, _)) => {
+                let (router, stop) = (router.clone(), stop.clone());
+                tokio::spawn(Box::pin(connection(stream, router, stop)));
+            }
+            Err(error) => {
+                tracing::error!(%error, "a connection cannot be accepted; raise the limit of open files if this goes on");
+                sleep(Duration::from_millis(100)).await;
+            }
+        }
+    }
+}
+
+/// Serves one connection until it is done or becomes a WebSocket.
+async fn connection(stream: TcpStream, router: Router, stop: CancellationToken) {
+    // Edits are small and must not wait for company.
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(%error, "a connection was gone at once");
+        return;
+    }
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(Duration::from_millis(REQUEST_HEAD_MS_MAX))
+        .max_buf_size(REQUEST_HEAD_BYTES_MAX)
+        .max_headers(REQUEST_HEADERS_MAX)
+        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router))
+        .with_upgrades();
+    tokio::pin!(connection);
+    let served = tokio::select! {
+        served = connection.as_mut() => served,
+        () = stop.cancelled() => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = served {
+        tracing::debug!(%error, "a connection ended early");
+    }
+}
+
+/// Ends all rooms within [`DRAIN_MS_MAX`], then the store.
+async fn drain(app: &App) {
+    app.draining.store(true, Ordering::Relaxed);
+    let began = Instant::now();
+    let drained = timeout(Duration::from_millis(DRAIN_MS_MAX), async {
+        app.rooms.shut_down().await;
+        while app.metrics.sockets_open.get() > 0 {
+            sleep(Duration::from_millis(20)).await;
+        }
+    });
+    match drained.await {
+        Ok(()) => tracing::info!(took = ?began.elapsed(), "drained"),
+        Err(_) => tracing::error!(
+            sockets = app.metrics.sockets_open.get(),
+            rooms = app.rooms.open_count(),
+            "not everything was finished in time; what was not acked is still with the clients"
+        ),
+    }
+    app.log.close().await;
+}

@@ -1,0 +1,144 @@
+//! Metrics and logs. No room names, user names, tokens or document bytes in either: rooms appear
+//! in logs by [`crate::ids::RoomName::log_id`].
+
+use std::io::IsTerminal;
+use std::sync::atomic::AtomicI64;
+
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::Registry;
+
+use crate::gate::Dropped;
+
+/// Everything that is counted, for all rooms together.
+pub struct Metrics {
+    registry: Registry,
+    /// Rooms in memory.
+    pub rooms_open: Gauge<i64, AtomicI64>,
+    /// Loads of rooms.
+    pub rooms_loaded: Counter,
+    /// Rooms that ended by a fault and were loaded again.
+    pub rooms_failed: Counter,
+    /// Records that are in a log but not in its document.
+    pub records_set_aside: Counter,
+    /// Sockets that are open.
+    pub sockets_open: Gauge<i64, AtomicI64>,
+    /// Sockets that were closed by us, with a code of 4400 to 4499.
+    pub sockets_refused: Counter,
+    /// Sockets that did not answer and were given up.
+    pub sockets_half_open: Counter,
+    /// Messages of a type that is not known here; they are ignored.
+    pub messages_unknown: Counter,
+    /// Updates stored.
+    pub updates_stored: Counter,
+    /// Updates refused whole by the gate.
+    pub updates_refused: Counter,
+    /// Updates of which something built on what the room does not have.
+    pub updates_with_gaps: Counter,
+    /// Appends begun; one carries a whole batch.
+    pub appends: Counter,
+    /// Appends that the log refused for good.
+    pub appends_refused: Counter,
+    /// Merged frames shown to a room.
+    pub frames: Counter,
+    /// Sessions that fell off the ring and got one diff instead.
+    pub catch_ups: Counter,
+}
+
+impl Metrics {
+    /// All counters at zero.
+    #[must_use]
+    pub fn new() -> Self {
+        let mut registry = Registry::with_prefix("ruang");
+        let mut counter = |name: &str, help: &str| {
+            let counter = Counter::default();
+            registry.register(name, help, counter.clone());
+            counter
+        };
+        let rooms_loaded = counter("rooms_loaded", "Loads of rooms");
+        let rooms_failed = counter("rooms_failed", "Rooms that ended by a fault and were loaded again");
+        let records_set_aside = counter("records_set_aside", "Records in a log but not in its document");
+        let sockets_refused = counter("sockets_refused", "Sockets closed with a code of 4400 to 4499");
+        let sockets_half_open = counter("sockets_half_open", "Sockets given up because nobody answered");
+        let messages_unknown = counter("messages_unknown", "Ignored messages of unknown type");
+        let updates_stored = counter("updates_stored", "Updates stored");
+        let updates_refused = counter("updates_refused", "Updates refused whole by the gate");
+        let updates_with_gaps =
+            counter("updates_with_gaps", "Updates that build on what the room does not have");
+        let appends = counter("appends", "Appends begun, each a whole batch");
+        let appends_refused = counter("appends_refused", "Appends that the log refused for good");
+        let frames = counter("frames", "Merged frames shown to a room");
+        let catch_ups = counter("catch_ups", "Slow sessions that got one diff instead of what they missed");
+        let (rooms_open, sockets_open) = (Gauge::default(), Gauge::default());
+        registry.register("rooms_open", "Rooms in memory", rooms_open.clone());
+        registry.register("sockets_open", "Open sockets", sockets_open.clone());
+        Self {
+            registry,
+            rooms_open,
+            rooms_loaded,
+            rooms_failed,
+            records_set_aside,
+            sockets_open,
+            sockets_refused,
+            sockets_half_open,
+            messages_unknown,
+            updates_stored,
+            updates_refused,
+            updates_with_gaps,
+            appends,
+            appends_refused,
+            frames,
+            catch_ups,
+        }
+    }
+
+    pub(crate) fn note_dropped(&self, dropped: &Dropped) {
+        if dropped.is_gap() {
+            self.updates_with_gaps.inc();
+        }
+    }
+
+    /// All metrics in the OpenMetrics text format.
+    #[must_use]
+    pub fn render(&self) -> String {
+        let mut text = String::new();
+        // Writing into a String cannot fail.
+        let _ = encode(&mut text, &self.registry);
+        text
+    }
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// How log lines look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+pub enum LogFormat {
+    /// For people at a terminal.
+    #[default]
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// Starts logging to standard error. `filter` is in the syntax of `tracing_subscriber`'s
+/// `EnvFilter`, such as `info` or `ruang::room=debug`.
+///
+/// # Errors
+/// What is wrong with the filter.
+pub fn start_logging(filter: &str, format: LogFormat) -> Result<(), String> {
+    let filter = tracing_subscriber::EnvFilter::try_new(filter).map_err(|error| error.to_string())?;
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal());
+    let started = match format {
+        LogFormat::Text => builder.try_init(),
+        LogFormat::Json => builder.json().try_init(),
+    };
+    started.map_err(|error| error.to_string())
+}

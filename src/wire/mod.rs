@@ -1,0 +1,51 @@
+//! The wire: bytes of each client family to [`Message`]s and back.
+//!
+//! Pure. Nothing here looks inside an update, a state vector or a presence state: the gate does.
+//! `family` says how each family refuses and acknowledges; one module per family knows its bytes.
+//! Source of the formats: `y-protocols` (`sync.js`, `awareness.js`, `auth.js`), lib0.
+
+pub mod close;
+pub mod lib0;
+pub mod y_websocket;
+
+use bytes::Bytes;
+
+/// What a client says, whatever family it belongs to. The bytes are not judged yet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Message {
+    /// "This is what I have": an encoded state vector.
+    SyncStep1(Bytes),
+    /// The answer to our SyncStep1: an update with all that we lack.
+    SyncStep2(Bytes),
+    /// An edit.
+    Update(Bytes),
+    /// Presence of one person or several: an awareness update.
+    Presence(Bytes),
+    /// "Who is here?"
+    QueryPresence,
+    /// A message type that this family's server does not know. Ignored: newer clients add types.
+    Unknown(u64),
+}
+
+/// Why bytes from a socket are not messages of its family. The session ends with 4400.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum WireError {
+    /// The bytes end inside a number, a string or a buffer.
+    #[error("the message ends too early")]
+    Truncated,
+    /// A number above 2^53 - 1, the largest that every client can hold.
+    #[error("a number is larger than 2^53 - 1")]
+    NumberTooLarge,
+    /// A string that is not UTF-8.
+    #[error("a string is not UTF-8")]
+    NotUtf8,
+    /// A sync message that is neither step 1, step 2 nor update.
+    #[error("sync message {0} does not exist")]
+    UnknownSync(u64),
+    /// More messages in one frame than an honest client packs.
+    #[error("more than {} messages in one frame", y_websocket::MESSAGES_PER_FRAME_MAX)]
+    TooManyMessages,
+    /// A text frame where the family speaks binary.
+    #[error("text frames are not part of this protocol")]
+    Text,
+}

@@ -1,0 +1,141 @@
+//! The y-websocket family: `y-websocket`, `@y/websocket`, pycrdt, yrs.
+//!
+//! A frame begins with a message type: 0 sync, 1 awareness, 2 auth, 3 query awareness; `ruang.v1`
+//! adds 110, the ack, which only the server sends. We write one message per frame, since the
+//! JavaScript client reads one and forgets the rest; we read several, since yrs clients pack them.
+//! Source: y-websocket `src/y-websocket.js`, y-protocols.
+
+use bytes::Bytes;
+
+use super::lib0::{Reader, var_uint_len, write_buffer, write_var_uint};
+use super::{Message, WireError};
+use crate::ids::Position;
+
+/// Messages that one frame may carry. yrs packs two; 64 is generous.
+pub const MESSAGES_PER_FRAME_MAX: usize = 64;
+
+const SYNC: u64 = 0;
+const AWARENESS: u64 = 1;
+const QUERY_AWARENESS: u64 = 3;
+const ACK: u64 = 110;
+const STEP1: u64 = 0;
+const STEP2: u64 = 1;
+const UPDATE: u64 = 2;
+
+/// An awareness update that says nothing. It keeps the clients' 30 s watchdog quiet.
+pub const KEEPALIVE: Bytes = Bytes::from_static(&[1, 1, 0]);
+
+/// Reads the next message of a frame, and how many bytes of `frame` it took.
+///
+/// # Errors
+/// [`WireError`] if the front of `frame` is no message.
+pub fn decode(frame: &Bytes) -> Result<(Message, usize), WireError> {
+    let mut reader = Reader::new(frame);
+    let message = match reader.var_uint()? {
+        SYNC => {
+            let step = reader.var_uint()?;
+            let body = frame.slice_ref(reader.buffer()?);
+            match step {
+                STEP1 => Message::SyncStep1(body),
+                STEP2 => Message::SyncStep2(body),
+                UPDATE => Message::Update(body),
+                other => return Err(WireError::UnknownSync(other)),
+            }
+        }
+        AWARENESS => Message::Presence(frame.slice_ref(reader.buffer()?)),
+        // y-sweet's client sends a body here; it may be anything, and nothing can follow it.
+        QUERY_AWARENESS => return Ok((Message::QueryPresence, frame.len())),
+        // The length of an unknown message is unknown too: the rest of the frame belongs to it.
+        other => return Ok((Message::Unknown(other), frame.len())),
+    };
+    Ok((message, reader.position()))
+}
+
+/// Our SyncStep1: "send me what is missing here".
+#[must_use]
+pub fn sync_step1(state_vector: &[u8]) -> Bytes {
+    sync(STEP1, state_vector)
+}
+
+/// Our SyncStep2: the answer to a client's SyncStep1.
+#[must_use]
+pub fn sync_step2(update: &[u8]) -> Bytes {
+    sync(STEP2, update)
+}
+
+/// An update relayed to a client.
+#[must_use]
+pub fn update(update: &[u8]) -> Bytes {
+    sync(UPDATE, update)
+}
+
+/// Presence states relayed to a client: an encoded awareness update.
+#[must_use]
+pub fn presence(awareness_update: &[u8]) -> Bytes {
+    let mut out =
+        Vec::with_capacity(1 + var_uint_len(awareness_update.len() as u64) + awareness_update.len());
+    write_var_uint(&mut out, AWARENESS);
+    write_buffer(&mut out, awareness_update);
+    out.into()
+}
+
+/// The ack of `ruang.v1`: how many of the session's Step2 and Update messages are decided, in
+/// order, and the newest stored position then.
+#[must_use]
+pub fn ack(decided: u64, position: Position) -> Bytes {
+    let mut out = Vec::with_capacity(40);
+    write_var_uint(&mut out, ACK);
+    write_var_uint(&mut out, decided);
+    write_buffer(&mut out, position.to_string().as_bytes());
+    out.into()
+}
+
+fn sync(step: u64, body: &[u8]) -> Bytes {
+    let mut out = Vec::with_capacity(2 + var_uint_len(body.len() as u64) + body.len());
+    write_var_uint(&mut out, SYNC);
+    write_var_uint(&mut out, step);
+    write_buffer(&mut out, body);
+    out.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Captured from y-websocket 3.1 (client id 7, one offline edit).
+    #[test]
+    fn captured_frames_decode() {
+        let frame = |bytes: &'static [u8]| Bytes::from_static(bytes);
+        let step1 = frame(&[0, 0, 3, 1, 7, 1]);
+        assert_eq!(decode(&step1), Ok((Message::SyncStep1(frame(&[1, 7, 1])), 6)));
+        let awareness = frame(&[1, 6, 1, 7, 0, 2, 0x7b, 0x7d]);
+        assert_eq!(decode(&awareness), Ok((Message::Presence(frame(&[1, 7, 0, 2, 0x7b, 0x7d])), 8)));
+        assert_eq!(decode(&frame(&[3])), Ok((Message::QueryPresence, 1)));
+        assert_eq!(decode(&frame(&[0x66, 1, 0])), Ok((Message::Unknown(0x66), 3)));
+    }
+
+    #[test]
+    fn a_frame_may_carry_several_messages() {
+        let mut both = sync_step1(&[0]).to_vec();
+        both.extend_from_slice(&KEEPALIVE);
+        let both = Bytes::from(both);
+        let (first, used) = decode(&both).unwrap();
+        assert_eq!(first, Message::SyncStep1(Bytes::from_static(&[0])));
+        assert_eq!(decode(&both.slice(used..)).unwrap().0, Message::Presence(Bytes::from_static(&[0])));
+    }
+
+    #[test]
+    fn what_we_write_is_what_clients_read() {
+        assert_eq!(sync_step2(&[0, 0])[..], [0, 1, 2, 0, 0]);
+        assert_eq!(sync_step1(&[0])[..], [0, 0, 1, 0]);
+        assert_eq!(update(&[0, 0])[..], [0, 2, 2, 0, 0]);
+        assert_eq!(ack(3, Position { ms: 12, seq: 4 })[..], *b"\x6e\x03\x0412-4");
+    }
+
+    #[test]
+    fn broken_frames_are_refused() {
+        for bytes in [&[][..], &[0], &[0, 0], &[0, 3, 0], &[0, 2, 9, 1], &[1, 5], &[0x80]] {
+            assert!(decode(&Bytes::copy_from_slice(bytes)).is_err(), "{bytes:?}");
+        }
+    }
+}

@@ -1,0 +1,234 @@
+//! A server in this process on a log of the test's own, and raw clients of the y-websocket family
+//! that follow a room with a document of their own. Servers bind to free ports on 127.0.0.1 and end
+//! with the test.
+#![allow(dead_code, reason = "each test file uses its part")]
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::{SinkExt, StreamExt};
+use ruang::http::App;
+use ruang::ids::InstanceId;
+use ruang::log::Log;
+use ruang::room::RoomsOptions;
+use ruang::server;
+use ruang::wire::lib0::Reader;
+use ruang::wire::{Message, y_websocket};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+use tokio_tungstenite::tungstenite::Message as Frame;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
+use tokio_util::sync::CancellationToken;
+use yrs::updates::decoder::Decode;
+use yrs::{Doc, GetString, Map, ReadTxn, Transact};
+
+/// Long enough for a shared machine; a test that waits this long has failed.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A running server.
+pub struct Server {
+    pub address: SocketAddr,
+    pub app: Arc<App>,
+    stop: CancellationToken,
+    task: JoinHandle<()>,
+}
+
+impl Server {
+    pub async fn start(log: Arc<dyn Log>) -> Self {
+        Self::start_with(log, RoomsOptions::default()).await
+    }
+
+    pub async fn start_with(log: Arc<dyn Log>, options: RoomsOptions) -> Self {
+        let app = server::app(log, InstanceId(rand::random()), "memory", options);
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let address = listener.local_addr().expect("a bound port");
+        let stop = CancellationToken::new();
+        let task = tokio::spawn(server::run(Arc::clone(&app), listener, stop.clone()));
+        Self { address, app, stop, task }
+    }
+
+    /// Drains and ends the server, as SIGTERM does.
+    pub async fn stop(self) {
+        self.stop.cancel();
+        timeout(PATIENCE, self.task).await.expect("the server drains").expect("the server ends well");
+    }
+
+    pub fn url(&self, room: &str) -> String {
+        format!("ws://{}/ws/{room}", self.address)
+    }
+
+    /// A client that has connected and said nothing.
+    pub async fn connect(&self, room: &str) -> Client {
+        Client::connect(&self.url(room), None).await
+    }
+
+    /// A client that speaks `ruang.v1`.
+    pub async fn connect_for_acks(&self, room: &str) -> Client {
+        Client::connect(&self.url(room), Some("ruang.v1")).await
+    }
+
+    /// A client that has synced.
+    pub async fn join(&self, room: &str) -> Client {
+        let mut client = self.connect(room).await;
+        client.sync().await;
+        client
+    }
+}
+
+/// One client: a socket and a document.
+pub struct Client {
+    pub socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
+    pub doc: Doc,
+    /// Acked messages, by `ruang.v1`.
+    pub acked: u64,
+    /// Updates and Step2s received, whole.
+    pub received: Vec<Bytes>,
+    /// Awareness updates received.
+    pub presence: Vec<Bytes>,
+    /// State vectors of the server's Step1s.
+    pub asked: Vec<Bytes>,
+}
+
+impl Client {
+    pub async fn connect(url: &str, protocol: Option<&'static str>) -> Self {
+        let mut request = url.into_client_request().expect("a url");
+        if let Some(protocol) = protocol {
+            request.headers_mut().insert("Sec-WebSocket-Protocol", protocol.parse().expect("a protocol"));
+        }
+        let (socket, _) =
+            timeout(PATIENCE, connect_async(request)).await.expect("in time").expect("connects");
+        Self {
+            socket,
+            doc: Doc::new(),
+            acked: 0,
+            received: Vec::new(),
+            presence: Vec::new(),
+            asked: Vec::new(),
+        }
+    }
+
+    pub async fn send(&mut self, message: impl Into<Bytes>) {
+        self.socket.send(Frame::Binary(message.into())).await.expect("the socket takes a message");
+    }
+
+    /// Step1, then everything up to the server's Step1, which is answered.
+    pub async fn sync(&mut self) {
+        let state_vector = self.state_vector();
+        self.send(y_websocket::sync_step1(&state_vector)).await;
+        self.until("the server's step 1", |client| !client.asked.is_empty()).await;
+        let theirs = yrs::StateVector::decode_v1(&self.asked[0]).expect("a state vector");
+        let update = self.doc.transact().encode_state_as_update_v1(&theirs);
+        self.send(y_websocket::sync_step2(&update)).await;
+    }
+
+    pub fn state_vector(&self) -> Vec<u8> {
+        use yrs::updates::encoder::Encode;
+        self.doc.transact().state_vector().encode_v1()
+    }
+
+    /// Sets a key of the root map `m` here, without telling anyone. Returns the update.
+    pub fn set_locally(&self, key: &str, value: &str) -> Vec<u8> {
+        let map = self.doc.get_or_insert_map("m");
+        let mut txn = self.doc.transact_mut();
+        map.insert(&mut txn, key, value);
+        txn.encode_update_v1()
+    }
+
+    /// Sets a key of the root map `m` and sends it.
+    pub async fn set(&mut self, key: &str, value: &str) {
+        let update = self.set_locally(key, value);
+        self.send(y_websocket::update(&update)).await;
+    }
+
+    pub fn get(&self, key: &str) -> Option<String> {
+        let map = self.doc.get_or_insert_map("m");
+        let txn = self.doc.transact();
+        map.get(&txn, key).map(|value| value.to_string(&txn))
+    }
+
+    /// Text of the root text `t`.
+    pub fn text(&self) -> String {
+        let text = self.doc.get_or_insert_text("t");
+        text.get_string(&self.doc.transact())
+    }
+
+    /// Takes one frame in. Returns false if none came in time, `Err` with the close code at the end.
+    pub async fn step(&mut self, patience: Duration) -> Result<bool, Option<u16>> {
+        let Ok(frame) = timeout(patience, self.socket.next()).await else { return Ok(false) };
+        match frame {
+            Some(Ok(Frame::Binary(bytes))) => self.take(&bytes),
+            Some(Ok(Frame::Close(close))) => return Err(close.map(|close| close.code.into())),
+            Some(Ok(_)) => {}
+            Some(Err(_)) | None => return Err(None),
+        }
+        Ok(true)
+    }
+
+    fn take(&mut self, bytes: &Bytes) {
+        if bytes.first() == Some(&110) {
+            let mut reader = Reader::new(&bytes[1..]);
+            self.acked = reader.var_uint().expect("an ack");
+            return;
+        }
+        let (message, used) = y_websocket::decode(bytes).expect("the server sends messages");
+        assert_eq!(used, bytes.len(), "one message per frame");
+        match message {
+            Message::SyncStep1(state_vector) => self.asked.push(state_vector),
+            Message::SyncStep2(update) | Message::Update(update) => {
+                let decoded = yrs::Update::decode_v1(&update).expect("an update");
+                self.doc.transact_mut().apply_update(decoded).expect("it applies");
+                self.received.push(update);
+            }
+            Message::Presence(update) => self.presence.push(update),
+            other => panic!("the server does not send {other:?}"),
+        }
+    }
+
+    /// Takes frames in until something is true.
+    pub async fn until(&mut self, what: &str, holds: impl Fn(&Self) -> bool) {
+        let deadline = tokio::time::Instant::now() + PATIENCE;
+        while !holds(self) {
+            let left = deadline.saturating_duration_since(tokio::time::Instant::now());
+            match self.step(left).await {
+                Ok(true) => {}
+                Ok(false) => panic!("waited in vain for {what}"),
+                Err(code) => panic!("the server closed with {code:?} while waiting for {what}"),
+            }
+        }
+    }
+
+    pub async fn until_set(&mut self, key: &str, value: &str) {
+        self.until(&format!("{key} = {value}"), |client| client.get(key).as_deref() == Some(value)).await;
+    }
+
+    /// Takes frames in for a while; whether anything at all came.
+    pub async fn hears_anything(&mut self, during: Duration) -> bool {
+        let deadline = tokio::time::Instant::now() + during;
+        let before = (self.received.len(), self.presence.len(), self.asked.len(), self.acked);
+        loop {
+            let left = deadline.saturating_duration_since(tokio::time::Instant::now());
+            match self.step(left).await {
+                Ok(true) => {}
+                Ok(false) | Err(_) => break,
+            }
+        }
+        before != (self.received.len(), self.presence.len(), self.asked.len(), self.acked)
+    }
+
+    /// Takes frames in until the server closes; the close code.
+    pub async fn until_closed(&mut self) -> Option<u16> {
+        let deadline = tokio::time::Instant::now() + PATIENCE;
+        loop {
+            let left = deadline.saturating_duration_since(tokio::time::Instant::now());
+            match self.step(left).await {
+                Ok(true) => {}
+                Ok(false) => panic!("the server did not close"),
+                Err(code) => return code,
+            }
+        }
+    }
+}

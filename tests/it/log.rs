@@ -1,0 +1,13 @@
+//! Tests of the log: its records, the contract on every implementation, and what each of them
+//! promises beyond it. Rules are cited as `[L1]`; docs/RULES.md lists them.
+#![allow(clippy::unwrap_used, missing_docs, unreachable_pub)]
+
+mod log_bench;
+mod log_contract;
+mod log_crash;
+mod log_directory;
+mod log_disk;
+mod log_memory;
+mod log_random;
+mod log_records;
+mod log_support;

@@ -1,0 +1,209 @@
+//! The embedded store after its process was killed, or the power cut, at any moment.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use parking_lot::Mutex;
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+use ruang::ids::InstanceId;
+use ruang::log::Log;
+use ruang::log::embedded::{DiskHook, DiskOperation, EmbeddedLog, Options};
+
+use crate::log_disk::open_hooked;
+use crate::log_support::*;
+
+/// What a disk would hold after an end at some moment, and how many batches were answered by then.
+struct Image {
+    bytes: Vec<u8>,
+    answered: u64,
+}
+
+/// A disk that forgets: what is not synced may be there or not, in parts of a sector.
+struct Forgetful {
+    random: StdRng,
+    /// Bytes up to the last finished sync.
+    durable: Vec<u8>,
+    /// What came since, in order.
+    pending: Vec<Pending>,
+    syncing: bool,
+    images: Vec<Image>,
+}
+
+enum Pending {
+    Write(usize, Vec<u8>),
+    SetLen(usize),
+}
+
+const SECTOR: usize = 512;
+
+impl Forgetful {
+    fn before(&mut self, operation: DiskOperation<'_>, answered: u64) {
+        if std::mem::take(&mut self.syncing) {
+            for pending in std::mem::take(&mut self.pending) {
+                pending.apply(&mut self.durable);
+            }
+        }
+        if self.random.random_bool(0.2) {
+            let bytes = self.cut();
+            self.images.push(Image { bytes, answered });
+        }
+        match operation {
+            DiskOperation::Write { offset, data } => {
+                self.pending.push(Pending::Write(usize::try_from(offset).unwrap(), data.to_vec()));
+            }
+            DiskOperation::SetLen(len) => self.pending.push(Pending::SetLen(usize::try_from(len).unwrap())),
+            DiskOperation::Sync => self.syncing = true,
+        }
+    }
+
+    /// The power goes now: every sector written since the last sync is there or not.
+    fn cut(&mut self) -> Vec<u8> {
+        let mut bytes = self.durable.clone();
+        let keep = self.random.random_range(0.0..=1.0);
+        for pending in &self.pending {
+            match pending {
+                Pending::Write(offset, data) => {
+                    for (index, sector) in data.chunks(SECTOR).enumerate() {
+                        if self.random.random_bool(keep) {
+                            Pending::Write(offset + index * SECTOR, sector.to_vec()).apply(&mut bytes);
+                        }
+                    }
+                }
+                Pending::SetLen(len) => Pending::SetLen(*len).apply(&mut bytes),
+            }
+        }
+        bytes
+    }
+}
+
+impl Pending {
+    fn apply(self, bytes: &mut Vec<u8>) {
+        match self {
+            Self::Write(offset, data) => {
+                let end = offset + data.len();
+                bytes.resize(bytes.len().max(end), 0);
+                bytes[offset..end].copy_from_slice(&data);
+            }
+            Self::SetLen(len) => bytes.resize(len, 0),
+        }
+    }
+}
+
+/// Appends batches of three to two rooms and counts the answers.
+async fn work(log: &dyn Log, answered: &AtomicU64, batches: u64) {
+    for number in 1..=batches {
+        let name = room(if number % 2 == 0 { "even" } else { "odd" });
+        let text = format!("{number} {}", "x".repeat(usize::try_from(number * 37 % 3_000).unwrap()));
+        append(log, &name, 1, number, &[&text; 3]).await;
+        answered.store(number, Ordering::SeqCst);
+    }
+}
+
+/// Opens an image: everything answered is there, batches are whole, and the store goes on.
+async fn check(format: &Path, image: &Image) -> u64 {
+    let dir = tempfile::tempdir().unwrap();
+    fs::copy(format, dir.path().join("FORMAT")).unwrap();
+    fs::write(dir.path().join("log.redb"), &image.bytes).unwrap();
+    let log = open_hooked(dir.path(), Arc::new(|_| Ok(()))).unwrap();
+    let mut found = Vec::new();
+    for name in ["even", "odd"] {
+        for three in texts(&log, &room(name)).await.chunks(3) {
+            assert!(three.len() == 3 && three[0] == three[1] && three[1] == three[2], "a batch in parts");
+            found.push(three[0].split(' ').next().unwrap().parse::<u64>().unwrap());
+        }
+    }
+    found.sort_unstable();
+    let last = found.len() as u64;
+    assert_eq!(found, (1..=last).collect::<Vec<_>>());
+    assert!(last == image.answered || last == image.answered + 1, "{last}, answered {}", image.answered);
+    let name = room(if last.is_multiple_of(2) { "odd" } else { "even" });
+    assert!(!append(&log, &name, 1, last + 1, &["on"]).await.duplicate);
+    last
+}
+
+/// Opens the store so that it repairs quickly after an end, or not.
+fn open_repairing(dir: &Path, quick: bool, hook: DiskHook) -> EmbeddedLog {
+    let quick_repair_bytes = if quick { 0 } else { u64::MAX };
+    let options = Options { disk: Some(hook), quick_repair_bytes, ..Options::default() };
+    EmbeddedLog::open_with(dir, InstanceId(0), options).unwrap()
+}
+
+/// [L31] Killed before any operation on the file: what was answered is there, batches are whole.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_answered_is_lost_by_a_kill() {
+    for quick in [false, true] {
+        kill(quick).await;
+    }
+}
+
+async fn kill(quick: bool) {
+    let (seed, _) = seeded();
+    let dir = tempfile::tempdir().unwrap();
+    let (answered, images) = (Arc::new(AtomicU64::new(0)), Arc::new(Mutex::new(Vec::new())));
+    let random = Mutex::new(StdRng::seed_from_u64(seed));
+    let path: PathBuf = dir.path().join("log.redb");
+    let armed = Arc::new(AtomicU64::new(0));
+    let hook: DiskHook = {
+        let (answered, images, armed) = (Arc::clone(&answered), Arc::clone(&images), Arc::clone(&armed));
+        Arc::new(move |_| {
+            if armed.load(Ordering::SeqCst) == 1 && random.lock().random_bool(0.2) {
+                let answered = answered.load(Ordering::SeqCst);
+                images.lock().push(Image { bytes: fs::read(&path)?, answered });
+            }
+            Ok(())
+        })
+    };
+    let log = open_repairing(dir.path(), quick, hook);
+    armed.store(1, Ordering::SeqCst);
+    work(&log, &answered, 40).await;
+    drop(log);
+    let images = std::mem::take(&mut *images.lock());
+    check_all(dir.path(), &images).await;
+}
+
+/// [L31] The power cut before any operation: the same, whatever the disk made of what was not
+/// synced.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_answered_is_lost_by_a_power_cut() {
+    for quick in [false, true] {
+        cut_power(quick).await;
+    }
+}
+
+async fn cut_power(quick: bool) {
+    let (seed, _) = seeded();
+    let dir = tempfile::tempdir().unwrap();
+    drop(open_hooked(dir.path(), Arc::new(|_| Ok(()))).unwrap());
+    let disk = Arc::new(Mutex::new(Forgetful {
+        random: StdRng::seed_from_u64(seed),
+        durable: fs::read(dir.path().join("log.redb")).unwrap(),
+        pending: Vec::new(),
+        syncing: false,
+        images: Vec::new(),
+    }));
+    let answered = Arc::new(AtomicU64::new(0));
+    let hook: DiskHook = {
+        let (disk, answered) = (Arc::clone(&disk), Arc::clone(&answered));
+        Arc::new(move |operation| {
+            disk.lock().before(operation, answered.load(Ordering::SeqCst));
+            Ok(())
+        })
+    };
+    let log = open_repairing(dir.path(), quick, hook);
+    work(&log, &answered, 40).await;
+    drop(log);
+    let images = std::mem::take(&mut disk.lock().images);
+    check_all(dir.path(), &images).await;
+}
+
+async fn check_all(dir: &Path, images: &[Image]) {
+    assert!(images.len() > 20, "only {} images", images.len());
+    let mut unanswered = 0;
+    for image in images {
+        unanswered += u64::from(check(&dir.join("FORMAT"), image).await > image.answered);
+    }
+    println!("{} images opened; in {unanswered} a batch was stored and not yet answered", images.len());
+}

@@ -1,0 +1,202 @@
+//! Logs to test, and batches to put into them.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use bytes::Bytes;
+use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
+use ruang::ids::{Generation, InstanceId, Position, RoomName, SessionId};
+use ruang::log::clock::Clock;
+use ruang::log::embedded::{EmbeddedLog, Options};
+use ruang::log::memory::{Damage, Faults, MemoryLog};
+use ruang::log::record::{Kind, Metadata, Record, Role, RoomKind, StoredRecord, genesis_update};
+use ruang::log::{Appended, Batch, Log};
+use tempfile::TempDir;
+
+/// A log of some kind, empty, with a clock in our hands.
+pub struct Store {
+    pub log: Arc<dyn Log>,
+    /// Milliseconds that the log's clock says.
+    pub now_ms: Arc<AtomicU64>,
+    kind: StoreKind,
+}
+
+enum StoreKind {
+    Memory(Faults),
+    Embedded(TempDir),
+}
+
+impl Store {
+    pub fn memory() -> Self {
+        let now_ms = Arc::new(AtomicU64::new(1_000));
+        let (log, faults) = MemoryLog::with_clock(clock(&now_ms));
+        Self { log: Arc::new(log), now_ms, kind: StoreKind::Memory(faults) }
+    }
+
+    pub fn embedded() -> Self {
+        let now_ms = Arc::new(AtomicU64::new(1_000));
+        let dir = tempfile::tempdir().unwrap();
+        let log = open_embedded(dir.path(), &now_ms);
+        Self { log: Arc::new(log), now_ms, kind: StoreKind::Embedded(dir) }
+    }
+
+    /// Spoils a stored record behind the log's back.
+    pub async fn damage(&mut self, room: &RoomName, seq: u64, damage: Damage) {
+        self.rewrite(room, seq, |record| match damage {
+            Damage::FlipBit(bit) => record[bit / 8] ^= 1 << (bit % 8),
+            Damage::Truncate(len) => record.truncate(len),
+        })
+        .await;
+    }
+
+    /// Changes the bytes of a stored record behind the log's back.
+    pub async fn rewrite(&mut self, room: &RoomName, seq: u64, change: impl FnOnce(&mut Vec<u8>)) {
+        match &self.kind {
+            StoreKind::Memory(faults) => assert!(faults.rewrite(room, seq, change)),
+            StoreKind::Embedded(dir) => {
+                self.log.close().await;
+                self.log = Arc::new(MemoryLog::new()); // lets go of the directory
+                rewrite_value(dir.path(), room, seq, |value| {
+                    let mut record = value.split_off(12);
+                    change(&mut record);
+                    value.extend(record);
+                });
+                self.log = Arc::new(open_embedded(dir.path(), &self.now_ms));
+            }
+        }
+    }
+}
+
+pub fn clock(now_ms: &Arc<AtomicU64>) -> Clock {
+    let now_ms = Arc::clone(now_ms);
+    Arc::new(move || now_ms.load(Ordering::Relaxed))
+}
+
+pub fn open_embedded(dir: &Path, now_ms: &Arc<AtomicU64>) -> EmbeddedLog {
+    let options = Options { clock: clock(now_ms), disk: None, ..Options::default() };
+    EmbeddedLog::open_with(dir, InstanceId(0), options).unwrap()
+}
+
+/// Changes a value of the table `log` of a closed store; docs/STORAGE.md has the layout.
+pub fn rewrite_value(dir: &Path, room: &RoomName, seq: u64, change: impl FnOnce(&mut Vec<u8>)) {
+    const ROOMS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("rooms");
+    const LOG: TableDefinition<'_, (u64, u64), &[u8]> = TableDefinition::new("log");
+    let database = Database::open(dir.join("log.redb")).unwrap();
+    let number = {
+        let rooms = database.begin_read().unwrap().open_table(ROOMS).unwrap();
+        let meta = rooms.get(room.as_str()).unwrap().unwrap();
+        u64::from_le_bytes(meta.value()[1..9].try_into().unwrap())
+    };
+    let transaction = database.begin_write().unwrap();
+    {
+        let mut log = transaction.open_table(LOG).unwrap();
+        let mut value = log.get((number, seq)).unwrap().unwrap().value().to_vec();
+        change(&mut value);
+        log.insert((number, seq), value.as_slice()).unwrap();
+    }
+    transaction.commit().unwrap();
+}
+
+pub fn room(name: &str) -> RoomName {
+    RoomName::parse(name).unwrap()
+}
+
+pub fn metadata() -> Metadata {
+    Metadata {
+        user: None,
+        session: Some(SessionId(1)),
+        instance: InstanceId(7),
+        role: Role::Editor,
+        batch: 1,
+        claims: Vec::new(),
+        relayed_by: None,
+        room_kind: RoomKind::Free,
+        admitted_ms: 5,
+    }
+}
+
+pub fn record(update: &[u8]) -> Record {
+    Record::new(Kind::Update, &metadata(), update).unwrap()
+}
+
+pub fn genesis(name: &RoomName, nonce: u32) -> Record {
+    Record::new(Kind::Genesis, &metadata(), &genesis_update(name, Generation { nonce })).unwrap()
+}
+
+/// A batch of updates; its genesis is of a generation that tells the instance.
+pub fn batch(name: &RoomName, instance: u64, number: u64, updates: &[impl AsRef<str>]) -> Batch {
+    Batch {
+        instance: InstanceId(instance),
+        number,
+        genesis: genesis(name, u32::try_from(instance).unwrap() + 1),
+        records: updates.iter().map(|update| record(update.as_ref().as_bytes())).collect(),
+    }
+}
+
+pub async fn append(
+    log: &dyn Log,
+    name: &RoomName,
+    instance: u64,
+    number: u64,
+    updates: &[impl AsRef<str>],
+) -> Appended {
+    log.append(name, batch(name, instance, number, updates)).await.unwrap()
+}
+
+/// Everything in a room, read in pages of three.
+pub async fn read_all(log: &dyn Log, name: &RoomName) -> Vec<StoredRecord> {
+    let mut all: Vec<StoredRecord> = Vec::new();
+    loop {
+        let after = all.last().map_or(0, |record| record.position().seq);
+        let page = log.read(name, after, 3).await.unwrap();
+        let end = page.len() < 3;
+        all.extend(page);
+        if end {
+            return all;
+        }
+    }
+}
+
+/// The updates of a room as text, without the genesis record; damaged ones as `!`.
+pub async fn texts(log: &dyn Log, name: &RoomName) -> Vec<String> {
+    let all = read_all(log, name).await;
+    all.iter().filter(|record| kind(record) != Some(Kind::Genesis)).map(text).collect()
+}
+
+pub fn kind(record: &StoredRecord) -> Option<Kind> {
+    match record {
+        StoredRecord::Intact { record, .. } => Some(record.kind()),
+        StoredRecord::Damaged { .. } => None,
+    }
+}
+
+pub fn text(record: &StoredRecord) -> String {
+    match record {
+        StoredRecord::Intact { record, .. } => String::from_utf8(record.update().to_vec()).unwrap(),
+        StoredRecord::Damaged { .. } => "!".to_owned(),
+    }
+}
+
+pub fn seqs(records: &[StoredRecord]) -> Vec<u64> {
+    records.iter().map(|record| record.position().seq).collect()
+}
+
+pub fn at(seq: u64, ms: u64) -> Position {
+    Position { seq, ms }
+}
+
+/// A random generator whose seed is printed, and taken from `RUANG_TEST_SEED` if that is set.
+pub fn seeded() -> (u64, rand::rngs::StdRng) {
+    let seed = std::env::var("RUANG_TEST_SEED").ok().and_then(|seed| seed.parse().ok());
+    let seed = seed.unwrap_or_else(rand::random);
+    println!("replay with RUANG_TEST_SEED={seed}");
+    (seed, rand::SeedableRng::seed_from_u64(seed))
+}
+
+/// Bytes with the checksum of a record set right, as a newer ruang would have written them.
+pub fn sealed(mut bytes: Vec<u8>) -> Bytes {
+    let crc = crc32c::crc32c_append(crc32c::crc32c(&bytes[..12]), &bytes[16..]);
+    bytes[12..16].copy_from_slice(&crc.to_le_bytes());
+    Bytes::from(bytes)
+}
