@@ -207,3 +207,7 @@ pub const REQUEST_HEAD_BYTES_MAX: usize = 16 << 10;
 
 /// Header fields of a request.
 pub const REQUEST_HEADERS_MAX: usize = 64;
+
+/// Bytes of frames that a session takes from the ring at once, unless a single one is larger:
+/// what one write carries.
+pub const RING_TAKE_BYTES_MAX: usize = 64 << 10;

@@ -5,36 +5,52 @@
 
 use std::collections::HashMap;
 use std::future::pending;
+use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
-use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::load::{self, LoadError, SetAside};
 use super::registry::Rooms;
 use super::ring::Frame;
+use super::seat::{Outlet, Seat};
 use super::state::{Author, Committed, State, Submission, SubmitError};
-use super::{Command, Outbox, Shared, Synced};
+use super::{Command, Shared, Synced};
 use crate::document::FoldError;
 use crate::gate;
 use crate::ids::{Position, RoomName, SessionId};
 use crate::limits::{BEAT_MS, INLINE_BYTES_MAX, PRESENCE_TICK_MS, ROUND_MS, ROUND_SESSIONS_MIN};
 use crate::log::{Appended, Batch, Log, LogError};
 use crate::wire::close::{self, Close};
-use crate::wire::y_websocket;
+use crate::wire::{websocket, y_websocket};
 
 /// Commands judged in one turn: then the log and the clock get theirs.
 const COMMANDS_PER_TURN: usize = 256;
 
-/// A fan-out that nobody takes for this long holds the next append no longer: some socket's task
-/// is starved, and commits must go on.
-const HAND_OVER_MAX: Duration = Duration::from_millis(100);
+type AppendFuture = Pin<Box<dyn Future<Output = Result<Appended, LogError>> + Send>>;
 
-type Append = JoinHandle<Result<Appended, LogError>>;
+/// The append in flight. It is never dropped half-way: if the room ends first, it goes on alone.
+struct Append(Option<AppendFuture>);
+
+impl Append {
+    async fn finish(&mut self) -> Result<Appended, LogError> {
+        let Some(running) = &mut self.0 else { return pending().await };
+        let answer = running.await;
+        self.0 = None;
+        answer
+    }
+}
+
+impl Drop for Append {
+    fn drop(&mut self) {
+        if let (Some(running), Ok(runtime)) = (self.0.take(), tokio::runtime::Handle::try_current()) {
+            runtime.spawn(running);
+        }
+    }
+}
 
 /// One room at work.
 pub(super) struct Actor {
@@ -42,14 +58,13 @@ pub(super) struct Actor {
     shared: Arc<Shared>,
     /// Always there between turns; away only while a job runs on the blocking pool.
     state: Option<Box<State>>,
-    sessions: HashMap<SessionId, Arc<Outbox>>,
-    append: Option<Append>,
+    seats: HashMap<SessionId, Arc<Seat>>,
+    append: Append,
     /// Committed updates whose round of fan-out has not begun.
     unreleased: Vec<Bytes>,
     unreleased_author: Author,
     round_ended: Instant,
     round_due: Option<Instant>,
-    hand_over_due: Instant,
     presence_due: Option<Instant>,
     beat_due: Instant,
     idle_due: Option<Instant>,
@@ -83,13 +98,12 @@ impl Actor {
         let now = Instant::now();
         let mut actor = Self {
             state: Some(Box::new(state)),
-            sessions: HashMap::new(),
-            append: None,
+            seats: HashMap::new(),
+            append: Append(None),
             unreleased: Vec::new(),
             unreleased_author: Author::Nobody,
             round_ended: now,
             round_due: None,
-            hand_over_due: now,
             presence_due: None,
             beat_due: now + Duration::from_millis(BEAT_MS),
             idle_due: Some(now + rooms.options.idle_unload),
@@ -108,17 +122,16 @@ impl Actor {
         let shared = Arc::clone(&self.shared);
         let stop = self.rooms.stop.clone();
         loop {
-            let (due, waits) = (self.next_due(), self.wants_hand_over());
+            let due = self.next_due();
             tokio::select! {
                 biased; // stop first, then what is under way, then what is new
                 () = stop.cancelled() => return Ok(()),
-                appended = finished(&mut self.append) => self.on_appended(appended?).await?,
+                appended = self.append.finish() => self.on_appended(appended).await?,
                 () = sleep_until(due) => {
                     if self.on_due(commands).await? {
                         return Ok(());
                     }
                 }
-                () = shared.ring.handed_over(), if waits => {}
                 _ = commands.recv_many(&mut inbox, COMMANDS_PER_TURN) => {
                     for command in inbox.drain(..) {
                         self.on_command(command).await?;
@@ -126,25 +139,25 @@ impl Actor {
                 }
                 () = shared.presence_changed.notified() => self.on_presence_changed(),
             }
-            self.start_append();
+            self.send_next_batch();
         }
     }
 
     async fn on_command(&mut self, command: Command) -> Result<(), End> {
         match command {
-            Command::Join { outbox, reply } => self.on_join(outbox, reply),
+            Command::Join { wants_acks, outlet, reply } => self.on_join(wants_acks, outlet, reply),
             Command::Leave { session } => self.on_leave(session),
             Command::Submit(submission) => self.on_submit(submission).await?,
-            Command::Sync { state_vector, first, reply } => {
-                let answer = self.on_sync(&state_vector, first).await?;
+            Command::Sync { state_vector, reply } => {
+                let answer = self.on_sync(&state_vector).await?;
                 let _ = reply.send(answer); // the session may have gone meanwhile
             }
             Command::CatchUp { covers, reply } => {
                 self.release()?;
-                let message = self.with_state(usize::MAX, move |state| state.catch_up(&covers)).await??;
+                let frame = self.with_state(usize::MAX, move |state| state.catch_up(&covers)).await??;
                 let covers = self.checkpoint()?;
                 self.rooms.metrics.catch_ups.inc();
-                let _ = reply.send(Ok(Synced { message, cursor: self.shared.ring.cursor(covers) }));
+                let _ = reply.send(Ok(Synced { frame, cursor: self.shared.ring.cursor(covers) }));
             }
             Command::StateVector { reply } => {
                 let _ = reply.send(Ok(self.checkpoint()?));
@@ -153,19 +166,24 @@ impl Actor {
         Ok(())
     }
 
-    fn on_join(&mut self, outbox: Arc<Outbox>, reply: oneshot::Sender<Result<SessionId, String>>) {
+    fn on_join(
+        &mut self,
+        wants_acks: bool,
+        outlet: Arc<dyn Outlet>,
+        reply: oneshot::Sender<Result<Arc<Seat>, String>>,
+    ) {
         let session = self.rooms.next_session();
-        if reply.send(Ok(session)).is_ok() {
-            self.sessions.insert(session, outbox);
-            self.shared.sessions.store(self.sessions.len(), Ordering::Relaxed);
+        let seat = Arc::new(Seat::new(session, wants_acks, outlet));
+        if reply.send(Ok(Arc::clone(&seat))).is_ok() {
+            self.seats.insert(session, seat);
             self.idle_due = None;
         }
     }
 
     fn on_leave(&mut self, session: SessionId) {
-        self.sessions.remove(&session);
-        self.shared.sessions.store(self.sessions.len(), Ordering::Relaxed);
-        if self.sessions.is_empty() {
+        self.seats.remove(&session);
+
+        if self.seats.is_empty() {
             self.idle_due = Some(Instant::now() + self.rooms.options.idle_unload);
         }
         // The grace after which its presence goes is counted by the beat.
@@ -176,14 +194,15 @@ impl Actor {
         let (session, ordinal, cost) = (submission.session, submission.ordinal, submission.cost);
         let size = submission.update.len();
         let judged = self.with_state(size, move |state| state.submit(&submission)).await?;
-        let outbox = self.sessions.get(&session);
+        let seat = self.seats.get(&session);
         match judged {
             Ok(judged) => {
                 self.shared.inflow.add_permits(judged.cost as usize);
                 self.rooms.metrics.note_dropped(&judged.dropped);
                 let ack = judged.decided_now.then(|| (ordinal, self.state().committed()));
-                if let Some(outbox) = outbox.filter(|_| ack.is_some() || judged.dropped.is_gap()) {
-                    outbox.put(|post| {
+                let wanted = |seat: &&Arc<Seat>| seat.wants_acks && ack.is_some() || judged.dropped.is_gap();
+                if let Some(seat) = seat.filter(wanted) {
+                    seat.put(|post| {
                         post.ack = ack.or(post.ack);
                         post.gap |= judged.dropped.is_gap();
                     });
@@ -199,52 +218,38 @@ impl Actor {
                     SubmitError::Refused(_) => Close::new(close::MALFORMED, error.to_string()),
                     SubmitError::Record(_) => Close::new(close::TOO_LARGE, error.to_string()),
                 };
-                if let Some(outbox) = outbox {
-                    outbox.put(|post| post.close = Some(close));
+                if let Some(seat) = seat {
+                    seat.put(|post| post.close = Some(close));
                 }
             }
         }
         Ok(())
     }
 
-    async fn on_sync(&mut self, state_vector: &[u8], first: bool) -> Result<Result<Synced, Close>, End> {
+    async fn on_sync(&mut self, state_vector: &[u8]) -> Result<Result<Synced, Close>, End> {
         let theirs = match gate::parse_state_vector(state_vector) {
             Ok(theirs) => theirs,
             Err(refusal) => return Ok(Err(Close::new(close::MALFORMED, refusal.to_string()))),
         };
         let size = self.state().encoded_bytes();
-        let message = self.with_state(size, move |state| state.step2(&theirs)).await??;
-        if first {
-            // The checkpoint must not cover what only a later round shows.
-            self.release()?;
-        }
+        // The checkpoint must not cover what only a later round shows.
+        self.release()?;
+        let frame = self.with_state(size, move |state| state.step2(&theirs)).await??;
         let covers = self.checkpoint()?;
-        Ok(Ok(Synced { message, cursor: self.shared.ring.cursor(covers) }))
+        Ok(Ok(Synced { frame, cursor: self.shared.ring.cursor(covers) }))
     }
 
-    /// Sends the next batch, once the last fan-out is handed over.
-    fn start_append(&mut self) {
-        if self.append.is_some() || !self.state().has_batch_waiting() || self.wants_hand_over() {
+    /// Sends the next batch if one waits and none is in flight. The last fan-out is handed over
+    /// then: the room goes through its seats before it turns to anything else.
+    fn send_next_batch(&mut self) {
+        if self.append.0.is_some() {
             return;
         }
-        self.send_next_batch();
-    }
-
-    fn send_next_batch(&mut self) {
         let after = self.state().committed();
         let Some(batch) = self.state_mut().next_batch() else { return };
         let (log, room) = (Arc::clone(&self.rooms.log), self.shared.name.clone());
         self.rooms.metrics.appends.inc();
-        // A task of its own: its future is never dropped, whatever becomes of the room.
-        self.append = Some(tokio::spawn(append_until_decided(log, room, after, batch)));
-    }
-
-    /// Whether the next append waits for sessions to take the last frames.
-    fn wants_hand_over(&self) -> bool {
-        self.append.is_none()
-            && self.state().has_batch_waiting()
-            && !self.shared.ring.is_handed_over()
-            && Instant::now() < self.hand_over_due
+        self.append.0 = Some(Box::pin(append_until_decided(log, room, after, batch)));
     }
 
     async fn on_appended(&mut self, appended: Result<Appended, LogError>) -> Result<(), End> {
@@ -258,8 +263,8 @@ impl Actor {
                 self.rooms.metrics.appends_refused.inc();
                 let (authors, cost) = self.state_mut().drop_overlay();
                 self.shared.inflow.add_permits(cost as usize);
-                for outbox in authors.iter().filter_map(|session| self.sessions.get(session)) {
-                    outbox.put(|post| {
+                for seat in authors.iter().filter_map(|session| self.seats.get(session)) {
+                    seat.put(|post| {
                         post.close = Some(Close::new(close::BUSY, "the store refuses edits now"))
                     });
                 }
@@ -280,7 +285,7 @@ impl Actor {
         self.unreleased_author = self.unreleased_author.and(author);
         let now = Instant::now();
         let next_round = self.round_ended + Duration::from_millis(ROUND_MS);
-        if self.sessions.len() > ROUND_SESSIONS_MIN && now < next_round {
+        if self.seats.len() > ROUND_SESSIONS_MIN && now < next_round {
             self.round_due.get_or_insert(next_round);
         } else {
             self.release()?;
@@ -291,8 +296,8 @@ impl Actor {
 
     fn ack(&self, acks: HashMap<SessionId, u64>, position: Position) {
         for (session, ordinal) in acks {
-            if let Some(outbox) = self.sessions.get(&session) {
-                outbox.put(|post| post.ack = Some((ordinal, position)));
+            if let Some(seat) = self.seats.get(&session).filter(|seat| seat.wants_acks) {
+                seat.put(|post| post.ack = Some((ordinal, position)));
             }
         }
     }
@@ -312,16 +317,19 @@ impl Actor {
         self.unreleased.clear();
         let now = Instant::now();
         self.round_ended = now;
-        self.hand_over_due = now + HAND_OVER_MAX;
-        self.shared.ring.publish(Frame { message: y_websocket::update(&update), sole_author: author.sole() });
+        let frame = websocket::frame(&y_websocket::update(&update));
+        let frame = Frame { bytes: frame, sole_author: author.sole() };
+        let number = self.shared.ring.push(frame.clone());
+        for seat in self.seats.values() {
+            seat.show(number, &frame);
+        }
         self.rooms.metrics.frames.inc();
         Ok(())
     }
 
     /// When the clock is next of interest.
     fn next_due(&self) -> Instant {
-        let hand_over = self.wants_hand_over().then_some(self.hand_over_due);
-        [self.round_due, self.presence_due, self.idle_due, hand_over]
+        [self.round_due, self.presence_due, self.idle_due]
             .into_iter()
             .flatten()
             .fold(self.beat_due, Instant::min)
@@ -341,6 +349,7 @@ impl Actor {
             self.release()?;
             let checkpoint = self.checkpoint()?;
             self.shared.ring.beat(checkpoint);
+            self.seats.values().for_each(|seat| seat.wake());
             self.shared.presence_changed.notify_one();
         }
         Ok(self.idle_due.is_some_and(|due| due <= now) && self.unload(commands))
@@ -349,7 +358,7 @@ impl Actor {
     /// A tick is due soon, however far away the next sweep is.
     fn on_presence_changed(&mut self) {
         let (small, large) = PRESENCE_TICK_MS;
-        let tick = if self.sessions.len() > ROUND_SESSIONS_MIN { large } else { small };
+        let tick = if self.seats.len() > ROUND_SESSIONS_MIN { large } else { small };
         let due = Instant::now() + Duration::from_millis(tick);
         self.presence_due = Some(self.presence_due.map_or(due, |earlier| earlier.min(due)));
     }
@@ -362,7 +371,10 @@ impl Actor {
         let message = presence.end_tick();
         drop(presence);
         if let Some((tick, message)) = message {
-            self.shared.ring.publish_presence(tick, message);
+            self.shared.ring.set_presence(tick, message.clone());
+            for seat in self.seats.values() {
+                seat.show_presence(tick, &message);
+            }
         }
         self.presence_due = sweep_ms.map(|at_ms| Instant::now() + Duration::from_millis(at_ms - now_ms));
     }
@@ -370,7 +382,7 @@ impl Actor {
     /// Leaves the list of open rooms if nobody is here, nobody has asked to come, and everything
     /// is stored.
     fn unload(&mut self, commands: &mpsc::UnboundedReceiver<Command>) -> bool {
-        let settled = self.sessions.is_empty() && self.append.is_none() && self.state().uncommitted() == 0;
+        let settled = self.seats.is_empty() && self.append.0.is_none() && self.state().uncommitted() == 0;
         let gone = settled && self.rooms.forget_if(&self.shared, || commands.is_empty());
         if !gone {
             self.idle_due = Some(Instant::now() + self.rooms.options.idle_unload);
@@ -380,8 +392,8 @@ impl Actor {
 
     /// Finishes what is on its way into the log, shows and acks it, then ends the sessions.
     async fn finish(mut self) {
-        while let (Some(append), true) = (self.append.take(), self.state.is_some()) {
-            let Ok(appended) = append.await else { break };
+        while self.append.0.is_some() && self.state.is_some() {
+            let appended = self.append.finish().await;
             if self.on_appended(appended).await.is_err() {
                 break;
             }
@@ -397,8 +409,8 @@ impl Actor {
             super::room_ended()
         };
         self.shared.ring.close(close.clone());
-        for outbox in self.sessions.values() {
-            outbox.put(|post| post.close = Some(close.clone()));
+        for seat in self.seats.values() {
+            seat.put(|post| post.close = Some(close.clone()));
         }
     }
 
@@ -458,18 +470,6 @@ fn refuse_joins(commands: &mut mpsc::UnboundedReceiver<Command>, why: &str) {
         if let Command::Join { reply, .. } = command {
             let _ = reply.send(Err(format!("the room cannot be loaded now: {why}")));
         }
-    }
-}
-
-/// Resolves when the append in flight has an answer.
-async fn finished(append: &mut Option<Append>) -> Result<Result<Appended, LogError>, tokio::task::JoinError> {
-    match append {
-        Some(running) => {
-            let answer = running.await;
-            *append = None;
-            answer
-        }
-        None => pending().await,
     }
 }
 

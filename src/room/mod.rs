@@ -1,5 +1,5 @@
 //! A room: one live document and the sessions on it. The server sees [`Rooms`] and [`Member`];
-//! behind them `actor` waits, `state` decides, `ring` shows, `presence` knows who is here.
+//! behind them `actor` waits, `state` decides, `ring` and `seat` show, `presence` knows who is here.
 //!
 //! Invariants:
 //! - Nobody is shown an update before the log has it; nothing is acked before either.
@@ -12,25 +12,26 @@ mod load;
 mod presence;
 mod registry;
 mod ring;
+mod seat;
 mod state;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use parking_lot::Mutex;
-use tokio::sync::futures::Notified;
 use tokio::sync::{Notify, Semaphore, mpsc, oneshot};
 
 use crate::gate::{self, Refusal, Source};
-use crate::ids::{Position, RoomName, SessionId};
+use crate::ids::{RoomName, SessionId};
 use crate::limits::{INFLOW_UNIT_BYTES, INFLOW_UNITS_MAX};
 use crate::wire::close::{self, Close};
 use presence::Presence;
 use ring::{Cursor, PresenceChange, Ring};
+use seat::Seat;
 
 pub use registry::{Rooms, RoomsOptions};
+pub use seat::{Outlet, Post};
 
 /// Milliseconds since 1970 by the wall clock: for records, never for decisions.
 pub(crate) fn wall_clock_ms() -> u64 {
@@ -40,8 +41,8 @@ pub(crate) fn wall_clock_ms() -> u64 {
 
 /// What sessions ask of a room.
 enum Command {
-    Join { outbox: Arc<Outbox>, reply: oneshot::Sender<Result<SessionId, String>> },
-    Sync { state_vector: Bytes, first: bool, reply: oneshot::Sender<Result<Synced, Close>> },
+    Join { wants_acks: bool, outlet: Arc<dyn Outlet>, reply: oneshot::Sender<Result<Arc<Seat>, String>> },
+    Sync { state_vector: Bytes, reply: oneshot::Sender<Result<Synced, Close>> },
     CatchUp { covers: Bytes, reply: oneshot::Sender<Result<Synced, Close>> },
     Submit(state::Submission),
     StateVector { reply: oneshot::Sender<Result<Bytes, Close>> },
@@ -50,39 +51,10 @@ enum Command {
 
 /// What a room answers to a Sync or a CatchUp.
 struct Synced {
-    /// The Step2, or the one update that brings a slow session up to date.
-    message: Bytes,
+    /// The Step2, or the one update that brings a slow session up to date, as a whole frame.
+    frame: Bytes,
     /// Where to go on in the ring.
     cursor: Cursor,
-}
-
-/// What the room has for one session alone. The newest of each kind replaces the one before, so
-/// that a slow session costs no more than a fast one.
-#[derive(Default)]
-struct Outbox {
-    inner: Mutex<Post>,
-    /// Whether `inner` may hold anything: most wakes are for frames.
-    filled: AtomicBool,
-    wake: Notify,
-}
-
-/// What a session finds in its outbox.
-#[derive(Debug, Default)]
-pub struct Post {
-    /// How many of its Step2 and Update messages are decided, and the newest stored position.
-    pub ack: Option<(u64, Position)>,
-    /// Something of what it sent builds on what the room does not have.
-    pub gap: bool,
-    /// The session is over.
-    pub close: Option<Close>,
-}
-
-impl Outbox {
-    fn put(&self, change: impl FnOnce(&mut Post)) {
-        change(&mut self.inner.lock());
-        self.filled.store(true, Ordering::Release);
-        self.wake.notify_one();
-    }
 }
 
 /// What a room shares with its sessions, beside its inbox.
@@ -94,7 +66,6 @@ struct Shared {
     presence_changed: Notify,
     /// Bounds what waits for the log, in units of `INFLOW_UNIT_BYTES`.
     inflow: Semaphore,
-    sessions: AtomicUsize,
     started: Instant,
 }
 
@@ -107,7 +78,6 @@ impl Shared {
             presence: Mutex::default(),
             presence_changed: Notify::new(),
             inflow: Semaphore::new(INFLOW_UNITS_MAX as usize),
-            sessions: AtomicUsize::new(0),
             started: Instant::now(),
         }
     }
@@ -121,56 +91,53 @@ impl Shared {
 /// One session in one room, as the socket holds it. Dropping it leaves the room.
 pub struct Member {
     shared: Arc<Shared>,
-    outbox: Arc<Outbox>,
-    session: SessionId,
-    cursor: Option<Cursor>,
+    seat: Arc<Seat>,
 }
 
-/// What there is to write to a session's socket.
+/// What there is to write to a session's socket, in this order.
 #[derive(Debug, Default)]
 pub struct News {
-    /// Messages to write, oldest first.
-    pub messages: Vec<Bytes>,
-    /// A beat has passed: write a keepalive if nothing else was written lately.
-    pub beat: bool,
-    /// The room ends.
-    pub close: Option<Close>,
-    /// Frames were missed: call [`Member::catch_up`].
+    /// The rest of a frame whose beginning the room has written already.
+    pub rest: Bytes,
+    /// Frames were missed: call [`Member::catch_up`] before writing the others.
     pub fell_off: bool,
+    /// Whole frames, oldest first.
+    pub frames: Vec<Bytes>,
+    /// What is for this session alone.
+    pub post: Post,
+    /// A beat has passed: write a keepalive if nothing was written since the one before.
+    pub beat: bool,
+    /// With a beat: the room has written since the one before.
+    pub written: bool,
 }
 
 impl Member {
-    /// The session's number within this instance.
-    #[must_use]
-    pub fn session(&self) -> SessionId {
-        self.session
-    }
-
-    /// The Step2 message for a client that has `state_vector`. The first one starts the relay.
+    /// The Step2 for a client that has `state_vector`, as a whole frame. The first one starts the
+    /// relay.
     ///
     /// # Errors
     /// A close for the session: the state vector is refused, or the room has ended.
     pub async fn sync(&mut self, state_vector: Bytes, first: bool) -> Result<Bytes, Close> {
         let (reply, answer) = oneshot::channel();
-        self.send(Command::Sync { state_vector, first, reply })?;
+        self.send(Command::Sync { state_vector, reply })?;
         let synced = answer.await.map_err(|_| room_ended())??;
         if first {
-            self.set_cursor(synced.cursor);
+            self.seat.set_cursor(synced.cursor);
         }
-        Ok(synced.message)
+        Ok(synced.frame)
     }
 
-    /// One update instead of all the frames that this session has missed.
+    /// One frame with an update instead of all the frames that this session has missed.
     ///
     /// # Errors
     /// As [`Member::sync`].
     pub async fn catch_up(&mut self) -> Result<Bytes, Close> {
-        let covers = self.cursor.as_ref().map(|cursor| cursor.covers.clone()).unwrap_or_default();
+        let covers = self.seat.covers();
         let (reply, answer) = oneshot::channel();
         self.send(Command::CatchUp { covers, reply })?;
         let synced = answer.await.map_err(|_| room_ended())??;
-        self.set_cursor(synced.cursor);
-        Ok(synced.message)
+        self.seat.set_cursor(synced.cursor);
+        Ok(synced.frame)
     }
 
     /// The committed state vector: the body of our SyncStep1.
@@ -184,7 +151,7 @@ impl Member {
     }
 
     /// Gives an update to the room. Waits while too much is on its way into the log, so that the
-    /// socket is not read. What becomes of it comes by [`Member::post`].
+    /// socket is not read. What becomes of it comes with the [`News`].
     ///
     /// # Errors
     /// As [`Member::sync`].
@@ -194,7 +161,7 @@ impl Member {
         let permit = self.shared.inflow.acquire_many(cost).await.map_err(|_| room_ended())?;
         permit.forget();
         self.send(Command::Submit(state::Submission {
-            session: self.session,
+            session: self.seat.session,
             ordinal,
             update,
             source,
@@ -210,65 +177,55 @@ impl Member {
     pub fn announce(&self, update: &[u8]) -> Result<(), Refusal> {
         let entries = gate::parse_presence(update)?;
         let now_ms = self.shared.steady_ms();
-        let news = self.shared.presence.lock().announce(self.session, &entries, now_ms)?;
+        let news = self.shared.presence.lock().announce(self.seat.session, &entries, now_ms)?;
         if news {
             self.shared.presence_changed.notify_one();
         }
         Ok(())
     }
 
-    /// One message with everyone who is here, if anyone is.
+    /// One frame with everyone who is here, if anyone is.
     #[must_use]
     pub fn everyone(&self) -> Option<Bytes> {
         self.shared.presence.lock().everyone()
     }
 
-    /// What is new for everyone. Nothing before the first sync. If there is nothing, the room
-    /// counts this session as waiting.
+    /// Takes what is new. From now on only the session writes to its socket.
     pub fn news(&mut self) -> News {
-        let Some(cursor) = &mut self.cursor else {
-            return News::default();
-        };
-        let taken = self.shared.ring.take(cursor, self.session);
+        let mut waiting = self.seat.take(&self.shared.ring);
+        let presence = waiting.presence();
         let mut news = News {
-            messages: taken.messages,
-            beat: taken.beat,
-            close: taken.closed,
-            fell_off: taken.fell_off,
+            rest: waiting.rest,
+            fell_off: waiting.taken.fell_off,
+            frames: waiting.taken.frames,
+            post: waiting.post,
+            beat: waiting.taken.beat,
+            written: waiting.written,
         };
-        news.messages.extend(taken.presence.and_then(|change| match change {
-            PresenceChange::Tick(message) => Some(message),
+        news.post.close = news.post.close.or(waiting.taken.closed);
+        news.frames.extend(presence.and_then(|change| match change {
+            PresenceChange::Tick(frame) => Some(frame),
             PresenceChange::Since(tick) => self.shared.presence.lock().since(tick),
         }));
         news
     }
 
-    /// What is new for this session alone.
-    #[must_use]
-    pub fn post(&self) -> Post {
-        if self.outbox.filled.swap(false, Ordering::Acquire) {
-            std::mem::take(&mut self.outbox.inner.lock())
-        } else {
-            Post::default()
-        }
+    /// Says that the session has nothing to do: from now on the room may write to the socket.
+    /// Returns false if something has come meanwhile.
+    pub fn park(&mut self) -> bool {
+        self.seat.park(&self.shared.ring)
     }
 
-    /// Resolves when there may be post or news. Cancel-safe. Create the future of
-    /// [`Waiter::published`] before calling [`Member::news`] for the last time.
-    pub async fn posted(&self) {
-        self.outbox.wake.notified().await;
+    /// Says that the session is about to read or write. Returns the rest of a frame that the room
+    /// has begun to write; it must be finished first.
+    #[must_use = "the rest of a frame must be written"]
+    pub fn unpark(&mut self) -> Bytes {
+        self.seat.unpark()
     }
 
-    /// See [`Member::posted`].
-    #[must_use]
-    pub fn waiter(&self) -> Waiter {
-        Waiter { shared: Arc::clone(&self.shared) }
-    }
-
-    fn set_cursor(&mut self, cursor: Cursor) {
-        if let Some(mut old) = self.cursor.replace(cursor) {
-            self.shared.ring.leave(&mut old);
-        }
+    /// Resolves when there may be news. Cancel-safe.
+    pub async fn woken(&self) {
+        self.seat.woken().await;
     }
 
     fn send(&self, command: Command) -> Result<(), Close> {
@@ -276,26 +233,12 @@ impl Member {
     }
 }
 
-/// Wakes when something is published; separate from [`Member`] so that both can be borrowed.
-pub struct Waiter {
-    shared: Arc<Shared>,
-}
-
-impl Waiter {
-    /// Resolves at the next publication after its creation.
-    pub fn published(&self) -> Notified<'_> {
-        self.shared.ring.published()
-    }
-}
-
 impl Drop for Member {
     fn drop(&mut self) {
-        if let Some(cursor) = &mut self.cursor {
-            self.shared.ring.leave(cursor);
-        }
-        self.shared.presence.lock().leave(self.session, self.shared.steady_ms());
+        let session = self.seat.session;
+        self.shared.presence.lock().leave(session, self.shared.steady_ms());
         // A room that has ended has nobody to tell.
-        let _ = self.shared.inbox.send(Command::Leave { session: self.session });
+        let _ = self.shared.inbox.send(Command::Leave { session });
     }
 }
 

@@ -21,7 +21,7 @@ use crate::limits::{
     PRESENCE_STALE_MS,
 };
 use crate::wire::lib0::{write_buffer, write_var_uint};
-use crate::wire::y_websocket;
+use crate::wire::{websocket, y_websocket};
 
 /// The presence of one room.
 #[derive(Debug, Default)]
@@ -131,24 +131,24 @@ impl Presence {
         next
     }
 
-    /// Ends a tick: its number and one message with all that changed in it.
+    /// Ends a tick: its number and one frame with all that changed in it.
     pub(crate) fn end_tick(&mut self) -> Option<(u64, Bytes)> {
         if !std::mem::take(&mut self.changed) {
             return None;
         }
         self.tick += 1;
         let tick = self.tick;
-        self.message(|entry| entry.tick == tick).map(|message| (tick, message))
+        self.frame(|entry| entry.tick == tick).map(|frame| (tick, frame))
     }
 
-    /// All that changed after a tick, removals included, as one message.
+    /// All that changed after a tick, removals included, as one frame.
     pub(crate) fn since(&self, tick: u64) -> Option<Bytes> {
-        self.message(|entry| entry.tick > tick)
+        self.frame(|entry| entry.tick > tick)
     }
 
-    /// Everyone who is here, as one message.
+    /// Everyone who is here, as one frame.
     pub(crate) fn everyone(&self) -> Option<Bytes> {
-        self.message(|entry| entry.state.is_some())
+        self.frame(|entry| entry.state.is_some())
     }
 
     #[cfg(test)]
@@ -156,7 +156,7 @@ impl Presence {
         self.entries.values().filter(|entry| entry.state.is_some()).count()
     }
 
-    fn message(&self, include: impl Fn(&Entry) -> bool) -> Option<Bytes> {
+    fn frame(&self, include: impl Fn(&Entry) -> bool) -> Option<Bytes> {
         let mut body = Vec::new();
         let mut count = 0;
         for (client, entry) in self.entries.iter().filter(|(_, entry)| include(entry)) {
@@ -168,7 +168,7 @@ impl Presence {
         let mut update = Vec::with_capacity(body.len() + 3);
         write_var_uint(&mut update, count);
         update.extend_from_slice(&body);
-        (count > 0).then(|| y_websocket::presence(&update))
+        (count > 0).then(|| websocket::frame(&y_websocket::presence(&update)))
     }
 }
 
@@ -196,7 +196,7 @@ mod tests {
         assert!(!presence.announce(A, &[state(7, 0, "{}")], 1).unwrap());
         assert!(presence.announce(A, &[state(7, 2, "{\"x\":1}")], 2).unwrap());
         let (tick, message) = presence.end_tick().unwrap();
-        assert_eq!((tick, &message[..]), (1, &b"\x01\x0b\x01\x07\x02\x07{\"x\":1}"[..]));
+        assert_eq!((tick, &message[2..]), (1, &b"\x01\x0b\x01\x07\x02\x07{\"x\":1}"[..]));
         assert_eq!(presence.end_tick(), None);
     }
 
@@ -229,7 +229,7 @@ mod tests {
         assert_eq!(presence.len(), 2);
         presence.sweep(PRESENCE_GRACE_MS + 100);
         let (_, message) = presence.end_tick().unwrap();
-        assert_eq!(&message[..], b"\x01\x08\x01\x07\x01\x04null");
+        assert_eq!(&message[2..], b"\x01\x08\x01\x07\x01\x04null");
         assert_eq!(presence.len(), 1);
     }
 
@@ -271,7 +271,7 @@ mod tests {
         presence.end_tick();
         presence.announce(A, &[gone(7, 1)], 1).unwrap();
         presence.end_tick();
-        assert_eq!(&presence.since(1).unwrap()[..], b"\x01\x08\x01\x07\x01\x04null");
-        assert_eq!(&presence.everyone().unwrap()[..], b"\x01\x06\x01\x08\x01\x02{}");
+        assert_eq!(&presence.since(1).unwrap()[2..], b"\x01\x08\x01\x07\x01\x04null");
+        assert_eq!(&presence.everyone().unwrap()[2..], b"\x01\x06\x01\x08\x01\x02{}");
     }
 }

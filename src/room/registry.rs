@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::actor::Actor;
-use super::{Command, Member, Outbox, Shared};
+use super::{Command, Member, Outlet, Shared};
 use crate::ids::{InstanceId, RoomName, SessionId};
 use crate::log::Log;
 use crate::telemetry::Metrics;
@@ -70,21 +70,26 @@ impl Rooms {
         })
     }
 
-    /// Enters a room, loading it if nobody is there.
+    /// Enters a room, loading it if nobody is there. `wants_acks`: the client speaks `ruang.v1`;
+    /// `outlet` is the writing end of its socket.
     ///
     /// # Errors
     /// A close for the session, temporary: the room cannot be loaded now, or the server stops.
-    pub async fn join(self: &Arc<Self>, name: &RoomName) -> Result<Member, Close> {
+    pub async fn join(
+        self: &Arc<Self>,
+        name: &RoomName,
+        wants_acks: bool,
+        outlet: Arc<dyn Outlet>,
+    ) -> Result<Member, Close> {
         for _ in 0..JOIN_TRIES {
             if self.stop.is_cancelled() {
                 return Err(Close::new(close::RESTART, "the server restarts"));
             }
             let shared = self.get_or_start(name);
-            let outbox = Arc::new(Outbox::default());
             let (reply, answer) = oneshot::channel();
-            let _ = shared.inbox.send(Command::Join { outbox: Arc::clone(&outbox), reply });
+            let _ = shared.inbox.send(Command::Join { wants_acks, outlet: Arc::clone(&outlet), reply });
             match answer.await {
-                Ok(Ok(session)) => return Ok(Member { shared, outbox, session, cursor: None }),
+                Ok(Ok(seat)) => return Ok(Member { shared, seat }),
                 Ok(Err(why)) => return Err(Close::new(close::BUSY, why)),
                 // The room has ended between being found and being asked: its successor is there.
                 Err(_) => tokio::task::yield_now().await,

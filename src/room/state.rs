@@ -17,7 +17,7 @@ use crate::ids::{InstanceId, Position, SessionId};
 use crate::limits::{BATCH_BYTES_MAX, BATCH_UPDATES_MAX};
 use crate::log::record::{Kind, Metadata, Record, RecordError, Role, RoomKind, StoredRecord};
 use crate::log::{Appended, Batch};
-use crate::wire::y_websocket;
+use crate::wire::{websocket, y_websocket};
 
 /// The document of a room, its gate, and the updates on their way into the log.
 pub(crate) struct State {
@@ -38,7 +38,7 @@ pub(crate) struct State {
     encoded_bytes: usize,
 }
 
-/// Encoded answers for one committed position, shared by all who ask.
+/// Encoded frames for one committed position, shared by all who ask.
 #[derive(Default)]
 struct Answers {
     /// Step2 for a client that has nothing.
@@ -294,7 +294,7 @@ impl State {
         (authors, cost)
     }
 
-    /// The Step2 message for a client that has `theirs`.
+    /// The Step2 for a client that has `theirs`, as a whole frame.
     ///
     /// # Errors
     /// [`FoldError`] if the document cannot be encoded: load the room again.
@@ -305,28 +305,28 @@ impl State {
                 None => {
                     let full = self.document.encode_full();
                     self.encoded_bytes = full.len();
-                    Ok(self.answers.everything.insert(y_websocket::sync_step2(&full)).clone())
+                    Ok(self.answers.everything.insert(step2_frame(&full)).clone())
                 }
             };
         }
         if !theirs.covers(self.state_vector()?) {
-            return Ok(y_websocket::sync_step2(&self.document.diff(&theirs.encode())?));
+            return Ok(step2_frame(&self.document.diff(&theirs.encode())?));
         }
         match &self.answers.nothing_new {
             Some(answer) => Ok(answer.clone()),
             None => {
                 let deletes_only = self.document.diff(&theirs.encode())?;
-                Ok(self.answers.nothing_new.insert(y_websocket::sync_step2(&deletes_only)).clone())
+                Ok(self.answers.nothing_new.insert(step2_frame(&deletes_only)).clone())
             }
         }
     }
 
-    /// One update message with all that a session lacks that covers `theirs`.
+    /// One frame with an update of all that a session lacks that covers `theirs`.
     ///
     /// # Errors
     /// As [`State::step2`].
     pub(crate) fn catch_up(&mut self, theirs: &[u8]) -> Result<Bytes, FoldError> {
-        Ok(y_websocket::update(&self.document.diff(theirs)?))
+        Ok(websocket::frame(&y_websocket::update(&self.document.diff(theirs)?)))
     }
 
     /// The committed state vector.
@@ -350,11 +350,6 @@ impl State {
         self.drafts.iter().map(|draft| draft.records.len()).sum()
     }
 
-    /// Whether a batch waits to be sent.
-    pub(crate) fn has_batch_waiting(&self) -> bool {
-        !self.in_flight && !self.drafts.is_empty()
-    }
-
     /// Bytes of the batch in flight.
     pub(crate) fn in_flight_bytes(&self) -> usize {
         self.drafts.front().map_or(0, |draft| draft.bytes)
@@ -364,4 +359,8 @@ impl State {
     pub(crate) fn encoded_bytes(&self) -> usize {
         self.encoded_bytes
     }
+}
+
+fn step2_frame(update: &[u8]) -> Bytes {
+    websocket::frame(&y_websocket::sync_step2(update))
 }

@@ -6,6 +6,7 @@
 
 pub mod close;
 pub mod lib0;
+pub mod websocket;
 pub mod y_websocket;
 
 use bytes::Bytes;

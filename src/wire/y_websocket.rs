@@ -23,7 +23,7 @@ const STEP2: u64 = 1;
 const UPDATE: u64 = 2;
 
 /// An awareness update that says nothing. It keeps the clients' 30 s watchdog quiet.
-pub const KEEPALIVE: Bytes = Bytes::from_static(&[1, 1, 0]);
+pub const KEEPALIVE: &[u8] = &[1, 1, 0];
 
 /// Reads the next message of a frame, and how many bytes of `frame` it took.
 ///
@@ -117,7 +117,7 @@ mod tests {
     #[test]
     fn a_frame_may_carry_several_messages() {
         let mut both = sync_step1(&[0]).to_vec();
-        both.extend_from_slice(&KEEPALIVE);
+        both.extend_from_slice(KEEPALIVE);
         let both = Bytes::from(both);
         let (first, used) = decode(&both).unwrap();
         assert_eq!(first, Message::SyncStep1(Bytes::from_static(&[0])));

@@ -7,7 +7,8 @@
 
 use std::io;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -18,17 +19,18 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_tungstenite::WebSocketStream;
-use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
-use tokio_tungstenite::tungstenite::protocol::frame::{CloseFrame, FrameHeader};
+use tokio_tungstenite::tungstenite::protocol::frame::CloseFrame;
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Error, Message};
 
 use crate::limits::{DOCUMENT_BYTES_MAX, READ_BUFFER_BYTES, WRITE_COPY_BYTES_MAX, WRITE_STALL_MS_MAX};
+use crate::room::Outlet;
 use crate::wire::close::Close;
 
 /// The stream under a WebSocket: almost always TCP itself.
 enum Io {
-    Tcp(TcpStream),
+    /// Shared with the room, which writes to it while the session is parked.
+    Tcp(Arc<TcpStream>),
     /// Whatever another server has put under this router.
     Other(TokioIo<Upgraded>),
 }
@@ -39,6 +41,8 @@ pub(super) struct Socket {
     scratch: Vec<u8>,
     /// The library may hold a whole frame that it has read already.
     may_hold_frame: bool,
+    /// What was read while waiting, from a stream that cannot be waited for otherwise.
+    peeked: Option<Option<Result<Message, Error>>>,
 }
 
 /// Why a socket is of no more use.
@@ -55,7 +59,7 @@ pub(super) enum Gone {
 impl Socket {
     pub(super) async fn new(upgraded: Upgraded) -> Self {
         let (io, read) = match upgraded.downcast::<TokioIo<TcpStream>>() {
-            Ok(parts) => (Io::Tcp(parts.io.into_inner()), parts.read_buf),
+            Ok(parts) => (Io::Tcp(Arc::new(parts.io.into_inner())), parts.read_buf),
             Err(upgraded) => (Io::Other(TokioIo::new(upgraded)), Bytes::new()),
         };
         // A Step2 may be as large as a document; the message around it adds a few bytes.
@@ -71,63 +75,83 @@ impl Socket {
         } else {
             WebSocketStream::from_partially_read(io, read.into(), Role::Server, Some(config)).await
         };
-        Self { inner, scratch: Vec::new(), may_hold_frame: true }
+        Self { inner, scratch: Vec::new(), may_hold_frame: true, peeked: None }
     }
 
-    /// The next message. Cancel-safe. Asks the library only when there is something to read: it
-    /// clears its whole buffer at each try, and a session is woken far more often to write.
-    pub(super) async fn next(&mut self) -> Option<Result<Message, Error>> {
-        loop {
-            match self.inner.get_ref() {
-                Io::Other(_) => return self.inner.next().await,
-                Io::Tcp(stream) if !self.may_hold_frame => {
-                    if let Err(error) = stream.readable().await {
-                        return Some(Err(error.into()));
-                    }
-                }
-                Io::Tcp(_) => {}
-            }
-            if let Some(frame) = self.next_now() {
-                return frame;
+    /// Resolves when [`Socket::next_now`] is worth calling. Cancel-safe; a TCP stream is not
+    /// touched. The library is asked only then: it clears its whole buffer at each try, and a
+    /// session is woken far more often to write.
+    pub(super) async fn readable(&mut self) {
+        if self.may_hold_frame || self.peeked.is_some() {
+            return;
+        }
+        let tcp = match self.inner.get_ref() {
+            Io::Tcp(stream) => Some(Arc::clone(stream)),
+            Io::Other(_) => None,
+        };
+        match tcp {
+            // An error is found again by reading.
+            Some(stream) => drop(stream.readable().await),
+            None => {
+                let frame = self.inner.next().await;
+                self.peeked = Some(frame);
             }
         }
     }
 
     /// The next message if it has come already.
     pub(super) fn next_now(&mut self) -> Option<Option<Result<Message, Error>>> {
+        if let Some(frame) = self.peeked.take() {
+            return Some(frame);
+        }
         let frame = self.inner.next().now_or_never();
         self.may_hold_frame = frame.is_some();
         frame
     }
 
-    /// Writes messages, one frame each; in one system call if they are small.
+    /// The writing end for the room, which uses it while the session does not.
+    pub(super) fn outlet(&self) -> Arc<dyn Outlet> {
+        match self.inner.get_ref() {
+            Io::Tcp(stream) => Arc::new(Direct(Arc::clone(stream))),
+            Io::Other(_) => Arc::new(Nowhere),
+        }
+    }
+
+    /// Writes whole frames (or the rest of one), in one system call if they are small.
     ///
     /// # Errors
     /// [`Gone::Stalled`] if nothing was taken for [`WRITE_STALL_MS_MAX`].
-    pub(super) async fn write(&mut self, messages: &[Bytes]) -> Result<(), Gone> {
+    pub(super) async fn write(&mut self, frames: &[Bytes]) -> Result<(), Gone> {
         stalling(self.inner.flush()).await?.map_err(Box::new)?;
-        for message in messages {
-            format_header(message.len(), &mut self.scratch);
-            if message.len() <= WRITE_COPY_BYTES_MAX {
-                self.scratch.extend_from_slice(message);
+        if let [only] = frames {
+            return self.write_chunks(only).await;
+        }
+        for frame in frames {
+            if frame.len() <= WRITE_COPY_BYTES_MAX {
+                self.scratch.extend_from_slice(frame);
                 if self.scratch.len() > 4 * WRITE_COPY_BYTES_MAX {
                     self.write_scratch().await?;
                 }
             } else {
                 self.write_scratch().await?;
-                for chunk in message.chunks(WRITE_CHUNK_BYTES) {
-                    stalling(self.inner.get_mut().write_all(chunk)).await??;
-                }
+                self.write_chunks(frame).await?;
             }
         }
         self.write_scratch().await
+    }
+
+    async fn write_chunks(&mut self, bytes: &[u8]) -> Result<(), Gone> {
+        for chunk in bytes.chunks(WRITE_CHUNK_BYTES) {
+            stalling(self.inner.get_mut().write_all(chunk)).await??;
+        }
+        Ok(())
     }
 
     async fn write_scratch(&mut self) -> Result<(), Gone> {
         if !self.scratch.is_empty() {
             // Idle connections should cost nothing: small buffers are cheap to make again.
             let scratch = std::mem::take(&mut self.scratch);
-            stalling(self.inner.get_mut().write_all(&scratch)).await??;
+            self.write_chunks(&scratch).await?;
         }
         Ok(())
     }
@@ -146,9 +170,6 @@ impl Socket {
                 return;
             }
             let stream = self.inner.get_mut();
-            if stream.shutdown().await.is_err() {
-                return;
-            }
             let mut rest = vec![0; READ_BUFFER_BYTES];
             while stream.read(&mut rest).await.is_ok_and(|read| read > 0) {}
         };
@@ -168,57 +189,71 @@ const WRITE_CHUNK_BYTES: usize = 256 << 10;
 /// How long a closed socket listens for the client's own close.
 const LINGER: Duration = Duration::from_secs(3);
 
-fn format_header(len: usize, out: &mut Vec<u8>) {
-    let header = FrameHeader { is_final: true, opcode: OpCode::Data(Data::Binary), ..FrameHeader::default() };
-    // Writing into a Vec cannot fail.
-    let _ = header.format(len as u64, out);
+/// A TCP stream that is written to without waiting.
+struct Direct(Arc<TcpStream>);
+
+impl Outlet for Direct {
+    fn offer(&self, bytes: &[u8]) -> usize {
+        self.0.try_write(bytes).unwrap_or(0)
+    }
+}
+
+/// For streams that can only be written by their own session.
+struct Nowhere;
+
+impl Outlet for Nowhere {
+    fn offer(&self, _: &[u8]) -> usize {
+        0
+    }
+}
+
+fn tcp_ready<T>(
+    stream: &TcpStream,
+    cx: &mut Context<'_>,
+    poll_ready: impl Fn(&TcpStream, &mut Context<'_>) -> Poll<io::Result<()>>,
+    mut work: impl FnMut(&TcpStream) -> io::Result<T>,
+) -> Poll<io::Result<T>> {
+    loop {
+        ready!(poll_ready(stream, cx))?;
+        match work(stream) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            done => return Poll::Ready(done),
+        }
+    }
 }
 
 impl AsyncRead for Io {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
-            Self::Tcp(io) => Pin::new(io).poll_read(cx, buf),
+            Self::Tcp(io) => tcp_ready(io, cx, TcpStream::poll_read_ready, |io| {
+                let read = io.try_read(buf.initialize_unfilled())?;
+                buf.advance(read);
+                Ok(())
+            }),
             Self::Other(io) => Pin::new(io).poll_read(cx, buf),
         }
     }
 }
 
 impl AsyncWrite for Io {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         match self.get_mut() {
-            Self::Tcp(io) => Pin::new(io).poll_write(cx, buf),
-            Self::Other(io) => Pin::new(io).poll_write(cx, buf),
-        }
-    }
-
-    fn poll_write_vectored(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        match self.get_mut() {
-            Self::Tcp(io) => Pin::new(io).poll_write_vectored(cx, bufs),
-            Self::Other(io) => Pin::new(io).poll_write_vectored(cx, bufs),
-        }
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        match self {
-            Self::Tcp(io) => io.is_write_vectored(),
-            Self::Other(io) => io.is_write_vectored(),
+            Self::Tcp(io) => tcp_ready(io, cx, TcpStream::poll_write_ready, |io| io.try_write(bytes)),
+            Self::Other(io) => Pin::new(io).poll_write(cx, bytes),
         }
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
-            Self::Tcp(io) => Pin::new(io).poll_flush(cx),
+            Self::Tcp(_) => Poll::Ready(Ok(())), // TCP keeps nothing back
             Self::Other(io) => Pin::new(io).poll_flush(cx),
         }
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
-            Self::Tcp(io) => Pin::new(io).poll_shutdown(cx),
+            // The close frame is the goodbye; the stream is closed when it is dropped.
+            Self::Tcp(_) => Poll::Ready(Ok(())),
             Self::Other(io) => Pin::new(io).poll_shutdown(cx),
         }
     }

@@ -26,10 +26,10 @@ use crate::limits::{
     DRAIN_SPREAD_MS_MAX, DRAIN_SPREAD_PER_SOCKET_US, GREETING_MS_MAX, HALF_OPEN_BEATS,
     INITIAL_SYNC_UNIT_BYTES, INITIAL_SYNC_UNITS, INLINE_BYTES_MAX, PING_BEATS, READS_PER_TURN_MAX,
 };
-use crate::room::Member;
+use crate::room::{Member, News};
 use crate::session::{Intent, Session};
 use crate::wire::close::{self, Close};
-use crate::wire::{WireError, y_websocket};
+use crate::wire::{WireError, websocket, y_websocket};
 
 /// What a socket of the y-websocket family speaks beyond the family.
 #[derive(Debug, Clone, Copy)]
@@ -57,11 +57,14 @@ pub(super) async fn serve(
 
 async fn enter(app: &Arc<App>, socket: Socket, room: Result<RoomName, RoomNameError>, dialect: Dialect) {
     let joined = match room {
-        Ok(name) => app.rooms.join(&name).await,
+        Ok(name) => {
+            let outlet = socket.outlet();
+            app.rooms.join(&name, dialect.acks, outlet).await
+        }
         Err(error) => Err(Close::new(close::MALFORMED, error.to_string())),
     };
     match joined {
-        Ok(member) => Shell::new(Arc::clone(app), socket, member, dialect).run().await,
+        Ok(member) => Shell::new(Arc::clone(app), socket, member).run().await,
         Err(close) => refuse(app, socket, close).await,
     }
 }
@@ -109,7 +112,6 @@ struct Shell {
     socket: Socket,
     member: Member,
     session: Session,
-    dialect: Dialect,
     greeting_due: Instant,
     greeted: bool,
     /// Nothing was written since the last beat.
@@ -120,14 +122,13 @@ struct Shell {
 }
 
 impl Shell {
-    fn new(app: Arc<App>, socket: Socket, member: Member, dialect: Dialect) -> Self {
+    fn new(app: Arc<App>, socket: Socket, member: Member) -> Self {
         let greeting_due = Instant::now() + Duration::from_millis(GREETING_MS_MAX);
         Self {
             app,
             socket,
             member,
             session: Session::new(),
-            dialect,
             greeting_due,
             greeted: false,
             quiet: false,
@@ -152,48 +153,65 @@ impl Shell {
 
     /// Writes what there is, then waits for one thing and deals with it.
     async fn turn(&mut self) -> Result<(), End> {
-        let waiter = self.member.waiter();
-        let published = waiter.published();
-        tokio::pin!(published);
-        published.as_mut().enable();
-        if self.write_news().await? {
+        if self.write_news().await? || !self.member.park() {
             return Ok(());
         }
-        tokio::select! {
-            biased; // the usual one first
-            () = &mut published => Ok(()),
-            () = self.member.posted() => Ok(()),
-            frame = self.socket.next() => self.on_frames(frame).await,
+        // While parked, the room writes to this socket: nothing here may, and reading may (the
+        // library answers pings), so the seat is unparked first.
+        let readable = tokio::select! {
+            biased;
+            () = self.member.woken() => false,
+            () = self.socket.readable() => true,
             () = tokio::time::sleep_until(self.greeting_due), if !self.greeted => {
-                Err(Close::new(close::BUSY, "no sync step 1 came; a Yjs provider sends one at once").into())
+                let why = "no sync step 1 came; a Yjs provider sends one at once";
+                return Err(Close::new(close::BUSY, why).into());
+            }
+        };
+        if readable {
+            let rest = self.member.unpark();
+            self.finish(rest).await?;
+            if let Some(first) = self.socket.next_now() {
+                return self.on_frames(first).await;
             }
         }
+        Ok(())
     }
 
     /// Writes what the room has for us. Returns whether there was anything.
     async fn write_news(&mut self) -> Result<bool, End> {
-        let post = self.member.post();
+        let News { rest, fell_off, frames, post, beat, written } = self.member.news();
+        self.finish(rest).await?;
         if post.gap && self.session.ask_again() {
-            self.out.push(y_websocket::sync_step1(&self.member.state_vector().await?));
+            self.say(&y_websocket::sync_step1(&self.member.state_vector().await?));
         }
-        let news = self.member.news();
-        if news.fell_off {
+        if fell_off {
             self.out.push(self.member.catch_up().await?);
         }
-        self.out.extend(news.messages);
-        if let Some((decided, position)) = post.ack.filter(|_| self.dialect.acks) {
-            self.out.push(y_websocket::ack(decided, position));
+        self.out.extend(frames);
+        if let Some((decided, position)) = post.ack {
+            self.say(&y_websocket::ack(decided, position));
         }
-        if news.beat {
+        if beat {
+            self.quiet &= !written;
             self.on_beat().await?;
         }
-        let written = !self.out.is_empty();
+        let anything = !self.out.is_empty() || beat;
         self.flush().await?;
         // Last, so that what was stored is shown and acked before the goodbye.
-        if let Some(close) = post.close.or(news.close) {
-            return Err(close.into());
+        match post.close {
+            Some(close) => Err(close.into()),
+            None => Ok(anything),
         }
-        Ok(written || news.beat || news.fell_off)
+    }
+
+    /// Puts a message for this client alone behind what waits to be written.
+    fn say(&mut self, message: &[u8]) {
+        self.out.push(websocket::frame(message));
+    }
+
+    /// Finishes a frame that the room has begun to write.
+    async fn finish(&mut self, rest: Bytes) -> Result<(), Gone> {
+        if rest.is_empty() { Ok(()) } else { self.socket.write(&[rest]).await }
     }
 
     async fn flush(&mut self) -> Result<(), Gone> {
@@ -209,7 +227,7 @@ impl Shell {
     /// pass while we are stuck in a write count as one: we could not have heard an answer.
     async fn on_beat(&mut self) -> Result<(), End> {
         if std::mem::replace(&mut self.quiet, true) && self.out.is_empty() {
-            self.out.push(y_websocket::KEEPALIVE);
+            self.say(y_websocket::KEEPALIVE);
         }
         self.deaf_beats += 1;
         if self.deaf_beats >= HALF_OPEN_BEATS {
@@ -296,7 +314,7 @@ impl Shell {
         self.out.push(step2);
         if first {
             self.greeted = true;
-            self.out.push(y_websocket::sync_step1(&self.member.state_vector().await?));
+            self.say(&y_websocket::sync_step1(&self.member.state_vector().await?));
             self.out.extend(self.member.everyone());
         }
         if size <= INLINE_BYTES_MAX {

@@ -1,0 +1,265 @@
+//! A seat: what a room keeps for one session, and where the two meet.
+//!
+//! A session that has nothing to do *parks*: it promises not to write, and the room writes new
+//! frames to its socket itself. That saves waking a task for each delivery, which costs as much as
+//! the write. A socket that does not take a whole frame at once is left to its session: it is
+//! woken, with the rest of the frame.
+//!
+//! Invariants:
+//! - Only one side writes: the room while the seat is parked, the session otherwise.
+//! - When the room has gone through its seats, a frame is *handed over*: every session has taken
+//!   it, or is busy and will. So the room clocks itself: load makes batches larger, not queues.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+
+use super::ring::{Cursor, PresenceChange, Ring, Taken};
+use crate::ids::{Position, SessionId};
+use crate::wire::close::Close;
+
+/// Where a session's bytes go: the writing end of its socket, as far as it never waits.
+pub trait Outlet: Send + Sync {
+    /// Writes the front of `bytes` now, as much as is taken; returns how much that was. Zero if
+    /// nothing is taken, or the socket is broken: the session will notice.
+    fn offer(&self, bytes: &[u8]) -> usize;
+}
+
+/// What the room has for one session alone. The newest of each kind replaces the one before, so
+/// that a slow session costs no more than a fast one.
+#[derive(Debug, Default)]
+pub struct Post {
+    /// How many of its Step2 and Update messages are decided, and the newest stored position.
+    pub ack: Option<(u64, Position)>,
+    /// Something of what it sent builds on what the room does not have.
+    pub gap: bool,
+    /// The session is over.
+    pub close: Option<Close>,
+}
+
+/// One session's place in a room.
+pub(crate) struct Seat {
+    pub(crate) session: SessionId,
+    /// Whether the client speaks acks; others are not woken for them.
+    pub(crate) wants_acks: bool,
+    outlet: Arc<dyn Outlet>,
+    inner: Mutex<Inner>,
+    wake: Notify,
+}
+
+#[derive(Default)]
+struct Inner {
+    post: Post,
+    /// None before the first sync: nothing is shown then.
+    cursor: Option<Cursor>,
+    parked: bool,
+    /// What the socket did not take of the frame that the room wrote last.
+    rest: Bytes,
+    /// The room has written something since the last beat.
+    written: bool,
+}
+
+/// All that waits for a session.
+#[derive(Debug, Default)]
+pub(crate) struct Waiting {
+    pub(crate) post: Post,
+    pub(crate) taken: Taken,
+    /// The rest of a frame; it comes before everything else.
+    pub(crate) rest: Bytes,
+    /// With a beat: whether the room has written anything since the beat before.
+    pub(crate) written: bool,
+}
+
+impl Seat {
+    pub(crate) fn new(session: SessionId, wants_acks: bool, outlet: Arc<dyn Outlet>) -> Self {
+        Self { session, wants_acks, outlet, inner: Mutex::default(), wake: Notify::new() }
+    }
+
+    /// The room has something for this session alone.
+    pub(crate) fn put(&self, change: impl FnOnce(&mut Post)) {
+        change(&mut self.inner.lock().post);
+        self.wake.notify_one();
+    }
+
+    /// Shows the ring's newest frame, number `number`, to a session that waits for it.
+    pub(crate) fn show(&self, number: u64, frame: &super::ring::Frame) {
+        let mut inner = self.inner.lock();
+        let Inner { cursor: Some(cursor), parked: true, .. } = &mut *inner else { return };
+        if cursor.next != number {
+            return; // it has taken the frame from the ring already
+        }
+        cursor.next += 1;
+        if frame.sole_author != Some(self.session) {
+            self.write(&mut inner, &frame.bytes);
+        }
+    }
+
+    /// Shows what changed in presence in the newest tick to a session that has seen the one before.
+    pub(crate) fn show_presence(&self, tick: u64, frame: &Bytes) {
+        let mut inner = self.inner.lock();
+        let Inner { cursor: Some(cursor), parked: true, .. } = &mut *inner else { return };
+        if cursor.presence_tick + 1 == tick {
+            cursor.presence_tick = tick;
+            self.write(&mut inner, frame);
+        } else {
+            self.wake.notify_one();
+        }
+    }
+
+    fn write(&self, inner: &mut Inner, bytes: &Bytes) {
+        let taken = self.outlet.offer(bytes).min(bytes.len());
+        inner.written = true;
+        if taken < bytes.len() {
+            inner.rest = bytes.slice(taken..);
+            inner.parked = false;
+            self.wake.notify_one();
+        }
+    }
+
+    /// Makes the session look up.
+    pub(crate) fn wake(&self) {
+        self.wake.notify_one();
+    }
+
+    /// The session takes all that waits for it. The seat is not parked after that.
+    pub(crate) fn take(&self, ring: &Ring) -> Waiting {
+        let mut inner = self.inner.lock();
+        inner.parked = false;
+        let inner = &mut *inner;
+        let taken = inner.cursor.as_mut().map(|cursor| ring.take(cursor, self.session)).unwrap_or_default();
+        Waiting {
+            post: std::mem::take(&mut inner.post),
+            written: taken.beat && std::mem::take(&mut inner.written),
+            taken,
+            rest: std::mem::take(&mut inner.rest),
+        }
+    }
+
+    /// The session has nothing to do: from now on the room may write. Returns false if something
+    /// has come meanwhile.
+    pub(crate) fn park(&self, ring: &Ring) -> bool {
+        let mut inner = self.inner.lock();
+        let quiet = inner.post.is_empty() && inner.cursor.as_ref().is_none_or(|cursor| ring.is_quiet(cursor));
+        inner.parked = quiet;
+        quiet
+    }
+
+    /// The session has something to write or to read. Returns the rest of a frame that has to be
+    /// written before anything else.
+    pub(crate) fn unpark(&self) -> Bytes {
+        let mut inner = self.inner.lock();
+        inner.parked = false;
+        std::mem::take(&mut inner.rest)
+    }
+
+    /// Resolves when there may be something to take. Cancel-safe.
+    pub(crate) async fn woken(&self) {
+        self.wake.notified().await;
+    }
+
+    /// Puts the session at another place in the ring.
+    pub(crate) fn set_cursor(&self, cursor: Cursor) {
+        self.inner.lock().cursor = Some(cursor);
+    }
+
+    /// The state vector that the session is known to cover.
+    pub(crate) fn covers(&self) -> Bytes {
+        self.inner.lock().cursor.as_ref().map(|cursor| cursor.covers.clone()).unwrap_or_default()
+    }
+}
+
+impl Post {
+    fn is_empty(&self) -> bool {
+        self.ack.is_none() && !self.gap && self.close.is_none()
+    }
+}
+
+impl Waiting {
+    /// How presence has changed, if it has.
+    pub(crate) fn presence(&mut self) -> Option<PresenceChange> {
+        self.taken.presence.take()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::ring::Frame;
+    use super::*;
+
+    /// A socket that takes a number of bytes and then no more.
+    #[derive(Default)]
+    struct Pipe {
+        written: Mutex<Vec<u8>>,
+        room: Mutex<usize>,
+    }
+
+    impl Outlet for Pipe {
+        fn offer(&self, bytes: &[u8]) -> usize {
+            let mut room = self.room.lock();
+            let taken = bytes.len().min(*room);
+            *room -= taken;
+            self.written.lock().extend_from_slice(&bytes[..taken]);
+            taken
+        }
+    }
+
+    fn seated(room: usize) -> (Ring, Arc<Pipe>, Seat) {
+        let (ring, pipe) = (Ring::new(), Arc::new(Pipe::default()));
+        *pipe.room.lock() = room;
+        let seat = Seat::new(SessionId(1), true, Arc::clone(&pipe) as Arc<dyn Outlet>);
+        seat.set_cursor(ring.cursor(Bytes::new()));
+        (ring, pipe, seat)
+    }
+
+    fn publish(ring: &Ring, seat: &Seat, text: &'static str) {
+        let frame = Frame { bytes: Bytes::from_static(text.as_bytes()), sole_author: None };
+        seat.show(ring.push(frame.clone()), &frame);
+    }
+
+    /// [R6] A parked session is written to by the room, and has nothing left to take.
+    #[test]
+    fn the_room_writes_to_parked_seats() {
+        let (ring, pipe, seat) = seated(100);
+        assert!(seat.park(&ring));
+        publish(&ring, &seat, "one");
+        publish(&ring, &seat, "two");
+        assert_eq!(*pipe.written.lock(), b"onetwo");
+        assert!(seat.take(&ring).taken.frames.is_empty());
+    }
+
+    /// [R6] A busy session takes its frames itself; nothing is written behind its back.
+    #[test]
+    fn busy_seats_take_for_themselves() {
+        let (ring, pipe, seat) = seated(100);
+        publish(&ring, &seat, "one");
+        assert!(pipe.written.lock().is_empty());
+        assert!(!seat.park(&ring), "there is news");
+        assert_eq!(seat.take(&ring).taken.frames, ["one"]);
+        assert!(seat.park(&ring));
+    }
+
+    /// [R6] What a socket does not take is left to its session, before anything newer.
+    #[test]
+    fn a_full_socket_is_left_to_its_session() {
+        let (ring, pipe, seat) = seated(5);
+        assert!(seat.park(&ring));
+        publish(&ring, &seat, "one");
+        publish(&ring, &seat, "two");
+        publish(&ring, &seat, "three");
+        assert_eq!(*pipe.written.lock(), b"onetw");
+        let waiting = seat.take(&ring);
+        assert_eq!((&waiting.rest[..], &waiting.taken.frames[..]), (&b"o"[..], &[Bytes::from("three")][..]));
+    }
+
+    /// [R6] What comes for a session alone keeps it from parking.
+    #[test]
+    fn post_keeps_a_session_up() {
+        let (ring, _, seat) = seated(5);
+        seat.put(|post| post.gap = true);
+        assert!(!seat.park(&ring));
+        assert!(seat.take(&ring).post.gap);
+        assert!(seat.park(&ring));
+    }
+}
