@@ -16,10 +16,10 @@ use redb::{
     StorageError, WriteTransaction,
 };
 
+use super::Options;
 use super::directory::OpenError;
-use super::disk::{Disk, DiskHook, DiskState};
+use super::disk::{Disk, DiskState};
 use super::tables;
-use crate::limits::EMBEDDED_CACHE_BYTES;
 use crate::log::LogError;
 
 /// See the module.
@@ -32,9 +32,7 @@ pub(super) struct Store {
     state: Mutex<Result<(), LogError>>,
     /// What the file's last failure was.
     pub(super) disk: Arc<DiskState>,
-    hook: Option<DiskHook>,
-    /// The file's size from which commits save what a restart needs.
-    quick_repair_bytes: u64,
+    options: Options,
 }
 
 /// Whether a database may be made: only while the store itself is.
@@ -67,15 +65,20 @@ impl Failure {
 }
 
 impl Store {
-    pub(super) fn new(hook: Option<DiskHook>, quick_repair_bytes: u64) -> Self {
-        let (database, state) = (RwLock::new(None), Mutex::new(Ok(())));
-        let opening = AtomicU64::new(0);
-        Self { database, opening, state, disk: Arc::default(), hook, quick_repair_bytes }
+    /// Without a database yet.
+    pub(super) fn new(options: &Options) -> Self {
+        Self {
+            database: RwLock::new(None),
+            opening: AtomicU64::new(0),
+            state: Mutex::new(Ok(())),
+            disk: Arc::default(),
+            options: options.clone(),
+        }
     }
 
     /// Opens the database. Nobody else may open it meanwhile.
     pub(super) fn open(&self, path: &Path, mode: OpenMode) -> Result<(), OpenError> {
-        let disk = Disk::open(path, mode == OpenMode::Create, &self.disk, self.hook.clone());
+        let disk = Disk::open(path, mode == OpenMode::Create, &self.disk, self.options.disk.clone());
         let disk = disk.map_err(|error| match error.kind() {
             std::io::ErrorKind::NotFound => damaged(path, "the database file is missing"),
             _ => OpenError::io(path, error),
@@ -86,7 +89,7 @@ impl Store {
         // redb trusts a file that was closed well, and may panic over one that was changed since.
         let opened = catch_unwind(AssertUnwindSafe(|| {
             let mut builder = Builder::new();
-            builder.set_cache_size(EMBEDDED_CACHE_BYTES);
+            builder.set_cache_size(self.options.cache_bytes);
             let database = builder.create_with_backend(disk).map_err(|error| open_error(path, error))?;
             make_tables(&database).map_err(|error| open_error(path, DatabaseError::Storage(error)))?;
             Ok(database)
@@ -129,7 +132,7 @@ impl Store {
         let Some(database) = guard.as_ref() else { return Ok(None) };
         let mut transaction = database.begin_write()?;
         transaction.set_durability(Durability::Immediate)?;
-        transaction.set_quick_repair(self.disk.len() >= self.quick_repair_bytes);
+        transaction.set_quick_repair(self.disk.len() >= self.options.quick_repair_bytes);
         Ok(Some(transaction))
     }
 
