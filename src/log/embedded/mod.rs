@@ -114,14 +114,14 @@ impl EmbeddedLog {
         look: impl FnOnce(&ReadTransaction) -> Result<Result<T, LogError>, RedbError> + Send + 'static,
     ) -> Result<T, LogError> {
         let permit = Arc::clone(&self.reads).acquire_owned().await.map_err(|_| closed())?;
-        let (store, opening) = (Arc::clone(&self.store), self.store.opening());
+        let store = Arc::clone(&self.store);
         let looked = tokio::task::spawn_blocking(move || {
             let _permit = permit;
             store.reading(look)
         });
         match looked.await {
             Ok(Ok(answer)) => answer,
-            Ok(Err(failure)) => {
+            Ok(Err((failure, opening))) => {
                 if !matches!(failure, Failure::Damage(_)) {
                     self.command(Command::Reopen { opening }).await?;
                 }

@@ -110,7 +110,7 @@ impl Writer {
                 next.map_or(ControlFlow::Continue(()), |command| self.on_command(command))
             }
             Command::Reopen { opening } => {
-                if self.store.is_open() && self.store.opening() == opening {
+                if self.store.opening() == Some(opening) {
                     self.store.close();
                     self.fail(&Failure::Disk("a read failed".to_owned()));
                     self.try_reopen();
@@ -175,10 +175,10 @@ impl Writer {
             self.fail(&Failure::Full(error.to_string()));
             return Err(self.store.absent());
         }
-        if !self.store.is_open() {
+        if self.store.opening().is_none() {
             self.try_reopen();
         }
-        if self.store.is_open() { Ok(()) } else { Err(self.store.absent()) }
+        if self.store.opening().is_some() { Ok(()) } else { Err(self.store.absent()) }
     }
 
     /// One transaction, one sync.
@@ -222,7 +222,7 @@ impl Writer {
         // not wait.
         let damage = matches!(abort.failure, Failure::Damage(_));
         let shared_damage = damage && group.len() > 1;
-        if damage && self.store.is_open() {
+        if damage && self.store.opening().is_some() {
             self.recovered();
         }
         let not_stored = match &abort.failure {
