@@ -96,8 +96,8 @@ pub const EMBEDDED_READS_MAX: usize = 16;
 pub const EMBEDDED_PROBE_BYTES: usize = 4 << 20;
 
 /// The embedded store saves what makes a restart after kill -9 instant in each commit, above this
-/// many bytes. Below, such a restart reads the file, at about 2 s per GiB, and commits are faster.
-pub const EMBEDDED_QUICK_REPAIR_BYTES: u64 = 256 << 20;
+/// many bytes, with a second sync. Below, such a restart reads the file, at about 2 s per GiB.
+pub const EMBEDDED_QUICK_REPAIR_BYTES: u64 = 1 << 30;
 
 /// Milliseconds before the embedded store is tried again after a failure; doubles up to
 /// [`EMBEDDED_RETRY_MS_MAX`].

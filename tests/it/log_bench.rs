@@ -1,5 +1,5 @@
 //! Measurements of the embedded store, never run by themselves:
-//! `cargo test --release --test log -- --ignored --nocapture measure`
+//! `cargo test --release --test log -- --ignored --nocapture measure_`
 //! in the directory `RUANG_BENCH_DIR` if that is set (a `tmpfs` measures no disk).
 
 use std::fs::{self, File};
@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use ruang::ids::InstanceId;
 use ruang::log::embedded::{DiskHook, DiskOperation, EmbeddedLog, Options};
+use ruang::log::record::{Record, StoredRecord};
 use ruang::log::{Batch, Log};
 use tempfile::TempDir;
 
@@ -126,20 +127,31 @@ async fn load(quick: bool) {
         let opened = before.elapsed();
         let before = Instant::now();
         let records = log.read(&room("cold"), 0, 100_000).await.unwrap();
-        let (cold, before) = (before.elapsed(), Instant::now());
-        log.read(&room("cold"), 0, 100_000).await.unwrap();
+        let cold = before.elapsed();
+        let (mut again, mut decode) = (Duration::MAX, Duration::MAX);
+        for _ in 0..20 {
+            let before = Instant::now();
+            let records = log.read(&room("cold"), 0, 100_000).await.unwrap();
+            again = again.min(before.elapsed());
+            let before = Instant::now();
+            for record in &records {
+                let StoredRecord::Intact { record, .. } = record else { panic!() };
+                Record::decode(record.encoded.clone()).unwrap();
+            }
+            decode = decode.min(before.elapsed());
+        }
         println!(
-            "quick repair {quick}, {how}: opened {} MiB in {opened:.2?}; read {} records in {cold:.2?}, again in {:.2?}",
+            "quick repair {quick}, {how}: opened {} MiB in {opened:.2?}; read {} records in {cold:.2?}, \
+             again in {again:.2?}, of that checking {decode:.2?}",
             fs::metadata(dir.path().join("log.redb")).unwrap().len() >> 20,
             records.len(),
-            before.elapsed(),
         );
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "a measurement"]
-async fn measure() {
+async fn measure_appends() {
     let dir = bench_dir();
     for (bytes, grow) in [(4_096, false), (4_096, true), (65_536, false), (65_536, true)] {
         raw_sync(dir.path(), bytes, grow);
@@ -148,6 +160,13 @@ async fn measure() {
         for (rooms, records) in [(1, 1), (1, 16), (1, 64), (1, 256), (64, 1), (64, 16), (1_000, 1)] {
             appends(rooms, records, quick).await;
         }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "a measurement"]
+async fn measure_loads() {
+    for quick in [false, true] {
         load(quick).await;
     }
 }

@@ -1,7 +1,9 @@
 //! The embedded store after its process was killed, or the power cut, at any moment.
 
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -207,4 +209,61 @@ async fn check_all(dir: &Path, images: &[Image]) {
         unanswered += u64::from(check(&dir.join("FORMAT"), image).await > image.answered);
     }
     println!("{} images opened; in {unanswered} a batch was stored and not yet answered", images.len());
+}
+
+/// The child of the next test: appends until it is killed, and says what was answered.
+#[tokio::test]
+#[ignore = "run by nothing_answered_is_lost_by_kill_9"]
+async fn child_that_appends() {
+    let Some(dir) = std::env::var_os(CHILD_DIR) else { return };
+    let log = EmbeddedLog::open(Path::new(&dir), InstanceId(rand::random())).unwrap();
+    let last = log.open(&room("a")).await.unwrap().map_or(1, |head| head.last.seq);
+    for (number, next) in (1..).zip(last + 1..) {
+        append(&log, &room("a"), u64::from(std::process::id()), number, &[format!("{next}")]).await;
+        println!("answered {next}");
+    }
+}
+
+const CHILD_DIR: &str = "RUANG_TEST_CHILD_DIR";
+
+/// [L31] A real kill -9, ten times on one store: what the child said was answered is there.
+#[tokio::test]
+async fn nothing_answered_is_lost_by_kill_9() {
+    let (_, mut random) = seeded();
+    let dir = tempfile::tempdir().unwrap();
+    let store = dir.path().join("store");
+    let mut answered = 1;
+    for round in 0..10 {
+        let mut child = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "log_crash::child_that_appends", "--ignored", "--nocapture"])
+            .env(CHILD_DIR, &store)
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        // Kept until after the kill: a closed pipe would end the child in a gentler way.
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let until = answered + random.random_range(1..60);
+        for line in lines.by_ref() {
+            // The harness prints its own words before the first one.
+            let Some(number) = line.unwrap().split("answered ").nth(1).map(|text| text.parse().unwrap())
+            else {
+                continue;
+            };
+            answered = number;
+            if answered >= until {
+                break;
+            }
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let log = EmbeddedLog::open(&store, InstanceId(0)).unwrap();
+        let texts = texts(&log, &room("a")).await;
+        let expected: Vec<String> = (2..2 + texts.len() as u64).map(|next| next.to_string()).collect();
+        assert_eq!(texts, expected);
+        assert!(
+            texts.len() as u64 + 1 >= answered,
+            "round {round}: {} stored, {answered} answered",
+            texts.len()
+        );
+    }
 }

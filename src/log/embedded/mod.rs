@@ -24,7 +24,9 @@ use super::clock::{Clock, system_clock};
 use super::record::StoredRecord;
 use super::{Appended, Batch, Durability, Head, Log, LogError, check_batch};
 use crate::ids::{InstanceId, RoomName};
-use crate::limits::{EMBEDDED_QUEUE_MAX, EMBEDDED_QUICK_REPAIR_BYTES, EMBEDDED_READS_MAX};
+use crate::limits::{
+    EMBEDDED_CACHE_BYTES, EMBEDDED_QUEUE_MAX, EMBEDDED_QUICK_REPAIR_BYTES, EMBEDDED_READS_MAX,
+};
 use directory::Directory;
 pub use directory::OpenError;
 pub use disk::{DiskHook, DiskOperation};
@@ -51,11 +53,18 @@ pub struct Options {
     pub disk: Option<DiskHook>,
     /// See [`EMBEDDED_QUICK_REPAIR_BYTES`].
     pub quick_repair_bytes: u64,
+    /// See [`EMBEDDED_CACHE_BYTES`].
+    pub cache_bytes: usize,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { clock: system_clock(), disk: None, quick_repair_bytes: EMBEDDED_QUICK_REPAIR_BYTES }
+        Self {
+            clock: system_clock(),
+            disk: None,
+            quick_repair_bytes: EMBEDDED_QUICK_REPAIR_BYTES,
+            cache_bytes: EMBEDDED_CACHE_BYTES,
+        }
     }
 }
 
@@ -76,7 +85,7 @@ impl EmbeddedLog {
     /// As [`EmbeddedLog::open`].
     pub fn open_with(dir: &Path, instance: InstanceId, options: Options) -> Result<Self, OpenError> {
         let directory = Directory::claim(dir, instance)?;
-        let store = Arc::new(Store::new(options.disk, options.quick_repair_bytes));
+        let store = Arc::new(Store::new(&options));
         let mode = if directory.existed() { OpenMode::Existing } else { OpenMode::Create };
         store.open(&directory.database(), mode)?;
         directory.complete()?;
@@ -105,14 +114,14 @@ impl EmbeddedLog {
         look: impl FnOnce(&ReadTransaction) -> Result<Result<T, LogError>, RedbError> + Send + 'static,
     ) -> Result<T, LogError> {
         let permit = Arc::clone(&self.reads).acquire_owned().await.map_err(|_| closed())?;
-        let (store, opening) = (Arc::clone(&self.store), self.store.opening());
+        let store = Arc::clone(&self.store);
         let looked = tokio::task::spawn_blocking(move || {
             let _permit = permit;
             store.reading(look)
         });
         match looked.await {
             Ok(Ok(answer)) => answer,
-            Ok(Err(failure)) => {
+            Ok(Err((failure, opening))) => {
                 if !matches!(failure, Failure::Damage(_)) {
                     self.command(Command::Reopen { opening }).await?;
                 }

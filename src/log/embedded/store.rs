@@ -16,25 +16,29 @@ use redb::{
     StorageError, WriteTransaction,
 };
 
+use super::Options;
 use super::directory::OpenError;
-use super::disk::{Disk, DiskHook, DiskState};
+use super::disk::{Disk, DiskState};
 use super::tables;
-use crate::limits::EMBEDDED_CACHE_BYTES;
 use crate::log::LogError;
 
 /// See the module.
 pub(super) struct Store {
     /// `None` while it is being opened again, and after the end.
-    database: RwLock<Option<Database>>,
-    /// Counts the openings, so that of many who meet one failure the first has it mended.
-    opening: AtomicU64,
+    database: RwLock<Option<Opened>>,
+    /// How often it was opened.
+    openings: AtomicU64,
     /// What callers are told while there is no database, and what `health` says.
     state: Mutex<Result<(), LogError>>,
     /// What the file's last failure was.
     pub(super) disk: Arc<DiskState>,
-    hook: Option<DiskHook>,
-    /// The file's size from which commits save what a restart needs.
-    quick_repair_bytes: u64,
+    options: Options,
+}
+
+struct Opened {
+    database: Database,
+    /// Counts the openings, so that of many who meet one failure the first has it mended.
+    opening: u64,
 }
 
 /// Whether a database may be made: only while the store itself is.
@@ -67,15 +71,20 @@ impl Failure {
 }
 
 impl Store {
-    pub(super) fn new(hook: Option<DiskHook>, quick_repair_bytes: u64) -> Self {
-        let (database, state) = (RwLock::new(None), Mutex::new(Ok(())));
-        let opening = AtomicU64::new(0);
-        Self { database, opening, state, disk: Arc::default(), hook, quick_repair_bytes }
+    /// Without a database yet.
+    pub(super) fn new(options: &Options) -> Self {
+        Self {
+            database: RwLock::new(None),
+            openings: AtomicU64::new(0),
+            state: Mutex::new(Ok(())),
+            disk: Arc::default(),
+            options: options.clone(),
+        }
     }
 
     /// Opens the database. Nobody else may open it meanwhile.
     pub(super) fn open(&self, path: &Path, mode: OpenMode) -> Result<(), OpenError> {
-        let disk = Disk::open(path, mode == OpenMode::Create, &self.disk, self.hook.clone());
+        let disk = Disk::open(path, mode == OpenMode::Create, &self.disk, self.options.disk.clone());
         let disk = disk.map_err(|error| match error.kind() {
             std::io::ErrorKind::NotFound => damaged(path, "the database file is missing"),
             _ => OpenError::io(path, error),
@@ -86,15 +95,14 @@ impl Store {
         // redb trusts a file that was closed well, and may panic over one that was changed since.
         let opened = catch_unwind(AssertUnwindSafe(|| {
             let mut builder = Builder::new();
-            builder.set_cache_size(EMBEDDED_CACHE_BYTES);
+            builder.set_cache_size(self.options.cache_bytes);
             let database = builder.create_with_backend(disk).map_err(|error| open_error(path, error))?;
             make_tables(&database).map_err(|error| open_error(path, DatabaseError::Storage(error)))?;
             Ok(database)
         }));
         let database = opened.unwrap_or_else(|panic| Err(damaged(path, &panic_text(&*panic))))?;
-        let mut slot = self.database.write();
-        self.opening.fetch_add(1, Ordering::Relaxed);
-        *slot = Some(database);
+        let opening = self.openings.fetch_add(1, Ordering::Relaxed) + 1;
+        *self.database.write() = Some(Opened { database, opening });
         Ok(())
     }
 
@@ -105,13 +113,9 @@ impl Store {
         let _ = catch_unwind(AssertUnwindSafe(|| drop(database)));
     }
 
-    pub(super) fn is_open(&self) -> bool {
-        self.database.read().is_some()
-    }
-
-    /// Which opening of the database this is.
-    pub(super) fn opening(&self) -> u64 {
-        self.opening.load(Ordering::Relaxed)
+    /// Which opening of the database is in use, counted from 1, if it is open.
+    pub(super) fn opening(&self) -> Option<u64> {
+        self.database.read().as_ref().map(|opened| opened.opening)
     }
 
     /// What callers are told while there is no database, and what `health` says.
@@ -126,29 +130,34 @@ impl Store {
     /// A transaction that syncs. `None` while there is no database.
     pub(super) fn begin_write(&self) -> Result<Option<WriteTransaction>, RedbError> {
         let guard = self.database.read();
-        let Some(database) = guard.as_ref() else { return Ok(None) };
-        let mut transaction = database.begin_write()?;
+        let Some(opened) = guard.as_ref() else { return Ok(None) };
+        let mut transaction = opened.database.begin_write()?;
         transaction.set_durability(Durability::Immediate)?;
-        transaction.set_quick_repair(self.disk.len() >= self.quick_repair_bytes);
+        transaction.set_quick_repair(self.disk.len() >= self.options.quick_repair_bytes);
         Ok(Some(transaction))
     }
 
-    /// Runs a look at the database; waits for the disk.
+    /// Runs a look at the database; waits for the disk. A failure comes with the opening that it
+    /// happened in.
     pub(super) fn reading<T>(
         &self,
         look: impl FnOnce(&ReadTransaction) -> Result<Result<T, LogError>, RedbError>,
-    ) -> Result<Result<T, LogError>, Failure> {
+    ) -> Result<Result<T, LogError>, (Failure, u64)> {
+        let mut opening = 0;
         let looked = catch_unwind(AssertUnwindSafe(|| {
             let begun = match self.database.read().as_ref() {
-                Some(database) => database.begin_read()?,
+                Some(opened) => {
+                    opening = opened.opening;
+                    opened.database.begin_read()?
+                }
                 None => return Ok(Err(self.absent())),
             };
             look(&begun)
         }));
         match looked {
             Ok(Ok(answer)) => Ok(answer),
-            Ok(Err(error)) => Err(self.failure(&error)),
-            Err(panic) => Err(Failure::Damage(panic_text(&*panic))),
+            Ok(Err(error)) => Err((self.failure(&error), opening)),
+            Err(panic) => Err((Failure::Damage(panic_text(&*panic)), opening)),
         }
     }
 

@@ -110,7 +110,7 @@ impl Writer {
                 next.map_or(ControlFlow::Continue(()), |command| self.on_command(command))
             }
             Command::Reopen { opening } => {
-                if self.store.is_open() && self.store.opening() == opening {
+                if self.store.opening() == Some(opening) {
                     self.store.close();
                     self.fail(&Failure::Disk("a read failed".to_owned()));
                     self.try_reopen();
@@ -175,10 +175,10 @@ impl Writer {
             self.fail(&Failure::Full(error.to_string()));
             return Err(self.store.absent());
         }
-        if !self.store.is_open() {
+        if self.store.opening().is_none() {
             self.try_reopen();
         }
-        if self.store.is_open() { Ok(()) } else { Err(self.store.absent()) }
+        if self.store.opening().is_some() { Ok(()) } else { Err(self.store.absent()) }
     }
 
     /// One transaction, one sync.
@@ -218,8 +218,13 @@ impl Writer {
         self.store.close();
         self.fail(&abort.failure);
         self.try_reopen();
-        // Damage belongs to one room of the group: the others must be stored without it.
-        let shared_damage = group.len() > 1 && matches!(abort.failure, Failure::Damage(_));
+        // Damage belongs to one room of the group: the others must be stored without it, and need
+        // not wait.
+        let damage = matches!(abort.failure, Failure::Damage(_));
+        let shared_damage = damage && group.len() > 1;
+        if damage && self.store.opening().is_some() {
+            self.recovered();
+        }
         let not_stored = match &abort.failure {
             Failure::Damage(why) if shared_damage => LogError::Unavailable(why.clone()),
             failure => failure.clone().into_log_error(),
@@ -227,10 +232,7 @@ impl Writer {
         for request in group {
             match self.look_for(&request) {
                 Some(Some(appended)) => answer(request, Ok(appended)),
-                Some(None) if shared_damage => {
-                    self.retry = None;
-                    self.on_group(vec![request]);
-                }
+                Some(None) if shared_damage => self.on_group(vec![request]),
                 None if abort.in_doubt => answer(request, Err(LogError::Unknown(not_stored.to_string()))),
                 Some(None) | None => answer(request, Err(not_stored.clone())),
             }
