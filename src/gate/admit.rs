@@ -157,6 +157,10 @@ impl<'g, 'u> Judgement<'g, 'u> {
         };
         let what = self.what(&block, spot)?;
         if spot.key != NO_NAME {
+            // A set is one value. Of several, peers delete only the last with the type around it.
+            if block.len > 1 && what == What::Content {
+                return Err(Refusal::WideSet);
+            }
             self.siblings.count(spot, origin)?;
         }
         let len = block.len - offset;

@@ -14,8 +14,8 @@
 //! - G9  Remainders merged change a document as they do one by one.
 //! - G10 A record of the log goes through unchanged. What the server hands out it takes back.
 //! - G11 An admission can be taken back; then, and after a refusal, the gate is as it was.
-//! - G12 A parent is a shared type, or garbage; neighbours live in one place. What lives in garbage
-//!   is admitted as garbage.
+//! - G12 A parent is a shared type, or garbage; neighbours live in one place; a key is set to one
+//!   value at a time. What lives in garbage is admitted as garbage.
 //! - G13 Values have at most 32 levels, shared types 64.
 //! - G14 Sets of one key beside each other are bounded per update, per Step2 and per loaded room; a
 //!   chain of sets is not, nor are records.
@@ -368,6 +368,9 @@ fn places_must_fit() {
         ("neighbours under two keys", At::Between((1, 3), (1, 4)), Refusal::CrossedNeighbours),
         ("one neighbour on both sides", At::Between((1, 0), (1, 0)), Refusal::CrossedNeighbours),
     ];
+    let wide = blocks(Blocks::of(2, 0).block(At::Key("m", "z"), 8, &[2, 120, 120]));
+    assert_eq!(room.refused(&wide), Refusal::WideSet, "two values for one key");
+    assert_eq!(room.refused(&blocks(Blocks::of(2, 0).text(At::After((1, 3)), "ab"))), Refusal::WideSet);
     for (name, at, expected) in cases {
         assert_eq!(room.refused(&blocks(Blocks::of(2, 0).gc(1).one(at))), expected, "{name}");
     }
@@ -668,14 +671,14 @@ fn paths_are_known() {
     let mut gate = Gate::new();
     let card = Blocks::of(1, 0)
         .new_type(At::Key("items", "card"), 1)
-        .text(At::TypeKey((1, 0), "text"), "hi")
+        .one(At::TypeKey((1, 0), "text"))
         .new_type(At::TypeKey((1, 0), "tags"), 0)
-        .one(At::Type((1, 3)))
+        .one(At::Type((1, 2)))
         .gc(1);
     gate.admit(&blocks(card), Source::Update).unwrap();
     let path = |clock| gate.path(1, clock);
     assert_eq!(path(0), Some(vec![Some("items"), Some("card")]));
-    assert_eq!(path(2), Some(vec![Some("items"), Some("card"), Some("text")]));
-    assert_eq!(path(4), Some(vec![Some("items"), Some("card"), Some("tags"), None]));
-    assert_eq!((path(5), path(6)), (None, None));
+    assert_eq!(path(1), Some(vec![Some("items"), Some("card"), Some("text")]));
+    assert_eq!(path(3), Some(vec![Some("items"), Some("card"), Some("tags"), None]));
+    assert_eq!((path(4), path(5)), (None, None));
 }
