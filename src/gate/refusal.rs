@@ -83,9 +83,6 @@ pub enum Refusal {
     /// Left and right neighbour live in different places, or are one and the same.
     #[error("a block's neighbours are not neighbours")]
     CrossedNeighbours,
-    /// One key is set to several values by one block.
-    #[error("a key is set to several values at once")]
-    WideSet,
     /// Too many sets of one key beside each other.
     #[error("one key is set more than {max} times without building on an earlier set")]
     TooManySiblings {

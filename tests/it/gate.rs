@@ -25,6 +25,7 @@
 //! - G18 State vectors obey the same rules of form.
 //! - G19 Presence: JSON that every client can parse, of bounded size, depth and number.
 //! - G20 The index takes at most 24 bytes a run, and can say the path of every id.
+#![allow(clippy::unwrap_used)]
 
 mod craft;
 mod hex;
@@ -368,12 +369,35 @@ fn places_must_fit() {
         ("neighbours under two keys", At::Between((1, 3), (1, 4)), Refusal::CrossedNeighbours),
         ("one neighbour on both sides", At::Between((1, 0), (1, 0)), Refusal::CrossedNeighbours),
     ];
-    let wide = blocks(Blocks::of(2, 0).block(At::Key("m", "z"), 8, &[2, 120, 120]));
-    assert_eq!(room.refused(&wide), Refusal::WideSet, "two values for one key");
-    assert_eq!(room.refused(&blocks(Blocks::of(2, 0).text(At::After((1, 3)), "ab"))), Refusal::WideSet);
     for (name, at, expected) in cases {
         assert_eq!(room.refused(&blocks(Blocks::of(2, 0).gc(1).one(at))), expected, "{name}");
     }
+    room.still_works();
+}
+
+/// [G12] A key set to several values at once, as undo does it: only the last is a value; so it stays
+/// whole when the type around it is deleted.
+#[test]
+fn a_set_is_one_value() {
+    let mut room = Room::default();
+    room.take(&blocks(Blocks::of(1, 0).new_type(At::Key("m", "k"), 1)));
+    let wide = |client: u64, at| blocks(Blocks::of(client, 0).block(at, 8, &[3, 120, 121, 126]));
+    // A block with a key keeps the flag that says so behind a cut, as in Yjs.
+    let narrow = |client: u64, at, kind| {
+        blocks(Blocks::of(client, 0).deleted(at, 2).block(At::After((client, 1)), kind, &[1, 126]))
+    };
+    let places = [(At::TypeKey((1, 0), "x"), 0x28), (At::Key("m", "x"), 0x28), (At::After((2, 2)), 8)];
+    for (client, (at, kind)) in (2..).zip(places) {
+        let (left, dropped) = room.left(&wide(client, at));
+        assert_eq!(left, Some(hex(&narrow(client, at, kind))));
+        assert!(!dropped.is_gap());
+    }
+    // Cut: the first value is known.
+    room.take(&blocks(Blocks::of(9, 0).one(At::Key("m", "z"))));
+    let (left, _) = room.left(&wide(9, At::Key("m", "z")));
+    let rest = Blocks::of(9, 1).deleted(At::After((9, 0)), 1).block(At::After((9, 1)), 0x28, &[1, 126]);
+    assert_eq!(left, Some(hex(&blocks(rest))));
+    room.take(&update([], &[(1, 0, 1)]));
     room.still_works();
 }
 

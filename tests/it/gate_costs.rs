@@ -1,5 +1,6 @@
 //! [G4, G20] What the gate costs: memory of a board's index, memory and time of judging. Figures are
 //! printed; only sizes are asserted, never times.
+#![allow(clippy::unwrap_used)]
 
 mod craft;
 
@@ -69,7 +70,7 @@ fn add_item(doc: &Doc, items: &MapRef, positions: &MapRef, n: usize) {
     item.insert(&mut transaction, "x", n as i64);
     item.insert(&mut transaction, "y", (n / 7) as i64);
     item.insert(&mut transaction, "text", "What went well this week?");
-    for turn in 0..1 + usize::from(n % 5 == 0) {
+    for turn in 0..1 + usize::from(n.is_multiple_of(5)) {
         let place =
             Any::from(std::collections::HashMap::from([("x".to_owned(), Any::from((n + turn) as i64))]));
         positions.insert(&mut transaction, id.as_str(), place);
@@ -171,7 +172,7 @@ fn hostile_messages_cost_little() {
 
 fn dense(bytes: usize) -> Vec<(&'static str, Vec<u8>)> {
     let fill = |unit: usize, add: &dyn Fn(Blocks, u64) -> Blocks| {
-        blocks((0..(bytes / unit) as u64).fold(Blocks::of(1, 0), |all, n| add(all, n)))
+        blocks((0..(bytes / unit) as u64).fold(Blocks::of(1, 0), add))
     };
     let many =
         |unit: usize, one: &dyn Fn(u64) -> Blocks| update((0..(bytes / unit) as u64).rev().map(one), &[]);

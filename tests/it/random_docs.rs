@@ -1,6 +1,7 @@
 //! Clients that edit at random: honest histories to judge and to fold. Everything follows from a
 //! seed, which tests print; `RUANG_SEED` replays one.
 #![allow(dead_code, unreachable_pub)]
+#![allow(clippy::unwrap_used)]
 
 use std::sync::{Arc, Mutex};
 
