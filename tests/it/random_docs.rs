@@ -307,7 +307,7 @@ pub fn view(doc: &Doc) -> String {
             .flat_map(|all| all.iter().map(|(key, value)| format!("{key}={value}")))
             .collect();
         formats.sort();
-        let (formats, content) = (formats.join(","), format!("{}", chunk.insert.to_string(&transaction)));
+        let (formats, content) = (formats.join(","), chunk.insert.to_string(&transaction));
         match diff.last_mut() {
             Some((last, text)) if *last == formats => text.push_str(&content),
             _ => diff.push((formats, content)),
