@@ -160,16 +160,28 @@ impl<'g, 'u> Judgement<'g, 'u> {
             self.siblings.count(spot, origin)?;
         }
         let len = block.len - offset;
-        self.index.append(client, len, spot, what);
+        let wide = spot.key != NO_NAME && len > 1 && what == What::Content;
+        if wide {
+            self.index.append(client, len - 1, spot, What::Deleted);
+        }
+        self.index.append(client, if wide { 1 } else { len }, spot, what);
         self.dropped.known_clocks += u64::from(offset);
         let cursor = &mut self.cursors[part];
+        let (at, clock) = ((cursor.at, end), cursor.clock);
         if spot.is_nowhere() && block.kind != Kind::Gc {
-            cursor.part.replace((cursor.at, end), |out| write_gc(out, len));
+            cursor.part.replace(at, 1, |out| write_gc(out, len));
+        } else if wide {
+            // Undo may set a key to several values at once, of which all but the last are what it
+            // was before. Peers show the last; with the type around it they delete the last only.
+            // So the others are admitted as the deleted content that they are.
+            cursor.part.replace(at, 2, |out| {
+                block.write_deleted(out, origin, len - 1);
+                block.write_rest(out, client, clock, block.len - 1);
+            });
         } else if offset > 0 {
-            let clock = cursor.clock;
-            cursor.part.replace((cursor.at, end), |out| block.write_rest(out, client, clock, offset));
+            cursor.part.replace(at, 1, |out| block.write_rest(out, client, clock, offset));
         } else {
-            cursor.part.copy((cursor.at, end));
+            cursor.part.copy(at);
         }
         cursor.known += len;
         cursor.pass(&block, end);

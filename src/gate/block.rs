@@ -7,7 +7,7 @@
 //!   subdocuments (yrs builds a whole document while it decodes);
 //! - numbers above 53 bits, type refs of two bytes, embedded JSON that yrs cannot parse.
 
-use super::read::{Id, Reader, put_id, put_number, utf16_units};
+use super::read::{Id, Reader, put_id, put_number, put_text, utf16_units};
 use super::refusal::Refusal;
 use super::value::{check_embedded_json, pass_any, pass_text};
 
@@ -162,6 +162,33 @@ fn read_content<'a, const CHECK: bool>(
 }
 
 impl Block<'_> {
+    /// Writes `len` clocks of deleted content in the place of the block: behind `origin` if it has
+    /// one by now, else where the block says.
+    pub(super) fn write_deleted(&self, out: &mut Vec<u8>, origin: Option<Id>, len: u32) {
+        let flag = |is: bool, flag: u8| if is { flag } else { 0 };
+        let alone = origin.is_none() && self.right.is_none();
+        let flags = flag(origin.is_some(), HAS_ORIGIN) | flag(self.right.is_some(), HAS_RIGHT);
+        out.push(DELETED | flags | flag(alone && self.key.is_some(), HAS_KEY));
+        [origin, self.right].into_iter().flatten().for_each(|id| put_id(out, id));
+        if alone {
+            match self.parent {
+                Some(Parent::Root(name)) => {
+                    out.push(1);
+                    put_text(out, name);
+                }
+                Some(Parent::Type(id)) => {
+                    out.push(0);
+                    put_id(out, id);
+                }
+                None => debug_assert!(false, "a block has a neighbour or a parent"),
+            }
+            if let Some(key) = self.key {
+                put_text(out, key);
+            }
+        }
+        put_number(out, u64::from(len));
+    }
+
     /// Writes what is left of the block after its first `offset` clocks: as Yjs' `Item.write` does,
     /// with the id before the cut as origin. `client` and `clock` are the block's own.
     pub(super) fn write_rest(&self, out: &mut Vec<u8>, client: u64, clock: u32, offset: u32) {

@@ -203,10 +203,12 @@ impl Gate {
         StateVector::new(self.index.state().collect())
     }
 
-    /// Every deleted range as `(client, from, to)`, in no order of clients.
+    /// Every deleted range as `(client, from, to)`, in order.
     #[must_use]
     pub fn deleted(&self) -> Vec<(ClientId, u32, u32)> {
-        self.index.deleted().collect()
+        let mut deleted: Vec<_> = self.index.deleted().collect();
+        deleted.sort_unstable();
+        deleted
     }
 
     /// The way from a root to where an id lives: the root's name, then a key for each level, `None`

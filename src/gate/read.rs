@@ -159,6 +159,12 @@ pub(super) fn put_id(out: &mut Vec<u8>, id: Id) {
     put_number(out, u64::from(id.clock));
 }
 
+/// Appends a string after its length.
+pub(super) fn put_text(out: &mut Vec<u8>, text: &str) {
+    put_number(out, text.len() as u64);
+    out.extend_from_slice(text.as_bytes());
+}
+
 /// How many UTF-16 units a string has: Yjs counts text in them.
 pub(super) fn utf16_units(utf8: &[u8]) -> usize {
     // One for each character (any byte but a continuation), and one more for those of four bytes.

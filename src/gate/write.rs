@@ -47,9 +47,10 @@ impl Part {
         self.bytes.1 = at.1;
     }
 
-    /// Takes another block in place of the one at these bytes.
-    pub(super) fn replace(&mut self, at: Place, write: impl FnOnce(&mut Vec<u8>)) {
+    /// Takes other blocks, so many, in place of the one at these bytes.
+    pub(super) fn replace(&mut self, at: Place, blocks: u32, write: impl FnOnce(&mut Vec<u8>)) {
         self.copy(at);
+        self.blocks += blocks - 1;
         let replaced = self.replaced.get_or_insert_default();
         write(&mut replaced.out);
         let end = replaced.out.len() as u32;

@@ -1,5 +1,6 @@
 //! [G4, G20] What the gate costs: memory of a board's index, memory and time of judging. Figures are
 //! printed; only sizes are asserted, never times.
+#![allow(clippy::unwrap_used)]
 
 mod craft;
 
@@ -69,7 +70,7 @@ fn add_item(doc: &Doc, items: &MapRef, positions: &MapRef, n: usize) {
     item.insert(&mut transaction, "x", n as i64);
     item.insert(&mut transaction, "y", (n / 7) as i64);
     item.insert(&mut transaction, "text", "What went well this week?");
-    for turn in 0..1 + usize::from(n % 5 == 0) {
+    for turn in 0..1 + usize::from(n.is_multiple_of(5)) {
         let place =
             Any::from(std::collections::HashMap::from([("x".to_owned(), Any::from((n + turn) as i64))]));
         positions.insert(&mut transaction, id.as_str(), place);
@@ -169,78 +170,56 @@ fn hostile_messages_cost_little() {
     }
 }
 
-fn dense(bytes: usize) -> Vec<(&'static str, Vec<u8>)> {
+type Messages = Vec<(&'static str, Vec<u8>)>;
+
+fn dense(bytes: usize) -> Messages {
+    [dense_blocks(bytes), dense_clients(bytes), dense_content(bytes)].concat()
+}
+
+fn dense_blocks(bytes: usize) -> Messages {
     let fill = |unit: usize, add: &dyn Fn(Blocks, u64) -> Blocks| {
-        blocks((0..(bytes / unit) as u64).fold(Blocks::of(1, 0), |all, n| add(all, n)))
+        blocks((1..(bytes / unit) as u64).fold(Blocks::of(1, 0).gc(1).new_type(At::Root("a"), 0), add))
     };
-    let many =
-        |unit: usize, one: &dyn Fn(u64) -> Blocks| update((0..(bytes / unit) as u64).rev().map(one), &[]);
-    let base = || Blocks::of(9, 0).gc(1 << 30);
-    let apart: Vec<Delete> = (0..(bytes / 5) as u64).map(|n| (9, n * 2, 1)).collect();
-    let scattered: Vec<Delete> = (0..(bytes / 5) as u64).map(|n| (n, 0, 1)).collect();
     vec![
         ("GC blocks", fill(2, &|all, _| all.gc(1))),
         ("types in a root", fill(6, &|all, _| all.new_type(At::Root("a"), 1))),
-        (
-            "types after each other",
-            fill(6, &|all, n| {
-                if n == 0 { all.new_type(At::Root("a"), 0) } else { all.new_type(At::After((1, n - 1)), 0) }
-            }),
-        ),
-        (
-            "values and garbage, turn by turn",
-            fill(6, &|all, n| if n % 2 == 0 { all.gc(1) } else { all.one(At::Root("a")) }),
-        ),
+        ("types after each other", fill(6, &|all, n| all.new_type(At::After((1, n)), 0))),
+        ("children of garbage", fill(6, &|all, _| all.one(At::After((1, 0))))),
+        ("values in a root", fill(6, &|all, _| all.one(At::Root("a")))),
+        ("values and garbage, turn by turn", fill(4, &|all, _| all.gc(1).one(At::Root("a")))),
         ("new keys", fill(10, &|all, n| all.one(At::Key("m", &n.to_string())))),
         ("new roots", fill(9, &|all, n| all.one(At::Root(&n.to_string())))),
+    ]
+}
+
+fn dense_clients(bytes: usize) -> Messages {
+    let many = |unit: usize, one: &dyn Fn(u64) -> Blocks| {
+        let first = (0..(bytes / 14) as u64).fold(Blocks::of(0, 0), |all, _| all.one(At::Root("a")));
+        update((1..(bytes / unit) as u64).rev().map(one).chain([first]), &[])
+    };
+    let before = |client: u64| At::After((client - 1, 0));
+    vec![
         ("clients", many(7, &|client| Blocks::of(client, 0).gc(1))),
         ("clients with a value each", many(12, &|client| Blocks::of(client, 0).one(At::Root("a")))),
-        (
-            "clients in a chain",
-            many(14, &|client| {
-                Blocks::of(client, 0).one(if client == 0 {
-                    At::Root("a")
-                } else {
-                    At::After((client - 1, 0))
-                })
-            }),
-        ),
-        (
-            "clients that wait in vain",
-            many(14, &|client| Blocks::of(client, 0).one(At::After((client + 1, 5)))),
-        ),
-        (
-            "clients that wait for one",
-            update(
-                (1..(bytes / 14) as u64)
-                    .rev()
-                    .map(|client| Blocks::of(client, 0).one(At::After((0, client))))
-                    .chain(
-                        [(0..(bytes / 14) as u64).fold(Blocks::of(0, 0), |all, _| all.one(At::Root("a")))],
-                    ),
-                &[],
-            ),
-        ),
-        (
-            "children of garbage",
-            update(
-                [(1..(bytes / 6) as u64)
-                    .fold(Blocks::of(1, 0).gc(1), |all, n| all.one(At::After((1, n - 1))))],
-                &[],
-            ),
-        ),
+        ("clients in a chain", many(14, &|client| Blocks::of(client, 0).one(before(client)))),
+        ("clients that wait in vain", many(14, &|client| Blocks::of(client, 0).one(At::After((client, 5))))),
+        ("clients that wait for one", many(14, &|client| Blocks::of(client, 0).one(At::After((0, client))))),
+    ]
+}
+
+fn dense_content(bytes: usize) -> Messages {
+    let base = || Blocks::of(9, 0).gc(1 << 30);
+    let apart: Vec<Delete> = (0..(bytes / 5) as u64).map(|n| (9, n * 2, 1)).collect();
+    let scattered: Vec<Delete> = (0..(bytes / 5) as u64).map(|n| (n, 0, 1)).collect();
+    let mut values = Vec::new();
+    craft::number(&mut values, (bytes / 2) as u64);
+    values.extend([118, 0].repeat(bytes / 2));
+    let json = format!("[{}0]", "{},".repeat(bytes / 3));
+    vec![
         ("delete ranges", update([base()], &apart)),
         ("deletes of many clients", update([base()], &scattered)),
-        (
-            "empty values",
-            blocks(Blocks::of(1, 0).block(At::Root("a"), 8, &{
-                let mut content = Vec::new();
-                craft::number(&mut content, (bytes / 2) as u64);
-                content.extend([118, 0].repeat(bytes / 2));
-                content
-            })),
-        ),
-        ("JSON", blocks(Blocks::of(1, 0).embed(At::Root("t"), &format!("[{}0]", "{},".repeat(bytes / 3))))),
+        ("empty values", blocks(Blocks::of(1, 0).block(At::Root("a"), 8, &values))),
+        ("JSON", blocks(Blocks::of(1, 0).embed(At::Root("t"), &json))),
         ("text", blocks(Blocks::of(1, 0).text(At::Root("t"), &"😀".repeat(bytes / 4)))),
     ]
 }

@@ -1,6 +1,7 @@
 //! Clients that edit at random: honest histories to judge and to fold. Everything follows from a
 //! seed, which tests print; `RUANG_SEED` replays one.
 #![allow(dead_code, unreachable_pub)]
+#![allow(clippy::unwrap_used)]
 
 use std::sync::{Arc, Mutex};
 
@@ -306,7 +307,7 @@ pub fn view(doc: &Doc) -> String {
             .flat_map(|all| all.iter().map(|(key, value)| format!("{key}={value}")))
             .collect();
         formats.sort();
-        let (formats, content) = (formats.join(","), format!("{}", chunk.insert.to_string(&transaction)));
+        let (formats, content) = (formats.join(","), chunk.insert.to_string(&transaction));
         match diff.last_mut() {
             Some((last, text)) if *last == formats => text.push_str(&content),
             _ => diff.push((formats, content)),
