@@ -1,0 +1,85 @@
+# Shared by the scripts beside it; sourced, not run. Callers stand in the repository's root.
+# shellcheck shell=bash
+
+RUST_MIN=$(sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
+NODE_MIN=18
+CARGO_DENY_VERSION=0.20.2
+
+say() { printf '%s\n' "$*" >&2; }
+die() { say "$(basename "$0"): $*"; exit 1; }
+have() { command -v "$1" >/dev/null 2>&1; }
+
+# at_least HAVE WANTED: compares dotted versions.
+at_least() { [ "$(printf '%s\n%s\n' "$2" "$1" | sort -V | head -n 1)" = "$2" ]; }
+
+# apt_install PACKAGE...: installs what is missing, on Debian and its children.
+apt_install() {
+    local missing=() package
+    for package in "$@"; do
+        dpkg-query -W -f='${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing+=("$package")
+    done
+    [ ${#missing[@]} -eq 0 ] && return 0
+    have apt-get || { say "please install: ${missing[*]} (this is no Debian, so nothing was tried)"; return 1; }
+    local sudo=()
+    if [ "$(id -u)" != 0 ]; then
+        have sudo || { say "please install as root: apt-get install ${missing[*]}"; return 1; }
+        sudo=(sudo)
+    fi
+    say "installing ${missing[*]}"
+    if [ -z "${APT_UPDATED:-}" ]; then
+        "${sudo[@]}" apt-get update -qq || return 1
+        APT_UPDATED=1
+    fi
+    "${sudo[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+}
+
+# A compiler and linker for C: some crates bring C code, and Rust links with cc.
+ensure_cc() { have cc || apt_install gcc libc6-dev; }
+
+# Rust, at least Cargo.toml's rust-version. rustup's where it is; else Debian's own current build.
+# ensure_rust [PACKAGE...]: Debian packages wanted beside the compiler.
+ensure_rust() {
+    [ -d "$HOME/.cargo/bin" ] && PATH="$HOME/.cargo/bin:$PATH"
+    if ! have cargo; then
+        say "no Rust here: trying Debian's cargo-web (rustup.rs is the other way)"
+        apt_install cargo-web rustc-web "$@" || return 1
+    elif [ "$(command -v cargo)" = /usr/bin/cargo ] && [ $# -gt 0 ]; then
+        apt_install "$@" || return 1
+    fi
+    local version
+    version=$(rustc --version | cut -d' ' -f2)
+    at_least "$version" "$RUST_MIN" && return 0
+    say "rustc is $version, Ruang needs $RUST_MIN or newer: rustup update stable (https://rustup.rs)"
+    return 1
+}
+
+ensure_node() {
+    if ! have node || ! have npm; then
+        apt_install nodejs npm || return 1
+    fi
+    local version
+    version=$(node --version | tr -d v)
+    at_least "$version" "$NODE_MIN" && return 0
+    say "node is $version, the client tests need $NODE_MIN or newer"
+    return 1
+}
+
+# The Node packages of tests/clients, exactly as locked. Repeated only when the lock changed.
+ensure_node_packages() {
+    ensure_node || return 1
+    local stamp=tests/clients/node_modules/.installed-lock
+    cmp -s tests/clients/package-lock.json "$stamp" && return 0
+    npm ci --prefix tests/clients --no-audit --no-fund --loglevel=error || return 1
+    cp tests/clients/package-lock.json "$stamp"
+}
+
+# cargo-deny as a debug build: 50 s on two cores, and it runs for one second.
+ensure_cargo_deny() {
+    local found
+    found=$(cargo deny --version 2>/dev/null | cut -d' ' -f2) || true
+    [ -n "$found" ] && at_least "$found" "$CARGO_DENY_VERSION" && return 0
+    say "building cargo-deny $CARGO_DENY_VERSION"
+    CARGO_PROFILE_DEV_DEBUG=0 CARGO_INCREMENTAL=0 \
+        cargo install --quiet --locked --debug --force "cargo-deny@$CARGO_DENY_VERSION" || return 1
+    PATH="${CARGO_HOME:-$HOME/.cargo}/bin:$PATH"
+}
