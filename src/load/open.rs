@@ -116,6 +116,7 @@ struct Sample {
     at: Instant,
     server: Option<Usage>,
     own: Usage,
+    machine: Duration,
     counts: Counts,
 }
 
@@ -125,6 +126,7 @@ impl Sample {
             at: Instant::now(),
             server: context.server_usage()?,
             own: process::own_usage(),
+            machine: process::machine_cpu(),
             counts: crowd.world.shards.counts(),
         })
     }
@@ -139,6 +141,7 @@ impl Sample {
         let deliveries = (self.counts.deliveries - earlier.counts.deliveries).max(1) as f64;
         let server = self.server.zip(earlier.server).map(|(to, from)| to.cpu - from.cpu);
         let own = self.own.cpu - earlier.own.cpu;
+        let others = server.map(|cpu| (self.machine - earlier.machine).saturating_sub(cpu + own));
         Cost {
             server_us_per_delivery: server.map(|cpu| cpu.as_secs_f64() * 1e6 / deliveries),
             server_cpu_percent: server.map(|cpu| cpu.as_secs_f64() * 100.0 / wall),
@@ -146,6 +149,7 @@ impl Sample {
             server_rss_kib: self.server.map(|usage| usage.rss_kib),
             generator_us_per_delivery: own.as_secs_f64() * 1e6 / deliveries,
             generator_cpu_percent: own.as_secs_f64() * 100.0 / wall,
+            others_cpu_percent: others.map(|cpu| cpu.as_secs_f64() * 100.0 / wall),
         }
     }
 }

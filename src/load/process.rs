@@ -39,6 +39,18 @@ pub(super) fn own_usage() -> Usage {
     usage(&[std::process::id()]).unwrap_or_default()
 }
 
+/// CPU time of all processes of the machine since it started.
+pub(super) fn machine_cpu() -> Duration {
+    let stat = fs::read_to_string("/proc/stat").unwrap_or_default();
+    Duration::from_millis(machine_ticks(&stat).unwrap_or(0) * 1000 / TICKS_PER_S)
+}
+
+/// User, nice and system time of all cores together.
+fn machine_ticks(stat: &str) -> Option<u64> {
+    let fields = stat.lines().next()?.strip_prefix("cpu ")?.split_ascii_whitespace().take(3);
+    fields.map(|field| field.parse::<u64>().ok()).sum()
+}
+
 /// Refuses a run that needs more sockets than this process may open.
 pub(super) fn check_open_files(sockets: u64) -> Result<(), LoadError> {
     const OTHERS: u64 = 64; // the runtime, pipes, files
@@ -80,6 +92,7 @@ mod tests {
         let limits =
             "Max processes   96365   96365  processes\nMax open files            1024   20000   files\n";
         assert_eq!(open_files_max(limits), Some(1024));
+        assert_eq!(machine_ticks("cpu  10 20 30 400 5 0 6 0 0 0\ncpu0 1 2 3\n"), Some(60));
         assert!(own_usage().rss_kib > 0);
         println!("{}", usage(&[u32::MAX]).unwrap_err());
     }

@@ -150,6 +150,9 @@ pub struct Cost {
     pub generator_us_per_delivery: f64,
     /// Generator CPU, percent of one core.
     pub generator_cpu_percent: f64,
+    /// CPU of all other processes of the machine, percent of one core: what disturbed the run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub others_cpu_percent: Option<f64>,
 }
 
 /// One rate that was tried.
@@ -162,6 +165,7 @@ pub struct Step {
     pub held: bool,
     pub server_cpu_percent: Option<f64>,
     pub generator_cpu_percent: f64,
+    pub others_cpu_percent: Option<f64>,
 }
 
 /// One kill.
@@ -262,7 +266,11 @@ impl Report {
         }
         for step in &self.steps {
             let Step { rate_per_room, deliveries_per_s, p99_ms, held, generator_cpu_percent, .. } = step;
-            let verdict = if *held { "held" } else { "failed" };
+            let verdict = match (held, step.others_cpu_percent) {
+                (true, _) => "held",
+                (false, Some(others)) if others > OTHERS_PERCENT_MAX => "failed, disturbed",
+                (false, _) => "failed",
+            };
             let values = format!(
                 "{rate_per_room:.0} updates/s per room: {deliveries_per_s:.0} deliveries/s, p99 {p99_ms:.1} ms, \
                  generator {generator_cpu_percent:.0} %: {verdict}"
@@ -291,9 +299,18 @@ impl Cost {
         if *us == 0.0 {
             return Ok(());
         }
-        row(text, "generator", format!("{us:.2} us CPU per delivery, {percent:.0} % of a core"))
+        row(text, "generator", format!("{us:.2} us CPU per delivery, {percent:.0} % of a core"))?;
+        match self.others_cpu_percent {
+            Some(others) if others > OTHERS_PERCENT_MAX => {
+                row(text, "DISTURBED", format!("other processes used {others:.0} % of a core: measure again"))
+            }
+            _ => Ok(()),
+        }
     }
 }
+
+/// Above this, latencies are not to be trusted.
+const OTHERS_PERCENT_MAX: f64 = 10.0;
 
 fn row(text: &mut String, name: &str, value: String) -> fmt::Result {
     writeln!(text, "  {name:<12} {value}")

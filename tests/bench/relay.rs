@@ -5,6 +5,7 @@
 //! With `--tick-ms N` all that came within a tick leaves in one write per receiver.
 
 use std::collections::HashMap;
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -17,6 +18,7 @@ use axum::serve::ListenerExt;
 use bytes::Bytes;
 use clap::Parser;
 use futures_util::{SinkExt, StreamExt};
+use tokio::net::TcpSocket;
 use tokio::sync::mpsc;
 
 /// A bare WebSocket relay to compare with: no CRDT, no storage.
@@ -32,6 +34,9 @@ struct Options {
 
 /// Updates that may wait for one receiver; one that has more is behind for good and is cut off.
 const QUEUE_MAX: usize = 1 << 16;
+
+/// Connections that may wait to be accepted.
+const BACKLOG: u32 = 4096;
 
 /// What one receiver is handed: some frames that leave in one write.
 type Frames = Arc<[Bytes]>;
@@ -57,7 +62,12 @@ async fn main() -> std::io::Result<()> {
     if relay.tick_ms > 0 {
         tokio::spawn(tick(relay.clone()));
     }
-    let listener = tokio::net::TcpListener::bind(&options.listen).await?;
+    // The system's default backlog is 128: a storm of joins would wait a second for SYNs sent again.
+    let address: SocketAddr = options.listen.parse().map_err(std::io::Error::other)?;
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    let listener = socket.listen(BACKLOG)?;
     let listener = listener.tap_io(|stream| drop(stream.set_nodelay(true)));
     axum::serve(listener, Router::new().route("/ws/{room}", any(open)).with_state(relay)).await
 }
