@@ -6,7 +6,7 @@ import { Server } from './lib/server.mjs'
 import { Y, content, converged, disconnected, join, newcomerSees, synced } from './lib/client.mjs'
 import { eventually } from './lib/wait.mjs'
 
-test('[S1] maps, arrays, texts and XML edited by three clients at once are the same for all, and for one who comes late', async (t) => {
+test('[S3] maps, arrays, texts and XML edited by three clients at once are the same for all, and for one who comes late', async (t) => {
   const server = await Server.start(t)
   const clients = [0, 1, 2].map(() => join(t, server, 'together'))
   await synced(...clients)
@@ -32,7 +32,7 @@ test('[S1] maps, arrays, texts and XML edited by three clients at once are the s
   await newcomerSees(t, server, 'together', clients)
 })
 
-test('[S1] formats and embeds survive concurrent edits of the same words', async (t) => {
+test('[S3] formats and embeds survive concurrent edits of the same words', async (t) => {
   const server = await Server.start(t)
   const clients = [0, 1, 2].map(() => join(t, server, 'formats'))
   await synced(...clients)
@@ -52,7 +52,7 @@ test('[S1] formats and embeds survive concurrent edits of the same words', async
   await newcomerSees(t, server, 'formats', clients)
 })
 
-test('[S2] edits of a client that was offline and of those who were not are merged when it returns', async (t) => {
+test('[S4] edits of a client that was offline and of those who were not are merged when it returns', async (t) => {
   const server = await Server.start(t)
   const clients = [0, 1, 2].map(() => join(t, server, 'offline'))
   await synced(...clients)
@@ -77,7 +77,7 @@ test('[S2] edits of a client that was offline and of those who were not are merg
   await newcomerSees(t, server, 'offline', clients)
 })
 
-test('[S3] deletions made while a client was offline reach it, though its state vector is up to date', async (t) => {
+test('[S5] deletions made while a client was offline reach it, though its state vector is up to date', async (t) => {
   const server = await Server.start(t)
   const [away, here] = [join(t, server, 'deletes'), join(t, server, 'deletes')]
   await synced(away, here)
@@ -97,7 +97,7 @@ test('[S3] deletions made while a client was offline reach it, though its state 
   assert.deepEqual(away.doc.getMap('map').toJSON(), {})
 })
 
-test('[S3] deletions made offline reach the others', async (t) => {
+test('[S5] deletions made offline reach the others', async (t) => {
   const server = await Server.start(t)
   const [away, here] = [join(t, server, 'deletes-2'), join(t, server, 'deletes-2')]
   await synced(away, here)
@@ -112,7 +112,7 @@ test('[S3] deletions made offline reach the others', async (t) => {
   await newcomerSees(t, server, 'deletes-2', [here])
 })
 
-test('[S1] undo and redo reach the others, also of deletions and formats', async (t) => {
+test('[S3] undo and redo reach the others, also of deletions and formats', async (t) => {
   const server = await Server.start(t)
   const clients = [join(t, server, 'undo'), join(t, server, 'undo')]
   await synced(...clients)
@@ -136,7 +136,7 @@ test('[S1] undo and redo reach the others, also of deletions and formats', async
   await newcomerSees(t, server, 'undo', clients)
 })
 
-test('[S4] a client that asks again at an interval (resyncInterval) gets a Step2 each time and stays connected', async (t) => {
+test('[S6] a client that asks again at an interval (resyncInterval) gets a Step2 each time and stays connected', async (t) => {
   const server = await Server.start(t)
   const [asking, other] = [join(t, server, 'resync', { resyncInterval: 50 }), join(t, server, 'resync')]
   await synced(asking, other)

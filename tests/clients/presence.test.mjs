@@ -24,7 +24,7 @@ function enter (t, server, room, name) {
   return client
 }
 
-test('[S5] three people see each other come, change and leave', async (t) => {
+test('[R7] three people see each other come, change and leave', async (t) => {
   const server = await Server.start(t)
   const ann = enter(t, server, 'presence', 'ann')
   const bob = enter(t, server, 'presence', 'bob')
@@ -43,7 +43,7 @@ test('[S5] three people see each other come, change and leave', async (t) => {
   await Promise.all([ann, bob].map((client) => sees(client, ['ann', 'bob'], { within: 1_500 }))) // at once: no grace
 })
 
-test('[S6] who crashes is removed after the grace, not before; who returns in between was never away', async (t) => {
+test('[R8] who crashes is removed after the grace, not before; who returns in between was never away', async (t) => {
   const server = await Server.start(t)
   const ann = enter(t, server, 'crash', 'ann')
   const bob = enter(t, server, 'crash', 'bob')
@@ -63,7 +63,7 @@ test('[S6] who crashes is removed after the grace, not before; who returns in be
   assert.equal(ann.connects, 1)
 })
 
-test('[S6] a participant whose process was killed is removed after the grace', async (t) => {
+test('[R8] a participant whose process was killed is removed after the grace', async (t) => {
   const server = await Server.start(t)
   const ann = enter(t, server, 'killed', 'ann')
   const zed = enter(t, server, 'killed', 'zed')
@@ -77,7 +77,7 @@ test('[S6] a participant whose process was killed is removed after the grace', a
   await Promise.all([ann, zed].map((client) => sees(client, ['ann', 'zed'], { within: GRACE_MS_MAX })))
 })
 
-test('[S7] presence that someone else announces for a person who is here cannot remove that person', async (t) => {
+test('[R8] presence that someone else announces for a person who is here cannot remove that person', async (t) => {
   const server = await Server.start(t)
   const ann = enter(t, server, 'removal', 'ann')
   const bob = enter(t, server, 'removal', 'bob')
@@ -98,7 +98,7 @@ test('[S7] presence that someone else announces for a person who is here cannot 
   await never('bob is removed by a stranger', () => removals > 0, 1_000)
 })
 
-test('[S5] presence is not data: a restart forgets it, and those who are there are seen again', async (t) => {
+test('[R7] presence is not data: a restart forgets it, and those who are there are seen again', async (t) => {
   const server = await Server.start(t)
   const ann = enter(t, server, 'restart', 'ann')
   const bob = enter(t, server, 'restart', 'bob')
