@@ -45,8 +45,9 @@ async function attack (t, server, { four }, { name, frames, refused }, n) {
     assert.ok(raw.closed.code >= 4400 && raw.closed.code < 4500, `${name}: closed with ${raw.closed.code} ${raw.closed.reason}, which is not final`)
   }
   const [from, to] = [four[n % 4], four[(n + 1) % 4]]
-  from.doc.getMap('map').set('after', name)
-  await eventually(`${name}: honest edits arrive`, () => to.doc.getMap('map').get('after') === name, { within: 10_000 })
+  from.doc.getMap('map').set(`after ${n}`, name) // a new key: nothing of what was refused may count against it
+  await eventually(`${name}: honest edits arrive`, () => to.doc.getMap('map').get(`after ${n}`) === name,
+    { within: 10_000, detail: () => `closed: ${four.map(({ closes }) => closes)}` })
   raw.socket.terminate()
 }
 
@@ -95,6 +96,28 @@ test('[G1] [R9] random bytes and changed updates: unnoticed by four who edit', {
   const honest = await people(t, server)
   const inputs = randomised(new Random(SEED), count)
   for (let n = 0; n < inputs.length; n++) await attack(t, server, honest, inputs[n], n)
+  await unharmed(t, server, honest, pid)
+})
+
+test('[G1] what was refused counts against nobody: an honest first edit of a new key goes through', async (t) => {
+  const server = await Server.start(t)
+  const { pid } = server
+  const honest = await people(t, server)
+  honest.stop() // quiet, so that the next new key is the honest one
+  await converged(honest.four)
+  const floods = made().filter(({ name }) => name.includes('set 20,000 times') || name.includes('set one key'))
+  for (let round = 0; round < 3; round++) {
+    for (const { frames } of floods) {
+      const raw = await Raw.open(t, server, 'room')
+      await raw.synced()
+      for (const frame of frames) raw.send(frame)
+      await raw.ends()
+    }
+  }
+  const [one, two] = honest.four
+  one.doc.getMap('map').set('a key of its own', 1)
+  await eventually('the honest edit arrives', () => two.doc.getMap('map').get('a key of its own') === 1,
+    { within: 5_000, detail: () => `closed: ${one.closes}` })
   await unharmed(t, server, honest, pid)
 })
 
