@@ -17,15 +17,14 @@ use super::ranges;
 use super::read::{Id, Reader};
 use super::refusal::Refusal;
 use super::siblings::Siblings;
-use super::write::{DeletePart, Part};
+use super::write::{DeletePart, OwnedPart, Part};
 use super::{Dropped, Source};
 use crate::limits::{CLIENTS_PER_DOCUMENT_MAX, TYPE_DEPTH_MAX};
 
 /// One client's part of the update, and how far it is judged.
 struct Cursor {
-    section: Section,
     /// The next block: where it stands, its clock, and how many are left with it.
-    at: usize,
+    at: u32,
     clock: u32,
     left: u32,
     /// The client's next clock, before this update and now.
@@ -73,7 +72,6 @@ impl<'g, 'u> Judgement<'g, 'u> {
         let cursors = update.sections.iter().map(|section| {
             let known = index.known(section.client);
             Cursor {
-                section: *section,
                 at: section.bytes.0,
                 clock: section.clocks.0,
                 left: section.blocks,
@@ -91,9 +89,9 @@ impl<'g, 'u> Judgement<'g, 'u> {
     pub(super) fn blocks(&mut self) -> Result<(), Refusal> {
         let judged = self.judge();
         if judged.is_err() {
-            for cursor in &self.cursors {
+            for (cursor, section) in self.cursors.iter().zip(&self.update.sections) {
                 if cursor.known > cursor.known_before {
-                    self.index.truncate(cursor.section.client, cursor.known_before);
+                    self.index.truncate(section.client, cursor.known_before);
                 }
             }
             self.index.rewind(self.mark);
@@ -129,23 +127,23 @@ impl<'g, 'u> Judgement<'g, 'u> {
 
     /// Judges the next block of a part.
     fn step(&mut self, part: usize) -> Result<Step, Refusal> {
-        let cursor = &mut self.cursors[part];
+        let (cursor, Section { client, clocks, .. }) = (&mut self.cursors[part], self.update.sections[part]);
         if cursor.left == 0 {
             return Ok(Step::Finished);
         }
-        if cursor.section.clocks.1 <= cursor.known {
+        if clocks.1 <= cursor.known {
             // The usual overlap, a whole part that is known: no need to look at its blocks again.
-            self.dropped.known_clocks += u64::from(cursor.section.clocks.1 - cursor.clock);
+            self.dropped.known_clocks += u64::from(clocks.1 - cursor.clock);
             cursor.left = 0;
             return Ok(Step::Finished);
         }
         let mut reader = Reader::starting_at(self.update.bytes, cursor.at);
         let block = read_block::<false>(&mut reader)?;
-        let (client, known) = (cursor.section.client, cursor.known);
+        let (known, end) = (cursor.known, reader.at() as u32);
         let offset = known - cursor.clock;
         if offset >= block.len {
             self.dropped.known_clocks += u64::from(block.len);
-            cursor.pass(&block, reader.at());
+            cursor.pass(&block, end);
             return Ok(Step::Passed);
         }
         if block.kind == Kind::Skip {
@@ -166,15 +164,15 @@ impl<'g, 'u> Judgement<'g, 'u> {
         self.dropped.known_clocks += u64::from(offset);
         let cursor = &mut self.cursors[part];
         if spot.is_nowhere() && block.kind != Kind::Gc {
-            cursor.part.replace(cursor.at, reader.at(), |out| write_gc(out, len));
+            cursor.part.replace((cursor.at, end), |out| write_gc(out, len));
         } else if offset > 0 {
             let clock = cursor.clock;
-            cursor.part.replace(cursor.at, reader.at(), |out| block.write_rest(out, client, clock, offset));
+            cursor.part.replace((cursor.at, end), |out| block.write_rest(out, client, clock, offset));
         } else {
-            cursor.part.copy(cursor.at, reader.at());
+            cursor.part.copy((cursor.at, end));
         }
         cursor.known += len;
-        cursor.pass(&block, reader.at());
+        cursor.pass(&block, end);
         Ok(Step::Passed)
     }
 
@@ -283,19 +281,19 @@ impl<'g, 'u> Judgement<'g, 'u> {
     }
 
     /// What goes on, part by part, and where the index stood before.
-    pub(super) fn finish(self) -> (Vec<Part>, Mark) {
-        let admitted = self.cursors.into_iter().filter(|cursor| cursor.known > cursor.known_before);
-        let parts = admitted.map(|cursor| {
-            let mut part = cursor.part;
-            (part.client, part.clocks) = (cursor.section.client, (cursor.known_before, cursor.known));
-            part
+    pub(super) fn finish(self) -> (Vec<OwnedPart>, Mark) {
+        let parts = self.cursors.into_iter().zip(&self.update.sections);
+        let admitted = parts.filter(|(cursor, _)| cursor.known > cursor.known_before);
+        let owned = admitted.map(|(cursor, section)| {
+            let clocks = (cursor.known_before, cursor.known);
+            OwnedPart { client: section.client, clocks, part: cursor.part }
         });
-        (parts.collect(), self.mark)
+        (owned.collect(), self.mark)
     }
 }
 
 impl Cursor {
-    fn pass(&mut self, block: &Block<'_>, at: usize) {
+    fn pass(&mut self, block: &Block<'_>, at: u32) {
         self.at = at;
         self.clock += block.len;
         self.left -= 1;

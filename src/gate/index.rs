@@ -61,14 +61,6 @@ impl Run {
     }
 }
 
-/// A shared type: a root, or content of another type. 12 bytes.
-struct TypeEntry {
-    /// Where it lives; a root lives nowhere and has its name as key.
-    spot: Spot,
-    /// Types above it.
-    depth: u8,
-}
-
 /// One client's part.
 #[derive(Default)]
 struct Client {
@@ -84,7 +76,8 @@ struct Client {
 #[derive(Default)]
 pub(super) struct Index {
     clients: HashMap<ClientId, Client>,
-    types: Vec<TypeEntry>,
+    /// Where each type lives; a root lives nowhere and has its name as key.
+    types: Vec<Spot>,
     roots: HashMap<Name, TypeNumber>,
     names: Names,
 }
@@ -119,8 +112,15 @@ impl Index {
         Some((run.spot, run.what()))
     }
 
+    /// How many types are above a type: at most [`TYPE_DEPTH_MAX`], so it is counted, not kept.
+    ///
+    /// [`TYPE_DEPTH_MAX`]: crate::limits::TYPE_DEPTH_MAX
     pub(super) fn depth(&self, number: TypeNumber) -> u8 {
-        self.types[number as usize].depth
+        let (mut spot, mut depth) = (self.types[number as usize], 0);
+        while !spot.is_nowhere() {
+            (spot, depth) = (self.types[spot.parent as usize], depth + 1);
+        }
+        depth
     }
 
     pub(super) fn intern(&mut self, key: &str) -> Name {
@@ -140,10 +140,8 @@ impl Index {
 
     /// Adds a type in a spot; a root's is nowhere, with its name.
     pub(super) fn add_type(&mut self, spot: Spot) -> TypeNumber {
-        let number = self.types.len() as TypeNumber;
-        let depth = if spot.is_nowhere() { 0 } else { self.depth(spot.parent).saturating_add(1) };
-        push_tight(&mut self.types, TypeEntry { spot, depth });
-        number
+        push_tight(&mut self.types, spot);
+        self.types.len() as TypeNumber - 1
     }
 
     /// Takes in the next `len` clocks of a client. What is nowhere or deleted counts as deleted.
@@ -201,9 +199,9 @@ impl Index {
 
     /// Forgets the types and names that came after a mark. Nothing may live in them any more.
     pub(super) fn rewind(&mut self, mark: Mark) {
-        for entry in self.types.drain(mark.types as usize..) {
-            if entry.spot.is_nowhere() {
-                self.roots.remove(&entry.spot.key);
+        for spot in self.types.drain(mark.types as usize..) {
+            if spot.is_nowhere() {
+                self.roots.remove(&spot.key);
             }
         }
         self.names.truncate(mark.names as usize);
@@ -219,7 +217,7 @@ impl Index {
             if spot.is_nowhere() {
                 break;
             }
-            spot = self.types[spot.parent as usize].spot;
+            spot = self.types[spot.parent as usize];
         }
         path.reverse();
         Some(path)
@@ -247,7 +245,7 @@ impl Index {
         });
         parts.sum::<usize>()
             + self.clients.allocation_size()
-            + self.types.capacity() * size_of::<TypeEntry>()
+            + self.types.capacity() * size_of::<Spot>()
             + self.roots.allocation_size()
             + self.names.heap_bytes()
     }

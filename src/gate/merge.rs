@@ -47,7 +47,7 @@ pub fn try_merge(updates: &[&[u8]]) -> Result<Vec<u8>, Refusal> {
         put_number(&mut out, chunk[0].1.client);
         put_number(&mut out, u64::from(chunk[0].1.clocks.0));
         for (update, section) in chunk {
-            out.extend_from_slice(&update.bytes[section.bytes.0..section.bytes.1]);
+            out.extend_from_slice(&update.bytes[section.bytes.0 as usize..section.bytes.1 as usize]);
         }
     }
     write_deletes(&mut out, &mut merge_deletes(&parsed)?);

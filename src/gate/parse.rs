@@ -16,15 +16,19 @@ pub(super) struct Section {
     /// The first block's clock, and the clock after the last.
     pub(super) clocks: (u32, u32),
     /// Where the first block stands, and the end of the last.
-    pub(super) bytes: (usize, usize),
+    pub(super) bytes: Place,
 }
+
+/// From where to where something stands in an update. 32 bits each: a hostile update may have many
+/// parts, and none is larger than a document.
+pub(super) type Place = (u32, u32);
 
 /// Delete ranges of one client, as they stand in the update.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Deletes {
     pub(super) client: ClientId,
     pub(super) ranges: u32,
-    pub(super) at: usize,
+    pub(super) at: u32,
 }
 
 /// An update that is well formed.
@@ -65,7 +69,7 @@ fn parse_v1<const CHECK: bool>(bytes: &[u8]) -> Result<Parsed<'_>, Refusal> {
     }
     for _ in 0..count {
         let (client, ranges) = (reader.number()?, reader.count(2)?);
-        deletes.push(Deletes { client, ranges, at: reader.at() });
+        deletes.push(Deletes { client, ranges, at: reader.at() as u32 });
         for _ in 0..ranges {
             read_range(&mut reader)?;
         }
@@ -91,7 +95,7 @@ fn parse_section<const CHECK: bool>(reader: &mut Reader<'_>) -> Result<Section, 
             return Err(Refusal::ClockTooLarge);
         }
     }
-    Ok(Section { client, blocks, clocks: (start, clock), bytes: (from, reader.at()) })
+    Ok(Section { client, blocks, clocks: (start, clock), bytes: (from as u32, reader.at() as u32) })
 }
 
 /// Reads one delete range as `(from, to)`.

@@ -102,7 +102,7 @@ pub(super) fn clocks(ranges: &[Range]) -> u64 {
     ranges.iter().map(|range| u64::from(range.1 - range.0)).sum()
 }
 
-/// Pushes with growth by an eighth instead of doubling: the index lives as long as its room.
+/// Pushes with growth by a sixteenth instead of doubling: the index lives as long as its room.
 pub(super) fn push_tight<T>(items: &mut Vec<T>, item: T) {
     grow_tight(items);
     items.push(item);
@@ -110,6 +110,6 @@ pub(super) fn push_tight<T>(items: &mut Vec<T>, item: T) {
 
 fn grow_tight<T>(items: &mut Vec<T>) {
     if items.len() == items.capacity() {
-        items.reserve_exact(items.len() / 8 + 2);
+        items.reserve_exact(items.len() / 16 + 1);
     }
 }

@@ -25,8 +25,8 @@ impl<'a> Reader<'a> {
     }
 
     /// Starts in the middle: where an earlier pass has found the beginning of something.
-    pub(super) fn starting_at(bytes: &'a [u8], at: usize) -> Self {
-        Self { bytes, at }
+    pub(super) fn starting_at(bytes: &'a [u8], at: u32) -> Self {
+        Self { bytes, at: at as usize }
     }
 
     pub(super) fn at(&self) -> usize {

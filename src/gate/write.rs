@@ -1,19 +1,17 @@
 //! The writer: from judged parts, which point into the update they came in, to one update V1.
 
+use super::parse::Place;
 use super::ranges::Range;
 use super::read::put_number;
 use crate::ids::ClientId;
 
-/// Admitted blocks of one client: pieces of the update they came in, in order, with what had to be
-/// written anew between them.
+/// Admitted blocks of one client: a piece of the update they came in, with what had to be written
+/// anew within it.
 #[derive(Default)]
 pub(super) struct Part {
-    pub(super) client: ClientId,
-    /// The first clock, and the one after the last.
-    pub(super) clocks: (u32, u32),
     blocks: u32,
     /// The bytes that are copied, from the first block to the last.
-    bytes: (usize, usize),
+    bytes: Place,
     /// Blocks within them that are written anew: cut, or become garbage.
     replaced: Option<Box<Replaced>>,
 }
@@ -23,7 +21,14 @@ pub(super) struct Part {
 struct Replaced {
     out: Vec<u8>,
     /// Where the original stands, and where its replacement ends in `out`.
-    blocks: Vec<((usize, usize), usize)>,
+    blocks: Vec<(Place, u32)>,
+}
+
+/// A part with its client, its first clock, and the one after its last.
+pub(super) struct OwnedPart {
+    pub(super) client: ClientId,
+    pub(super) clocks: Range,
+    pub(super) part: Part,
 }
 
 /// Delete ranges of one client, in order.
@@ -34,46 +39,48 @@ pub(super) struct DeletePart {
 
 impl Part {
     /// Takes the block at these bytes as it is.
-    pub(super) fn copy(&mut self, from: usize, to: usize) {
+    pub(super) fn copy(&mut self, at: Place) {
         if self.blocks == 0 {
-            self.bytes.0 = from;
+            self.bytes.0 = at.0;
         }
         self.blocks += 1;
-        self.bytes.1 = to;
+        self.bytes.1 = at.1;
     }
 
     /// Takes another block in place of the one at these bytes.
-    pub(super) fn replace(&mut self, from: usize, to: usize, write: impl FnOnce(&mut Vec<u8>)) {
-        self.copy(from, to);
+    pub(super) fn replace(&mut self, at: Place, write: impl FnOnce(&mut Vec<u8>)) {
+        self.copy(at);
         let replaced = self.replaced.get_or_insert_default();
         write(&mut replaced.out);
-        let end = replaced.out.len();
-        replaced.blocks.push(((from, to), end));
+        let end = replaced.out.len() as u32;
+        replaced.blocks.push((at, end));
     }
 
     fn write(&self, update: &[u8], out: &mut Vec<u8>) {
-        put_number(out, u64::from(self.blocks));
-        put_number(out, self.client);
-        put_number(out, u64::from(self.clocks.0));
         let (mut at, mut start) = (self.bytes.0, 0);
+        let piece = |from: u32, to: u32| &update[from as usize..to as usize];
         if let Some(replaced) = &self.replaced {
             for &((from, to), end) in &replaced.blocks {
-                out.extend_from_slice(&update[at..from]);
-                out.extend_from_slice(&replaced.out[start..end]);
+                out.extend_from_slice(piece(at, from));
+                out.extend_from_slice(&replaced.out[start as usize..end as usize]);
                 (at, start) = (to, end);
             }
         }
-        out.extend_from_slice(&update[at..self.bytes.1]);
+        out.extend_from_slice(piece(at, self.bytes.1));
     }
 }
 
 /// Writes an update: blocks with the highest client first, as every writer does, then deletes.
-pub(super) fn write_update(update: &[u8], parts: &mut [Part], deletes: &mut [DeletePart]) -> Vec<u8> {
+pub(super) fn write_update(update: &[u8], parts: &mut [OwnedPart], deletes: &mut [DeletePart]) -> Vec<u8> {
     parts.sort_unstable_by_key(|part| std::cmp::Reverse(part.client));
-    let mut out = Vec::with_capacity(update.len().min(256));
+    let bytes = parts.iter().map(|part| (part.part.bytes.1 - part.part.bytes.0) as usize + 24).sum::<usize>();
+    let mut out = Vec::with_capacity(bytes + deletes.len() * 16 + 4);
     put_number(&mut out, parts.len() as u64);
     for part in parts {
-        part.write(update, &mut out);
+        put_number(&mut out, u64::from(part.part.blocks));
+        put_number(&mut out, part.client);
+        put_number(&mut out, u64::from(part.clocks.0));
+        part.part.write(update, &mut out);
     }
     write_deletes(&mut out, deletes);
     out

@@ -83,6 +83,10 @@ pub struct LoadArgs {
     #[arg(long, value_name = "N")]
     pub kill_trial: Option<u32>,
 
+    /// The server keeps nothing (a bare relay): who comes late is not expected to get what came before
+    #[arg(long)]
+    pub no_history: bool,
+
     /// Kills: do not ask for acks (other servers than Ruang have none)
     #[arg(long)]
     pub no_acks: bool,

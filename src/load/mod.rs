@@ -150,8 +150,15 @@ impl Context {
     /// An empty report.
     fn report(&self, shape: Option<Shape>) -> Report {
         Report {
-            scenario: self.args.scenario.name(),
-            server: self.args.label.clone().unwrap_or_else(|| self.target.to_string()),
+            scenario: match self.args.kill_trial {
+                Some(_) => "kills".to_owned(),
+                None => self.args.scenario.name(),
+            },
+            server: match (&self.args.label, &self.args.server_cmd) {
+                (Some(label), _) => label.clone(),
+                (None, Some(command)) => command.clone(),
+                (None, None) => self.target.to_string(),
+            },
             seed: self.seed,
             shape,
             cores: std::thread::available_parallelism().map_or(1, usize::from),

@@ -1,6 +1,8 @@
 //! `joinrace`: many new rooms whose clients all come at the same moment and write at once. A server
 //! that loads or creates a room twice isolates them from each other, or loses who wrote first.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use rand::rngs::StdRng;
@@ -19,7 +21,8 @@ const PAUSE_MS_MAX: u64 = 50;
 const DRAIN_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Everyone connects at once and writes the first update behind its Step1, without waiting for the
-/// answer; the others follow at random moments. In the end everyone must have everything.
+/// answer; the others follow at random moments. In the end everyone must have everything. With
+/// `--no-history` nobody writes before all have joined.
 pub(super) async fn run(context: &Context) -> Result<Report, LoadError> {
     let shape = context.args.shape()?;
     context.check_sockets(u64::from(shape.rooms) * u64::from(shape.clients))?;
@@ -27,12 +30,14 @@ pub(super) async fn run(context: &Context) -> Result<Report, LoadError> {
     let mut report = context.report(Some(shape));
     let mut crowd = Crowd::new(&context.prefix, shape, context.seed);
     let all: Vec<usize> = (0..crowd.clients.len()).collect();
+    let all_joined = Arc::new(AtomicBool::new(!context.args.no_history));
     let mut writing = JoinSet::new();
     for (client, at) in crowd.clients.iter().zip(0..) {
         let (client, world) = (client.clone(), crowd.world.clone());
         let mut random = StdRng::seed_from_u64(context.seed ^ at);
+        let all_joined = Arc::clone(&all_joined);
         writing.spawn(async move {
-            while client.outgoing.lock().is_closed() {
+            while client.outgoing.lock().is_closed() || !all_joined.load(Ordering::Relaxed) {
                 tokio::time::sleep(Duration::from_millis(1)).await;
             }
             for clock in 1..=updates {
@@ -47,8 +52,9 @@ pub(super) async fn run(context: &Context) -> Result<Report, LoadError> {
         writing.abort_all();
         return Err(error);
     }
-    writing.join_all().await;
     crowd.wait_joined(&all, Duration::from_secs(30)).await?;
+    all_joined.store(true, Ordering::Relaxed);
+    writing.join_all().await;
     let loss = crowd.drain(DRAIN_PATIENCE).await;
     loss.judge(&mut report.failures);
     report.loss = Some(loss);

@@ -288,6 +288,9 @@ impl Cost {
             row(text, "", format!("{kib} KiB, {before} KiB before"))?;
         }
         let Self { generator_us_per_delivery: us, generator_cpu_percent: percent, .. } = self;
+        if *us == 0.0 {
+            return Ok(());
+        }
         row(text, "generator", format!("{us:.2} us CPU per delivery, {percent:.0} % of a core"))
     }
 }

@@ -41,7 +41,11 @@ pub(super) async fn connect(context: &Context) -> Result<Report, LoadError> {
     crowd.connect(&storm, &context.target, storm.len()).await?;
     crowd.wait_joined(&storm, STORM_TIMEOUT).await?;
     report.figure_ms("all joined ms", start.elapsed());
-    let loss = crowd.drain(PATIENCE).await;
+    if !context.args.no_history {
+        let loss = crowd.drain(PATIENCE).await;
+        loss.judge(&mut report.failures);
+        report.loss = Some(loss);
+    }
     tokio::time::sleep(REST).await;
     let after = context.server_usage()?;
 
@@ -51,8 +55,6 @@ pub(super) async fn connect(context: &Context) -> Result<Report, LoadError> {
         joins.saturating_record(joined.as_micros() as u64);
     }
     report.join_ms = Percentiles::of(&joins);
-    loss.judge(&mut report.failures);
-    report.loss = Some(loss);
     if let Some((before, after)) = before.zip(after) {
         let grown = after.rss_kib.saturating_sub(before.rss_kib) as f64;
         report.figure("KiB per connection", round(grown / f64::from(asked.clients)));
@@ -101,7 +103,9 @@ pub(super) async fn rooms(context: &Context) -> Result<Report, LoadError> {
         server_rss_kib: Some(last),
         ..Cost::default()
     });
-    rejoin(context, &mut crowd, &mut report).await?;
+    if !context.args.no_history {
+        rejoin(context, &mut crowd, &mut report).await?;
+    }
     Ok(report)
 }
 

@@ -15,7 +15,7 @@ mod ring;
 mod state;
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
@@ -61,6 +61,8 @@ struct Synced {
 #[derive(Default)]
 struct Outbox {
     inner: Mutex<Post>,
+    /// Whether `inner` may hold anything: most wakes are for frames.
+    filled: AtomicBool,
     wake: Notify,
 }
 
@@ -78,6 +80,7 @@ pub struct Post {
 impl Outbox {
     fn put(&self, change: impl FnOnce(&mut Post)) {
         change(&mut self.inner.lock());
+        self.filled.store(true, Ordering::Release);
         self.wake.notify_one();
     }
 }
@@ -220,7 +223,8 @@ impl Member {
         self.shared.presence.lock().everyone()
     }
 
-    /// What is new for everyone. Nothing before the first sync.
+    /// What is new for everyone. Nothing before the first sync. If there is nothing, the room
+    /// counts this session as waiting.
     pub fn news(&mut self) -> News {
         let Some(cursor) = &mut self.cursor else {
             return News::default();
@@ -242,11 +246,15 @@ impl Member {
     /// What is new for this session alone.
     #[must_use]
     pub fn post(&self) -> Post {
-        std::mem::take(&mut self.outbox.inner.lock())
+        if self.outbox.filled.swap(false, Ordering::Acquire) {
+            std::mem::take(&mut self.outbox.inner.lock())
+        } else {
+            Post::default()
+        }
     }
 
     /// Resolves when there may be post or news. Cancel-safe. Create the future of
-    /// [`Member::published`] before calling [`Member::news`] for the last time.
+    /// [`Waiter::published`] before calling [`Member::news`] for the last time.
     pub async fn posted(&self) {
         self.outbox.wake.notified().await;
     }
@@ -255,14 +263,6 @@ impl Member {
     #[must_use]
     pub fn waiter(&self) -> Waiter {
         Waiter { shared: Arc::clone(&self.shared) }
-    }
-
-    /// Tells the room that this session now waits. Returns false if there is news already.
-    pub fn park(&mut self) -> bool {
-        match &mut self.cursor {
-            Some(cursor) => self.shared.ring.park(cursor),
-            None => true,
-        }
     }
 
     fn set_cursor(&mut self, cursor: Cursor) {

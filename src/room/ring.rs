@@ -173,10 +173,16 @@ impl Ring {
         self.published.notify_waiters();
     }
 
-    /// Takes what there is, up to `RING_TAKE_BYTES` of frames at once.
+    /// Takes what there is, up to `RING_TAKE_BYTES` of frames at once. If there is nothing, the
+    /// session waits from now on.
     pub(crate) fn take(&self, cursor: &mut Cursor, me: SessionId) -> Taken {
         let mut inner = self.inner.lock();
         self.unpark(&mut inner, cursor);
+        if !inner.has_news(cursor) {
+            inner.waiting += 1;
+            cursor.parked = Some(inner.wakes);
+            return Taken::default();
+        }
         let mut taken = Taken { closed: inner.closed.clone(), ..Taken::default() };
         if cursor.next < inner.first {
             taken.fell_off = true;
@@ -200,22 +206,7 @@ impl Ring {
         self.published.notified()
     }
 
-    /// Says that this session now waits. Returns false if something came since its last take.
-    pub(crate) fn park(&self, cursor: &mut Cursor) -> bool {
-        let mut inner = self.inner.lock();
-        let news = cursor.next != inner.first + inner.frames.len() as u64
-            || cursor.presence_tick != inner.presence_tick
-            || cursor.beat != inner.beat
-            || inner.closed.is_some();
-        if news {
-            return false;
-        }
-        inner.waiting += 1;
-        cursor.parked = Some(inner.wakes);
-        true
-    }
-
-    /// The session is up again, or gone.
+    /// The session waits no longer: it is gone, or has another cursor.
     pub(crate) fn leave(&self, cursor: &mut Cursor) {
         let mut inner = self.inner.lock();
         self.unpark(&mut inner, cursor);
@@ -246,6 +237,13 @@ impl Ring {
 }
 
 impl Inner {
+    fn has_news(&self, cursor: &Cursor) -> bool {
+        cursor.next != self.first + self.frames.len() as u64
+            || cursor.presence_tick != self.presence_tick
+            || cursor.beat != self.beat
+            || self.closed.is_some()
+    }
+
     fn take_frames(&self, cursor: &mut Cursor, me: SessionId, messages: &mut Vec<Bytes>) {
         let mut bytes = 0;
         let skip = usize::try_from(cursor.next - self.first).unwrap_or(usize::MAX);
@@ -330,7 +328,13 @@ mod tests {
     fn handing_over_counts_those_who_waited() {
         let ring = Ring::new();
         let (mut one, mut two) = (ring.cursor(Bytes::new()), ring.cursor(Bytes::new()));
-        assert!(ring.park(&mut one) && ring.park(&mut two));
+        let mut busy = ring.cursor(Bytes::new());
+        ring.publish(frame("before"));
+        for cursor in [&mut one, &mut two] {
+            ring.take(cursor, ME);
+            ring.take(cursor, ME); // nothing: it waits now
+        }
+        ring.take(&mut busy, ME);
         assert!(ring.is_handed_over());
         ring.publish(frame("a"));
         assert!(!ring.is_handed_over());
@@ -338,17 +342,6 @@ mod tests {
         assert!(!ring.is_handed_over());
         ring.leave(&mut two);
         assert!(ring.is_handed_over());
-    }
-
-    /// [R5] A session that parks too late is told that something came.
-    #[test]
-    fn parking_never_sleeps_over_news() {
-        let ring = Ring::new();
-        let mut cursor = ring.cursor(Bytes::new());
-        ring.publish(frame("a"));
-        assert!(!ring.park(&mut cursor));
-        ring.take(&mut cursor, ME);
-        assert!(ring.park(&mut cursor));
     }
 
     /// [R7] Presence is always the newest: who missed ticks learns what changed since.

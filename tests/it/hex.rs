@@ -1,4 +1,5 @@
 //! Bytes as people write them.
+#![allow(dead_code, unreachable_pub)]
 
 /// Bytes from hex digits; spaces are for the eye.
 pub fn bytes(hex: &str) -> Vec<u8> {
@@ -10,7 +11,6 @@ pub fn bytes(hex: &str) -> Vec<u8> {
 }
 
 /// Hex digits of bytes.
-#[allow(dead_code)]
 pub fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -5,6 +5,7 @@
 mod log_bench;
 mod log_contract;
 mod log_crash;
+mod log_damage;
 mod log_directory;
 mod log_disk;
 mod log_memory;

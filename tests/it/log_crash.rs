@@ -56,6 +56,7 @@ impl Forgetful {
             }
             DiskOperation::SetLen(len) => self.pending.push(Pending::SetLen(usize::try_from(len).unwrap())),
             DiskOperation::Sync => self.syncing = true,
+            DiskOperation::Read { .. } => {}
         }
     }
 

@@ -11,7 +11,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::{SinkExt, StreamExt};
+use futures_util::{FutureExt, SinkExt, StreamExt};
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
@@ -37,6 +37,8 @@ enum Io {
 pub(super) struct Socket {
     inner: WebSocketStream<Io>,
     scratch: Vec<u8>,
+    /// The library may hold a whole frame that it has read already.
+    may_hold_frame: bool,
 }
 
 /// Why a socket is of no more use.
@@ -69,12 +71,33 @@ impl Socket {
         } else {
             WebSocketStream::from_partially_read(io, read.into(), Role::Server, Some(config)).await
         };
-        Self { inner, scratch: Vec::new() }
+        Self { inner, scratch: Vec::new(), may_hold_frame: true }
     }
 
-    /// The next message. Cancel-safe.
+    /// The next message. Cancel-safe. Asks the library only when there is something to read: it
+    /// clears its whole buffer at each try, and a session is woken far more often to write.
     pub(super) async fn next(&mut self) -> Option<Result<Message, Error>> {
-        self.inner.next().await
+        loop {
+            match self.inner.get_ref() {
+                Io::Other(_) => return self.inner.next().await,
+                Io::Tcp(stream) if !self.may_hold_frame => {
+                    if let Err(error) = stream.readable().await {
+                        return Some(Err(error.into()));
+                    }
+                }
+                Io::Tcp(_) => {}
+            }
+            if let Some(frame) = self.next_now() {
+                return frame;
+            }
+        }
+    }
+
+    /// The next message if it has come already.
+    pub(super) fn next_now(&mut self) -> Option<Option<Result<Message, Error>>> {
+        let frame = self.inner.next().now_or_never();
+        self.may_hold_frame = frame.is_some();
+        frame
     }
 
     /// Writes messages, one frame each; in one system call if they are small.

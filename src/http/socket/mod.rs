@@ -13,7 +13,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::FutureExt;
 use hyper::upgrade::Upgraded;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep, timeout};
@@ -157,13 +156,14 @@ impl Shell {
         let published = waiter.published();
         tokio::pin!(published);
         published.as_mut().enable();
-        if self.write_news().await? || !self.member.park() {
+        if self.write_news().await? {
             return Ok(());
         }
         tokio::select! {
-            frame = self.socket.next() => self.on_frames(frame).await,
+            biased; // the usual one first
             () = &mut published => Ok(()),
             () = self.member.posted() => Ok(()),
+            frame = self.socket.next() => self.on_frames(frame).await,
             () = tokio::time::sleep_until(self.greeting_due), if !self.greeted => {
                 Err(Close::new(close::BUSY, "no sync step 1 came; a Yjs provider sends one at once").into())
             }
@@ -226,7 +226,7 @@ impl Shell {
     async fn on_frames(&mut self, first: Option<Result<Frame, Error>>) -> Result<(), End> {
         self.on_frame(first).await?;
         for _ in 1..READS_PER_TURN_MAX {
-            match self.socket.next().now_or_never() {
+            match self.socket.next_now() {
                 Some(frame) => self.on_frame(frame).await?,
                 None => break,
             }

@@ -110,6 +110,8 @@ impl Directory {
             return Err(OpenError::Foreign { dir: path.to_path_buf() });
         }
         let lock = lock(path, instance)?;
+        // What a probe left that was cut off; there is none otherwise.
+        let _ = fs::remove_file(path.join(PROBE));
         Ok(Self { path: path.to_path_buf(), existed, _lock: lock })
     }
 
@@ -135,7 +137,9 @@ impl Directory {
             file.sync_all()?;
             fs::rename(&new, &format)?;
             sync_directory(&self.path)?;
-            self.path.parent().filter(|parent| !parent.as_os_str().is_empty()).map_or(Ok(()), sync_directory)
+            // The directory's own name too, where we may: its parent need not be ours.
+            let _ = self.path.parent().map_or(Ok(()), sync_directory);
+            Ok(())
         };
         write().map_err(|error| OpenError::io(&format, error))
     }

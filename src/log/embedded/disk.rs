@@ -17,9 +17,16 @@ use parking_lot::Mutex;
 use redb::backends::FileBackend;
 use redb::{BackendError, StorageBackend};
 
-/// An operation on the database file that changes it.
+/// An operation on the database file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DiskOperation<'a> {
+    /// Bytes are about to be read.
+    Read {
+        /// From the start of the file.
+        offset: u64,
+        /// How many.
+        len: usize,
+    },
     /// Bytes are about to be written at an offset.
     Write {
         /// From the start of the file.
@@ -144,7 +151,8 @@ impl StorageBackend for Disk {
     }
 
     fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
-        self.noted(self.file.read(offset, out))
+        let asked = self.ask(DiskOperation::Read { offset, len: out.len() });
+        self.noted(asked.and_then(|()| self.file.read(offset, out)))
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {

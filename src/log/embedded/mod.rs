@@ -105,7 +105,7 @@ impl EmbeddedLog {
         look: impl FnOnce(&ReadTransaction) -> Result<Result<T, LogError>, RedbError> + Send + 'static,
     ) -> Result<T, LogError> {
         let permit = Arc::clone(&self.reads).acquire_owned().await.map_err(|_| closed())?;
-        let store = Arc::clone(&self.store);
+        let (store, opening) = (Arc::clone(&self.store), self.store.opening());
         let looked = tokio::task::spawn_blocking(move || {
             let _permit = permit;
             store.reading(look)
@@ -114,7 +114,7 @@ impl EmbeddedLog {
             Ok(Ok(answer)) => answer,
             Ok(Err(failure)) => {
                 if !matches!(failure, Failure::Damage(_)) {
-                    self.command(Command::Reopen).await?;
+                    self.command(Command::Reopen { opening }).await?;
                 }
                 Err(failure.into_log_error())
             }

@@ -8,6 +8,7 @@ use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::{Mutex, RwLock};
 use redb::{
@@ -25,6 +26,8 @@ use crate::log::LogError;
 pub(super) struct Store {
     /// `None` while it is being opened again, and after the end.
     database: RwLock<Option<Database>>,
+    /// Counts the openings, so that of many who meet one failure the first has it mended.
+    opening: AtomicU64,
     /// What callers are told while there is no database, and what `health` says.
     state: Mutex<Result<(), LogError>>,
     /// What the file's last failure was.
@@ -66,7 +69,8 @@ impl Failure {
 impl Store {
     pub(super) fn new(hook: Option<DiskHook>, quick_repair_bytes: u64) -> Self {
         let (database, state) = (RwLock::new(None), Mutex::new(Ok(())));
-        Self { database, state, disk: Arc::default(), hook, quick_repair_bytes }
+        let opening = AtomicU64::new(0);
+        Self { database, opening, state, disk: Arc::default(), hook, quick_repair_bytes }
     }
 
     /// Opens the database. Nobody else may open it meanwhile.
@@ -88,7 +92,9 @@ impl Store {
             Ok(database)
         }));
         let database = opened.unwrap_or_else(|panic| Err(damaged(path, &panic_text(&*panic))))?;
-        *self.database.write() = Some(database);
+        let mut slot = self.database.write();
+        self.opening.fetch_add(1, Ordering::Relaxed);
+        *slot = Some(database);
         Ok(())
     }
 
@@ -101,6 +107,11 @@ impl Store {
 
     pub(super) fn is_open(&self) -> bool {
         self.database.read().is_some()
+    }
+
+    /// Which opening of the database this is.
+    pub(super) fn opening(&self) -> u64 {
+        self.opening.load(Ordering::Relaxed)
     }
 
     /// What callers are told while there is no database, and what `health` says.

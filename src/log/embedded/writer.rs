@@ -22,8 +22,11 @@ use crate::log::{Appended, Batch, LogError};
 /// What the thread is asked.
 pub(super) enum Command {
     Append(Request),
-    /// A reader met a failing disk: redb works again only after it was opened again.
-    Reopen,
+    /// A reader met a failing disk: redb works again only after it was opened again. Nothing to do
+    /// if it has been, since the opening that the reader saw.
+    Reopen {
+        opening: u64,
+    },
     /// Somebody asked for the health of a store that had failed: see whether it works again.
     Check,
     /// The end, once what came before is done.
@@ -88,7 +91,7 @@ impl Writer {
             match command {
                 Command::Append(request) => answer(request, Err(super::closed())),
                 Command::Close(reply) => closing.push(reply),
-                Command::Reopen | Command::Check => {}
+                Command::Reopen { .. } | Command::Check => {}
             }
         }
         self.store.close();
@@ -106,8 +109,8 @@ impl Writer {
                 self.on_group(group);
                 next.map_or(ControlFlow::Continue(()), |command| self.on_command(command))
             }
-            Command::Reopen => {
-                if self.store.is_open() {
+            Command::Reopen { opening } => {
+                if self.store.is_open() && self.store.opening() == opening {
                     self.store.close();
                     self.fail(&Failure::Disk("a read failed".to_owned()));
                     self.try_reopen();
