@@ -153,3 +153,28 @@ test('[S6] a client that asks again at an interval (resyncInterval) gets a Step2
   await converged([asking, other])
   assert.equal(asking.connects, 1)
 })
+
+test('[S3] [R9] large documents written offline go up in one message, and down, and hold up nobody', async (t) => {
+  const server = await Server.start(t)
+  const clients = Array.from({ length: 6 }, (_, n) => {
+    const doc = new Y.Doc()
+    doc.getText('text').insert(0, `${n}${'large '.repeat(500_000)}`) // 3 MB, before it joins
+    return join(t, server, `large-${n % 3}`, { doc })
+  })
+  const others = [join(t, server, 'small'), join(t, server, 'small')]
+  await synced(...others)
+  for (let n = 0; n < 20; n++) {
+    others[0].doc.getMap('map').set('n', n)
+    await eventually('small edits go on', () => others[1].doc.getMap('map').get('n') === n, { within: 5_000 })
+  }
+  await synced(...clients)
+  for (const room of [0, 1, 2]) {
+    const [one, two] = [clients[room], clients[room + 3]]
+    // The content is compared once the sizes agree: comparing 6 MB takes its time.
+    await eventually('both texts are there', () => [one, two].every(({ doc }) => doc.getText('text').length === 2 * 3_000_001))
+    one.doc.getText('text').insert(0, 'x'.repeat(900_000)) // an Update just below its bound
+    await eventually('the large update arrives', () => two.doc.getText('text').length === 2 * 3_000_001 + 900_000)
+    await newcomerSees(t, server, `large-${room}`, [one, two])
+  }
+  for (const { connects } of clients) assert.equal(connects, 1)
+})
