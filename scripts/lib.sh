@@ -83,3 +83,10 @@ ensure_cargo_deny() {
         cargo install --quiet --locked --debug --force "cargo-deny@$CARGO_DENY_VERSION" || return 1
     PATH="${CARGO_HOME:-$HOME/.cargo}/bin:$PATH"
 }
+
+# kill_trials N: a server of its own, killed with -9 N times while people write; fails if anything
+# that another client had received, or that was acknowledged, is missing afterwards.
+kill_trials() {
+    "$RUANG_BIN" load --kill-trial "$1" --rooms 4 --clients 4 --writers 2 --rate 200 \
+        --server-cmd "$RUANG_BIN serve --listen 127.0.0.1:{port} --store file:{dir}"
+}

@@ -87,7 +87,7 @@ test('[R1] several restarts with nobody there: the room is complete each time', 
   }
 })
 
-test(`[R2] what was acknowledged (ruang.v1) is there after kill -9, ${KILLS} times`, async (t) => {
+test(`[R10] what was acknowledged (ruang.v1) is there after kill -9, ${KILLS} times`, async (t) => {
   const server = await Server.start(t)
   for (let round = 0; round < KILLS; round++) {
     const room = `acked-${round}`

@@ -6,7 +6,7 @@ import { Server } from './lib/server.mjs'
 import { Y, content, converged, disconnected, join, newcomerSees, synced } from './lib/client.mjs'
 import { eventually } from './lib/wait.mjs'
 
-test('[S1] maps, arrays, texts and XML edited by three clients at once are the same for all, and for one who comes late', async (t) => {
+test('[S3] maps, arrays, texts and XML edited by three clients at once are the same for all, and for one who comes late', async (t) => {
   const server = await Server.start(t)
   const clients = [0, 1, 2].map(() => join(t, server, 'together'))
   await synced(...clients)
@@ -32,7 +32,7 @@ test('[S1] maps, arrays, texts and XML edited by three clients at once are the s
   await newcomerSees(t, server, 'together', clients)
 })
 
-test('[S1] formats and embeds survive concurrent edits of the same words', async (t) => {
+test('[S3] formats and embeds survive concurrent edits of the same words', async (t) => {
   const server = await Server.start(t)
   const clients = [0, 1, 2].map(() => join(t, server, 'formats'))
   await synced(...clients)
@@ -52,7 +52,7 @@ test('[S1] formats and embeds survive concurrent edits of the same words', async
   await newcomerSees(t, server, 'formats', clients)
 })
 
-test('[S2] edits of a client that was offline and of those who were not are merged when it returns', async (t) => {
+test('[S4] edits of a client that was offline and of those who were not are merged when it returns', async (t) => {
   const server = await Server.start(t)
   const clients = [0, 1, 2].map(() => join(t, server, 'offline'))
   await synced(...clients)
@@ -77,7 +77,7 @@ test('[S2] edits of a client that was offline and of those who were not are merg
   await newcomerSees(t, server, 'offline', clients)
 })
 
-test('[S3] deletions made while a client was offline reach it, though its state vector is up to date', async (t) => {
+test('[S5] deletions made while a client was offline reach it, though its state vector is up to date', async (t) => {
   const server = await Server.start(t)
   const [away, here] = [join(t, server, 'deletes'), join(t, server, 'deletes')]
   await synced(away, here)
@@ -97,7 +97,7 @@ test('[S3] deletions made while a client was offline reach it, though its state 
   assert.deepEqual(away.doc.getMap('map').toJSON(), {})
 })
 
-test('[S3] deletions made offline reach the others', async (t) => {
+test('[S5] deletions made offline reach the others', async (t) => {
   const server = await Server.start(t)
   const [away, here] = [join(t, server, 'deletes-2'), join(t, server, 'deletes-2')]
   await synced(away, here)
@@ -112,7 +112,7 @@ test('[S3] deletions made offline reach the others', async (t) => {
   await newcomerSees(t, server, 'deletes-2', [here])
 })
 
-test('[S1] undo and redo reach the others, also of deletions and formats', async (t) => {
+test('[S3] undo and redo reach the others, also of deletions and formats', async (t) => {
   const server = await Server.start(t)
   const clients = [join(t, server, 'undo'), join(t, server, 'undo')]
   await synced(...clients)
@@ -136,7 +136,7 @@ test('[S1] undo and redo reach the others, also of deletions and formats', async
   await newcomerSees(t, server, 'undo', clients)
 })
 
-test('[S4] a client that asks again at an interval (resyncInterval) gets a Step2 each time and stays connected', async (t) => {
+test('[S6] a client that asks again at an interval (resyncInterval) gets a Step2 each time and stays connected', async (t) => {
   const server = await Server.start(t)
   const [asking, other] = [join(t, server, 'resync', { resyncInterval: 50 }), join(t, server, 'resync')]
   await synced(asking, other)
@@ -152,4 +152,29 @@ test('[S4] a client that asks again at an interval (resyncInterval) gets a Step2
   }
   await converged([asking, other])
   assert.equal(asking.connects, 1)
+})
+
+test('[S3] [R9] large documents written offline go up in one message, and down, and hold up nobody', async (t) => {
+  const server = await Server.start(t)
+  const clients = Array.from({ length: 6 }, (_, n) => {
+    const doc = new Y.Doc()
+    doc.getText('text').insert(0, `${n}${'large '.repeat(500_000)}`) // 3 MB, before it joins
+    return join(t, server, `large-${n % 3}`, { doc })
+  })
+  const others = [join(t, server, 'small'), join(t, server, 'small')]
+  await synced(...others)
+  for (let n = 0; n < 20; n++) {
+    others[0].doc.getMap('map').set('n', n)
+    await eventually('small edits go on', () => others[1].doc.getMap('map').get('n') === n, { within: 5_000 })
+  }
+  await synced(...clients)
+  for (const room of [0, 1, 2]) {
+    const [one, two] = [clients[room], clients[room + 3]]
+    // The content is compared once the sizes agree: comparing 6 MB takes its time.
+    await eventually('both texts are there', () => [one, two].every(({ doc }) => doc.getText('text').length === 2 * 3_000_001))
+    one.doc.getText('text').insert(0, 'x'.repeat(900_000)) // an Update just below its bound
+    await eventually('the large update arrives', () => two.doc.getText('text').length === 2 * 3_000_001 + 900_000)
+    await newcomerSees(t, server, `large-${room}`, [one, two])
+  }
+  for (const { connects } of clients) assert.equal(connects, 1)
 })

@@ -7,7 +7,7 @@ import { Y, converged, join, synced } from './lib/client.mjs'
 import { ACK, AWARENESS, Raw, STEP1, STEP2, SYNC, UPDATE, awareness, step1, sync } from './lib/raw.mjs'
 import { eventually, never } from './lib/wait.mjs'
 
-test('[W3] nothing is sent before the client\'s Step1; then Step2, then the server\'s own Step1', async (t) => {
+test('[S1] nothing is sent before the client\'s Step1; then Step2, then the server\'s own Step1', async (t) => {
   const server = await Server.start(t)
   const author = join(t, server, 'order')
   author.awareness.setLocalState({ name: 'author' })
@@ -25,7 +25,7 @@ test('[W3] nothing is sent before the client\'s Step1; then Step2, then the serv
   assert.equal(doc.getText('text').toString(), 'more content')
 })
 
-test('[W4] each frame holds exactly one message, in a busy room too', async (t) => {
+test('[W3] each frame holds exactly one message, in a busy room too', async (t) => {
   const server = await Server.start(t)
   const writers = [0, 1, 2].map(() => join(t, server, 'frames'))
   await synced(...writers)
@@ -48,7 +48,7 @@ test('[W4] each frame holds exactly one message, in a busy room too', async (t) 
   assert.ok(raw.messages.length > 10)
 })
 
-test('[W5] ruang.v1: each Step2 and Update is counted and acknowledged in order, also one that brings nothing new', async (t) => {
+test('[S8] ruang.v1: each Step2 and Update is counted and acknowledged in order, also one that brings nothing new', async (t) => {
   const server = await Server.start(t)
   const raw = await Raw.open(t, server, 'acks', { protocols: ['ruang.v1'] })
   assert.equal(raw.socket.protocol, 'ruang.v1')
@@ -81,7 +81,7 @@ test('[W5] ruang.v1: each Step2 and Update is counted and acknowledged in order,
   assert.ok(raw.acks().every(({ position }) => typeof position === 'string' && position.length > 0), 'each with a position')
 })
 
-test('[W5] acknowledgements go to those who asked for them only, and count each session by itself', async (t) => {
+test('[S8] acknowledgements go to those who asked for them only, and count each session by itself', async (t) => {
   const server = await Server.start(t)
   const plain = await Raw.open(t, server, 'ack-others')
   const asked = await Raw.open(t, server, 'ack-others', { protocols: ['ruang.v1'] })
@@ -99,7 +99,7 @@ test('[W5] acknowledgements go to those who asked for them only, and count each 
   assert.deepEqual(other.acks(), [])
 })
 
-test('[W6] unknown messages and a presence question do no harm', async (t) => {
+test('[W5] unknown messages and a presence question do no harm', async (t) => {
   const server = await Server.start(t)
   const client = join(t, server, 'unknown')
   client.awareness.setLocalState({ name: 'here' })

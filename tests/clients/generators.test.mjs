@@ -1,7 +1,7 @@
 // Random histories of real clients against the whole server. A failing run prints its seed:
 //   RUANG_TEST_SEED=123 node --test generators.test.mjs
 // (timing differs between runs, so a seed repeats the edits, not the exact interleaving).
-// RUANG_TEST_ROUNDS makes it longer.
+// RUANG_TEST_ROUNDS makes it longer, RUANG_TEST_PATIENCE=10 gives ten times as long.
 
 import { test } from 'node:test'
 import * as Y14 from '@y/y'
@@ -19,6 +19,7 @@ const ROUNDS = Number(process.env.RUANG_TEST_ROUNDS ?? 60)
 const EDITORS = 5
 const READERS = 2
 const DRAG = 600
+const TIMEOUT_MS = 180_000 * Number(process.env.RUANG_TEST_PATIENCE ?? 1)
 
 /** Everyone edits; sometimes someone's line breaks, or someone works offline, for long drags too. */
 async function history (editors, random, { drag, randomEdit }) {
@@ -49,7 +50,7 @@ function whisper (from, to, random) {
   }
 }
 
-test('[S1] Yjs 13: random histories of all types converge, for a newcomer and over a restart too', { timeout: 180_000 }, async (t) => {
+test('[S3] Yjs 13: random histories of all types converge, for a newcomer and over a restart too', { timeout: TIMEOUT_MS }, async (t) => {
   t.diagnostic(`seed ${SEED}`)
   const random = new Random(SEED)
   const server = await Server.start(t)
@@ -91,7 +92,7 @@ async function converged14 (clients) {
   }, { within: 30_000, detail: () => `${why} seed ${SEED}` })
 }
 
-test('[S9] Yjs 14: random histories converge, for a newcomer and over a restart too', { timeout: 180_000 }, async (t) => {
+test('[W6] Yjs 14: random histories converge, for a newcomer and over a restart too', { timeout: TIMEOUT_MS }, async (t) => {
   t.diagnostic(`seed ${SEED}`)
   const random = new Random(SEED + 1)
   const server = await Server.start(t)
@@ -111,7 +112,7 @@ test('[S9] Yjs 14: random histories converge, for a newcomer and over a restart 
   }
 })
 
-test('[S9] Yjs 13 and Yjs 14 in one room: each version agrees among its own, all have everything', { timeout: 180_000 }, async (t) => {
+test('[W6] Yjs 13 and Yjs 14 in one room: each version agrees among its own, all have everything', { timeout: TIMEOUT_MS }, async (t) => {
   t.diagnostic(`seed ${SEED}`)
   const random = new Random(SEED + 2)
   const server = await Server.start(t)

@@ -11,7 +11,7 @@ import { eventually, sleep } from './lib/wait.mjs'
 
 const IDLE_MS = Number(process.env.RUANG_TEST_IDLE_MS ?? 70_000)
 
-test(`[S8] idle for ${IDLE_MS / 1000} s, alone and together: no provider loses its connection`, async (t) => {
+test(`[S7] idle for ${IDLE_MS / 1000} s, alone and together: no provider loses its connection`, async (t) => {
   const server = await Server.start(t)
   const withState = join(t, server, 'idle-state')
   const silent = join(t, server, 'idle-silent')

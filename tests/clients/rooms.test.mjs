@@ -106,7 +106,7 @@ test('[W2] tokens do not appear in what the server writes', async (t) => {
   assert.ok(!server.lines.join('\n').includes(secret), 'a token is in the logs')
 })
 
-test('[S9] y-websocket 1.5.4 and 3.1.0 in one room', async (t) => {
+test('[W6] y-websocket 1.5.4 and 3.1.0 in one room', async (t) => {
   const server = await Server.start(t)
   const clients = [join(t, server, 'old', { Provider: Provider1 }), join(t, server, 'old'), join(t, server, 'old', { Provider: Provider1 })]
   await synced(...clients)
@@ -125,7 +125,7 @@ test('[S9] y-websocket 1.5.4 and 3.1.0 in one room', async (t) => {
   await newcomerSees(t, server, 'old', clients)
 })
 
-test('[S9] Yjs 14 with its own provider and Yjs 13 in one room', async (t) => {
+test('[W6] Yjs 14 with its own provider and Yjs 13 in one room', async (t) => {
   const server = await Server.start(t)
   const thirteen = [join(t, server, 'both'), join(t, server, 'both')]
   const fourteen = [0, 1].map(() => {

@@ -105,12 +105,14 @@ export function holds (whole, part) {
   for (const [id, clock] of part.sv) {
     if ((own.sv.get(id) ?? 0) < clock) return false
   }
-  const deleted = (ds, id, clock) => (ds.clients.get(id) ?? []).some((range) => range.clock <= clock && clock < range.clock + range.len)
   for (const [id, ranges] of part.ds.clients) {
+    const deleted = own.ds.clients.get(id) ?? [] // ascending; neighbours may touch
     for (const { clock, len } of ranges) {
-      for (let at = clock; at < clock + len; at++) {
-        if (!deleted(own.ds, id, at)) return false
+      let missing = clock
+      for (const range of deleted) {
+        if (range.clock <= missing) missing = Math.max(missing, range.clock + range.len)
       }
+      if (missing < clock + len) return false
     }
   }
   return true
