@@ -211,3 +211,14 @@ pub const REQUEST_HEADERS_MAX: usize = 64;
 /// Bytes of frames that a session takes from the ring at once, unless a single one is larger:
 /// what one write carries.
 pub const RING_TAKE_BYTES_MAX: usize = 64 << 10;
+
+/// A batch of at most this many blocks is folded where the room runs, however large the document.
+pub const INLINE_BLOCKS_MAX: u64 = 8;
+
+/// A larger batch goes to the blocking pool if its blocks times the document's runs, the most
+/// steps that integrating it can take, are above this: about 50 ms.
+pub const INLINE_STEPS_MAX: u64 = 100_000;
+
+/// Connections that the system may hold for us before they are accepted. With the usual 128, a
+/// thousand people who join at once wait a second for their connection to be tried again.
+pub const LISTEN_BACKLOG: u32 = 4_096;

@@ -9,14 +9,16 @@ use axum::Router;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{Config, Store};
 use crate::http::{self, App};
 use crate::ids::InstanceId;
-use crate::limits::{DRAIN_MS_MAX, REQUEST_HEAD_BYTES_MAX, REQUEST_HEAD_MS_MAX, REQUEST_HEADERS_MAX};
+use crate::limits::{
+    DRAIN_MS_MAX, LISTEN_BACKLOG, REQUEST_HEAD_BYTES_MAX, REQUEST_HEAD_MS_MAX, REQUEST_HEADERS_MAX,
+};
 use crate::log::embedded::{EmbeddedLog, OpenError};
 use crate::log::memory::MemoryLog;
 use crate::log::{Durability, Log};
@@ -81,9 +83,8 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
     }
     let stop = shutdown::on_signal().map_err(ServeError::Signals)?;
     let app = open(&config)?;
-    let listener = TcpListener::bind(config.listen)
-        .await
-        .map_err(|source| ServeError::Listen { address: config.listen, source })?;
+    let listener =
+        listen(config.listen).map_err(|source| ServeError::Listen { address: config.listen, source })?;
     let address = listener.local_addr().unwrap_or(config.listen);
     tracing::warn!("no authentication: everyone who reaches {address} may read and write every room");
     tracing::info!(
@@ -92,6 +93,14 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
     );
     run(app, listener, stop).await;
     Ok(())
+}
+
+fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    // A restart finds its port taken by connections of the life before, otherwise.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(LISTEN_BACKLOG)
 }
 
 /// Serves an app on a listener until `stop`, then drains it and closes its store.

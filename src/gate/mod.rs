@@ -92,6 +92,9 @@ pub struct Remainder {
     pub update: Vec<u8>,
     /// What the index took in for it, to take back if the append is refused.
     pub receipt: Receipt,
+    /// How many blocks it has: what folding costs grows with them, and with what stands between
+    /// their neighbours.
+    pub blocks: u32,
 }
 
 /// What one admission added to the index. Taken back newest first.
@@ -158,8 +161,9 @@ impl Gate {
             before,
             number: self.admissions,
         };
+        let blocks = parts.iter().map(|part| part.part.blocks()).sum();
         let update = write::write_update(update, &mut parts, &mut deletes);
-        Ok(Admission { remainder: Some(Remainder { update, receipt }), dropped })
+        Ok(Admission { remainder: Some(Remainder { update, receipt, blocks }), dropped })
     }
 
     /// Takes an admission back: its append was refused. Newest first; what was admitted after it

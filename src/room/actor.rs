@@ -154,7 +154,7 @@ impl Actor {
             }
             Command::CatchUp { covers, reply } => {
                 self.release()?;
-                let frame = self.with_state(usize::MAX, move |state| state.catch_up(&covers)).await??;
+                let frame = self.with_state(true, move |state| state.catch_up(&covers)).await??;
                 let covers = self.checkpoint()?;
                 self.rooms.metrics.catch_ups.inc();
                 let _ = reply.send(Ok(Synced { frame, cursor: self.shared.ring.cursor(covers) }));
@@ -192,8 +192,8 @@ impl Actor {
 
     async fn on_submit(&mut self, submission: Submission) -> Result<(), End> {
         let (session, ordinal, cost) = (submission.session, submission.ordinal, submission.cost);
-        let size = submission.update.len();
-        let judged = self.with_state(size, move |state| state.submit(&submission)).await?;
+        let heavy = submission.update.len() > INLINE_BYTES_MAX;
+        let judged = self.with_state(heavy, move |state| state.submit(&submission)).await?;
         let seat = self.seats.get(&session);
         match judged {
             Ok(judged) => {
@@ -231,10 +231,10 @@ impl Actor {
             Ok(theirs) => theirs,
             Err(refusal) => return Ok(Err(Close::new(close::MALFORMED, refusal.to_string()))),
         };
-        let size = self.state().encoded_bytes();
+        let heavy = self.state().encoded_bytes() > INLINE_BYTES_MAX;
         // The checkpoint must not cover what only a later round shows.
         self.release()?;
-        let frame = self.with_state(size, move |state| state.step2(&theirs)).await??;
+        let frame = self.with_state(heavy, move |state| state.step2(&theirs)).await??;
         let covers = self.checkpoint()?;
         Ok(Ok(Synced { frame, cursor: self.shared.ring.cursor(covers) }))
     }
@@ -276,9 +276,9 @@ impl Actor {
     /// A batch is stored: fold it, show it, ack it. The only way into the document.
     async fn on_committed(&mut self, appended: Appended) -> Result<(), End> {
         let position = appended.last;
-        let size = self.state().in_flight_bytes();
+        let heavy = self.state().is_batch_heavy();
         let Committed { update, author, acks, updates, cost } =
-            self.with_state(size, move |state| state.on_committed(&appended)).await??;
+            self.with_state(heavy, move |state| state.on_committed(&appended)).await??;
         self.shared.inflow.add_permits(cost as usize);
         self.rooms.metrics.updates_stored.inc_by(updates as u64);
         self.unreleased.push(update);
@@ -418,14 +418,15 @@ impl Actor {
         Ok(self.state_mut().state_vector()?.encode().into())
     }
 
-    /// Runs a piece of work on the state: here if it is small, on the blocking pool if it touches
-    /// `size` above [`INLINE_BYTES_MAX`]. The room waits for it, so there is one such job at most.
+    /// Runs a piece of work on the state: on the blocking pool if it is heavy, here otherwise,
+    /// where moving it would take longer than doing it. The room waits for it, so there is one
+    /// such job at most.
     async fn with_state<T: Send + 'static>(
         &mut self,
-        size: usize,
+        heavy: bool,
         work: impl FnOnce(&mut State) -> T + Send + 'static,
     ) -> Result<T, End> {
-        if size <= INLINE_BYTES_MAX {
+        if !heavy {
             return Ok(work(self.state_mut()));
         }
         let mut state = self.state.take().expect(STATE_IS_HERE);

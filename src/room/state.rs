@@ -14,7 +14,9 @@ use bytes::Bytes;
 use crate::document::{Document, FoldError};
 use crate::gate::{self, Dropped, Gate, Receipt, Refusal, Source, StateVector};
 use crate::ids::{InstanceId, Position, SessionId};
-use crate::limits::{BATCH_BYTES_MAX, BATCH_UPDATES_MAX};
+use crate::limits::{
+    BATCH_BYTES_MAX, BATCH_UPDATES_MAX, INLINE_BLOCKS_MAX, INLINE_BYTES_MAX, INLINE_STEPS_MAX,
+};
 use crate::log::record::{Kind, Metadata, Record, RecordError, Role, RoomKind, StoredRecord};
 use crate::log::{Appended, Batch};
 use crate::wire::{websocket, y_websocket};
@@ -54,6 +56,7 @@ struct Draft {
     records: Vec<Record>,
     receipts: Vec<Receipt>,
     bytes: usize,
+    blocks: u64,
     author: Author,
     /// Per session: how many of its messages are decided once this batch is.
     acks: HashMap<SessionId, u64>,
@@ -182,7 +185,7 @@ impl State {
         };
         match Record::new(Kind::Update, &metadata, &remainder.update) {
             Ok(record) => {
-                self.draft(record, remainder.receipt, submission);
+                self.draft(record, remainder.receipt, remainder.blocks, submission);
                 Ok(Judged { dropped: admission.dropped, decided_now: false, cost: 0 })
             }
             Err(error) => {
@@ -209,6 +212,7 @@ impl State {
                 records: Vec::new(),
                 receipts: Vec::new(),
                 bytes: 0,
+                blocks: 0,
                 author: Author::Nobody,
                 acks: HashMap::new(),
                 cost: 0,
@@ -217,11 +221,12 @@ impl State {
         self.batches
     }
 
-    fn draft(&mut self, record: Record, receipt: Receipt, submission: &Submission) {
+    fn draft(&mut self, record: Record, receipt: Receipt, blocks: u32, submission: &Submission) {
         let draft = self.drafts.back_mut().expect("open_draft has made one");
         draft.bytes += record.encoded.len();
         draft.records.push(record);
         draft.receipts.push(receipt);
+        draft.blocks += u64::from(blocks);
         draft.author = draft.author.and(Author::One(submission.session));
         draft.acks.insert(submission.session, submission.ordinal);
         draft.cost += submission.cost;
@@ -350,9 +355,14 @@ impl State {
         self.drafts.iter().map(|draft| draft.records.len()).sum()
     }
 
-    /// Bytes of the batch in flight.
-    pub(crate) fn in_flight_bytes(&self) -> usize {
-        self.drafts.front().map_or(0, |draft| draft.bytes)
+    /// Whether folding the batch in flight may take long. Integrating a block walks over what
+    /// stands between its neighbours: next to nothing in honest edits, the whole document in
+    /// hostile ones.
+    pub(crate) fn is_batch_heavy(&self) -> bool {
+        self.drafts.front().is_some_and(|draft| {
+            let steps = draft.blocks * self.gate.runs() as u64;
+            draft.bytes > INLINE_BYTES_MAX || draft.blocks > INLINE_BLOCKS_MAX && steps > INLINE_STEPS_MAX
+        })
     }
 
     /// About how many bytes the document has when encoded.
