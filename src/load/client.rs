@@ -289,3 +289,84 @@ fn close_reason(payload: &[u8]) -> String {
         _ => String::new(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use rand::rngs::StdRng;
+    use rand::{Rng, SeedableRng};
+    use tokio_tungstenite::tungstenite::protocol::frame::Frame;
+    use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
+
+    use super::super::crowd::{Crowd, Shape};
+    use super::*;
+
+    fn framed(out: &mut Vec<u8>, payload: Vec<u8>) {
+        Frame::message(payload, OpCode::Data(Data::Binary), true).format(out).unwrap();
+    }
+
+    /// What a server may send: a Step2, its Step1, single updates, merged ones, presence, an ack.
+    fn stream(authors: &[Author]) -> Vec<u8> {
+        let mut out = Vec::new();
+        let message = |put: &dyn Fn(&mut Vec<u8>)| {
+            let mut payload = Vec::new();
+            put(&mut payload);
+            payload
+        };
+        framed(&mut out, message(&|out| authors[0].put_step_2_message(out, 0, 5)));
+        framed(&mut out, vec![0, 0, 1, 0]);
+        for clock in 5..40 {
+            framed(&mut out, message(&|out| authors[0].put_update_message(out, clock, clock + 1)));
+        }
+        framed(&mut out, vec![1, 1, 0]);
+        let merged = yrs::merge_updates_v1([authors[0].update(40, 90), authors[1].update(0, 30)]).unwrap();
+        let merged = message(&|out| {
+            out.extend_from_slice(&[0, 2]);
+            super::super::bytes::put_buf(out, &merged);
+        });
+        framed(&mut out, merged);
+        framed(&mut out, vec![110, 7, 1, b'p']);
+        out
+    }
+
+    /// However the bytes are cut into reads, and whoever read them before, each recipient counts
+    /// the same.
+    #[tokio::test]
+    async fn reads_may_be_cut_anywhere() {
+        let shape = Shape { rooms: 1, clients: 40, writers: 2, rate: 10.0, keys: 1 };
+        let crowd = Crowd::new("t", shape, 7);
+        let bytes = stream(&crowd.world.rooms[0].authors);
+        crowd.world.rooms[0].set_sent(0, 90);
+        crowd.world.rooms[0].set_sent(1, 30);
+        for (client, seed) in crowd.clients.iter().zip(0..) {
+            let mut random = StdRng::seed_from_u64(seed);
+            let mut rest = &bytes[..];
+            while !rest.is_empty() {
+                let len = random.random_range(1..=rest.len().min(1 + 40 * seed as usize));
+                client.on_bytes(&crowd.world, &rest[..len], Instant::now()).unwrap();
+                rest = &rest[len..];
+            }
+            let state = client.state.lock();
+            assert!(state.joined.is_some() && state.pending.is_empty(), "seed {seed}");
+            assert_eq!(
+                (state.acked, state.seen.duplicate, state.seen.out_of_order),
+                (7, 0, 0),
+                "seed {seed}"
+            );
+        }
+        let (loss, counts) = (crowd.tally(), crowd.world.shards.counts());
+        println!("{} bytes to 40 clients in random cuts: {} lost, {counts:?}", bytes.len(), loss.lost);
+        assert_eq!((loss.lost, loss.not_converged), (0, 0));
+        // Updates by others, without the Step2: 85 and 30 for 38 readers, each writer the other's.
+        assert_eq!(counts.deliveries, 38 * (85 + 30) + 85 + 30);
+    }
+
+    #[tokio::test]
+    async fn a_close_frame_tells_why() {
+        let shape = Shape { rooms: 1, clients: 1, writers: 0, rate: 1.0, keys: 1 };
+        let crowd = Crowd::new("t", shape, 7);
+        let fault = crowd.clients[0].on_bytes(&crowd.world, b"\x88\x06\x11\x30wait", Instant::now());
+        let fault = fault.unwrap_err().to_string();
+        println!("{fault}");
+        assert_eq!(fault, "the server closed the connection with code 4400 wait");
+    }
+}

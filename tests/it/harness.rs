@@ -100,8 +100,10 @@ impl Client {
         if let Some(protocol) = protocol {
             request.headers_mut().insert("Sec-WebSocket-Protocol", protocol.parse().expect("a protocol"));
         }
-        let (socket, _) =
-            timeout(PATIENCE, connect_async(request)).await.expect("in time").expect("connects");
+        // A document may be larger than the library's default for a frame.
+        let config = WebSocketConfig::default().max_frame_size(None).max_message_size(None);
+        let connect = connect_async_with_config(request, Some(config), true);
+        let (socket, _) = timeout(PATIENCE, connect).await.expect("in time").expect("connects");
         Self {
             socket,
             doc: Doc::new(),
