@@ -293,7 +293,8 @@ impl<'g, 'u> Judgement<'g, 'u> {
     }
 
     /// What goes on, part by part, and where the index stood before.
-    pub(super) fn finish(self) -> (Vec<OwnedPart>, Mark) {
+    pub(super) fn finish(mut self) -> (Vec<OwnedPart>, Mark) {
+        self.siblings.keep();
         let parts = self.cursors.into_iter().zip(&self.update.sections);
         let admitted = parts.filter(|(cursor, _)| cursor.known > cursor.known_before);
         let owned = admitted.map(|(cursor, section)| {

@@ -28,20 +28,30 @@ pub(super) struct Pressure {
 }
 
 impl Pressure {
-    /// Counts one set; tells how many the bucket holds.
-    fn count(&mut self, spot: Spot, origin: Option<Id>) -> u32 {
+    /// Counts one set; tells its bucket, if there are any yet, and how many that holds.
+    fn count(&mut self, spot: Spot, origin: Option<Id>) -> (Option<u16>, u32) {
         self.sets += 1;
         if self.buckets.is_none() && self.sets < SIBLING_SETS_PER_UPDATE_MAX {
-            return self.sets;
+            return (None, self.sets);
         }
         let buckets = self.buckets.get_or_insert_with(|| Box::new([0; SIBLING_BUCKETS]));
         if self.sets >= SIBLING_SETS_REMEMBERED {
             self.sets = 0;
             buckets.iter_mut().for_each(|count| *count /= 2);
         }
-        let bucket = &mut buckets[self.hasher.hash_one((spot, origin)) as usize % SIBLING_BUCKETS];
-        *bucket = bucket.saturating_add(1);
-        u32::from(*bucket)
+        let at = self.hasher.hash_one((spot, origin)) as usize % SIBLING_BUCKETS;
+        buckets[at] = buckets[at].saturating_add(1);
+        (Some(at as u16), u32::from(buckets[at]))
+    }
+
+    /// Takes counts back.
+    fn forget(&mut self, counted: &[Option<u16>]) {
+        self.sets = self.sets.saturating_sub(counted.len() as u32);
+        for at in counted.iter().flatten() {
+            if let Some(buckets) = &mut self.buckets {
+                buckets[usize::from(*at)] = buckets[usize::from(*at)].saturating_sub(1);
+            }
+        }
     }
 
     pub(super) fn heap_bytes(&self) -> usize {
@@ -49,9 +59,12 @@ impl Pressure {
     }
 }
 
-/// The counts of one update.
+/// The counts of one update. Dropped without [`Siblings::keep`], they never were: what was refused
+/// counts against nobody.
 pub(super) struct Siblings<'g> {
     pressure: &'g mut Pressure,
+    /// Buckets counted in, one entry for each set.
+    counted: Vec<Option<u16>>,
     /// Sets per left neighbour; kept only if the update has more blocks than are allowed to be
     /// siblings.
     sets: Option<HashMap<(Spot, Option<Id>), u32>>,
@@ -67,7 +80,12 @@ impl<'g> Siblings<'g> {
             Source::Record => None,
         };
         let many = max.is_some_and(|max| blocks > u64::from(max));
-        Self { pressure, sets: many.then(HashMap::new), max }
+        Self { pressure, counted: Vec::new(), sets: many.then(HashMap::new), max }
+    }
+
+    /// The update is admitted: its counts stay.
+    pub(super) fn keep(&mut self) {
+        self.counted.clear();
     }
 
     /// Counts a set of the key at `spot`.
@@ -80,9 +98,17 @@ impl<'g> Siblings<'g> {
                 return Err(Refusal::TooManySiblings { max });
             }
         }
-        if self.pressure.count(spot, origin) > SIBLING_SETS_PER_ROOM_MAX {
+        let (bucket, count) = self.pressure.count(spot, origin);
+        self.counted.push(bucket);
+        if count > SIBLING_SETS_PER_ROOM_MAX {
             return Err(Refusal::TooManySiblings { max: SIBLING_SETS_PER_ROOM_MAX });
         }
         Ok(())
+    }
+}
+
+impl Drop for Siblings<'_> {
+    fn drop(&mut self) {
+        self.pressure.forget(&self.counted);
     }
 }

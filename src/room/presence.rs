@@ -60,11 +60,30 @@ impl Presence {
         now_ms: u64,
     ) -> Result<bool, Refusal> {
         let mut news = false;
+        if let [entry] = entries {
+            self.welcome_back(session, entry, now_ms);
+        }
         for entry in entries {
             news |= self.announce_one(session, entry, now_ms)?;
         }
         self.changed |= news;
         Ok(news)
+    }
+
+    /// A client that lost its socket comes back with the state it had, at the same clock. It is
+    /// told from an echo by being alone in the session's first announcement: a newcomer that
+    /// echoes what it was just sent has announced itself before.
+    fn welcome_back(&mut self, session: SessionId, entry: &PresenceEntry<'_>, now_ms: u64) {
+        if self.entries.values().any(|known| known.owner == session) {
+            return;
+        }
+        if let Some(known) = self.entries.get_mut(&entry.client)
+            && known.leaves_ms.is_some()
+            && known.state.as_deref() == entry.state
+            && known.clock == entry.clock
+        {
+            (known.owner, known.seen_ms, known.leaves_ms) = (session, now_ms, None);
+        }
     }
 
     fn announce_one(
@@ -231,6 +250,20 @@ mod tests {
         let (_, message) = presence.end_tick().unwrap();
         assert_eq!(&message[2..], b"\x01\x08\x01\x07\x01\x04null");
         assert_eq!(presence.len(), 1);
+    }
+
+    /// [R8] Who comes back within the grace, with the same state at the same clock, stays; an echo
+    /// by someone else does not keep anyone.
+    #[test]
+    fn coming_back_within_the_grace_ends_it() {
+        let mut presence = Presence::default();
+        presence.announce(A, &[state(7, 1, "{}"), state(8, 1, "{}")], 0).unwrap();
+        presence.leave(A, 100);
+        presence.announce(B, &[state(7, 1, "{}")], 200).unwrap();
+        presence.announce(B, &[state(8, 1, "{}")], 300).unwrap();
+        presence.sweep(PRESENCE_GRACE_MS + 100);
+        assert_eq!(presence.len(), 1, "7 is back; 8 was only echoed");
+        assert!(presence.announce(B, &[gone(7, 1)], PRESENCE_GRACE_MS + 200).unwrap(), "B is its owner now");
     }
 
     /// [R8] Who is silent for longer than clients wait is removed; who was removed is forgotten.

@@ -237,7 +237,9 @@ fn presence_is_checked() {
         (&long, Refusal::PresenceTooLarge),
     ];
     for (state, refusal) in bad {
-        assert_eq!(parse_presence(&presence(&[(1, state)])), Err(refusal), "{state:.40}");
+        let message = presence(&[(1, state)]);
+        let read = parse_presence(&message).and_then(|entries| entries[0].check_state());
+        assert_eq!(read, Err(refusal), "{state:.40}");
     }
     assert_eq!(parse_presence(&presence(&[(1, "{}"), (1, "{}")])), Err(Refusal::ClientTwice));
     assert_eq!(parse_presence(&presence(&vec![(1, "{}"); 5_000])), Err(Refusal::TooManyPresences));

@@ -37,7 +37,8 @@ enum Io {
 
 /// One WebSocket.
 pub(super) struct Socket {
-    inner: WebSocketStream<Io>,
+    /// Boxed, so that the futures it moves through stay small.
+    inner: Box<WebSocketStream<Io>>,
     scratch: Vec<u8>,
     /// The library may hold a whole frame that it has read already.
     may_hold_frame: bool,
@@ -75,7 +76,7 @@ impl Socket {
         } else {
             WebSocketStream::from_partially_read(io, read.into(), Role::Server, Some(config)).await
         };
-        Self { inner, scratch: Vec::new(), may_hold_frame: true, peeked: None }
+        Self { inner: Box::new(inner), scratch: Vec::new(), may_hold_frame: true, peeked: None }
     }
 
     /// Resolves when [`Socket::next_now`] is worth calling. Cancel-safe; a TCP stream is not
@@ -166,7 +167,7 @@ impl Socket {
     pub(super) async fn close(mut self, close: Close) {
         let frame = CloseFrame { code: close.code.into(), reason: close.reason_bytes().into() };
         let goodbye = async {
-            if self.inner.close(Some(frame)).await.is_err() {
+            if self.inner.send(Message::Close(Some(frame))).await.is_err() {
                 return;
             }
             let stream = self.inner.get_mut();
