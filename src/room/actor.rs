@@ -70,6 +70,18 @@ pub(super) struct Actor {
     idle_due: Option<Instant>,
 }
 
+impl Drop for Actor {
+    /// However the room ends, by a panic too: no session is left waiting for it.
+    fn drop(&mut self) {
+        self.shared.ring.close(super::room_ended());
+        for seat in self.seats.values() {
+            seat.put(|post| {
+                post.close.get_or_insert_with(super::room_ended);
+            });
+        }
+    }
+}
+
 /// Why a room ends before it is idle.
 #[derive(Debug, thiserror::Error)]
 enum End {
@@ -263,7 +275,8 @@ impl Actor {
                 self.rooms.metrics.appends_refused.inc();
                 let (authors, cost) = self.state_mut().drop_overlay();
                 self.shared.inflow.add_permits(cost as usize);
-                for seat in authors.iter().filter_map(|session| self.seats.get(session)) {
+                // Off the list at once: what else of theirs is judged must not be acked over the loss.
+                for seat in authors.iter().filter_map(|session| self.seats.remove(session)) {
                     seat.put(|post| {
                         post.close = Some(Close::new(close::BUSY, "the store refuses edits now"))
                     });
@@ -410,7 +423,9 @@ impl Actor {
         };
         self.shared.ring.close(close.clone());
         for seat in self.seats.values() {
-            seat.put(|post| post.close = Some(close.clone()));
+            seat.put(|post| {
+                post.close.get_or_insert(close.clone());
+            });
         }
     }
 

@@ -124,12 +124,15 @@ impl Fold {
         let mut updates = Vec::with_capacity(page.len());
         for stored in page {
             let position = stored.position();
-            let hole = position.seq - self.last.seq - 1;
-            if hole > 0 {
-                self.set_aside(self.last, format!("{hole} records after this one are missing"));
+            let before = std::mem::replace(&mut self.last, position);
+            if self.poisoned {
+                continue; // what was set aside last is what broke the document
             }
-            self.last = position;
-            if self.skip.contains(&position.seq) || self.poisoned {
+            let hole = position.seq - before.seq - 1;
+            if hole > 0 {
+                self.set_aside(before, format!("{hole} records after this one are missing"));
+            }
+            if self.skip.contains(&position.seq) {
                 continue;
             }
             match self.admit(stored) {

@@ -214,7 +214,7 @@ impl State {
                 cost: 0,
             });
         }
-        self.batches
+        self.drafts.back().map_or(self.batches, |draft| draft.number)
     }
 
     fn draft(&mut self, record: Record, receipt: Receipt, submission: &Submission) {
@@ -364,3 +364,6 @@ impl State {
 fn step2_frame(update: &[u8]) -> Bytes {
     websocket::frame(&y_websocket::sync_step2(update))
 }
+
+#[cfg(test)]
+mod tests;

@@ -8,6 +8,8 @@
 )]
 
 mod harness;
+mod random_docs;
+mod room_random;
 
 use std::sync::Arc;
 use std::time::Duration;
