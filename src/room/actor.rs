@@ -30,13 +30,13 @@ use crate::wire::{websocket, y_websocket};
 /// Commands judged in one turn: then the log and the clock get theirs.
 const COMMANDS_PER_TURN: usize = 256;
 
-type AppendFuture = Pin<Box<dyn Future<Output = Result<Appended, LogError>> + Send>>;
+type AppendFuture = Pin<Box<dyn Future<Output = Result<Appended, Refused>> + Send>>;
 
 /// The append in flight. It is never dropped half-way: if the room ends first, it goes on alone.
 struct Append(Option<AppendFuture>);
 
 impl Append {
-    async fn finish(&mut self) -> Result<Appended, LogError> {
+    async fn finish(&mut self) -> Result<Appended, Refused> {
         let Some(running) = &mut self.0 else { return pending().await };
         let answer = running.await;
         self.0 = None;
@@ -89,6 +89,15 @@ enum End {
     Fold(#[from] FoldError),
     #[error("a job on the blocking pool has failed: {0}")]
     Job(#[from] tokio::task::JoinError),
+    #[error("the log refuses a batch that it may have stored: {0}")]
+    Unsettled(LogError),
+}
+
+/// The log refuses a batch for good.
+struct Refused {
+    error: LogError,
+    /// An earlier try was not answered: only reading the log again can tell.
+    may_be_stored: bool,
 }
 
 impl Actor {
@@ -264,10 +273,11 @@ impl Actor {
         self.append.0 = Some(Box::pin(append_until_decided(log, room, after, batch)));
     }
 
-    async fn on_appended(&mut self, appended: Result<Appended, LogError>) -> Result<(), End> {
+    async fn on_appended(&mut self, appended: Result<Appended, Refused>) -> Result<(), End> {
         match appended {
             Ok(appended) => self.on_committed(appended).await,
-            Err(error) => {
+            Err(Refused { error, may_be_stored: true }) => Err(End::Unsettled(error)),
+            Err(Refused { error, may_be_stored: false }) => {
                 tracing::error!(
                     room = %self.shared.name.log_id(), %error,
                     "the log refuses a batch for good: its authors are asked to come back and keep their edits"
@@ -495,23 +505,27 @@ async fn append_until_decided(
     room: RoomName,
     after: Position,
     batch: Batch,
-) -> Result<Appended, LogError> {
+) -> Result<Appended, Refused> {
     let mut wait = Duration::from_millis(50);
     let mut tries = 0_u32;
+    let mut may_be_stored = false;
     loop {
         let error = match log.append(&room, batch.clone()).await {
-            Err(error) if error.is_temporary() => error,
             Ok(appended) if appended.first <= after => {
                 // Acking it would be a lie: what is stored under this number is something else.
-                return Err(LogError::Fatal(format!("batch {} was stored before it was sent", batch.number)));
+                let why = format!("batch {} was stored before it was sent", batch.number);
+                return Err(Refused { error: LogError::Fatal(why), may_be_stored });
             }
-            decided => {
+            Ok(appended) => {
                 if tries > 0 {
-                    tracing::warn!(room = %room.log_id(), tries, "an append that had failed is decided now");
+                    tracing::warn!(room = %room.log_id(), tries, "an append that had failed is stored now");
                 }
-                return decided;
+                return Ok(appended);
             }
+            Err(error) if error.is_temporary() => error,
+            Err(error) => return Err(Refused { error, may_be_stored }),
         };
+        may_be_stored |= matches!(error, LogError::Unknown(_));
         if tries.is_power_of_two() || tries == 0 {
             tracing::warn!(room = %room.log_id(), %error, tries, "an append has failed and is tried again; edits wait, nobody sees them");
         }

