@@ -136,8 +136,9 @@ impl Fold {
                 continue;
             }
             match self.admit(stored) {
-                Ok(update) if self.one_by_one => self.fold(&[&update], position),
-                Ok(update) => updates.push(update),
+                Ok(Some(update)) if self.one_by_one => self.fold(&[&update], position),
+                Ok(Some(update)) => updates.push(update),
+                Ok(None) => {} // it brings nothing that the records before it have not brought
                 Err(why) => self.set_aside(position, why),
             }
         }
@@ -150,7 +151,7 @@ impl Fold {
         self
     }
 
-    fn admit(&mut self, stored: &StoredRecord) -> Result<Vec<u8>, String> {
+    fn admit(&mut self, stored: &StoredRecord) -> Result<Option<Vec<u8>>, String> {
         let record = match stored {
             StoredRecord::Intact { record, .. } => record,
             StoredRecord::Damaged { why, .. } => return Err(why.clone()),
@@ -162,13 +163,12 @@ impl Fold {
             // What is complete of it stays in; the rest needs a record that is not there.
             self.set_aside(stored.position(), "in part: it builds on a record that is missing".to_owned());
         }
-        Ok(admission.remainder.map(|remainder| remainder.update).unwrap_or_default())
+        Ok(admission.remainder.map(|remainder| remainder.update))
     }
 
     fn fold(&mut self, updates: &[&[u8]], position: Position) {
-        let updates: Vec<&[u8]> = updates.iter().copied().filter(|update| !update.is_empty()).collect();
         self.bytes += updates.iter().map(|update| update.len()).sum::<usize>();
-        match self.document.apply(&updates) {
+        match self.document.apply(updates) {
             Ok(deletes) => self.gate.note_deleted(&deletes),
             Err(error) => {
                 self.poisoned = true;

@@ -39,6 +39,23 @@ pub fn seeds(count: u64) -> Vec<u64> {
     }
 }
 
+/// One of the inputs that are known to harm others.
+#[derive(serde::Deserialize)]
+pub struct Hostile {
+    pub name: String,
+    /// `update`, `state vector`, `awareness` or `frame`.
+    pub kind: String,
+    /// Messages to send, one after the other.
+    pub hex: Vec<String>,
+    /// Whether the gate refuses the last one.
+    pub refused: bool,
+}
+
+/// All of them.
+pub fn hostile() -> Vec<Hostile> {
+    serde_json::from_str(include_str!("../fixtures/hostile.json")).expect("the fixture is a list")
+}
+
 /// A running server.
 pub struct Server {
     pub address: SocketAddr,
