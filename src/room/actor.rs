@@ -30,13 +30,13 @@ use crate::wire::{websocket, y_websocket};
 /// Commands judged in one turn: then the log and the clock get theirs.
 const COMMANDS_PER_TURN: usize = 256;
 
-type AppendFuture = Pin<Box<dyn Future<Output = Result<Appended, LogError>> + Send>>;
+type AppendFuture = Pin<Box<dyn Future<Output = Result<Appended, Refused>> + Send>>;
 
 /// The append in flight. It is never dropped half-way: if the room ends first, it goes on alone.
 struct Append(Option<AppendFuture>);
 
 impl Append {
-    async fn finish(&mut self) -> Result<Appended, LogError> {
+    async fn finish(&mut self) -> Result<Appended, Refused> {
         let Some(running) = &mut self.0 else { return pending().await };
         let answer = running.await;
         self.0 = None;
@@ -70,6 +70,18 @@ pub(super) struct Actor {
     idle_due: Option<Instant>,
 }
 
+impl Drop for Actor {
+    /// However the room ends, by a panic too: no session is left waiting for it.
+    fn drop(&mut self) {
+        self.shared.ring.close(super::room_ended());
+        for seat in self.seats.values() {
+            seat.put(|post| {
+                post.close.get_or_insert_with(super::room_ended);
+            });
+        }
+    }
+}
+
 /// Why a room ends before it is idle.
 #[derive(Debug, thiserror::Error)]
 enum End {
@@ -77,6 +89,15 @@ enum End {
     Fold(#[from] FoldError),
     #[error("a job on the blocking pool has failed: {0}")]
     Job(#[from] tokio::task::JoinError),
+    #[error("the log refuses a batch that it may have stored: {0}")]
+    Unsettled(LogError),
+}
+
+/// The log refuses a batch for good.
+struct Refused {
+    error: LogError,
+    /// An earlier try was not answered: only reading the log again can tell.
+    may_be_stored: bool,
 }
 
 impl Actor {
@@ -252,10 +273,11 @@ impl Actor {
         self.append.0 = Some(Box::pin(append_until_decided(log, room, after, batch)));
     }
 
-    async fn on_appended(&mut self, appended: Result<Appended, LogError>) -> Result<(), End> {
+    async fn on_appended(&mut self, appended: Result<Appended, Refused>) -> Result<(), End> {
         match appended {
             Ok(appended) => self.on_committed(appended).await,
-            Err(error) => {
+            Err(Refused { error, may_be_stored: true }) => Err(End::Unsettled(error)),
+            Err(Refused { error, may_be_stored: false }) => {
                 tracing::error!(
                     room = %self.shared.name.log_id(), %error,
                     "the log refuses a batch for good: its authors are asked to come back and keep their edits"
@@ -263,7 +285,8 @@ impl Actor {
                 self.rooms.metrics.appends_refused.inc();
                 let (authors, cost) = self.state_mut().drop_overlay();
                 self.shared.inflow.add_permits(cost as usize);
-                for seat in authors.iter().filter_map(|session| self.seats.get(session)) {
+                // Off the list at once: what else of theirs is judged must not be acked over the loss.
+                for seat in authors.iter().filter_map(|session| self.seats.remove(session)) {
                     seat.put(|post| {
                         post.close = Some(Close::new(close::BUSY, "the store refuses edits now"))
                     });
@@ -410,7 +433,9 @@ impl Actor {
         };
         self.shared.ring.close(close.clone());
         for seat in self.seats.values() {
-            seat.put(|post| post.close = Some(close.clone()));
+            seat.put(|post| {
+                post.close.get_or_insert(close.clone());
+            });
         }
     }
 
@@ -481,23 +506,27 @@ async fn append_until_decided(
     room: RoomName,
     after: Position,
     batch: Batch,
-) -> Result<Appended, LogError> {
+) -> Result<Appended, Refused> {
     let mut wait = Duration::from_millis(50);
     let mut tries = 0_u32;
+    let mut may_be_stored = false;
     loop {
         let error = match log.append(&room, batch.clone()).await {
-            Err(error) if error.is_temporary() => error,
             Ok(appended) if appended.first <= after => {
                 // Acking it would be a lie: what is stored under this number is something else.
-                return Err(LogError::Fatal(format!("batch {} was stored before it was sent", batch.number)));
+                let why = format!("batch {} was stored before it was sent", batch.number);
+                return Err(Refused { error: LogError::Fatal(why), may_be_stored });
             }
-            decided => {
+            Ok(appended) => {
                 if tries > 0 {
-                    tracing::warn!(room = %room.log_id(), tries, "an append that had failed is decided now");
+                    tracing::warn!(room = %room.log_id(), tries, "an append that had failed is stored now");
                 }
-                return decided;
+                return Ok(appended);
             }
+            Err(error) if error.is_temporary() => error,
+            Err(error) => return Err(Refused { error, may_be_stored }),
         };
+        may_be_stored |= matches!(error, LogError::Unknown(_));
         if tries.is_power_of_two() || tries == 0 {
             tracing::warn!(room = %room.log_id(), %error, tries, "an append has failed and is tried again; edits wait, nobody sees them");
         }

@@ -49,16 +49,10 @@ pub(crate) async fn load(
     room: &RoomName,
     (instance, life): (InstanceId, u32),
 ) -> Result<Loaded, LoadError> {
-    let mut fold = Fold::new();
+    let mut fold = Fold::new(Vec::new());
     if let Some(head) = log.open(room).await? {
-        while fold.last.seq < head.last.seq {
-            let page = log.read(room, fold.last.seq, LOAD_PAGE_RECORDS).await?;
-            if page.is_empty() {
-                break;
-            }
-            fold = tokio::task::spawn_blocking(move || fold.page(&page)).await?;
-        }
-        if fold.poisoned {
+        fold = walk(fold, log, room, head.last.seq).await?;
+        if fold.broken.is_some() {
             fold = refold(log, room, head.last.seq).await?;
         }
     }
@@ -67,26 +61,38 @@ pub(crate) async fn load(
     Ok(Loaded { state, set_aside: fold.set_aside, records: fold.records })
 }
 
+/// Folds the log up to `head`, or until a fold fails. The next page is read while one is folded.
+async fn walk(mut fold: Fold, log: &Arc<dyn Log>, room: &RoomName, head: u64) -> Result<Fold, LoadError> {
+    let mut page = log.read(room, fold.last.seq, LOAD_PAGE_RECORDS).await?;
+    while let Some(last) = page.last().map(|record| record.position().seq) {
+        let folding = tokio::task::spawn_blocking(move || fold.page(&page));
+        let reading = async {
+            if last < head { log.read(room, last, LOAD_PAGE_RECORDS).await } else { Ok(Vec::new()) }
+        };
+        let (folded, read) = tokio::join!(folding, reading);
+        (fold, page) = (folded?, read?);
+        if fold.broken.is_some() {
+            break;
+        }
+    }
+    Ok(fold)
+}
+
 /// The slow way, after a page could not be folded: one record at a time, and from the start again
 /// whenever one breaks the document.
 async fn refold(log: &Arc<dyn Log>, room: &RoomName, head: u64) -> Result<Fold, LoadError> {
     let mut broken: Vec<SetAside> = Vec::new();
     loop {
-        let mut fold = Fold::new();
+        let mut fold = Fold::new(broken.iter().map(|record| record.position.seq).collect());
         fold.one_by_one = true;
-        fold.skip = broken.iter().map(|record| record.position.seq).collect();
-        while fold.last.seq < head && !fold.poisoned {
-            let page = log.read(room, fold.last.seq, LOAD_PAGE_RECORDS).await?;
-            if page.is_empty() {
-                break;
+        let mut fold = walk(fold, log, room, head).await?;
+        match fold.broken.take() {
+            Some(record) => broken.push(record),
+            None => {
+                fold.set_aside.append(&mut broken);
+                return Ok(fold);
             }
-            fold = tokio::task::spawn_blocking(move || fold.page(&page)).await?;
         }
-        if !fold.poisoned {
-            fold.set_aside.append(&mut broken);
-            return Ok(fold);
-        }
-        broken.extend(fold.set_aside.pop());
     }
 }
 
@@ -97,15 +103,16 @@ struct Fold {
     bytes: usize,
     records: u64,
     set_aside: Vec<SetAside>,
-    /// The document is of no use: a fold has failed.
-    poisoned: bool,
+    /// The record whose fold has failed (one by one; else the last of its page). The document is
+    /// of no use then.
+    broken: Option<SetAside>,
     one_by_one: bool,
     /// Counters of records known to break the document.
     skip: Vec<u64>,
 }
 
 impl Fold {
-    fn new() -> Self {
+    fn new(skip: Vec<u64>) -> Self {
         Self {
             gate: Gate::new(),
             document: Document::new(),
@@ -113,32 +120,36 @@ impl Fold {
             bytes: 0,
             records: 0,
             set_aside: Vec::new(),
-            poisoned: false,
+            broken: None,
             one_by_one: false,
-            skip: Vec::new(),
+            skip,
         }
     }
 
-    /// Folds one page. On a failure of the document `poisoned` is set.
+    /// Folds one page. On a failure of the document `broken` is set.
     fn page(mut self, page: &[StoredRecord]) -> Self {
         let mut updates = Vec::with_capacity(page.len());
         for stored in page {
             let position = stored.position();
-            let hole = position.seq - self.last.seq - 1;
-            if hole > 0 {
-                self.set_aside(self.last, format!("{hole} records after this one are missing"));
+            let before = std::mem::replace(&mut self.last, position);
+            if self.broken.is_some() {
+                break;
             }
-            self.last = position;
-            if self.skip.contains(&position.seq) || self.poisoned {
+            let hole = position.seq - before.seq - 1;
+            if hole > 0 {
+                self.set_aside(before, format!("{hole} records after this one are missing"));
+            }
+            if self.skip.contains(&position.seq) {
                 continue;
             }
             match self.admit(stored) {
-                Ok(update) if self.one_by_one => self.fold(&[&update], position),
-                Ok(update) => updates.push(update),
+                Ok(Some(update)) if self.one_by_one => self.fold(&[&update], position),
+                Ok(Some(update)) => updates.push(update),
+                Ok(None) => {} // it brings nothing that the records before it have not brought
                 Err(why) => self.set_aside(position, why),
             }
         }
-        if !updates.is_empty() && !self.poisoned {
+        if !updates.is_empty() && self.broken.is_none() {
             let slices: Vec<&[u8]> = updates.iter().map(AsRef::as_ref).collect();
             let merged = gate::merge(&slices);
             let last = self.last;
@@ -147,7 +158,7 @@ impl Fold {
         self
     }
 
-    fn admit(&mut self, stored: &StoredRecord) -> Result<Vec<u8>, String> {
+    fn admit(&mut self, stored: &StoredRecord) -> Result<Option<Vec<u8>>, String> {
         let record = match stored {
             StoredRecord::Intact { record, .. } => record,
             StoredRecord::Damaged { why, .. } => return Err(why.clone()),
@@ -159,17 +170,15 @@ impl Fold {
             // What is complete of it stays in; the rest needs a record that is not there.
             self.set_aside(stored.position(), "in part: it builds on a record that is missing".to_owned());
         }
-        Ok(admission.remainder.map(|remainder| remainder.update).unwrap_or_default())
+        Ok(admission.remainder.map(|remainder| remainder.update))
     }
 
     fn fold(&mut self, updates: &[&[u8]], position: Position) {
-        let updates: Vec<&[u8]> = updates.iter().copied().filter(|update| !update.is_empty()).collect();
         self.bytes += updates.iter().map(|update| update.len()).sum::<usize>();
-        match self.document.apply(&updates) {
+        match self.document.apply(updates) {
             Ok(deletes) => self.gate.note_deleted(&deletes),
             Err(error) => {
-                self.poisoned = true;
-                self.set_aside(position, format!("it cannot be folded: {error}"));
+                self.broken = Some(SetAside { position, why: format!("it cannot be folded: {error}") });
             }
         }
     }

@@ -136,7 +136,7 @@ impl Member {
         let (reply, answer) = oneshot::channel();
         self.send(Command::CatchUp { covers, reply })?;
         let synced = answer.await.map_err(|_| room_ended())??;
-        self.seat.set_cursor(synced.cursor);
+        self.seat.resume(synced.cursor);
         Ok(synced.frame)
     }
 

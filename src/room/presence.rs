@@ -52,19 +52,23 @@ impl Presence {
     /// Takes what a session announces. Returns whether anything is new.
     ///
     /// # Errors
-    /// A state that is new and no JSON is refused: it would throw in every client.
+    /// A state that is new and no JSON is refused, and all that came with it: it would throw in
+    /// every client.
     pub(crate) fn announce(
         &mut self,
         session: SessionId,
         entries: &[PresenceEntry<'_>],
         now_ms: u64,
     ) -> Result<bool, Refusal> {
+        for entry in entries.iter().filter(|entry| self.is_news(session, entry)) {
+            entry.check_state()?;
+        }
         let mut news = false;
         if let [entry] = entries {
             self.welcome_back(session, entry, now_ms);
         }
         for entry in entries {
-            news |= self.announce_one(session, entry, now_ms)?;
+            news |= self.announce_one(session, entry, now_ms);
         }
         self.changed |= news;
         Ok(news)
@@ -86,21 +90,21 @@ impl Presence {
         }
     }
 
-    fn announce_one(
-        &mut self,
-        session: SessionId,
-        entry: &PresenceEntry<'_>,
-        now_ms: u64,
-    ) -> Result<bool, Refusal> {
-        let known = self.entries.get(&entry.client);
-        let newer = known.is_none_or(|known| match entry.state {
-            Some(_) => entry.clock > known.clock,
-            None => known.owner == session && known.state.is_some() && entry.clock >= known.clock,
-        });
-        if !newer || known.is_none() && (entry.state.is_none() || !self.has_place(session)) {
-            return Ok(false);
+    fn is_news(&self, session: SessionId, entry: &PresenceEntry<'_>) -> bool {
+        match (self.entries.get(&entry.client), entry.state) {
+            (None, state) => state.is_some(),
+            (Some(known), Some(_)) => entry.clock > known.clock,
+            (Some(known), None) => {
+                known.owner == session && known.state.is_some() && entry.clock >= known.clock
+            }
         }
-        entry.check_state()?;
+    }
+
+    fn announce_one(&mut self, session: SessionId, entry: &PresenceEntry<'_>, now_ms: u64) -> bool {
+        let known = self.entries.contains_key(&entry.client);
+        if !self.is_news(session, entry) || !known && !self.has_place(session) {
+            return false;
+        }
         let entry_new = Entry {
             clock: entry.clock,
             state: entry.state.map(Box::from),
@@ -110,7 +114,7 @@ impl Presence {
             leaves_ms: None,
         };
         self.entries.insert(entry.client, entry_new);
-        Ok(true)
+        true
     }
 
     fn has_place(&self, session: SessionId) -> bool {
@@ -293,7 +297,8 @@ mod tests {
     fn states_must_be_json() {
         let mut presence = Presence::default();
         assert!(presence.announce(A, &[state(7, 1, "{")], 0).is_err());
-        assert_eq!(presence.len(), 0);
+        assert!(presence.announce(A, &[state(8, 1, "{}"), state(7, 1, "{")], 0).is_err());
+        assert_eq!(presence.len(), 0, "all of a message or nothing");
     }
 
     /// [R7] Who missed several ticks gets all that changed since, removals included.

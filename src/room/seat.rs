@@ -164,6 +164,16 @@ impl Seat {
         self.inner.lock().cursor = Some(cursor);
     }
 
+    /// Puts a session that fell off at another place in the ring. What it has seen of presence
+    /// stays as it is: the diff brings none.
+    pub(crate) fn resume(&self, mut cursor: Cursor) {
+        let mut inner = self.inner.lock();
+        if let Some(before) = &inner.cursor {
+            cursor.presence_tick = before.presence_tick;
+        }
+        inner.cursor = Some(cursor);
+    }
+
     /// The state vector that the session is known to cover.
     pub(crate) fn covers(&self) -> Bytes {
         self.inner.lock().cursor.as_ref().map(|cursor| cursor.covers.clone()).unwrap_or_default()

@@ -218,7 +218,7 @@ impl State {
                 cost: 0,
             });
         }
-        self.batches
+        self.drafts.back().map_or(self.batches, |draft| draft.number)
     }
 
     fn draft(&mut self, record: Record, receipt: Receipt, blocks: u32, submission: &Submission) {
@@ -374,3 +374,6 @@ impl State {
 fn step2_frame(update: &[u8]) -> Bytes {
     websocket::frame(&y_websocket::sync_step2(update))
 }
+
+#[cfg(test)]
+mod tests;

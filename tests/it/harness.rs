@@ -30,6 +30,32 @@ use yrs::{Doc, GetString, Map, ReadTxn, Transact};
 /// Long enough for a shared machine; a test that waits this long has failed.
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
+/// The seeds to run: one from `RUANG_TEST_SEED`, else `1..=count`. Tests print each, so that a
+/// failing one names it.
+pub fn seeds(count: u64) -> Vec<u64> {
+    match std::env::var("RUANG_TEST_SEED") {
+        Ok(seed) => vec![seed.parse().expect("RUANG_TEST_SEED is a number")],
+        Err(_) => (1..=count).collect(),
+    }
+}
+
+/// One of the inputs that are known to harm others.
+#[derive(serde::Deserialize)]
+pub struct Hostile {
+    pub name: String,
+    /// `update`, `state vector`, `awareness` or `frame`.
+    pub kind: String,
+    /// Messages to send, one after the other.
+    pub hex: Vec<String>,
+    /// Whether the gate refuses the last one.
+    pub refused: bool,
+}
+
+/// All of them.
+pub fn hostile() -> Vec<Hostile> {
+    serde_json::from_str(include_str!("../fixtures/hostile.json")).expect("the fixture is a list")
+}
+
 /// A running server.
 pub struct Server {
     pub address: SocketAddr,
@@ -159,6 +185,18 @@ impl Client {
         text.get_string(&self.doc.transact())
     }
 
+    /// Comes back over a new socket, with the document that it has.
+    pub async fn reconnect(&mut self, url: &str, protocol: Option<&'static str>) {
+        let doc = self.doc.clone();
+        *self = Self::connect(url, protocol).await;
+        self.doc = doc;
+    }
+
+    /// Goes away without a goodbye, as a crashed browser does. The document is all that is left.
+    pub fn crash(self) -> Doc {
+        self.doc
+    }
+
     /// Takes one frame in. Returns false if none came in time, `Err` with the close code at the end.
     pub async fn step(&mut self, patience: Duration) -> Result<bool, Option<u16>> {
         let Ok(frame) = timeout(patience, self.socket.next()).await else { return Ok(false) };
@@ -183,7 +221,8 @@ impl Client {
             Message::SyncStep1(state_vector) => self.asked.push(state_vector),
             Message::SyncStep2(update) | Message::Update(update) => {
                 let decoded = yrs::Update::decode_v1(&update).expect("an update");
-                self.doc.transact_mut().apply_update(decoded).expect("it applies");
+                // The origin tells observers that it is not their own edit.
+                self.doc.transact_mut_with("remote").apply_update(decoded).expect("it applies");
                 self.received.push(update);
             }
             Message::Presence(update) => self.presence.push(update),

@@ -7,13 +7,19 @@
     reason = "a test says what it expects by failing"
 )]
 
+mod craft;
 mod harness;
+mod hex;
+mod random_docs;
+mod room_damage;
+mod room_faults;
+mod room_random;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use harness::{Client, Server};
+use harness::{Client, Server, hostile};
 use ruang::log::Log;
 use ruang::log::memory::MemoryLog;
 use ruang::room::RoomsOptions;

@@ -41,6 +41,10 @@ pub(super) struct Dialect {
 /// Initial syncs above [`INLINE_BYTES_MAX`] that are being written, in units of bytes.
 static INITIAL_SYNCS: Semaphore = Semaphore::const_new(INITIAL_SYNC_UNITS as usize);
 
+/// Turns of writing after which a socket is read although there is more to write. Asking whether
+/// something has come costs less than a write.
+const BUSY_TURNS_MAX: u32 = 8;
+
 /// Serves one socket to its end.
 pub(super) async fn serve(
     app: Arc<App>,
@@ -118,6 +122,8 @@ struct Shell {
     quiet: bool,
     /// Beats since anything was read.
     deaf_beats: u32,
+    /// Turns with something to write since there was a moment to read.
+    busy_turns: u32,
     out: Vec<Bytes>,
 }
 
@@ -133,6 +139,7 @@ impl Shell {
             greeted: false,
             quiet: false,
             deaf_beats: 0,
+            busy_turns: 0,
             out: Vec::new(),
         }
     }
@@ -153,9 +160,13 @@ impl Shell {
 
     /// Writes what there is, then waits for one thing and deals with it.
     async fn turn(&mut self) -> Result<(), End> {
-        if self.write_news().await? || !self.member.park() {
+        if self.write_news().await? {
+            return self.after_news().await;
+        }
+        if !self.member.park() {
             return Ok(());
         }
+        self.busy_turns = 0;
         // While parked, the room writes to this socket: nothing here may, and reading may (the
         // library answers pings), so the seat is unparked first.
         let readable = tokio::select! {
@@ -175,6 +186,20 @@ impl Shell {
             }
         }
         Ok(())
+    }
+
+    /// A client that is slower than its room always has news. It is heard all the same, now and
+    /// then: its edits must not wait until the room falls silent.
+    async fn after_news(&mut self) -> Result<(), End> {
+        self.busy_turns += 1;
+        if self.busy_turns < BUSY_TURNS_MAX {
+            return Ok(());
+        }
+        self.busy_turns = 0;
+        match self.socket.next_now() {
+            Some(first) => self.on_frames(first).await,
+            None => Ok(()),
+        }
     }
 
     /// Writes what the room has for us. Returns whether there was anything.
