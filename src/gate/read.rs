@@ -1,9 +1,13 @@
-//! lib0's primitives, read and written: numbers, strings, ids. Nothing is allocated from what a
-//! message declares; every read either consumes bytes that are there or refuses.
+//! lib0's primitives within the bounds of updates: clocks, lengths, names, ids. Nothing is allocated
+//! from what a message declares; every read either consumes bytes that are there or refuses.
 
 use super::refusal::Refusal;
 use crate::ids::ClientId;
 use crate::limits::{CLIENT_ID_MAX, CLOCK_MAX, NAME_BYTES_MAX};
+use crate::wire::WireError;
+use crate::wire::lib0;
+
+pub(super) use crate::wire::lib0::write_var_uint as put_number;
 
 /// The id of one unit of content: who made it, and the how many-eth it was.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -12,53 +16,37 @@ pub(super) struct Id {
     pub(super) clock: u32,
 }
 
-/// A cursor over bytes from outside.
+/// A cursor over bytes from outside: lib0's, with the bounds of updates.
 #[derive(Clone, Copy)]
-pub(super) struct Reader<'a> {
-    bytes: &'a [u8],
-    at: usize,
-}
+pub(super) struct Reader<'a>(lib0::Reader<'a>);
 
 impl<'a> Reader<'a> {
     pub(super) fn new(bytes: &'a [u8]) -> Self {
-        Self { bytes, at: 0 }
+        Self(lib0::Reader::new(bytes))
     }
 
     /// Starts in the middle: where an earlier pass has found the beginning of something.
     pub(super) fn starting_at(bytes: &'a [u8], at: u32) -> Self {
-        Self { bytes, at: at as usize }
+        Self(lib0::Reader::starting_at(bytes, at as usize))
     }
 
     pub(super) fn at(&self) -> usize {
-        self.at
+        self.0.position()
     }
 
     pub(super) fn left(&self) -> usize {
-        self.bytes.len() - self.at
+        self.0.left()
     }
 
+    #[inline]
     pub(super) fn byte(&mut self) -> Result<u8, Refusal> {
-        let byte = *self.bytes.get(self.at).ok_or(Refusal::CutOff)?;
-        self.at += 1;
-        Ok(byte)
+        Ok(self.0.byte()?)
     }
 
-    /// An unsigned number below 2^53. yrs lets larger ones wrap, JavaScript throws.
+    /// An unsigned number below 2^53.
     #[inline]
     pub(super) fn number(&mut self) -> Result<u64, Refusal> {
-        let first = self.byte()?;
-        if first < 0x80 {
-            return Ok(u64::from(first));
-        }
-        let mut number = u64::from(first & 0x7f);
-        for shift in (7..56).step_by(7) {
-            let byte = self.byte()?;
-            number |= u64::from(byte & 0x7f) << shift;
-            if byte < 0x80 {
-                return if number <= CLIENT_ID_MAX { Ok(number) } else { Err(Refusal::NumberTooLarge) };
-            }
-        }
-        Err(Refusal::NumberTooLarge)
+        Ok(self.0.var_uint()?)
     }
 
     /// Passes over a signed number of at most 53 bits. yrs panics on 70 bits in debug builds.
@@ -107,23 +95,17 @@ impl<'a> Reader<'a> {
 
     #[inline]
     pub(super) fn take(&mut self, bytes: usize) -> Result<&'a [u8], Refusal> {
-        if bytes > self.left() {
-            return Err(Refusal::CutOff);
-        }
-        let taken = &self.bytes[self.at..self.at + bytes];
-        self.at += bytes;
-        Ok(taken)
+        Ok(self.0.take(bytes)?)
     }
 
     /// Bytes after their length.
     #[inline]
     pub(super) fn blob(&mut self) -> Result<&'a [u8], Refusal> {
-        let length = self.number()?;
-        self.take(usize::try_from(length).map_err(|_| Refusal::CutOff)?)
+        Ok(self.0.buffer()?)
     }
 
     pub(super) fn text(&mut self) -> Result<&'a str, Refusal> {
-        std::str::from_utf8(self.blob()?).map_err(|_| Refusal::NotUtf8)
+        Ok(self.0.string()?)
     }
 
     /// The name of a root, a key, a format or an XML node: kept for the life of the room.
@@ -143,14 +125,14 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// Appends an unsigned number.
-#[inline]
-pub(super) fn put_number(out: &mut Vec<u8>, mut number: u64) {
-    while number >= 0x80 {
-        out.push(number as u8 | 0x80);
-        number >>= 7;
+impl From<WireError> for Refusal {
+    fn from(error: WireError) -> Self {
+        match error {
+            WireError::NumberTooLarge => Self::NumberTooLarge,
+            WireError::NotUtf8 => Self::NotUtf8,
+            _ => Self::CutOff,
+        }
     }
-    out.push(number as u8);
 }
 
 /// Appends an id.
@@ -161,8 +143,7 @@ pub(super) fn put_id(out: &mut Vec<u8>, id: Id) {
 
 /// Appends a string after its length.
 pub(super) fn put_text(out: &mut Vec<u8>, text: &str) {
-    put_number(out, text.len() as u64);
-    out.extend_from_slice(text.as_bytes());
+    lib0::write_buffer(out, text.as_bytes());
 }
 
 /// How many UTF-16 units a string has: Yjs counts text in them.

@@ -18,48 +18,84 @@ impl<'a> Reader<'a> {
         Self { bytes, at: 0 }
     }
 
+    /// A reader that has read the first `at` bytes: where an earlier pass found a beginning.
+    #[must_use]
+    pub fn starting_at(bytes: &'a [u8], at: usize) -> Self {
+        Self { bytes, at }
+    }
+
     /// How many bytes were read.
     #[must_use]
     pub fn position(&self) -> usize {
         self.at
     }
 
+    /// How many bytes are left.
+    #[must_use]
+    pub fn left(&self) -> usize {
+        self.bytes.len() - self.at
+    }
+
     /// Whether all bytes were read.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.at == self.bytes.len()
+        self.left() == 0
     }
 
-    /// A `varUint` of at most 53 bits.
+    /// One byte.
+    ///
+    /// # Errors
+    /// [`WireError::Truncated`].
+    #[inline]
+    pub fn byte(&mut self) -> Result<u8, WireError> {
+        let byte = *self.bytes.get(self.at).ok_or(WireError::Truncated)?;
+        self.at += 1;
+        Ok(byte)
+    }
+
+    /// A `varUint` of at most 53 bits. yrs lets larger ones wrap, JavaScript throws.
     ///
     /// # Errors
     /// [`WireError::Truncated`] or [`WireError::NumberTooLarge`].
+    #[inline]
     pub fn var_uint(&mut self) -> Result<u64, WireError> {
-        let mut number = 0_u64;
-        for shift in (0..).step_by(7) {
-            let byte = *self.bytes.get(self.at).ok_or(WireError::Truncated)?;
-            self.at += 1;
-            if shift > 49 && (shift > 56 || byte > 0x7f >> (shift - 49)) {
-                return Err(WireError::NumberTooLarge);
-            }
+        let first = self.byte()?;
+        if first < 0x80 {
+            return Ok(u64::from(first));
+        }
+        let mut number = u64::from(first & 0x7f);
+        for shift in (7..56).step_by(7) {
+            let byte = self.byte()?;
             number |= u64::from(byte & 0x7f) << shift;
-            if byte & 0x80 == 0 {
-                break;
+            if byte < 0x80 {
+                return if number <= CLIENT_ID_MAX { Ok(number) } else { Err(WireError::NumberTooLarge) };
             }
         }
-        if number > CLIENT_ID_MAX { Err(WireError::NumberTooLarge) } else { Ok(number) }
+        Err(WireError::NumberTooLarge)
+    }
+
+    /// So many bytes.
+    ///
+    /// # Errors
+    /// [`WireError::Truncated`].
+    #[inline]
+    pub fn take(&mut self, bytes: usize) -> Result<&'a [u8], WireError> {
+        if bytes > self.left() {
+            return Err(WireError::Truncated);
+        }
+        let taken = &self.bytes[self.at..self.at + bytes];
+        self.at += bytes;
+        Ok(taken)
     }
 
     /// A `varUint8Array`: its length, then its bytes.
     ///
     /// # Errors
     /// [`WireError`] if the length is no number or points past the end.
+    #[inline]
     pub fn buffer(&mut self) -> Result<&'a [u8], WireError> {
-        let len = usize::try_from(self.var_uint()?).map_err(|_| WireError::NumberTooLarge)?;
-        let end = self.at.checked_add(len).ok_or(WireError::Truncated)?;
-        let buffer = self.bytes.get(self.at..end).ok_or(WireError::Truncated)?;
-        self.at = end;
-        Ok(buffer)
+        let len = self.var_uint()?;
+        self.take(usize::try_from(len).map_err(|_| WireError::Truncated)?)
     }
 
     /// A `varString`.
@@ -72,6 +108,7 @@ impl<'a> Reader<'a> {
 }
 
 /// Appends a `varUint`.
+#[inline]
 pub fn write_var_uint(out: &mut Vec<u8>, mut number: u64) {
     while number > 0x7f {
         out.push((number & 0x7f) as u8 | 0x80);
