@@ -93,7 +93,7 @@ fn presence(states: &[(u64, &str)]) -> Bytes {
     let mut update = Vec::new();
     write_var_uint(&mut update, states.len() as u64);
     for (client, state) in states {
-        [*client, 1].map(|number| write_var_uint(&mut update, number));
+        [*client, 1].into_iter().for_each(|number| write_var_uint(&mut update, number));
         write_buffer(&mut update, state.as_bytes());
     }
     y_websocket::presence(&update)
@@ -125,13 +125,14 @@ fn generated() -> Vec<Attack> {
     let deep_json = nested("[", "]", 4_000);
     let deep_objects = format!("{}1{}", r#"{"a":"#.repeat(1_000), "}".repeat(1_000));
     let large = format!("\"{}\"", "x".repeat(PRESENCE_STATE_BYTES_MAX));
-    let types = (1..8_000).fold(of(0).new_type(root, 0), |all, n| all.new_type(At::Type((HOSTILE, n - 1)), 0));
+    let types =
+        (1..8_000).fold(of(0).new_type(root, 0), |all, n| all.new_type(At::Type((HOSTILE, n - 1)), 0));
     let sets = |n| (0..n).fold(of(0), |all, _| all.one(At::Key("m", "k")));
     let missing = (0..5_000).fold(of(0), |all, n| all.one(At::After((HOSTILE + 1 + n, 7))));
     let mut empty_clients = Vec::new();
     number(&mut empty_clients, 22_000);
     for client in (0..22_000).rev() {
-        [0, HOSTILE + client, 0].map(|part| number(&mut empty_clients, part));
+        [0, HOSTILE + client, 0].into_iter().for_each(|part| number(&mut empty_clients, part));
     }
     empty_clients.push(0);
     let mut subdocument = vec![4];
@@ -139,30 +140,51 @@ fn generated() -> Vec<Attack> {
     subdocument.extend([118, 1, 2, b'g', b'c', 119, 1, b'x']); // options: {gc: "x"}
     let wide_deletes: Vec<_> = (0..50_000).map(|n| (HOSTILE, 2 * n, 1)).collect();
     let many: Vec<(u64, &str)> = (0..5_000).map(|n| (HOSTILE + n, "{}")).collect();
-    let text = Attack { name: "text".into(), input: Input::Frames(vec![Frame::text("{}")]), outcome: Closed(4400) };
+    let text =
+        Attack { name: "text".into(), input: Input::Frames(vec![Frame::text("{}")]), outcome: Closed(4400) };
     vec![
         as_update("a deep value", &blocks(of(0).block(root, 8, &deep_any(400_000))), Refused),
         as_update("a deep embed", &blocks(of(0).embed(root, &nested("[", "]", 400_000))), Refused),
         as_update("deep objects", &blocks(of(0).embed(root, &deep_objects)), Refused),
         attack("deep presence", presence(&[(HOSTILE, &deep_json)]), Refused),
         attack("deep presence objects", presence(&[(HOSTILE, &deep_objects)]), Refused),
-        attack("deep presence behind a good one", presence(&[(HOSTILE, "{}"), (HOSTILE + 1, &deep_json)]), Refused),
+        attack(
+            "deep presence behind a good one",
+            presence(&[(HOSTILE, "{}"), (HOSTILE + 1, &deep_json)]),
+            Refused,
+        ),
         attack("large presence", presence(&[(HOSTILE, &large)]), Closed(4413)),
         attack("many people", presence(&many), Any),
-        as_update("nested types, then the delete of the outermost", &update([types], &[(HOSTILE, 0, 1)]), Refused),
+        as_update(
+            "nested types, then the delete of the outermost",
+            &update([types], &[(HOSTILE, 0, 1)]),
+            Refused,
+        ),
         as_update("20,000 sets of one key", &blocks(sets(20_000)), Refused),
         as_update("thousands of missing dependencies", &blocks(missing), Ignored),
         as_update("deletes of what nobody has", &update([], &wide_deletes), Ignored),
         as_update("22,000 empty clients", &empty_clients, Refused),
         as_update("a subdocument", &blocks(of(0).block(root, 9, &subdocument)), Any),
         as_update("an update above its limit", &vec![0; UPDATE_BYTES_MAX + 1], Closed(4413)),
-        attack("many messages in a frame", [3_u8; 1].repeat(1), Ignored),
+        attack("a question who is here", vec![3], Ignored),
         attack("many keepalives in a frame", y_websocket::KEEPALIVE.repeat(5_000), Closed(4400)),
         text,
-        raw("an oversized frame", vec![vec![0x82, 0xff], (DOCUMENT_BYTES_MAX as u64 + 65).to_be_bytes().into()], Closed(4413)),
-        raw("a frame of 2^63 bytes", vec![vec![0x82, 0xff], (1_u64 << 62).to_be_bytes().into(), vec![0; 64]], Refused),
+        raw(
+            "an oversized frame",
+            vec![vec![0x82, 0xff], (DOCUMENT_BYTES_MAX as u64 + 65).to_be_bytes().into()],
+            Closed(4413),
+        ),
+        raw(
+            "a frame of 2^63 bytes",
+            vec![vec![0x82, 0xff], (1_u64 << 62).to_be_bytes().into(), vec![0; 64]],
+            Refused,
+        ),
         raw("fragments without end", fragments(2 << 20, 33), Closed(4413)),
-        raw("100,000 empty fragments", [fragments(1, 1), vec![frame(0x00, b"").repeat(100_000)], vec![frame(0x80, b"")]].concat(), Any),
+        raw(
+            "100,000 empty fragments",
+            [fragments(1, 1), vec![frame(0x00, b"").repeat(100_000)], vec![frame(0x80, b"")]].concat(),
+            Any,
+        ),
         raw("a continuation of nothing", vec![frame(0x80, b"x")], Refused),
         raw("a text of bad UTF-8", vec![frame(0x81, b"\xff\xfe")], Refused),
         raw("a close of bad UTF-8", vec![frame(0x88, b"\x03\xe8\xff\xfe")], Over),
@@ -189,7 +211,8 @@ fn mutated(random: &mut Random) -> Vec<Attack> {
     for _ in 0..8 {
         author.edit(random);
     }
-    let mut honest: Vec<Bytes> = author.take_updates().iter().map(|update| y_websocket::update(update)).collect();
+    let mut honest: Vec<Bytes> =
+        author.take_updates().iter().map(|update| y_websocket::update(update)).collect();
     honest.push(y_websocket::sync_step2(&author.step2(&[0])));
     honest.push(y_websocket::sync_step1(&[2, 1, 1, 2, 2]));
     honest.push(presence(&[(HOSTILE, r#"{"user":{"name":"x"}}"#)]));
@@ -225,7 +248,11 @@ async fn launch(server: &Server, room: &str, attack: Attack) {
         Input::Raw(parts) => {
             let MaybeTlsStream::Plain(stream) = client.socket.get_mut() else { panic!("no TLS here") };
             for part in parts {
-                if timeout(PATIENCE, stream.write_all(&part)).await.expect("the server reads or closes").is_err() {
+                if timeout(PATIENCE, stream.write_all(&part))
+                    .await
+                    .expect("the server reads or closes")
+                    .is_err()
+                {
                     break;
                 }
             }
@@ -241,7 +268,9 @@ async fn launch(server: &Server, room: &str, attack: Attack) {
         match client.step(deadline.saturating_duration_since(Instant::now())).await {
             Err(code) => break Some(code),
             Ok(false) => panic!("{name}: neither closed nor answered"),
-            Ok(true) if client.received.len() > before && (outcome == Ignored || outcome == Any) => break None,
+            Ok(true) if client.received.len() > before && (outcome == Ignored || outcome == Any) => {
+                break None;
+            }
             Ok(true) => {}
         }
     };
@@ -317,7 +346,8 @@ async fn hostile_inputs_harm_nobody() {
     let four: Vec<_> = (101..=104).map(|id| edits(&server, "r", id, &stop)).collect();
     let apart: Vec<_> = (201..=202).map(|id| edits(&server, "apart", id, &stop)).collect();
 
-    let attacks: Vec<Attack> = known().into_iter().filter(|attack| attack.outcome != Any).chain(generated()).collect();
+    let attacks: Vec<Attack> =
+        known().into_iter().filter(|attack| attack.outcome != Any).chain(generated()).collect();
     let names: Vec<String> = attacks.iter().map(|attack| attack.name.clone()).collect();
     for attack in attacks {
         launch(&server, "r", attack).await;
@@ -325,7 +355,10 @@ async fn hostile_inputs_harm_nobody() {
     }
     println!("{} hostile inputs: {names:?}", names.len());
     let authors = authors_of(&*log, "r").await;
-    assert!(authors.iter().all(|author| (101..=104).contains(author)), "nothing hostile is stored: {authors:?}");
+    assert!(
+        authors.iter().all(|author| (101..=104).contains(author)),
+        "nothing hostile is stored: {authors:?}"
+    );
 
     stop.store(true, Ordering::SeqCst);
     converge(&server, "r", four).await;
@@ -348,7 +381,10 @@ async fn mutated_frames_harm_nobody() {
         let four: Vec<_> = (101..=104).map(|id| edits(&server, "r", id, &stop)).collect();
         let attacks = known().into_iter().filter(|attack| attack.outcome == Any);
         for attack in attacks.chain(mutated(&mut Random::new(seed))) {
-            launch(&server, "r", attack).await;
+            // An honest text, but who reads that root as an array with yrs never comes back: the
+            // people of this test do.
+            let room = if attack.name == "text read as an array" { "texts" } else { "r" };
+            launch(&server, room, attack).await;
         }
         stop.store(true, Ordering::SeqCst);
         converge(&server, "r", four).await;

@@ -15,7 +15,7 @@ use crate::harness::{Client, Server};
 /// An awareness update of one state, `null` for none, as a message.
 fn announcement(client: u64, clock: u64, state: &str) -> Bytes {
     let mut update = Vec::new();
-    [1, client, clock].map(|number| write_var_uint(&mut update, number));
+    [1, client, clock].into_iter().for_each(|number| write_var_uint(&mut update, number));
     write_buffer(&mut update, state.as_bytes());
     y_websocket::presence(&update)
 }
@@ -118,7 +118,9 @@ async fn echoes_and_foreign_removals_end_here() {
     two.send(announcement(2, 2, "{}")).await;
     three.send(announcement(3, 2, "{}")).await;
     for person in [&mut one, &mut two, &mut three] {
-        person.until("the last states", |person| knows(2, 2, true)(person) && knows(3, 2, true)(person)).await;
+        person
+            .until("the last states", |person| knows(2, 2, true)(person) && knows(3, 2, true)(person))
+            .await;
         let of_one = heard(person, 1);
         assert!(of_one.iter().all(|(_, state)| state.is_some()), "nobody was removed: {of_one:?}");
         assert!(of_one.iter().filter(|(clock, _)| *clock == 2).count() <= 1, "heard once: {of_one:?}");

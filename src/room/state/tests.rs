@@ -125,7 +125,11 @@ impl World {
         } else {
             assert_eq!(judged.cost, cost, "nothing is kept, so nothing is held");
         }
-        assert_eq!(judged.decided_now, self.waiting.is_empty(), "[S8] an ack now only if nothing is under way");
+        assert_eq!(
+            judged.decided_now,
+            self.waiting.is_empty(),
+            "[S8] an ack now only if nothing is under way"
+        );
         if !judged.decided_now {
             let target = self.stored_updates + self.waiting.len() as u64;
             self.expected.push(Expected { session, ordinal, target });
@@ -232,7 +236,11 @@ impl World {
             let mut newcomer = Document::new();
             if theirs.is_empty() {
                 newcomer.apply(&[&step2_of(&frame)]).expect("a Step2 is complete");
-                assert_eq!(view(newcomer.doc()), view(self.stored.doc()), "[R1] a newcomer sees what is stored");
+                assert_eq!(
+                    view(newcomer.doc()),
+                    view(self.stored.doc()),
+                    "[R1] a newcomer sees what is stored"
+                );
             } else {
                 let mut gate = Gate::new();
                 let full = self.stored.encode_full();
