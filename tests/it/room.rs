@@ -1,4 +1,34 @@
-//! Rooms through real sockets: what is shown, to whom, and when. Rules R of `docs/RULES.md`.
+//! Rooms through real sockets: what is shown, to whom, and when. The rules that this file, its
+//! modules (`room_*.rs`), `sockets.rs`, `process.rs` and `src/room/state/tests.rs` show; docs/RULES.md
+//! has all of them.
+//!
+//! - R1  Stored before seen: nothing reaches another participant, a newcomer or an ack before the log
+//!   has it.
+//! - R2  A lost reply is asked for again with the same batch: nothing is stored or shown twice. A
+//!   batch that is refused after a lost reply may be stored: the room is loaded again.
+//! - R3  However many join a room at once, it is loaded once.
+//! - R4  A room that is unloaded comes back with all that was stored: a load is the fold of the log.
+//! - R5  Who is too slow falls off the ring and gets one diff.
+//! - R7  Who missed changes of presence gets the newest, also after falling off.
+//! - R8  Echoes are no news; removals count from the last announcer; a crash is passed on after the
+//!   grace, at its clock.
+//! - R9  A session ends by itself alone.
+//! - R10 What was acked is stored and survives `kill -9`; an ack never runs over a refused batch.
+//! - R11 A record that is damaged, or that must not be folded, is set aside and counted, and so is what
+//!   builds on it. The rest of the room is served; a client that holds the content brings it back.
+//! - R12 A room that fails, by a panic or a log that cannot be read, asks all its sessions, silent ones
+//!   too, to come back (1013). No other room notices, and later joins get in.
+//! - S1  Nothing of the room is sent before the client's Step1.
+//! - S2  A gap is not stored; its sender is asked for it once; a Step2 repairs it.
+//! - S3  Everyone ends up with the same document.
+//! - S7  A silent socket hears a keepalive within 30 s.
+//! - S8  Each Step2 and Update is acked once what was under way at its judging is stored, never earlier.
+//! - S9  A client that reads more slowly than its room writes is heard all the same.
+//! - W1  Each name is a room of its own; a name that cannot be gets a final answer.
+//! - W2  No token is ever logged.
+//! - O1  A bad setting ends the start with code 2 and a line that names it.
+//! - O3  SIGTERM drains; a second one ends at once.
+//! - O4  Requests are bounded in time, header fields and bytes.
 
 #![allow(
     clippy::unwrap_used,

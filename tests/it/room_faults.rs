@@ -7,13 +7,16 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::SinkExt;
+use ruang::gate::Source;
 use ruang::ids::RoomName;
 use ruang::log::memory::MemoryLog;
 use ruang::log::record::StoredRecord;
 use ruang::log::{Appended, Batch, Durability, Head, Log, LogError};
+use ruang::room::Outlet;
 use ruang::wire::y_websocket;
 use tokio_tungstenite::tungstenite::Message as Frame;
 
+use crate::craft::{At, Blocks, blocks};
 use crate::harness::{Client, Server};
 
 /// A log that panics for one room, when told to.
@@ -152,7 +155,7 @@ async fn a_room_that_cannot_be_read_is_refused_for_now() {
 async fn nothing_is_acked_over_a_refused_batch() {
     let (log, faults) = MemoryLog::with_faults();
     let server = Server::start(Arc::new(log)).await;
-    for round in 0..30_u64 {
+    for round in 0..10_u64 {
         let room = format!("r{round}");
         let mut author = server.connect_for_acks(&room).await;
         author.sync().await;
@@ -181,34 +184,72 @@ async fn nothing_is_acked_over_a_refused_batch() {
     server.stop().await;
 }
 
+/// A socket that takes nothing.
+struct Nowhere;
+
+impl Outlet for Nowhere {
+    fn offer(&self, _: &[u8]) -> usize {
+        0
+    }
+}
+
+/// [R10] The same without a socket: what is judged after the refusal, before the session hears of
+/// it, is not acked either, since an ack counts everything before it.
+#[tokio::test]
+async fn what_is_judged_after_a_refusal_is_not_acked() {
+    let (log, faults) = MemoryLog::with_faults();
+    let server = Server::start(Arc::new(log)).await;
+    let mut member = server.app.rooms.join(&"r".parse().unwrap(), true, Arc::new(Nowhere)).await.unwrap();
+    member.sync(vec![0].into(), true).await.unwrap();
+    faults.fail_appends(1, LogError::Fatal("never".into()));
+    let edit = |client| blocks(Blocks::of(client, 0).one(At::Root("a")));
+    member.submit(edit(1).into(), Source::Update, 1).await.unwrap();
+    while server.app.metrics.appends_refused.get() == 0 {
+        tokio::task::yield_now().await;
+    }
+    // One that is stored, one that is known, one that is a gap.
+    let gap = blocks(Blocks::of(3, 7).one(At::Root("a")));
+    for (update, ordinal) in [(edit(2), 2), (edit(2), 3), (gap, 4)] {
+        member.submit(update.into(), Source::Update, ordinal).await.unwrap();
+    }
+    while server.app.metrics.updates_stored.get() == 0 || server.app.metrics.updates_with_gaps.get() == 0 {
+        tokio::task::yield_now().await;
+    }
+    let post = member.news().post;
+    assert_eq!(post.ack, None);
+    assert_eq!(post.close.map(|close| close.code), Some(1013));
+    drop(member);
+    server.stop().await;
+}
+
 /// [R5, R7] Who falls off the ring gets one diff, and also what has changed in presence meanwhile.
 #[tokio::test]
 async fn a_stalled_reader_catches_up_with_presence() {
     let server = Server::start(Arc::new(MemoryLog::new())).await;
     let (mut stalled, mut author) = (server.join("r").await, server.join("r").await);
-    let filler = "x".repeat(60_000);
+    let (filler, here) = ("x".repeat(60_000), b"\x01\x63\x01\x02{}");
+    let is_here = |client: &Client| client.presence.iter().any(|update| update[..] == *here);
     for count in 0..300 {
         author.set(&format!("k{count}"), &filler).await;
+        // Providers read while they write; one that does not is not read either.
+        while author.step(Duration::ZERO).await == Ok(true) {}
         if count == 220 {
             // By now the kernel's buffers are full: the stalled one hears of this by catching up.
-            author.send(y_websocket::presence(b"\x01\x63\x01\x02{}")).await;
-            let mut check = server.join("r").await;
-            check
-                .until("presence", |check| {
-                    check.presence.iter().any(|update| update[..] == *b"\x01\x63\x01\x02{}")
-                })
-                .await;
+            author.send(y_websocket::presence(here)).await;
+            server.join("r").await.until("presence", is_here).await;
         }
     }
     author.set("last", "1").await;
-    server.join("r").await.until_set("last", "1").await;
-    stalled.until_set("last", "1").await;
+    let watch = async {
+        server.join("r").await.until_set("last", "1").await;
+        stalled.until_set("last", "1").await;
+        stalled.until("presence", is_here).await;
+    };
+    tokio::select! {
+        () = watch => {}
+        _ = author.until_closed() => panic!("nobody is sent away"),
+    }
     assert!(server.app.metrics.catch_ups.get() > 0, "it fell off");
-    stalled
-        .until("presence", |stalled| {
-            stalled.presence.iter().any(|update| update[..] == *b"\x01\x63\x01\x02{}")
-        })
-        .await;
     server.stop().await;
 }
 
@@ -219,10 +260,10 @@ async fn a_slow_reader_is_heard() {
     let (mut slow, mut author) = (server.join("r").await, server.join("r").await);
     let mut watcher: Client = server.join("r").await;
     let pump = tokio::spawn(async move {
-        let filler = "x".repeat(60_000);
-        loop {
-            author.set("k", &filler).await;
-            tokio::task::yield_now().await;
+        let filler = "x".repeat(20_000);
+        for n in 0.. {
+            author.set(&format!("k{n}"), &filler).await;
+            while author.step(Duration::ZERO).await == Ok(true) {}
         }
     });
     let reading = tokio::spawn(async move {

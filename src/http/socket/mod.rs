@@ -25,6 +25,7 @@ use crate::ids::{RoomName, RoomNameError};
 use crate::limits::{
     DRAIN_SPREAD_MS_MAX, DRAIN_SPREAD_PER_SOCKET_US, GREETING_MS_MAX, HALF_OPEN_BEATS,
     INITIAL_SYNC_UNIT_BYTES, INITIAL_SYNC_UNITS, INLINE_BYTES_MAX, PING_BEATS, READS_PER_TURN_MAX,
+    RING_BYTES_MAX,
 };
 use crate::room::{Member, News};
 use crate::session::{Intent, Session};
@@ -44,6 +45,10 @@ static INITIAL_SYNCS: Semaphore = Semaphore::const_new(INITIAL_SYNC_UNITS as usi
 /// Turns of writing after which a socket is read although there is more to write. Asking whether
 /// something has come costs less than a write.
 const BUSY_TURNS_MAX: u32 = 8;
+
+/// Bytes of one socket that are dealt with before its writes get their turn, give or take a frame:
+/// a fraction of what the ring holds.
+const READ_BYTES_PER_TURN_MAX: usize = RING_BYTES_MAX / 4;
 
 /// Serves one socket to its end.
 pub(super) async fn serve(
@@ -265,14 +270,18 @@ impl Shell {
         Ok(())
     }
 
-    /// Deals with a frame, and with those that have come already behind it.
+    /// Deals with a frame, and with those that have come already behind it. The room goes on
+    /// meanwhile: whoever read too much at once would fall off the ring by its own edits.
     async fn on_frames(&mut self, first: Option<Result<Frame, Error>>) -> Result<(), End> {
+        let mut bytes = frame_bytes(first.as_ref());
         self.on_frame(first).await?;
         for _ in 1..READS_PER_TURN_MAX {
-            match self.socket.next_now() {
-                Some(frame) => self.on_frame(frame).await?,
-                None => break,
+            if bytes > READ_BYTES_PER_TURN_MAX {
+                break;
             }
+            let Some(frame) = self.socket.next_now() else { break };
+            bytes += frame_bytes(frame.as_ref());
+            self.on_frame(frame).await?;
         }
         Ok(())
     }
@@ -354,6 +363,10 @@ impl Shell {
         };
         Ok(self.flush().await?)
     }
+}
+
+fn frame_bytes(frame: Option<&Result<Frame, Error>>) -> usize {
+    frame.and_then(|frame| frame.as_ref().ok()).map_or(0, Frame::len)
 }
 
 fn refusal_close(refusal: crate::gate::Refusal) -> Close {
