@@ -1,9 +1,12 @@
 //! The command line.
 
+use std::error::Error as _;
 use std::ffi::OsString;
 use std::path::Path;
 use std::process::ExitCode;
+use std::time::Duration;
 
+use clap::error::{ContextKind, ErrorKind};
 use clap::{Arg, ArgMatches, Args, Command, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::config::Config;
@@ -41,6 +44,10 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let matches = match with_file_defaults(Cli::command(), &args).try_get_matches_from(&args) {
         Ok(matches) => matches,
         Err(error) => {
+            if let Some(line) = setting_error(&error) {
+                eprintln!("error: {line}");
+                return ExitCode::from(2);
+            }
             // Help goes to standard output and is no failure; clap knows which is which.
             let _ = error.print();
             return if error.use_stderr() { ExitCode::from(2) } else { ExitCode::SUCCESS };
@@ -54,6 +61,21 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
             ExitCode::from(2)
         }
     }
+}
+
+/// One line for a setting whose value is refused: which, what was read, what is allowed. What was
+/// read is left out where it may hold a password.
+fn setting_error(error: &clap::Error) -> Option<String> {
+    let text = |kind| error.get(kind).map(ToString::to_string);
+    let setting = text(ContextKind::InvalidArg)?;
+    let why = match error.kind() {
+        ErrorKind::ValueValidation => error.source()?.to_string(),
+        ErrorKind::InvalidValue => format!("allowed are {}", text(ContextKind::ValidValue)?),
+        _ => return None,
+    };
+    let secret = setting.starts_with("--store");
+    let read = text(ContextKind::InvalidValue).filter(|_| !secret).map(|value| format!("{value:?}: "));
+    Some(format!("{setting}: {}{why}", read.unwrap_or_default()))
 }
 
 fn parse(matches: &ArgMatches) -> Result<Verb, clap::Error> {
@@ -77,7 +99,10 @@ fn serve(config: Config) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    match runtime.block_on(server::serve(config)) {
+    let served = runtime.block_on(server::serve(config));
+    // Work that hangs in the store must not keep the process.
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    match served {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error}");
@@ -111,7 +136,7 @@ fn with_file_defaults(command: Command, args: &[OsString]) -> Command {
         .and_then(|at| args.get(at + 1).cloned())
         .or_else(|| args.iter().find_map(|arg| arg.to_str()?.strip_prefix("--config=").map(OsString::from)))
         .or_else(|| std::env::var_os("RUANG_CONFIG"));
-    let Some(file) = named else { return command };
+    let Some(file) = named.filter(|_| args.iter().any(|arg| arg == "serve")) else { return command };
     match read_settings(Path::new(&file), &command) {
         Ok(settings) => command.mut_subcommand("serve", |serve| {
             settings
@@ -154,6 +179,24 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    /// [O1] A refused setting is one line with what is allowed; a store's address is not repeated.
+    #[test]
+    fn refused_settings_are_one_line() {
+        let line = |args: &[&str]| {
+            let error = Cli::command().try_get_matches_from(args).unwrap_err();
+            setting_error(&error).unwrap()
+        };
+        let store = line(&["ruang", "serve", "--store", "redis://:secret@host/"]);
+        assert!(store.contains("--store") && store.contains("file:DIR"), "{store}");
+        assert!(!store.contains("secret") && !store.contains('\n'), "{store}");
+        let level = line(&["ruang", "serve", "--durability", "much"]);
+        assert!(level.contains("much") && level.contains("fsync") && !level.contains('\n'), "{level}");
+        let listen = line(&["ruang", "serve", "--listen", "here"]);
+        assert!(listen.contains("--listen") && listen.contains("here"), "{listen}");
+        let help = Cli::command().find_subcommand_mut("serve").unwrap().render_long_help().to_string();
+        assert!(help.contains("[env: RUANG_STORE]"), "{help}");
     }
 
     /// [O1] The file gives defaults; an unknown name is refused with those that exist.

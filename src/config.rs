@@ -20,7 +20,13 @@ pub struct Config {
     pub listen: SocketAddr,
 
     /// Where rooms are stored: `file:DIR` keeps them in a directory, `memory:` until the process ends.
-    #[arg(long, env = "RUANG_STORE", value_name = "STORE", default_value = "file:./ruang-data")]
+    #[arg(
+        long,
+        env = "RUANG_STORE",
+        hide_env_values = true,
+        value_name = "STORE",
+        default_value = "file:./ruang-data"
+    )]
     pub store: Store,
 
     /// What an ack must mean: `auto` takes the strongest that the store gives.

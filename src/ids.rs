@@ -29,6 +29,9 @@ pub enum RoomNameError {
     /// The name has more bytes than [`ROOM_NAME_BYTES_MAX`].
     #[error("a room name has at most {ROOM_NAME_BYTES_MAX} bytes, this one has {0}")]
     TooLong(usize),
+    /// The name is not UTF-8 once its percent signs are decoded.
+    #[error("a room name is UTF-8")]
+    NotUtf8,
     /// The name holds a control character (NUL, line ends, escapes).
     #[error("a room name cannot hold control characters")]
     ControlCharacter,

@@ -187,6 +187,10 @@ pub const HALF_OPEN_BEATS: u32 = 5;
 /// units of [`INITIAL_SYNC_UNIT_BYTES`]: 64 MiB.
 pub const INITIAL_SYNC_UNITS: u32 = 1_024;
 
+/// How long one session holds its share of [`INITIAL_SYNC_UNITS`]; a reader that is slower is
+/// written to without one.
+pub const INITIAL_SYNC_SHARE_MS: u64 = 2_000;
+
 /// See [`INITIAL_SYNC_UNITS`].
 pub const INITIAL_SYNC_UNIT_BYTES: usize = 64 << 10;
 

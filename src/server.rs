@@ -105,9 +105,23 @@ fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
 
 /// Serves an app on a listener until `stop`, then drains it and closes its store.
 pub async fn run(app: Arc<App>, listener: TcpListener, stop: CancellationToken) {
-    accept(listener, http::router(Arc::clone(&app)), &stop).await;
-    drain(&app).await;
+    // On the way down new sockets are refused and health is still told, until all is done.
+    let drained = CancellationToken::new();
+    let draining = async {
+        stop.cancelled().await;
+        drain(&app).await;
+    };
+    tokio::select! {
+        () = draining => drained.cancel(),
+        () = accept(listener, http::router(Arc::clone(&app)), &drained) => {}
+    }
+    if timeout(CLOSE_PATIENCE, app.log.close()).await.is_err() {
+        tracing::error!("the store does not let go; what it had acknowledged is stored");
+    }
 }
+
+/// How long the store may take to finish and let go.
+const CLOSE_PATIENCE: Duration = Duration::from_secs(3);
 
 /// The app on a log: what [`run`] serves, and what tests put their own logs under.
 #[must_use]
@@ -141,18 +155,18 @@ fn open(config: &Config) -> Result<Arc<App>, ServeError> {
     Ok(app(log, instance, config.store.kind(), options))
 }
 
-/// Takes connections until `stop`. Running out of file descriptors is survived: those who wait in
+/// Takes connections until `end`. Running out of file descriptors is survived: those who wait in
 /// the queue get their turn when others leave.
-async fn accept(listener: TcpListener, router: Router, stop: &CancellationToken) {
+async fn accept(listener: TcpListener, router: Router, end: &CancellationToken) {
     loop {
         let accepted = tokio::select! {
-            () = stop.cancelled() => return,
+            () = end.cancelled() => return,
             accepted = listener.accept() => accepted,
         };
         match accepted {
             Ok((stream, _)) => {
-                let (router, stop) = (router.clone(), stop.clone());
-                tokio::spawn(Box::pin(connection(stream, router, stop)));
+                let (router, end) = (router.clone(), end.clone());
+                tokio::spawn(Box::pin(connection(stream, router, end)));
             }
             Err(error) => {
                 tracing::error!(%error, "a connection cannot be accepted; raise the limit of open files if this goes on");
@@ -163,7 +177,7 @@ async fn accept(listener: TcpListener, router: Router, stop: &CancellationToken)
 }
 
 /// Serves one connection until it is done or becomes a WebSocket.
-async fn connection(stream: TcpStream, router: Router, stop: CancellationToken) {
+async fn connection(stream: TcpStream, router: Router, end: CancellationToken) {
     // Edits are small and must not wait for company.
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "a connection was gone at once");
@@ -179,7 +193,7 @@ async fn connection(stream: TcpStream, router: Router, stop: CancellationToken) 
     tokio::pin!(connection);
     let served = tokio::select! {
         served = connection.as_mut() => served,
-        () = stop.cancelled() => {
+        () = end.cancelled() => {
             connection.as_mut().graceful_shutdown();
             connection.await
         }
@@ -189,7 +203,7 @@ async fn connection(stream: TcpStream, router: Router, stop: CancellationToken) 
     }
 }
 
-/// Ends all rooms within [`DRAIN_MS_MAX`], then the store.
+/// Ends all rooms within [`DRAIN_MS_MAX`].
 async fn drain(app: &App) {
     app.draining.store(true, Ordering::Relaxed);
     let began = Instant::now();
@@ -207,5 +221,4 @@ async fn drain(app: &App) {
             "not everything was finished in time; what was not acked is still with the clients"
         ),
     }
-    app.log.close().await;
 }

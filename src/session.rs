@@ -1,6 +1,6 @@
 //! One client in one room, as a state machine: message in, intent out.
 //!
-//! Pure: never waits, never reads the time, never sees a socket. The shell in `http/socket.rs`
+//! Pure: never waits, never reads the time, never sees a socket. The shell in `http/socket`
 //! carries the intents out; the room tells back what became of them.
 //!
 //! Invariants:

@@ -118,7 +118,8 @@ impl<'g, 'u> Judgement<'g, 'u> {
                 }
             }
         }
-        if self.source != Source::Record && self.index.clients() > CLIENTS_PER_DOCUMENT_MAX {
+        // One place is kept for the room's own marker.
+        if self.source != Source::Record && self.index.clients() >= CLIENTS_PER_DOCUMENT_MAX {
             return Err(Refusal::TooManyClients);
         }
         self.dropped.unknown_blocks += self.cursors.iter().map(|cursor| u64::from(cursor.left)).sum::<u64>();

@@ -7,6 +7,7 @@
 use std::sync::Arc;
 
 use axum::body::Body;
+use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request, State};
 use axum::http::header::{
     CONNECTION, HeaderMap, HeaderName, HeaderValue, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY,
@@ -18,7 +19,7 @@ use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 use super::App;
 use super::socket::{self, Dialect};
-use crate::ids::RoomName;
+use crate::ids::{RoomName, RoomNameError};
 
 /// Subprotocol of clients that want acks.
 const RUANG_V1: &str = "ruang.v1";
@@ -27,10 +28,11 @@ const RUANG_V1: &str = "ruang.v1";
 /// browsers cannot read the status of a failed one, and their providers would retry for ever.
 pub(super) async fn y_websocket(
     State(app): State<Arc<App>>,
-    Path(room): Path<String>,
+    room: Result<Path<String>, PathRejection>,
     request: Request,
 ) -> Response {
-    let room = RoomName::parse(&room);
+    // A name that is no UTF-8 is refused like any other: after the upgrade.
+    let room = room.map_or(Err(RoomNameError::NotUtf8), |Path(room)| RoomName::parse(&room));
     let accept = match accept_key(&request) {
         Ok(accept) => accept,
         Err(refusal) => return *refusal,

@@ -145,7 +145,7 @@ pub trait Log: Send + Sync + 'static {
     async fn close(&self);
 }
 
-/// How long one try of an append may take before the room asks again with the same number.
+/// How long a room that ends waits for the append in flight. The append goes on alone after that.
 pub const APPEND_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What every log asks of a batch before it touches anything: a violation is the caller's bug.

@@ -4,53 +4,30 @@
 //! Absences: nothing here looks inside an update, and nothing here waits for a socket.
 
 use std::collections::HashMap;
-use std::future::pending;
-use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep_until, timeout};
 
+use super::append::{Append, Refused};
+use super::fan_out::{FanOut, Seats};
 use super::load::{self, LoadError, SetAside};
 use super::registry::Rooms;
-use super::ring::Frame;
 use super::seat::{Outlet, Seat};
-use super::state::{Author, Committed, State, Submission, SubmitError};
-use super::{Command, Shared, Synced};
+use super::state::{Committed, State, Submission, SubmitError};
+use super::{Command, Member, Shared, Synced, refusal_close};
 use crate::document::FoldError;
 use crate::gate;
-use crate::ids::{Position, RoomName, SessionId};
-use crate::limits::{BEAT_MS, INLINE_BYTES_MAX, PRESENCE_TICK_MS, ROUND_MS, ROUND_SESSIONS_MIN};
-use crate::log::{Appended, Batch, Log, LogError};
+use crate::ids::{Position, SessionId};
+use crate::limits::{BEAT_MS, INLINE_BYTES_MAX, PRESENCE_TICK_MS, ROUND_SESSIONS_MIN};
+use crate::log::{APPEND_TIMEOUT, Appended, LogError};
 use crate::wire::close::{self, Close};
-use crate::wire::{websocket, y_websocket};
 
 /// Commands judged in one turn: then the log and the clock get theirs.
 const COMMANDS_PER_TURN: usize = 256;
-
-type AppendFuture = Pin<Box<dyn Future<Output = Result<Appended, Refused>> + Send>>;
-
-/// The append in flight. It is never dropped half-way: if the room ends first, it goes on alone.
-struct Append(Option<AppendFuture>);
-
-impl Append {
-    async fn finish(&mut self) -> Result<Appended, Refused> {
-        let Some(running) = &mut self.0 else { return pending().await };
-        let answer = running.await;
-        self.0 = None;
-        answer
-    }
-}
-
-impl Drop for Append {
-    fn drop(&mut self) {
-        if let (Some(running), Ok(runtime)) = (self.0.take(), tokio::runtime::Handle::try_current()) {
-            runtime.spawn(running);
-        }
-    }
-}
 
 /// One room at work.
 pub(super) struct Actor {
@@ -58,13 +35,9 @@ pub(super) struct Actor {
     shared: Arc<Shared>,
     /// Always there between turns; away only while a job runs on the blocking pool.
     state: Option<Box<State>>,
-    seats: HashMap<SessionId, Arc<Seat>>,
+    seats: Seats,
     append: Append,
-    /// Committed updates whose round of fan-out has not begun.
-    unreleased: Vec<Bytes>,
-    unreleased_author: Author,
-    round_ended: Instant,
-    round_due: Option<Instant>,
+    fan_out: FanOut,
     presence_due: Option<Instant>,
     beat_due: Instant,
     idle_due: Option<Instant>,
@@ -93,13 +66,6 @@ enum End {
     Unsettled(LogError),
 }
 
-/// The log refuses a batch for good.
-struct Refused {
-    error: LogError,
-    /// An earlier try was not answered: only reading the log again can tell.
-    may_be_stored: bool,
-}
-
 impl Actor {
     /// Loads the room and runs it until it is idle, stopped or broken.
     pub(super) async fn run(
@@ -120,17 +86,15 @@ impl Actor {
         let mut actor = Self {
             state: Some(Box::new(state)),
             seats: HashMap::new(),
-            append: Append(None),
-            unreleased: Vec::new(),
-            unreleased_author: Author::Nobody,
-            round_ended: now,
-            round_due: None,
+            append: Append::default(),
+            fan_out: FanOut::new(now),
             presence_due: None,
             beat_due: now + Duration::from_millis(BEAT_MS),
             idle_due: Some(now + rooms.options.idle_unload),
             rooms,
             shared,
         };
+        actor.note_size();
         if let Err(end) = actor.work(&mut commands).await {
             tracing::error!(room = %actor.shared.name.log_id(), %end, "a room ends and is loaded again from its log");
             actor.rooms.metrics.rooms_failed.inc();
@@ -147,7 +111,7 @@ impl Actor {
             tokio::select! {
                 biased; // stop first, then what is under way, then what is new
                 () = stop.cancelled() => return Ok(()),
-                appended = self.append.finish() => self.on_appended(appended).await?,
+                appended = self.append.decided() => self.on_appended(appended).await?,
                 () = sleep_until(due) => {
                     if self.on_due(commands).await? {
                         return Ok(());
@@ -174,7 +138,7 @@ impl Actor {
                 let _ = reply.send(answer); // the session may have gone meanwhile
             }
             Command::CatchUp { covers, reply } => {
-                self.release()?;
+                self.release();
                 let frame = self.with_state(true, move |state| state.catch_up(&covers)).await??;
                 let covers = self.checkpoint()?;
                 self.rooms.metrics.catch_ups.inc();
@@ -191,14 +155,14 @@ impl Actor {
         &mut self,
         wants_acks: bool,
         outlet: Arc<dyn Outlet>,
-        reply: oneshot::Sender<Result<Arc<Seat>, String>>,
+        reply: oneshot::Sender<Result<Member, String>>,
     ) {
         let session = self.rooms.next_session();
         let seat = Arc::new(Seat::new(session, wants_acks, outlet));
-        if reply.send(Ok(Arc::clone(&seat))).is_ok() {
-            self.seats.insert(session, seat);
-            self.idle_due = None;
-        }
+        self.seats.insert(session, Arc::clone(&seat));
+        self.idle_due = None;
+        // If nobody waits for the answer any more, the member is dropped, and so leaves.
+        let _ = reply.send(Ok(Member { shared: Arc::clone(&self.shared), seat }));
     }
 
     fn on_leave(&mut self, session: SessionId) {
@@ -213,16 +177,22 @@ impl Actor {
 
     async fn on_submit(&mut self, submission: Submission) -> Result<(), End> {
         let (session, ordinal, cost) = (submission.session, submission.ordinal, submission.cost);
-        let heavy = submission.update.len() > INLINE_BYTES_MAX;
+        // Whoever was refused is off the list: what comes behind the refused update must neither be
+        // stored nor acked over it.
+        if !self.seats.contains_key(&session) {
+            self.shared.inflow.add_permits(cost as usize);
+            return Ok(());
+        }
+        let size = submission.update.len();
+        let heavy = size > INLINE_BYTES_MAX || self.state().is_nearly_full(size);
         let judged = self.with_state(heavy, move |state| state.submit(&submission)).await?;
-        let seat = self.seats.get(&session);
         match judged {
             Ok(judged) => {
                 self.shared.inflow.add_permits(judged.cost as usize);
                 self.rooms.metrics.note_dropped(&judged.dropped);
                 let ack = judged.decided_now.then(|| (ordinal, self.state().committed()));
                 let wanted = |seat: &&Arc<Seat>| seat.wants_acks && ack.is_some() || judged.dropped.is_gap();
-                if let Some(seat) = seat.filter(wanted) {
+                if let Some(seat) = self.seats.get(&session).filter(wanted) {
                     seat.put(|post| {
                         post.ack = ack.or(post.ack);
                         post.gap |= judged.dropped.is_gap();
@@ -233,13 +203,10 @@ impl Actor {
                 self.shared.inflow.add_permits(cost as usize);
                 self.rooms.metrics.updates_refused.inc();
                 let close = match &error {
-                    SubmitError::Refused(refusal) if refusal.is_too_large() => {
-                        Close::new(close::TOO_LARGE, error.to_string())
-                    }
-                    SubmitError::Refused(_) => Close::new(close::MALFORMED, error.to_string()),
+                    SubmitError::Refused(refusal) => refusal_close(*refusal),
                     SubmitError::Record(_) => Close::new(close::TOO_LARGE, error.to_string()),
                 };
-                if let Some(seat) = seat {
+                if let Some(seat) = self.seats.remove(&session) {
                     seat.put(|post| post.close = Some(close));
                 }
             }
@@ -250,12 +217,13 @@ impl Actor {
     async fn on_sync(&mut self, state_vector: &[u8]) -> Result<Result<Synced, Close>, End> {
         let theirs = match gate::parse_state_vector(state_vector) {
             Ok(theirs) => theirs,
-            Err(refusal) => return Ok(Err(Close::new(close::MALFORMED, refusal.to_string()))),
+            Err(refusal) => return Ok(Err(refusal_close(refusal))),
         };
         let heavy = self.state().encoded_bytes() > INLINE_BYTES_MAX;
         // The checkpoint must not cover what only a later round shows.
-        self.release()?;
+        self.release();
         let frame = self.with_state(heavy, move |state| state.step2(&theirs)).await??;
+        self.note_size();
         let covers = self.checkpoint()?;
         Ok(Ok(Synced { frame, cursor: self.shared.ring.cursor(covers) }))
     }
@@ -263,14 +231,14 @@ impl Actor {
     /// Sends the next batch if one waits and none is in flight. The last fan-out is handed over
     /// then: the room goes through its seats before it turns to anything else.
     fn send_next_batch(&mut self) {
-        if self.append.0.is_some() {
+        if self.append.is_running() {
             return;
         }
         let after = self.state().committed();
         let Some(batch) = self.state_mut().next_batch() else { return };
         let (log, room) = (Arc::clone(&self.rooms.log), self.shared.name.clone());
         self.rooms.metrics.appends.inc();
-        self.append.0 = Some(Box::pin(append_until_decided(log, room, after, batch)));
+        self.append.begin(log, room, after, batch);
     }
 
     async fn on_appended(&mut self, appended: Result<Appended, Refused>) -> Result<(), End> {
@@ -302,16 +270,11 @@ impl Actor {
         let heavy = self.state().is_batch_heavy();
         let Committed { update, author, acks, updates, cost } =
             self.with_state(heavy, move |state| state.on_committed(&appended)).await??;
+        self.note_size();
         self.shared.inflow.add_permits(cost as usize);
         self.rooms.metrics.updates_stored.inc_by(updates as u64);
-        self.unreleased.push(update);
-        self.unreleased_author = self.unreleased_author.and(author);
-        let now = Instant::now();
-        let next_round = self.round_ended + Duration::from_millis(ROUND_MS);
-        if self.seats.len() > ROUND_SESSIONS_MIN && now < next_round {
-            self.round_due.get_or_insert(next_round);
-        } else {
-            self.release()?;
+        if self.fan_out.add(update, author, self.seats.len()) {
+            self.release();
         }
         self.ack(acks, position);
         Ok(())
@@ -325,34 +288,16 @@ impl Actor {
         }
     }
 
-    /// Begins a round of fan-out: one merged frame for everyone.
-    fn release(&mut self) -> Result<(), End> {
-        self.round_due = None;
-        let author = std::mem::replace(&mut self.unreleased_author, Author::Nobody);
-        let update = match self.unreleased.as_slice() {
-            [] => return Ok(()),
-            [only] => only.clone(),
-            several => {
-                let slices: Vec<&[u8]> = several.iter().map(AsRef::as_ref).collect();
-                gate::merge(&slices).into()
-            }
-        };
-        self.unreleased.clear();
-        let now = Instant::now();
-        self.round_ended = now;
-        let frame = websocket::frame(&y_websocket::update(&update));
-        let frame = Frame { bytes: frame, sole_author: author.sole() };
-        let number = self.shared.ring.push(frame.clone());
-        for seat in self.seats.values() {
-            seat.show(number, &frame);
+    /// Begins a round of fan-out, if anything waits for one.
+    fn release(&mut self) {
+        if self.fan_out.release(&self.shared.ring, &self.seats) {
+            self.rooms.metrics.frames.inc();
         }
-        self.rooms.metrics.frames.inc();
-        Ok(())
     }
 
     /// When the clock is next of interest.
     fn next_due(&self) -> Instant {
-        [self.round_due, self.presence_due, self.idle_due]
+        [self.fan_out.due(), self.presence_due, self.idle_due]
             .into_iter()
             .flatten()
             .fold(self.beat_due, Instant::min)
@@ -361,15 +306,15 @@ impl Actor {
     /// Does what is due. Returns true if the room was idle and is off the list now.
     async fn on_due(&mut self, commands: &mpsc::UnboundedReceiver<Command>) -> Result<bool, End> {
         let now = Instant::now();
-        if self.round_due.is_some_and(|due| due <= now) {
-            self.release()?;
+        if self.fan_out.due().is_some_and(|due| due <= now) {
+            self.release();
         }
         if self.presence_due.is_some_and(|due| due <= now) {
             self.tick_presence();
         }
         if self.beat_due <= now {
             self.beat_due = now + Duration::from_millis(BEAT_MS);
-            self.release()?;
+            self.release();
             let checkpoint = self.checkpoint()?;
             self.shared.ring.beat(checkpoint);
             self.seats.values().for_each(|seat| seat.wake());
@@ -405,7 +350,7 @@ impl Actor {
     /// Leaves the list of open rooms if nobody is here, nobody has asked to come, and everything
     /// is stored.
     fn unload(&mut self, commands: &mpsc::UnboundedReceiver<Command>) -> bool {
-        let settled = self.seats.is_empty() && self.append.0.is_none() && self.state().uncommitted() == 0;
+        let settled = self.seats.is_empty() && !self.append.is_running() && self.state().uncommitted() == 0;
         let gone = settled && self.rooms.forget_if(&self.shared, || commands.is_empty());
         if !gone {
             self.idle_due = Some(Instant::now() + self.rooms.options.idle_unload);
@@ -415,15 +360,17 @@ impl Actor {
 
     /// Finishes what is on its way into the log, shows and acks it, then ends the sessions.
     async fn finish(mut self) {
-        while self.append.0.is_some() && self.state.is_some() {
-            let appended = self.append.finish().await;
+        while self.append.is_running() && self.state.is_some() {
+            // A store that does not answer must not keep people from being told to come back; the
+            // append goes on alone.
+            let Ok(appended) = timeout(APPEND_TIMEOUT, self.append.decided()).await else { break };
             if self.on_appended(appended).await.is_err() {
                 break;
             }
             self.send_next_batch();
         }
         if self.state.is_some() {
-            let _ = self.release();
+            self.release();
         }
         self.rooms.forget(&self.shared);
         let close = if self.rooms.stop.is_cancelled() {
@@ -437,6 +384,11 @@ impl Actor {
                 post.close.get_or_insert(close.clone());
             });
         }
+    }
+
+    /// Tells the sessions about how large an answer may be.
+    fn note_size(&self) {
+        self.shared.encoded_bytes.store(self.state().encoded_bytes(), Ordering::Relaxed);
     }
 
     fn checkpoint(&mut self) -> Result<Bytes, End> {
@@ -496,42 +448,5 @@ fn refuse_joins(commands: &mut mpsc::UnboundedReceiver<Command>, why: &str) {
         if let Command::Join { reply, .. } = command {
             let _ = reply.send(Err(format!("the room cannot be loaded now: {why}")));
         }
-    }
-}
-
-/// Appends a batch, again and again under the same number, until the log has decided. It must come
-/// to stand behind `after`.
-async fn append_until_decided(
-    log: Arc<dyn Log>,
-    room: RoomName,
-    after: Position,
-    batch: Batch,
-) -> Result<Appended, Refused> {
-    let mut wait = Duration::from_millis(50);
-    let mut tries = 0_u32;
-    let mut may_be_stored = false;
-    loop {
-        let error = match log.append(&room, batch.clone()).await {
-            Ok(appended) if appended.first <= after => {
-                // Acking it would be a lie: what is stored under this number is something else.
-                let why = format!("batch {} was stored before it was sent", batch.number);
-                return Err(Refused { error: LogError::Fatal(why), may_be_stored });
-            }
-            Ok(appended) => {
-                if tries > 0 {
-                    tracing::warn!(room = %room.log_id(), tries, "an append that had failed is stored now");
-                }
-                return Ok(appended);
-            }
-            Err(error) if error.is_temporary() => error,
-            Err(error) => return Err(Refused { error, may_be_stored }),
-        };
-        may_be_stored |= matches!(error, LogError::Unknown(_));
-        if tries.is_power_of_two() || tries == 0 {
-            tracing::warn!(room = %room.log_id(), %error, tries, "an append has failed and is tried again; edits wait, nobody sees them");
-        }
-        tries += 1;
-        sleep(wait.mul_f64(rand::random_range(0.5..1.0))).await;
-        wait = (wait * 2).min(Duration::from_secs(1));
     }
 }

@@ -8,6 +8,8 @@
 //! - A panic in one room ends the sessions of that room, and no other.
 
 mod actor;
+mod append;
+mod fan_out;
 mod load;
 mod presence;
 mod registry;
@@ -16,6 +18,7 @@ mod seat;
 mod state;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
@@ -41,7 +44,7 @@ pub(crate) fn wall_clock_ms() -> u64 {
 
 /// What sessions ask of a room.
 enum Command {
-    Join { wants_acks: bool, outlet: Arc<dyn Outlet>, reply: oneshot::Sender<Result<Arc<Seat>, String>> },
+    Join { wants_acks: bool, outlet: Arc<dyn Outlet>, reply: oneshot::Sender<Result<Member, String>> },
     Sync { state_vector: Bytes, reply: oneshot::Sender<Result<Synced, Close>> },
     CatchUp { covers: Bytes, reply: oneshot::Sender<Result<Synced, Close>> },
     Submit(state::Submission),
@@ -66,6 +69,8 @@ struct Shared {
     presence_changed: Notify,
     /// Bounds what waits for the log, in units of `INFLOW_UNIT_BYTES`.
     inflow: Semaphore,
+    /// About how many bytes a Step2 with everything has.
+    encoded_bytes: AtomicUsize,
     started: Instant,
 }
 
@@ -78,6 +83,7 @@ impl Shared {
             presence: Mutex::default(),
             presence_changed: Notify::new(),
             inflow: Semaphore::new(INFLOW_UNITS_MAX as usize),
+            encoded_bytes: AtomicUsize::new(0),
             started: Instant::now(),
         }
     }
@@ -138,6 +144,12 @@ impl Member {
         let synced = answer.await.map_err(|_| room_ended())??;
         self.seat.resume(synced.cursor);
         Ok(synced.frame)
+    }
+
+    /// About how many bytes a Step2 with everything has.
+    #[must_use]
+    pub fn document_bytes(&self) -> usize {
+        self.shared.encoded_bytes.load(Ordering::Relaxed)
     }
 
     /// The committed state vector: the body of our SyncStep1.
@@ -229,7 +241,7 @@ impl Member {
     }
 
     fn send(&self, command: Command) -> Result<(), Close> {
-        self.shared.inbox.send(command).map_err(|_| room_ended())
+        self.shared.inbox.send(command).map_err(|_| self.shared.ring.closed().unwrap_or_else(room_ended))
     }
 }
 
@@ -240,6 +252,12 @@ impl Drop for Member {
         // A room that has ended has nobody to tell.
         let _ = self.shared.inbox.send(Command::Leave { session });
     }
+}
+
+/// How a session ends whose bytes the gate refuses.
+pub(crate) fn refusal_close(refusal: Refusal) -> Close {
+    let code = if refusal.is_too_large() { close::TOO_LARGE } else { close::MALFORMED };
+    Close::new(code, refusal.to_string())
 }
 
 fn room_ended() -> Close {

@@ -67,8 +67,9 @@ impl Presence {
         if let [entry] = entries {
             self.welcome_back(session, entry, now_ms);
         }
+        let mut places = self.places(session);
         for entry in entries {
-            news |= self.announce_one(session, entry, now_ms);
+            news |= self.announce_one(session, entry, &mut places, now_ms);
         }
         self.changed |= news;
         Ok(news)
@@ -100,11 +101,18 @@ impl Presence {
         }
     }
 
-    fn announce_one(&mut self, session: SessionId, entry: &PresenceEntry<'_>, now_ms: u64) -> bool {
+    fn announce_one(
+        &mut self,
+        session: SessionId,
+        entry: &PresenceEntry<'_>,
+        places: &mut usize,
+        now_ms: u64,
+    ) -> bool {
         let known = self.entries.contains_key(&entry.client);
-        if !self.is_news(session, entry) || !known && !self.has_place(session) {
+        if !self.is_news(session, entry) || !known && *places == 0 {
             return false;
         }
+        *places -= usize::from(!known);
         let entry_new = Entry {
             clock: entry.clock,
             state: entry.state.map(Box::from),
@@ -117,10 +125,18 @@ impl Presence {
         true
     }
 
-    fn has_place(&self, session: SessionId) -> bool {
-        self.entries.len() < PRESENCE_IDS_PER_ROOM_MAX
-            && self.entries.values().filter(|entry| entry.owner == session).count()
-                < PRESENCE_IDS_PER_SESSION_MAX
+    /// How many ids this session may announce that are not known yet. Those who have left do not
+    /// count, but for a bound on what is remembered of them.
+    fn places(&self, session: SessionId) -> usize {
+        let here = self.entries.values().filter(|entry| entry.state.is_some());
+        let (mut all, mut own) = (0, 0);
+        for entry in here {
+            all += 1;
+            own += usize::from(entry.owner == session);
+        }
+        (PRESENCE_IDS_PER_ROOM_MAX.saturating_sub(all))
+            .min(PRESENCE_IDS_PER_SESSION_MAX.saturating_sub(own))
+            .min((2 * PRESENCE_IDS_PER_ROOM_MAX).saturating_sub(self.entries.len()))
     }
 
     /// A session has gone. What it announced last goes too, after a grace in which it may return.

@@ -89,7 +89,7 @@ impl Rooms {
             let (reply, answer) = oneshot::channel();
             let _ = shared.inbox.send(Command::Join { wants_acks, outlet: Arc::clone(&outlet), reply });
             match answer.await {
-                Ok(Ok(seat)) => return Ok(Member { shared, seat }),
+                Ok(Ok(member)) => return Ok(member),
                 Ok(Err(why)) => return Err(Close::new(close::BUSY, why)),
                 // The room has ended between being found and being asked: its successor is there.
                 Err(_) => tokio::task::yield_now().await,

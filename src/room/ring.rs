@@ -143,6 +143,11 @@ impl Ring {
         self.inner.lock().closed.get_or_insert(close);
     }
 
+    /// Why the room has ended, if it has.
+    pub(crate) fn closed(&self) -> Option<Close> {
+        self.inner.lock().closed.clone()
+    }
+
     /// Whether there is nothing for this cursor.
     pub(crate) fn is_quiet(&self, cursor: &Cursor) -> bool {
         let inner = self.inner.lock();

@@ -15,7 +15,8 @@ use crate::document::{Document, FoldError};
 use crate::gate::{self, Dropped, Gate, Receipt, Refusal, Source, StateVector};
 use crate::ids::{InstanceId, Position, SessionId};
 use crate::limits::{
-    BATCH_BYTES_MAX, BATCH_UPDATES_MAX, INLINE_BLOCKS_MAX, INLINE_BYTES_MAX, INLINE_STEPS_MAX,
+    BATCH_BYTES_MAX, BATCH_UPDATES_MAX, DOCUMENT_BYTES_MAX, INLINE_BLOCKS_MAX, INLINE_BYTES_MAX,
+    INLINE_STEPS_MAX,
 };
 use crate::log::record::{Kind, Metadata, Record, RecordError, Role, RoomKind, StoredRecord};
 use crate::log::{Appended, Batch};
@@ -161,6 +162,13 @@ impl State {
     /// [`SubmitError`] if it is refused whole: nothing has changed then.
     pub(crate) fn submit(&mut self, submission: &Submission) -> Result<Judged, SubmitError> {
         let admission = self.gate.admit(&submission.update, submission.source)?;
+        if let Some(remainder) = &admission.remainder
+            && self.is_full(remainder.update.len())
+        {
+            self.gate.revert(&remainder.receipt);
+            let bytes = self.encoded_bytes + remainder.update.len();
+            return Err(Refusal::TooLarge { bytes, max: DOCUMENT_BYTES_MAX }.into());
+        }
         let Some(remainder) = admission.remainder else {
             let decided_now = match self.drafts.back_mut() {
                 Some(draft) => {
@@ -196,6 +204,21 @@ impl State {
                 Err(error.into())
             }
         }
+    }
+
+    /// Whether `bytes` more could be more than a document may have, by an estimate that runs ahead.
+    pub(crate) fn is_nearly_full(&self, bytes: usize) -> bool {
+        let drafted: usize = self.drafts.iter().map(|draft| draft.bytes).sum();
+        self.encoded_bytes + drafted + bytes > DOCUMENT_BYTES_MAX
+    }
+
+    /// Whether `bytes` more are more than a document may have. The estimate counts what was
+    /// overwritten too, so it is corrected before anyone is refused.
+    fn is_full(&mut self, bytes: usize) -> bool {
+        if self.is_nearly_full(bytes) {
+            self.encoded_bytes = self.document.encode_full().len();
+        }
+        self.is_nearly_full(bytes)
     }
 
     /// Makes sure that the last draft takes `bytes` more; returns its number.

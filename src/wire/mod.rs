@@ -1,7 +1,7 @@
 //! The wire: bytes of each client family to [`Message`]s and back.
 //!
 //! Pure. Nothing here looks inside an update, a state vector or a presence state: the gate does.
-//! `family` says how each family refuses and acknowledges; one module per family knows its bytes.
+//! One module per family knows its bytes; `close` holds what ends a session.
 //! Source of the formats: `y-protocols` (`sync.js`, `awareness.js`, `auth.js`), lib0.
 
 pub mod close;

@@ -29,7 +29,7 @@ pub fn frame(message: &[u8]) -> Bytes {
 mod tests {
     use super::*;
 
-    /// [W5] Lengths are written in the shortest of the three forms.
+    /// [W7] Lengths are written in the shortest of the three forms.
     #[test]
     fn lengths_take_the_shortest_form() {
         assert_eq!(frame(b"ab")[..], [0x82, 2, b'a', b'b']);

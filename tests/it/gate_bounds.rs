@@ -107,9 +107,9 @@ fn sizes_are_bounded() {
     }
     let many = |count: usize| update((0..count as u64).rev().map(|client| Blocks::of(client, 0).gc(1)), &[]);
     let mut gate = Gate::new();
-    gate.admit(&many(CLIENTS_PER_DOCUMENT_MAX), Source::Step2).unwrap();
+    gate.admit(&many(CLIENTS_PER_DOCUMENT_MAX - 1), Source::Step2).unwrap();
     assert_eq!(
-        gate.admit(&many(CLIENTS_PER_DOCUMENT_MAX + 1), Source::Step2).map(drop),
+        gate.admit(&many(CLIENTS_PER_DOCUMENT_MAX), Source::Step2).map(drop),
         Err(Refusal::TooManyClients)
     );
     let one_more = blocks(Blocks::of(1 << 40, 0).one(At::Root("a")));

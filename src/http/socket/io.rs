@@ -123,7 +123,7 @@ impl Socket {
     /// # Errors
     /// [`Gone::Stalled`] if nothing was taken for [`WRITE_STALL_MS_MAX`].
     pub(super) async fn write(&mut self, frames: &[Bytes]) -> Result<(), Gone> {
-        stalling(self.inner.flush()).await?.map_err(Box::new)?;
+        self.flush().await?;
         if let [only] = frames {
             return self.write_chunks(only).await;
         }
@@ -155,6 +155,11 @@ impl Socket {
             self.write_chunks(&scratch).await?;
         }
         Ok(())
+    }
+
+    /// Writes out what the library holds, such as the answer to a ping.
+    pub(super) async fn flush(&mut self) -> Result<(), Gone> {
+        Ok(stalling(self.inner.flush()).await?.map_err(Box::new)?)
     }
 
     /// Asks whether anyone is there.

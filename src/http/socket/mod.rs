@@ -4,8 +4,8 @@
 //! Invariants:
 //! - One thing at a time: while a write is stuck, nothing is read. A client that floods us waits
 //!   for itself.
-//! - At most one Step2 above 64 KiB is being written per [`INITIAL_SYNC_UNITS`] share: a crowd of
-//!   joiners cannot make the server hold a document each.
+//! - Large answers are made and written under shares of [`INITIAL_SYNC_UNITS`]: a crowd of joiners
+//!   cannot make the server hold a document each, and a slow reader gives its share up.
 
 mod io;
 
@@ -14,23 +14,23 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use hyper::upgrade::Upgraded;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::{Instant, sleep, timeout};
 use tokio_tungstenite::tungstenite::error::ProtocolError;
 use tokio_tungstenite::tungstenite::{Error, Message as Frame};
 
 use self::io::{Gone, Socket};
 use super::App;
-use crate::ids::{RoomName, RoomNameError};
+use crate::ids::{Position, RoomName, RoomNameError};
 use crate::limits::{
-    DRAIN_SPREAD_MS_MAX, DRAIN_SPREAD_PER_SOCKET_US, GREETING_MS_MAX, HALF_OPEN_BEATS,
+    DRAIN_SPREAD_MS_MAX, DRAIN_SPREAD_PER_SOCKET_US, GREETING_MS_MAX, HALF_OPEN_BEATS, INITIAL_SYNC_SHARE_MS,
     INITIAL_SYNC_UNIT_BYTES, INITIAL_SYNC_UNITS, INLINE_BYTES_MAX, PING_BEATS, READS_PER_TURN_MAX,
-    RING_BYTES_MAX,
+    RING_BYTES_MAX, UPDATE_BYTES_MAX,
 };
-use crate::room::{Member, News};
+use crate::room::{Member, News, refusal_close};
 use crate::session::{Intent, Session};
 use crate::wire::close::{self, Close};
-use crate::wire::{WireError, websocket, y_websocket};
+use crate::wire::{Message, WireError, websocket, y_websocket};
 
 /// What a socket of the y-websocket family speaks beyond the family.
 #[derive(Debug, Clone, Copy)]
@@ -58,17 +58,34 @@ pub(super) async fn serve(
     dialect: Dialect,
 ) {
     let socket = Socket::new(upgraded).await;
-    app.metrics.sockets_open.inc();
+    let _open = Open::new(Arc::clone(&app));
     // Boxed: the future of a session is large, and most of its life it only waits.
     Box::pin(enter(&app, socket, room, dialect)).await;
-    app.metrics.sockets_open.dec();
+}
+
+/// Counts a socket while it is open, however it ends.
+struct Open(Arc<App>);
+
+impl Open {
+    fn new(app: Arc<App>) -> Self {
+        app.metrics.sockets_open.inc();
+        Self(app)
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.metrics.sockets_open.dec();
+    }
 }
 
 async fn enter(app: &Arc<App>, socket: Socket, room: Result<RoomName, RoomNameError>, dialect: Dialect) {
     let joined = match room {
         Ok(name) => {
-            let outlet = socket.outlet();
-            app.rooms.join(&name, dialect.acks, outlet).await
+            let join = app.rooms.join(&name, dialect.acks, socket.outlet());
+            // A store that hangs must not pile up sockets whose clients have long given up.
+            let joined = timeout(Duration::from_millis(GREETING_MS_MAX), join).await;
+            joined.unwrap_or_else(|_| Err(Close::new(close::BUSY, "the room takes too long to load")))
         }
         Err(error) => Err(Close::new(close::MALFORMED, error.to_string())),
     };
@@ -127,6 +144,8 @@ struct Shell {
     quiet: bool,
     /// Beats since anything was read.
     deaf_beats: u32,
+    /// What is acked and was not said yet: nothing is said before the client's first sync.
+    ack: Option<(u64, Position)>,
     /// Turns with something to write since there was a moment to read.
     busy_turns: u32,
     out: Vec<Bytes>,
@@ -144,6 +163,7 @@ impl Shell {
             greeted: false,
             quiet: false,
             deaf_beats: 0,
+            ack: None,
             busy_turns: 0,
             out: Vec::new(),
         }
@@ -184,6 +204,8 @@ impl Shell {
             }
         };
         if readable {
+            // Bytes are a sign of life, also those of a frame that takes a minute to arrive.
+            self.deaf_beats = 0;
             let rest = self.member.unpark();
             self.finish(rest).await?;
             if let Some(first) = self.socket.next_now() {
@@ -215,10 +237,13 @@ impl Shell {
             self.say(&y_websocket::sync_step1(&self.member.state_vector().await?));
         }
         if fell_off {
+            let _share = share(self.member.document_bytes()).await?;
             self.out.push(self.member.catch_up().await?);
+            self.flush().await?;
         }
         self.out.extend(frames);
-        if let Some((decided, position)) = post.ack {
+        self.ack = post.ack.or(self.ack);
+        if let Some((decided, position)) = self.ack.take_if(|_| self.greeted) {
             self.say(&y_websocket::ack(decided, position));
         }
         if beat {
@@ -291,7 +316,8 @@ impl Shell {
         match frame {
             Some(Ok(Frame::Binary(bytes))) => self.on_messages(bytes).await,
             Some(Ok(Frame::Text(_))) => self.carry_out(Session::malformed(WireError::Text)).await,
-            Some(Ok(_)) => Ok(()), // pings are answered by the library
+            // Answered by the library; the answer must be out before the room writes again.
+            Some(Ok(_)) => Ok(self.socket.flush().await?),
             Some(Err(Error::Capacity(_))) => {
                 Err(Close::new(close::TOO_LARGE, "the message is larger than any document this server takes")
                     .into())
@@ -308,6 +334,10 @@ impl Shell {
     async fn on_messages(&mut self, mut frame: Bytes) -> Result<(), End> {
         for _ in 0..y_websocket::MESSAGES_PER_FRAME_MAX {
             let intent = match y_websocket::decode(&frame) {
+                Ok((Message::Unknown(_), used)) if used > UPDATE_BYTES_MAX => Intent::Close(Close::new(
+                    close::TOO_LARGE,
+                    "a message of a type that is not known here may not be large",
+                )),
                 Ok((message, used)) => {
                     frame = frame.slice(used..);
                     self.session.handle(message)
@@ -343,25 +373,23 @@ impl Shell {
 
     /// Step2, and at the first sync our Step1 and who is here.
     async fn sync(&mut self, state_vector: Bytes, first: bool) -> Result<(), End> {
+        let share = share(self.member.document_bytes()).await?;
         let step2 = self.member.sync(state_vector, first).await?;
-        let size = step2.len();
         self.out.push(step2);
         if first {
             self.greeted = true;
             self.say(&y_websocket::sync_step1(&self.member.state_vector().await?));
             self.out.extend(self.member.everyone());
         }
-        if size <= INLINE_BYTES_MAX {
-            return Ok(self.flush().await?);
+        let mut flush = std::pin::pin!(self.flush());
+        let written = timeout(Duration::from_millis(INITIAL_SYNC_SHARE_MS), &mut flush).await;
+        drop(share);
+        match written {
+            Ok(written) => written?,
+            // A reader that is slow goes on without a share: others are waiting for theirs.
+            Err(_) => flush.await?,
         }
-        let units =
-            u32::try_from(size / INITIAL_SYNC_UNIT_BYTES + 1).unwrap_or(u32::MAX).min(INITIAL_SYNC_UNITS);
-        let permit = timeout(Duration::from_millis(GREETING_MS_MAX), INITIAL_SYNCS.acquire_many(units)).await;
-        let _permit = match permit {
-            Ok(Ok(permit)) => permit,
-            _ => return Err(Close::new(close::BUSY, "too many large documents are being sent").into()),
-        };
-        Ok(self.flush().await?)
+        Ok(())
     }
 }
 
@@ -369,7 +397,16 @@ fn frame_bytes(frame: Option<&Result<Frame, Error>>) -> usize {
     frame.and_then(|frame| frame.as_ref().ok()).map_or(0, Frame::len)
 }
 
-fn refusal_close(refusal: crate::gate::Refusal) -> Close {
-    let code = if refusal.is_too_large() { close::TOO_LARGE } else { close::MALFORMED };
-    Close::new(code, refusal.to_string())
+/// A share of the memory for large answers that are made and written at the same time, by all
+/// sessions of all rooms, for one of about `size` bytes. Small ones need none.
+async fn share(size: usize) -> Result<Option<SemaphorePermit<'static>>, Close> {
+    if size <= INLINE_BYTES_MAX {
+        return Ok(None);
+    }
+    let units = u32::try_from(size / INITIAL_SYNC_UNIT_BYTES + 1).unwrap_or(u32::MAX);
+    let units = units.min(INITIAL_SYNC_UNITS / 8);
+    match timeout(Duration::from_millis(GREETING_MS_MAX), INITIAL_SYNCS.acquire_many(units)).await {
+        Ok(Ok(permit)) => Ok(Some(permit)),
+        _ => Err(Close::new(close::BUSY, "too many large documents are being sent")),
+    }
 }

@@ -1,0 +1,95 @@
+//! The append in flight: it is tried until the log has decided, and never dropped half-way.
+
+use std::future::pending;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::sleep;
+
+use crate::ids::{Position, RoomName};
+use crate::log::{Appended, Batch, Log, LogError};
+
+/// The log refuses a batch for good.
+pub(super) struct Refused {
+    pub(super) error: LogError,
+    /// An earlier try was not answered: only reading the log again can tell.
+    pub(super) may_be_stored: bool,
+}
+
+type Running = Pin<Box<dyn Future<Output = Result<Appended, Refused>> + Send>>;
+
+/// At most one append under way. If the room ends first, it goes on alone.
+#[derive(Default)]
+pub(super) struct Append(Option<Running>);
+
+impl Append {
+    /// Begins to append a batch, which must come to stand right behind `after`.
+    ///
+    /// # Panics
+    /// If one is under way.
+    pub(super) fn begin(&mut self, log: Arc<dyn Log>, room: RoomName, after: Position, batch: Batch) {
+        assert!(self.0.is_none(), "one append at a time");
+        self.0 = Some(Box::pin(append_until_decided(log, room, after, batch)));
+    }
+
+    pub(super) fn is_running(&self) -> bool {
+        self.0.is_some()
+    }
+
+    /// Resolves when the append under way is decided; never if there is none. Cancel-safe.
+    pub(super) async fn decided(&mut self) -> Result<Appended, Refused> {
+        let Some(running) = &mut self.0 else { return pending().await };
+        let answer = running.await;
+        self.0 = None;
+        answer
+    }
+}
+
+impl Drop for Append {
+    fn drop(&mut self) {
+        if let (Some(running), Ok(runtime)) = (self.0.take(), tokio::runtime::Handle::try_current()) {
+            runtime.spawn(running);
+        }
+    }
+}
+
+/// Appends a batch, again and again under the same number, until the log has decided.
+async fn append_until_decided(
+    log: Arc<dyn Log>,
+    room: RoomName,
+    after: Position,
+    batch: Batch,
+) -> Result<Appended, Refused> {
+    let mut wait = Duration::from_millis(50);
+    let mut tries = 0_u32;
+    let mut may_be_stored = false;
+    loop {
+        let error = match log.append(&room, batch.clone()).await {
+            Ok(appended) => return check_place(appended, after, batch.number),
+            Err(error) if error.is_temporary() => error,
+            Err(error) => return Err(Refused { error, may_be_stored }),
+        };
+        may_be_stored |= matches!(error, LogError::Unknown(_));
+        if tries.is_power_of_two() || tries == 0 {
+            tracing::warn!(room = %room.log_id(), %error, tries, "an append has failed and is tried again; edits wait, nobody sees them");
+        }
+        tries += 1;
+        sleep(wait.mul_f64(rand::random_range(0.5..1.0))).await;
+        wait = (wait * 2).min(Duration::from_secs(1));
+    }
+}
+
+/// What was appended must stand right behind what the room knows. Before it, something else is
+/// stored under this number, and an ack would be a lie. Further behind, the log holds a record that
+/// the document lacks: an append that went on alone when an earlier life of the room had failed.
+fn check_place(appended: Appended, after: Position, number: u64) -> Result<Appended, Refused> {
+    let genesis = u64::from(appended.created.is_some());
+    let expected = after.seq + genesis + 1;
+    if appended.first.seq == expected {
+        return Ok(appended);
+    }
+    let why =
+        format!("batch {number} was expected at record {expected} and stands at {}", appended.first.seq);
+    Err(Refused { error: LogError::Fatal(why), may_be_stored: true })
+}
