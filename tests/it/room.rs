@@ -165,9 +165,9 @@ async fn a_stalled_reader_catches_up_with_one_diff() {
         while author.step(Duration::ZERO).await == Ok(true) {}
         count += 1;
         if count % 40 == 0 {
-            let mut check = server.join("r").await;
+            let (mut check, newest) = (server.join("r").await, format!("k{}", count - 1));
             tokio::select! {
-                () = check.until_set(&format!("k{}", count - 1), &filler) => {}
+                () = check.until_set(&newest, &filler) => {}
                 _ = author.until_closed() => panic!("nobody is sent away"),
             }
         }
