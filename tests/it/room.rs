@@ -161,14 +161,22 @@ async fn a_stalled_reader_catches_up_with_one_diff() {
     while server.app.metrics.catch_ups.get() == 0 && count < 400 {
         // Until the kernel's buffers are full and the ring has moved on.
         author.set(&format!("k{count}"), &filler).await;
+        // Providers read while they write; one that does not is not read either.
+        while author.step(Duration::ZERO).await == Ok(true) {}
         count += 1;
         if count % 40 == 0 {
-            let mut check = server.join("r").await;
-            check.until_set(&format!("k{}", count - 1), &filler).await;
+            let (mut check, newest) = (server.join("r").await, format!("k{}", count - 1));
+            tokio::select! {
+                () = check.until_set(&newest, &filler) => {}
+                _ = author.until_closed() => panic!("nobody is sent away"),
+            }
         }
     }
     author.set("last", "1").await;
-    stalled.until_set("last", "1").await;
+    tokio::select! {
+        () = stalled.until_set("last", "1") => {}
+        _ = author.until_closed() => panic!("nobody is sent away"),
+    }
     assert!(server.app.metrics.catch_ups.get() > 0, "it fell off after {count} updates");
     for n in 0..count {
         assert_eq!(stalled.get(&format!("k{n}")).map(|value| value.len()), Some(filler.len()), "k{n}");

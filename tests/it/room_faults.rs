@@ -236,7 +236,11 @@ async fn a_stalled_reader_catches_up_with_presence() {
         if count == 220 {
             // By now the kernel's buffers are full: the stalled one hears of this by catching up.
             author.send(y_websocket::presence(here)).await;
-            server.join("r").await.until("presence", is_here).await;
+            let mut check = server.join("r").await;
+            tokio::select! {
+                () = check.until("presence", is_here) => {}
+                _ = author.until_closed() => panic!("nobody is sent away"),
+            }
         }
     }
     author.set("last", "1").await;

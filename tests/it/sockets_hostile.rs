@@ -171,7 +171,7 @@ fn generated() -> Vec<Attack> {
         text,
         raw(
             "an oversized frame",
-            vec![vec![0x82, 0xff], (DOCUMENT_BYTES_MAX as u64 + 65).to_be_bytes().into()],
+            vec![vec![0x82, 0xff], (DOCUMENT_BYTES_MAX as u64 + 65).to_be_bytes().into(), vec![0; 4]],
             Closed(4413),
         ),
         raw(
