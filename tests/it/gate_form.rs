@@ -194,8 +194,8 @@ fn state_vectors_are_checked() {
         assert_eq!(parse_state_vector(&bytes(vector)), Err(refusal), "{vector}");
     }
     let mut many = Vec::new();
-    craft::number(&mut many, 70_000);
-    many.extend([1, 0].repeat(70_000));
+    craft::number(&mut many, 140_000);
+    many.extend([1, 0].repeat(140_000));
     assert_eq!(parse_state_vector(&many), Err(Refusal::TooManyClients));
 }
 

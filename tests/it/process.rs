@@ -261,7 +261,6 @@ fn bad_settings_are_refused() {
 
 /// [O1] One line and no more, and no secret in it.
 #[test]
-#[ignore = "the command line parser repeats the value that it could not read, and adds a hint"]
 fn secrets_in_settings_are_not_repeated() {
     let (code, text) = run(&["serve", "--store", "redis://:hunter2@host/"]);
     assert_eq!((code, text.lines().count()), (Some(2), 1), "{text}");
