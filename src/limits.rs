@@ -157,6 +157,10 @@ pub const PRESENCE_TICK_MS: (u64, u64) = (25, 50);
 /// after 30 s without a message; a silent session gets one at every beat.
 pub const BEAT_MS: u64 = 10_000;
 
+/// Bytes of records after which one read of the log ends, so that opening a room of large records
+/// does not hold all of them.
+pub const READ_BYTES_MAX: usize = 4 << 20;
+
 /// Records that one page of a load reads.
 pub const LOAD_PAGE_RECORDS: usize = 2_048;
 

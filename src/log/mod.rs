@@ -123,8 +123,8 @@ pub trait Log: Send + Sync + 'static {
     /// The room's newest position, or `None` if the room does not exist.
     async fn open(&self, room: &RoomName) -> Result<Option<Head>, LogError>;
 
-    /// Up to `count_max` records with a counter above `after`, oldest first; fewer only if there are
-    /// no more. An absent room has none.
+    /// Up to `count_max` records with a counter above `after`, oldest first; fewer if they are large
+    /// or there are no more, but one if there is one. An absent room has none.
     async fn read(
         &self,
         room: &RoomName,

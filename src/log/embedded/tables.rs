@@ -16,7 +16,7 @@ use bytes::{BufMut, Bytes};
 use redb::{Error as RedbError, ReadTransaction, ReadableTable, Table, TableDefinition, WriteTransaction};
 
 use crate::ids::{InstanceId, Position, RoomName};
-use crate::limits::BATCH_MEMORY_INSTANCES_MAX;
+use crate::limits::{BATCH_MEMORY_INSTANCES_MAX, READ_BYTES_MAX};
 use crate::log::record::{Record, StoredRecord};
 use crate::log::{Appended, Batch, LogError, check_repeated, judge};
 
@@ -162,12 +162,17 @@ pub(super) fn read(
     let mut entries = log.range((meta.number, after)..=(meta.number, most))?;
     let mut entry = entries.next().transpose()?;
     let mut records: Vec<StoredRecord> = Vec::new();
+    let mut bytes = 0;
     for seq in after.saturating_add(1)..=most {
+        if bytes > READ_BYTES_MAX {
+            break;
+        }
         // Counters have no holes: what is not where it should be is lost, and must be told.
         while entry.as_ref().is_some_and(|(key, _)| key.value().1 < seq) {
             entry = entries.next().transpose()?;
         }
         let found = entry.as_ref().filter(|(key, _)| key.value() == (meta.number, seq));
+        bytes += found.map_or(0, |(_, value)| value.value().len());
         let record = match found.map(|(_, value)| judge_entry(meta.number, seq, value.value())) {
             Some(Ok(record)) => record,
             Some(Err(error)) => return Ok(Err(error)),
