@@ -286,3 +286,22 @@ async fn a_slow_reader_is_heard() {
     let _ = (pump.await, reading.await);
     server.stop().await;
 }
+
+/// [S7] While too much of a room waits for the log, its sockets are not read; a client still hears
+/// something, so that it waits instead of giving up. All of its edits are stored in the end.
+#[tokio::test]
+async fn waiting_for_the_log_is_not_silence() {
+    let (log, faults) = MemoryLog::with_faults();
+    let server = Server::start(Arc::new(log)).await;
+    let mut author = server.join("r").await;
+    let held = faults.hold_appends();
+    for count in 0..5_000 {
+        author.set("k", &count.to_string()).await;
+    }
+    println!("5,000 edits wait for a held append: the next message is a keepalive");
+    author.until("a keepalive", |author| !author.presence.is_empty()).await;
+    assert!(server.app.metrics.updates_stored.get() == 0);
+    held.release();
+    server.join("r").await.until_set("k", "4999").await;
+    server.stop().await;
+}

@@ -21,11 +21,12 @@ use tokio_tungstenite::tungstenite::{Error, Message as Frame};
 
 use self::io::{Gone, Socket};
 use super::App;
+use crate::gate::Source;
 use crate::ids::{Position, RoomName, RoomNameError};
 use crate::limits::{
-    DRAIN_SPREAD_MS_MAX, DRAIN_SPREAD_PER_SOCKET_US, GREETING_MS_MAX, HALF_OPEN_BEATS, INITIAL_SYNC_SHARE_MS,
-    INITIAL_SYNC_UNIT_BYTES, INITIAL_SYNC_UNITS, INLINE_BYTES_MAX, PING_BEATS, READS_PER_TURN_MAX,
-    RING_BYTES_MAX, UPDATE_BYTES_MAX,
+    BEAT_MS, DRAIN_SPREAD_MS_MAX, DRAIN_SPREAD_PER_SOCKET_US, GREETING_MS_MAX, HALF_OPEN_BEATS,
+    INITIAL_SYNC_SHARE_MS, INITIAL_SYNC_UNIT_BYTES, INITIAL_SYNC_UNITS, INLINE_BYTES_MAX, PING_BEATS,
+    READS_PER_TURN_MAX, RING_BYTES_MAX, UPDATE_BYTES_MAX,
 };
 use crate::room::{Member, News, refusal_close};
 use crate::session::{Intent, Session};
@@ -355,9 +356,7 @@ impl Shell {
     async fn carry_out(&mut self, intent: Intent) -> Result<(), End> {
         match intent {
             Intent::Sync { state_vector, first } => self.sync(state_vector, first).await,
-            Intent::Submit { update, source } => {
-                Ok(self.member.submit(update, source, self.session.submitted()).await?)
-            }
+            Intent::Submit { update, source } => self.submit(update, source).await,
             Intent::Announce(update) => Ok(self.member.announce(&update).map_err(refusal_close)?),
             Intent::SharePresence => {
                 self.out.extend(self.member.everyone());
@@ -368,6 +367,20 @@ impl Shell {
                 Ok(())
             }
             Intent::Close(close) => Err(close.into()),
+        }
+    }
+
+    /// Gives an update to the room. While too much waits for the log nothing is read here, but a
+    /// client that heard nothing would give up just when it should wait.
+    async fn submit(&mut self, update: Bytes, source: Source) -> Result<(), End> {
+        let Self { member, socket, .. } = self;
+        let mut submitted = std::pin::pin!(member.submit(update, source, self.session.submitted()));
+        loop {
+            match timeout(Duration::from_millis(BEAT_MS), &mut submitted).await {
+                Ok(submitted) => return Ok(submitted?),
+                Err(_) if self.greeted => socket.write(&[websocket::frame(y_websocket::KEEPALIVE)]).await?,
+                Err(_) => {}
+            }
         }
     }
 
