@@ -67,7 +67,7 @@ impl StateVector {
 pub fn parse_state_vector(bytes: &[u8]) -> Result<StateVector, Refusal> {
     let mut reader = Reader::new(bytes);
     let count = reader.count(2)?;
-    if count as usize > 2 * CLIENTS_PER_DOCUMENT_MAX {
+    if count as usize > CLIENTS_PER_DOCUMENT_MAX + CLIENTS_PER_DOCUMENT_MAX / 4 {
         return Err(Refusal::TooManyClients);
     }
     let mut entries = Vec::new();
