@@ -118,8 +118,9 @@ impl<'g, 'u> Judgement<'g, 'u> {
                 }
             }
         }
-        // One place is kept for the room's own marker.
-        if self.source != Source::Record && self.index.clients() >= CLIENTS_PER_DOCUMENT_MAX {
+        // One place is kept for the room's own marker. Who is in a full document may go on in it.
+        let grows = || self.cursors.iter().any(|cursor| cursor.known_before == 0 && cursor.known > 0);
+        if self.source != Source::Record && self.index.clients() >= CLIENTS_PER_DOCUMENT_MAX && grows() {
             return Err(Refusal::TooManyClients);
         }
         self.dropped.unknown_blocks += self.cursors.iter().map(|cursor| u64::from(cursor.left)).sum::<u64>();

@@ -1,7 +1,11 @@
 //! The room's task: it waits for commands, for the log and for the clock, and carries out what
 //! `state` decides.
 //!
+//! `commands` is what sessions ask; here is what the log and the clock bring.
+//!
 //! Absences: nothing here looks inside an update, and nothing here waits for a socket.
+
+mod commands;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -9,20 +13,18 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::append::{Append, Refused};
 use super::fan_out::{FanOut, Seats};
 use super::load::{self, LoadError, SetAside};
 use super::registry::Rooms;
-use super::seat::{Outlet, Seat};
-use super::state::{Committed, State, Submission, SubmitError};
-use super::{Command, Member, Shared, Synced, refusal_close};
+use super::state::{Committed, State};
+use super::{Command, Shared};
 use crate::document::FoldError;
-use crate::gate;
 use crate::ids::{Position, SessionId};
-use crate::limits::{BEAT_MS, INLINE_BYTES_MAX, PRESENCE_TICK_MS, ROUND_SESSIONS_MIN};
+use crate::limits::{BEAT_MS, PRESENCE_TICK_MS, ROUND_SESSIONS_MIN};
 use crate::log::{APPEND_TIMEOUT, Appended, LogError};
 use crate::wire::close::{self, Close};
 
@@ -126,106 +128,6 @@ impl Actor {
             }
             self.send_next_batch();
         }
-    }
-
-    async fn on_command(&mut self, command: Command) -> Result<(), End> {
-        match command {
-            Command::Join { wants_acks, outlet, reply } => self.on_join(wants_acks, outlet, reply),
-            Command::Leave { session } => self.on_leave(session),
-            Command::Submit(submission) => self.on_submit(submission).await?,
-            Command::Sync { state_vector, reply } => {
-                let answer = self.on_sync(&state_vector).await?;
-                let _ = reply.send(answer); // the session may have gone meanwhile
-            }
-            Command::CatchUp { covers, reply } => {
-                self.release();
-                let frame = self.with_state(true, move |state| state.catch_up(&covers)).await??;
-                let covers = self.checkpoint()?;
-                self.rooms.metrics.catch_ups.inc();
-                let _ = reply.send(Ok(Synced { frame, cursor: self.shared.ring.cursor(covers) }));
-            }
-            Command::StateVector { reply } => {
-                let _ = reply.send(Ok(self.checkpoint()?));
-            }
-        }
-        Ok(())
-    }
-
-    fn on_join(
-        &mut self,
-        wants_acks: bool,
-        outlet: Arc<dyn Outlet>,
-        reply: oneshot::Sender<Result<Member, String>>,
-    ) {
-        let session = self.rooms.next_session();
-        let seat = Arc::new(Seat::new(session, wants_acks, outlet));
-        self.seats.insert(session, Arc::clone(&seat));
-        self.idle_due = None;
-        // If nobody waits for the answer any more, the member is dropped, and so leaves.
-        let _ = reply.send(Ok(Member { shared: Arc::clone(&self.shared), seat }));
-    }
-
-    fn on_leave(&mut self, session: SessionId) {
-        self.seats.remove(&session);
-
-        if self.seats.is_empty() {
-            self.idle_due = Some(Instant::now() + self.rooms.options.idle_unload);
-        }
-        // The grace after which its presence goes is counted by the beat.
-        self.shared.presence_changed.notify_one();
-    }
-
-    async fn on_submit(&mut self, submission: Submission) -> Result<(), End> {
-        let (session, ordinal, cost) = (submission.session, submission.ordinal, submission.cost);
-        // Whoever was refused is off the list: what comes behind the refused update must neither be
-        // stored nor acked over it.
-        if !self.seats.contains_key(&session) {
-            self.shared.inflow.add_permits(cost as usize);
-            return Ok(());
-        }
-        let size = submission.update.len();
-        let heavy = size > INLINE_BYTES_MAX || self.state().is_nearly_full(size);
-        let judged = self.with_state(heavy, move |state| state.submit(&submission)).await?;
-        match judged {
-            Ok(judged) => {
-                self.shared.inflow.add_permits(judged.cost as usize);
-                self.rooms.metrics.note_dropped(&judged.dropped);
-                let ack = judged.decided_now.then(|| (ordinal, self.state().committed()));
-                let wanted = |seat: &&Arc<Seat>| seat.wants_acks && ack.is_some() || judged.dropped.is_gap();
-                if let Some(seat) = self.seats.get(&session).filter(wanted) {
-                    seat.put(|post| {
-                        post.ack = ack.or(post.ack);
-                        post.gap |= judged.dropped.is_gap();
-                    });
-                }
-            }
-            Err(error) => {
-                self.shared.inflow.add_permits(cost as usize);
-                self.rooms.metrics.updates_refused.inc();
-                let close = match &error {
-                    SubmitError::Refused(refusal) => refusal_close(*refusal),
-                    SubmitError::Record(_) => Close::new(close::TOO_LARGE, error.to_string()),
-                };
-                if let Some(seat) = self.seats.remove(&session) {
-                    seat.put(|post| post.close = Some(close));
-                }
-            }
-        }
-        Ok(())
-    }
-
-    async fn on_sync(&mut self, state_vector: &[u8]) -> Result<Result<Synced, Close>, End> {
-        let theirs = match gate::parse_state_vector(state_vector) {
-            Ok(theirs) => theirs,
-            Err(refusal) => return Ok(Err(refusal_close(refusal))),
-        };
-        let heavy = self.state().encoded_bytes() > INLINE_BYTES_MAX;
-        // The checkpoint must not cover what only a later round shows.
-        self.release();
-        let frame = self.with_state(heavy, move |state| state.step2(&theirs)).await??;
-        self.note_size();
-        let covers = self.checkpoint()?;
-        Ok(Ok(Synced { frame, cursor: self.shared.ring.cursor(covers) }))
     }
 
     /// Sends the next batch if one waits and none is in flight. The last fan-out is handed over

@@ -12,7 +12,6 @@ use tokio::time::Instant;
 
 use super::ring::{Frame, Ring};
 use super::seat::Seat;
-use super::state::Author;
 use crate::gate;
 use crate::ids::SessionId;
 use crate::limits::{ROUND_MS, ROUND_SESSIONS_MIN};
@@ -20,6 +19,28 @@ use crate::wire::{websocket, y_websocket};
 
 /// The sessions of a room.
 pub(super) type Seats = HashMap<SessionId, Arc<Seat>>;
+
+/// Who wrote a frame.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Author {
+    Nobody,
+    One(SessionId),
+    Several,
+}
+
+impl Author {
+    pub(crate) fn and(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Nobody, author) | (author, Self::Nobody) => author,
+            (Self::One(one), Self::One(two)) if one == two => self,
+            _ => Self::Several,
+        }
+    }
+
+    pub(crate) fn sole(self) -> Option<SessionId> {
+        if let Self::One(session) = self { Some(session) } else { None }
+    }
+}
 
 /// Committed updates on their way to the sessions.
 pub(super) struct FanOut {

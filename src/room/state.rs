@@ -11,6 +11,7 @@ use std::collections::{HashMap, VecDeque};
 
 use bytes::Bytes;
 
+use super::fan_out::Author;
 use crate::document::{Document, FoldError};
 use crate::gate::{self, Dropped, Gate, Receipt, Refusal, Source, StateVector};
 use crate::ids::{InstanceId, Position, SessionId};
@@ -63,28 +64,6 @@ struct Draft {
     acks: HashMap<SessionId, u64>,
     /// Inflow units to give back.
     cost: u32,
-}
-
-/// Who wrote a frame.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Author {
-    Nobody,
-    One(SessionId),
-    Several,
-}
-
-impl Author {
-    pub(crate) fn and(self, other: Self) -> Self {
-        match (self, other) {
-            (Self::Nobody, author) | (author, Self::Nobody) => author,
-            (Self::One(one), Self::One(two)) if one == two => self,
-            _ => Self::Several,
-        }
-    }
-
-    pub(crate) fn sole(self) -> Option<SessionId> {
-        if let Self::One(session) = self { Some(session) } else { None }
-    }
 }
 
 /// An update from a session.

@@ -116,6 +116,11 @@ fn sizes_are_bounded() {
     let state = gate.state_vector();
     assert_eq!(gate.admit(&one_more, Source::Update).map(drop), Err(Refusal::TooManyClients));
     assert_eq!(gate.state_vector(), state);
+    // The place that is left is for the room's marker; after it, those who are in go on.
+    gate.admit(&blocks(Blocks::of(1 << 41, 0).gc(9)), Source::Record).unwrap();
+    assert_eq!(gate.state_vector().entries().len(), CLIENTS_PER_DOCUMENT_MAX);
+    gate.admit(&blocks(Blocks::of(7, 1).one(At::Root("a"))), Source::Update).unwrap().remainder.unwrap();
+    assert_eq!(gate.admit(&one_more, Source::Step2).map(drop), Err(Refusal::TooManyClients));
     assert!(Refusal::TooManyClients.is_too_large());
 }
 

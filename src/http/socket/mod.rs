@@ -4,28 +4,27 @@
 //! Invariants:
 //! - One thing at a time: while a write is stuck, nothing is read. A client that floods us waits
 //!   for itself.
-//! - Large answers are made and written under shares of [`INITIAL_SYNC_UNITS`]: a crowd of joiners
-//!   cannot make the server hold a document each, and a slow reader gives its share up.
+//! - Large answers are made and written under a [`Share`].
 
 mod io;
+mod share;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use hyper::upgrade::Upgraded;
-use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::{Instant, sleep, timeout};
 use tokio_tungstenite::tungstenite::error::ProtocolError;
 use tokio_tungstenite::tungstenite::{Error, Message as Frame};
 
 use self::io::{Gone, Socket};
+use self::share::Share;
 use super::App;
 use crate::gate::Source;
 use crate::ids::{Position, RoomName, RoomNameError};
 use crate::limits::{
-    BEAT_MS, DRAIN_SPREAD_MS_MAX, DRAIN_SPREAD_PER_SOCKET_US, GREETING_MS_MAX, HALF_OPEN_BEATS,
-    INITIAL_SYNC_SHARE_MS, INITIAL_SYNC_UNIT_BYTES, INITIAL_SYNC_UNITS, INLINE_BYTES_MAX, PING_BEATS,
+    BEAT_MS, DRAIN_SPREAD_MS_MAX, DRAIN_SPREAD_PER_SOCKET_US, GREETING_MS_MAX, HALF_OPEN_BEATS, PING_BEATS,
     READS_PER_TURN_MAX, RING_BYTES_MAX, UPDATE_BYTES_MAX,
 };
 use crate::room::{Member, News, refusal_close};
@@ -39,9 +38,6 @@ pub(super) struct Dialect {
     /// Acks of `ruang.v1`.
     pub(super) acks: bool,
 }
-
-/// Initial syncs above [`INLINE_BYTES_MAX`] that are being written, in units of bytes.
-static INITIAL_SYNCS: Semaphore = Semaphore::const_new(INITIAL_SYNC_UNITS as usize);
 
 /// Turns of writing after which a socket is read although there is more to write. Asking whether
 /// something has come costs less than a write.
@@ -238,9 +234,9 @@ impl Shell {
             self.say(&y_websocket::sync_step1(&self.member.state_vector().await?));
         }
         if fell_off {
-            let _share = share(self.member.document_bytes()).await?;
+            let share = Share::of(self.member.document_bytes()).await?;
             self.out.push(self.member.catch_up().await?);
-            self.flush().await?;
+            share.hold(self.flush()).await?;
         }
         self.out.extend(frames);
         self.ack = post.ack.or(self.ack);
@@ -386,7 +382,7 @@ impl Shell {
 
     /// Step2, and at the first sync our Step1 and who is here.
     async fn sync(&mut self, state_vector: Bytes, first: bool) -> Result<(), End> {
-        let share = share(self.member.document_bytes()).await?;
+        let share = Share::of(self.member.document_bytes()).await?;
         let step2 = self.member.sync(state_vector, first).await?;
         self.out.push(step2);
         if first {
@@ -394,32 +390,10 @@ impl Shell {
             self.say(&y_websocket::sync_step1(&self.member.state_vector().await?));
             self.out.extend(self.member.everyone());
         }
-        let mut flush = std::pin::pin!(self.flush());
-        let written = timeout(Duration::from_millis(INITIAL_SYNC_SHARE_MS), &mut flush).await;
-        drop(share);
-        match written {
-            Ok(written) => written?,
-            // A reader that is slow goes on without a share: others are waiting for theirs.
-            Err(_) => flush.await?,
-        }
-        Ok(())
+        Ok(share.hold(self.flush()).await?)
     }
 }
 
 fn frame_bytes(frame: Option<&Result<Frame, Error>>) -> usize {
     frame.and_then(|frame| frame.as_ref().ok()).map_or(0, Frame::len)
-}
-
-/// A share of the memory for large answers that are made and written at the same time, by all
-/// sessions of all rooms, for one of about `size` bytes. Small ones need none.
-async fn share(size: usize) -> Result<Option<SemaphorePermit<'static>>, Close> {
-    if size <= INLINE_BYTES_MAX {
-        return Ok(None);
-    }
-    let units = u32::try_from(size / INITIAL_SYNC_UNIT_BYTES + 1).unwrap_or(u32::MAX);
-    let units = units.min(INITIAL_SYNC_UNITS / 8);
-    match timeout(Duration::from_millis(GREETING_MS_MAX), INITIAL_SYNCS.acquire_many(units)).await {
-        Ok(Ok(permit)) => Ok(Some(permit)),
-        _ => Err(Close::new(close::BUSY, "too many large documents are being sent")),
-    }
 }
