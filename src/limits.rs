@@ -161,6 +161,17 @@ pub const BEAT_MS: u64 = 10_000;
 /// does not hold all of them.
 pub const READ_BYTES_MAX: usize = 4 << 20;
 
+/// How long a room lives after its last edit and its last leave: a retrospective is over the day
+/// after. The default of `--room-ttl`.
+pub const ROOM_TTL_MS: u64 = 24 * 3_600_000;
+
+/// Bytes of one piece of a snapshot in the store: what one write carries, so that no other room
+/// waits long for its turn.
+pub const SNAPSHOT_CHUNK_BYTES: usize = 256 << 10;
+
+/// How long an upload that nobody adopts stays: a snapshot is written within seconds.
+pub const UPLOAD_MS_MAX: u64 = 3_600_000;
+
 /// Records that one page of a load reads.
 pub const LOAD_PAGE_RECORDS: usize = 2_048;
 

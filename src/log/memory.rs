@@ -4,6 +4,7 @@
 //! one the log never fails.
 
 mod faults;
+mod room;
 
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Bound;
@@ -15,9 +16,13 @@ use parking_lot::Mutex;
 
 use super::clock::{Clock, system_clock};
 use super::record::StoredRecord;
-use super::{Appended, Batch, Durability, Head, Log, LogError, check_batch, check_repeated};
-use crate::ids::{InstanceId, Position, RoomName};
+use super::{
+    Adopted, Adoption, Appended, Batch, Durability, Head, Log, LogError, Tombstone, UploadId, check_batch,
+    check_expects,
+};
+use crate::ids::RoomName;
 pub use faults::{Damage, Faults, Held};
+use room::Room;
 
 /// See the module.
 pub struct MemoryLog {
@@ -31,26 +36,10 @@ pub struct MemoryLog {
 struct Rooms {
     /// Ordered, since [`Log::rooms`] pages through the names.
     by_name: BTreeMap<RoomName, Room>,
+    /// What deletions have left. They outlive the rooms.
+    tombstones: HashMap<RoomName, Tombstone>,
     /// Set by [`Log::close`]; later calls fail.
     closed: bool,
-}
-
-/// One room. It exists from its genesis record on.
-#[derive(Default)]
-struct Room {
-    /// The record of counter n stands at n - 1.
-    records: Vec<(Position, Bytes)>,
-    /// The last batch of each instance, for retries. Instances are few: this log ends with its
-    /// process.
-    batches: HashMap<InstanceId, LastBatch>,
-}
-
-/// What an append is answered with when it is repeated.
-struct LastBatch {
-    number: u64,
-    first: Position,
-    last: Position,
-    created: bool,
 }
 
 impl MemoryLog {
@@ -72,6 +61,21 @@ impl MemoryLog {
         let rooms = Arc::new(Mutex::new(Rooms::default()));
         let faults = Faults::new(Arc::downgrade(&rooms));
         (Self { rooms, faults: faults.clone(), clock }, faults)
+    }
+
+    /// Runs a change that is no append: whatever of snapshots and room life.
+    async fn changing<T>(
+        &self,
+        change: impl FnOnce(&mut Rooms, u64) -> Result<T, LogError> + Send,
+    ) -> Result<T, LogError> {
+        let fault = self.faults.before_change().await?;
+        let now_ms = (self.clock)();
+        let changed = {
+            let mut rooms = self.rooms.lock();
+            rooms.check_open()?;
+            change(&mut rooms, now_ms)
+        };
+        if fault.lose_reply { Err(LogError::Unknown("the reply was lost".to_owned())) } else { changed }
     }
 
     fn reading<T>(&self, look: impl FnOnce(&Rooms) -> Result<T, LogError>) -> Result<T, LogError> {
@@ -106,7 +110,7 @@ impl Log for MemoryLog {
 
     async fn open(&self, room: &RoomName) -> Result<Option<Head>, LogError> {
         self.faults.before_read().await?;
-        self.reading(|rooms| Ok(rooms.by_name.get(room).map(|room| Head { last: room.last() })))
+        self.reading(|rooms| Ok(rooms.by_name.get(room).map(Room::head)))
     }
 
     async fn read(
@@ -117,9 +121,7 @@ impl Log for MemoryLog {
     ) -> Result<Vec<StoredRecord>, LogError> {
         self.faults.before_read().await?;
         self.reading(|rooms| {
-            let Some(room) = rooms.by_name.get(room) else { return Ok(Vec::new()) };
-            let skip = usize::try_from(after).unwrap_or(usize::MAX);
-            room.records.iter().skip(skip).take(count_max).map(judge).collect()
+            rooms.by_name.get(room).map_or(Ok(Vec::new()), |room| room.read(after, count_max))
         })
     }
 
@@ -130,6 +132,71 @@ impl Log for MemoryLog {
             let above = rooms.by_name.range::<RoomName, _>((after, Bound::Unbounded));
             Ok(above.take(count_max).map(|(name, _)| name.clone()).collect())
         })
+    }
+
+    async fn put_chunk(
+        &self,
+        room: &RoomName,
+        upload: UploadId,
+        index: u32,
+        bytes: Bytes,
+    ) -> Result<(), LogError> {
+        self.changing(|rooms, now_ms| rooms.present(room)?.put_chunk(upload, index, bytes, now_ms)).await
+    }
+
+    async fn chunk(&self, room: &RoomName, upload: UploadId, index: u32) -> Result<Option<Bytes>, LogError> {
+        self.faults.before_read().await?;
+        self.reading(|rooms| Ok(rooms.by_name.get(room).and_then(|room| room.chunk(upload, index))))
+    }
+
+    async fn adopt(&self, room: &RoomName, adoption: Adoption) -> Result<Adopted, LogError> {
+        self.changing(|rooms, _| rooms.present(room)?.adopt(&adoption)).await
+    }
+
+    async fn trim(&self, room: &RoomName, through: u64) -> Result<u64, LogError> {
+        self.changing(|rooms, _| Ok(rooms.by_name.get_mut(room).map_or(0, |room| room.trim(through)))).await
+    }
+
+    async fn touch(&self, room: &RoomName, ttl_ms: Option<u64>) -> Result<(), LogError> {
+        self.changing(|rooms, now_ms| {
+            if let Some(room) = rooms.by_name.get_mut(room) {
+                room.touch(ttl_ms, now_ms);
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    async fn freeze(&self, room: &RoomName, frozen: bool) -> Result<bool, LogError> {
+        self.changing(|rooms, _| {
+            let room = rooms.by_name.get_mut(room);
+            Ok(room.map(|room| room.frozen = frozen).is_some())
+        })
+        .await
+    }
+
+    async fn expire(&self, room: &RoomName, deadline_ms: u64) -> Result<bool, LogError> {
+        self.changing(|rooms, now_ms| {
+            let due = rooms.by_name.get(room).is_some_and(|room| room.is_due(deadline_ms, now_ms));
+            if due {
+                rooms.by_name.remove(room);
+            }
+            Ok(due)
+        })
+        .await
+    }
+
+    async fn delete(&self, room: &RoomName) -> Result<bool, LogError> {
+        self.changing(|rooms, now_ms| {
+            rooms.tombstones.insert(room.clone(), Tombstone { deleted_ms: now_ms });
+            Ok(rooms.by_name.remove(room).is_some())
+        })
+        .await
+    }
+
+    async fn tombstone(&self, room: &RoomName) -> Result<Option<Tombstone>, LogError> {
+        self.faults.before_read().await?;
+        self.reading(|rooms| Ok(rooms.tombstones.get(room).copied()))
     }
 
     fn durability(&self) -> Durability {
@@ -150,51 +217,21 @@ impl Rooms {
         if self.closed { Err(LogError::Fatal("the log is closed".to_owned())) } else { Ok(()) }
     }
 
+    /// The room, for what can only be done to one that exists.
+    fn present(&mut self, name: &RoomName) -> Result<&mut Room, LogError> {
+        self.by_name.get_mut(name).ok_or_else(|| LogError::Moved("it does not exist".to_owned()))
+    }
+
     fn append(&mut self, name: &RoomName, batch: &Batch, now_ms: u64) -> Result<Appended, LogError> {
         self.check_open()?;
-        if let Some(room) = self.by_name.get(name)
+        let known = self.by_name.get(name);
+        if let Some(room) = known
             && let Some(answer) = room.answer_again(batch)?
         {
             return Ok(answer);
         }
-        let room = self.by_name.entry(name.clone()).or_default();
-        let created = room.records.is_empty().then(|| room.push(&batch.genesis.encoded, now_ms));
-        let first = Position { seq: room.last().seq + 1, ms: now_ms.max(room.last().ms) };
-        for record in &batch.records {
-            room.push(&record.encoded, now_ms);
-        }
-        let last = room.last();
-        let remembered = LastBatch { number: batch.number, first, last, created: created.is_some() };
-        room.batches.insert(batch.instance, remembered);
-        let created =
-            created.map(|position| StoredRecord::Intact { position, record: batch.genesis.clone() });
-        Ok(Appended { created, first, last, duplicate: false })
+        let last = known.map_or(0, |room| room.last().seq);
+        check_expects(batch.expects, last, self.tombstones.contains_key(name))?;
+        Ok(self.by_name.entry(name.clone()).or_default().append(batch, now_ms))
     }
-}
-
-impl Room {
-    fn last(&self) -> Position {
-        self.records.last().map_or(Position::START, |(position, _)| *position)
-    }
-
-    fn push(&mut self, encoded: &Bytes, now_ms: u64) -> Position {
-        let last = self.last();
-        let position = Position { seq: last.seq + 1, ms: now_ms.max(last.ms) };
-        self.records.push((position, encoded.clone()));
-        position
-    }
-
-    /// The answer to a batch that is already stored; an error for one that came too late.
-    fn answer_again(&self, batch: &Batch) -> Result<Option<Appended>, LogError> {
-        let Some(last) = self.batches.get(&batch.instance).filter(|last| last.number >= batch.number) else {
-            return Ok(None);
-        };
-        check_repeated(last.number, batch.number)?;
-        let created = if last.created { self.records.first().map(judge).transpose()? } else { None };
-        Ok(Some(Appended { created, first: last.first, last: last.last, duplicate: true }))
-    }
-}
-
-fn judge((position, bytes): &(Position, Bytes)) -> Result<StoredRecord, LogError> {
-    super::judge(*position, bytes.clone())
 }

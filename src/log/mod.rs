@@ -51,6 +51,22 @@ pub struct Batch {
     pub genesis: Record,
     /// 1 to `BATCH_UPDATES_MAX` records, in order.
     pub records: Vec<Record>,
+    /// What must be true of the room, or nothing is stored.
+    pub expects: Expects,
+    /// The room's deadline becomes the store's time plus this; `None`: it has none.
+    pub ttl_ms: Option<u64>,
+}
+
+/// What a batch was made for. A retry of a batch that is stored is answered before this is looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Expects {
+    /// The room may be absent: the genesis record makes it then.
+    Anything,
+    /// The room exists: the batch builds on records of it, and must not begin another life.
+    Present,
+    /// The room's newest counter is exactly this (0: it is absent), and the name has no tombstone:
+    /// the batch brings content of another life.
+    At(u64),
 }
 
 /// The answer to an append: everything in the batch is stored at the durability in force.
@@ -67,10 +83,79 @@ pub struct Appended {
 }
 
 /// A room as the log knows it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Head {
     /// Position of the newest record.
     pub last: Position,
+    /// Records up to this counter are trimmed; 0 if none is. Never above what the oldest snapshot
+    /// covers.
+    pub base: u64,
+    /// Bytes of all records ever appended to this life of the room.
+    pub bytes: u64,
+    /// The adopted snapshots, oldest first.
+    pub snapshots: Vec<SnapshotRef>,
+    /// Counts adoptions. Zero before the first.
+    pub revision: u64,
+    /// When the room may be removed, by the store's clock, in ms since 1970; `None`: never.
+    pub deadline_ms: Option<u64>,
+    /// An operator has stopped compaction of this room.
+    pub frozen: bool,
+}
+
+/// An adopted snapshot, as the log knows it. What its bytes mean is `history`'s business.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SnapshotRef {
+    /// The adoption that brought it.
+    pub revision: u64,
+    /// Where its chunks are.
+    pub upload: UploadId,
+    /// It holds what all records up to here hold.
+    pub through: Position,
+    /// [`Head::bytes`] as it was at `through`.
+    pub log_bytes: u64,
+    /// How many chunks it has.
+    pub chunks: u32,
+    /// Bytes of all its chunks.
+    pub bytes: u64,
+}
+
+/// A snapshot on its way into the store: a random number, so that two writers never share one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct UploadId(pub u64);
+
+/// What [`Log::adopt`] is asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Adoption {
+    /// The upload, complete and read back.
+    pub upload: UploadId,
+    /// [`Head::revision`] when the snapshot was begun.
+    pub revision: u64,
+    /// See [`SnapshotRef::through`]. Not below the newest adopted snapshot's, not above the newest record.
+    pub through: Position,
+    /// See [`SnapshotRef::log_bytes`].
+    pub log_bytes: u64,
+    /// See [`SnapshotRef::chunks`].
+    pub chunks: u32,
+    /// See [`SnapshotRef::bytes`].
+    pub bytes: u64,
+    /// Revisions of snapshots that go when this one comes.
+    pub drop: Vec<u64>,
+}
+
+/// The answer to [`Log::adopt`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Adopted {
+    /// It is the newest snapshot now, under this revision.
+    Done(u64),
+    /// Somebody else was first: the room's revision is this. Nothing changed; the upload is gone.
+    Lost(u64),
+}
+
+/// What stays of a deleted room's name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Tombstone {
+    /// When it was deleted, by the store's clock, in ms since 1970.
+    pub deleted_ms: u64,
 }
 
 /// Why a call failed, and what is true now. "Nothing was stored" speaks of this call: after an
@@ -86,6 +171,10 @@ pub enum LogError {
     /// The store cannot work now. Nothing was stored. Try again later.
     #[error("the store is not available: {0}")]
     Unavailable(String),
+    /// The room is not what the call was made for (see [`Expects`]): another life of it, or none.
+    /// Nothing was stored. Look at the room again.
+    #[error("the room is not what it was: {0}")]
+    Moved(String),
     /// It will never work: a bug, or damage. Nothing was stored. Do not try again.
     #[error("the store refuses: {0}")]
     Fatal(String),
@@ -95,7 +184,7 @@ impl LogError {
     /// Whether the same call may succeed later.
     #[must_use]
     pub fn is_temporary(&self) -> bool {
-        !matches!(self, Self::Fatal(_))
+        !matches!(self, Self::Fatal(_) | Self::Moved(_))
     }
 }
 
@@ -111,6 +200,12 @@ impl LogError {
 ///   that instance came after it in that room. An older number is refused as a bug.
 /// - The append that finds the room absent stores the genesis record first; of several at once,
 ///   exactly one does.
+/// - A batch whose [`Batch::expects`] does not hold stores nothing ([`LogError::Moved`]).
+/// - Snapshots are published by compare-and-set on the room's revision: of several that began at
+///   one revision, one is adopted. Nobody sees chunks that were not adopted.
+/// - Nothing is trimmed that the oldest adopted snapshot does not cover, whoever asks.
+/// - A room dies as a whole: records, snapshots, uploads and what is known of its batches. After
+///   that it is absent, and the next batch that may do so begins another life at counter 1.
 /// - Rooms do not touch: names are compared as bytes, never as patterns.
 /// - A record that is damaged in the store is returned as [`StoredRecord::Damaged`] at its
 ///   position; the records around it are not affected.
@@ -124,7 +219,9 @@ pub trait Log: Send + Sync + 'static {
     async fn open(&self, room: &RoomName) -> Result<Option<Head>, LogError>;
 
     /// Up to `count_max` records with a counter above `after`, oldest first; fewer if they are large
-    /// or there are no more, but one if there is one. An absent room has none.
+    /// or there are no more, but one if there is one. An absent room has none. Those that are trimmed are
+    /// left out: if the first counter is not `after + 1`, the reader was too slow and opens the
+    /// room again.
     async fn read(
         &self,
         room: &RoomName,
@@ -134,6 +231,56 @@ pub trait Log: Send + Sync + 'static {
 
     /// Names of up to `count_max` rooms above `after` in byte order.
     async fn rooms(&self, after: Option<&RoomName>, count_max: usize) -> Result<Vec<RoomName>, LogError>;
+
+    /// Stores one piece of a snapshot: chunks are numbered from 0 and hold at most
+    /// [`SNAPSHOT_CHUNK_BYTES`](crate::limits::SNAPSHOT_CHUNK_BYTES) bytes. An upload that is not adopted
+    /// within an hour of its last chunk, or by the end of this process, goes away by itself.
+    /// Writing a chunk again replaces it.
+    ///
+    /// # Errors
+    /// [`LogError::Moved`] if the room does not exist.
+    async fn put_chunk(
+        &self,
+        room: &RoomName,
+        upload: UploadId,
+        index: u32,
+        bytes: Bytes,
+    ) -> Result<(), LogError>;
+
+    /// A piece of an upload, adopted or not, as it was written, or damaged: whoever reads it checks.
+    /// `None` if it is not there.
+    async fn chunk(&self, room: &RoomName, upload: UploadId, index: u32) -> Result<Option<Bytes>, LogError>;
+
+    /// Publishes an upload as the room's newest snapshot, if nobody else did since
+    /// [`Adoption::revision`], and lets go of the snapshots that it names; but the one that was the
+    /// newest stays, whatever it names.
+    ///
+    /// # Errors
+    /// [`LogError::Moved`] if the room does not exist; [`LogError::Fatal`] if chunks are missing,
+    /// or if `through` is not between the newest snapshot and the newest record.
+    async fn adopt(&self, room: &RoomName, adoption: Adoption) -> Result<Adopted, LogError>;
+
+    /// Forgets records up to the counter `through`, but none that the oldest adopted snapshot does not cover.
+    /// Returns [`Head::base`] as it is then. An absent room has base 0.
+    async fn trim(&self, room: &RoomName, through: u64) -> Result<u64, LogError>;
+
+    /// Sets the deadline to the store's time plus `ttl_ms` (`None`: there is none). Nothing happens to
+    /// an absent room.
+    async fn touch(&self, room: &RoomName, ttl_ms: Option<u64>) -> Result<(), LogError>;
+
+    /// Stops or allows compaction of a room; survives restarts. False if the room is absent.
+    async fn freeze(&self, room: &RoomName, frozen: bool) -> Result<bool, LogError>;
+
+    /// Removes a room whose deadline is still `deadline_ms` and has passed by the store's clock. False if it is not so.
+    /// Leaves no trace.
+    async fn expire(&self, room: &RoomName, deadline_ms: u64) -> Result<bool, LogError>;
+
+    /// Removes a room and leaves a tombstone under its name, which survives later lives of the
+    /// room. False if the room was absent (the tombstone is left all the same).
+    async fn delete(&self, room: &RoomName) -> Result<bool, LogError>;
+
+    /// What a deletion has left, if there was one under this name.
+    async fn tombstone(&self, room: &RoomName) -> Result<Option<Tombstone>, LogError>;
 
     /// What `Ok` from [`Log::append`] means. Never stronger than what the store gives.
     fn durability(&self) -> Durability;
@@ -147,6 +294,42 @@ pub trait Log: Send + Sync + 'static {
 
 /// How long a room that ends waits for the append in flight. The append goes on alone after that.
 pub const APPEND_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What every log asks of a room before it stores a new batch in it. `last`: the newest counter, 0
+/// if the room is absent.
+fn check_expects(expects: Expects, last: u64, deleted: bool) -> Result<(), LogError> {
+    match expects {
+        Expects::Present if last == 0 => Err(LogError::Moved("it does not exist any more".to_owned())),
+        Expects::At(_) if deleted => Err(LogError::Moved("it was deleted".to_owned())),
+        Expects::At(at) if at != last => {
+            Err(LogError::Moved(format!("its newest record is {last}, not {at}")))
+        }
+        Expects::Anything | Expects::Present | Expects::At(_) => Ok(()),
+    }
+}
+
+/// What every log asks of an adoption, once the revision is right.
+fn check_adoption(adoption: &Adoption, head: &Head) -> Result<(), LogError> {
+    let newest = head.snapshots.last().map_or(0, |snapshot| snapshot.through.seq);
+    let through = adoption.through.seq;
+    if (newest.max(1)..=head.last.seq).contains(&through) {
+        return Ok(());
+    }
+    let last = head.last.seq;
+    Err(LogError::Fatal(format!("a snapshot through record {through} is not between {newest} and {last}")))
+}
+
+/// Which snapshots stay when `adoption` comes: see [`Log::adopt`].
+fn kept_snapshots(head: &Head, drop: &[u64]) -> Vec<SnapshotRef> {
+    let mut kept: Vec<SnapshotRef> = Vec::with_capacity(head.snapshots.len() + 1);
+    let newest = head.snapshots.last().map(|snapshot| snapshot.revision);
+    kept.extend(
+        head.snapshots
+            .iter()
+            .filter(|snapshot| Some(snapshot.revision) == newest || !drop.contains(&snapshot.revision)),
+    );
+    kept
+}
 
 /// What every log asks of a batch before it touches anything: a violation is the caller's bug.
 fn check_batch(batch: &Batch) -> Result<(), LogError> {

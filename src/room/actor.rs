@@ -332,7 +332,8 @@ const STATE_IS_HERE: &str = "the state is away only while its own task waits for
 /// Loads a room and reports what had to be left out.
 async fn open(rooms: &Rooms, shared: &Shared) -> Result<State, LoadError> {
     let began = Instant::now();
-    let loaded = load::load(&rooms.log, &shared.name, (rooms.instance, rooms.next_life())).await?;
+    let loaded =
+        load::load(&rooms.log, &shared.name, (rooms.instance, rooms.next_life()), rooms.options.ttl).await?;
     let room = shared.name.log_id();
     for SetAside { position, why } in &loaded.set_aside {
         tracing::error!(%room, %position, why, "a record is set aside; the room is served without it");

@@ -6,6 +6,7 @@
 //! bring it back with their next Step2.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::document::Document;
 use crate::gate::{self, Gate, Source};
@@ -48,6 +49,7 @@ pub(crate) async fn load(
     log: &Arc<dyn Log>,
     room: &RoomName,
     (instance, life): (InstanceId, u32),
+    ttl: Option<Duration>,
 ) -> Result<Loaded, LoadError> {
     let mut fold = Fold::new(Vec::new());
     if let Some(head) = log.open(room).await? {
@@ -57,7 +59,9 @@ pub(crate) async fn load(
         }
     }
     let genesis = genesis_record(room, instance)?;
-    let state = State::new(fold.gate, fold.document, fold.last, fold.bytes, (instance, life), genesis);
+    let ttl_ms = ttl.map(|ttl| u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX));
+    let state =
+        State::new(fold.gate, fold.document, fold.last, fold.bytes, (instance, life), (genesis, ttl_ms));
     Ok(Loaded { state, set_aside: fold.set_aside, records: fold.records })
 }
 

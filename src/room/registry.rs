@@ -15,6 +15,7 @@ use tokio_util::task::TaskTracker;
 use super::actor::Actor;
 use super::{Command, Member, Outlet, Shared};
 use crate::ids::{InstanceId, RoomName, SessionId};
+use crate::limits::ROOM_TTL_MS;
 use crate::log::Log;
 use crate::telemetry::Metrics;
 use crate::wire::close::{self, Close};
@@ -24,11 +25,13 @@ use crate::wire::close::{self, Close};
 pub struct RoomsOptions {
     /// How long a room without sessions stays loaded.
     pub idle_unload: Duration,
+    /// How long a room lives after its last edit and its last leave; `None`: for ever.
+    pub ttl: Option<Duration>,
 }
 
 impl Default for RoomsOptions {
     fn default() -> Self {
-        Self { idle_unload: Duration::from_secs(30) }
+        Self { idle_unload: Duration::from_secs(30), ttl: Some(Duration::from_millis(ROOM_TTL_MS)) }
     }
 }
 

@@ -20,7 +20,7 @@ use crate::limits::{
     INLINE_STEPS_MAX,
 };
 use crate::log::record::{Kind, Metadata, Record, RecordError, Role, RoomKind, StoredRecord};
-use crate::log::{Appended, Batch};
+use crate::log::{Appended, Batch, Expects};
 use crate::wire::{websocket, y_websocket};
 
 /// The document of a room, its gate, and the updates on their way into the log.
@@ -37,6 +37,8 @@ pub(crate) struct State {
     batches: u64,
     /// Written by the first append, if that finds the room absent.
     genesis: Record,
+    /// How long the room lives after each batch; `None`: for ever.
+    ttl_ms: Option<u64>,
     answers: Answers,
     /// About how many bytes the document has when encoded.
     encoded_bytes: usize,
@@ -119,7 +121,7 @@ impl State {
         committed: Position,
         encoded_bytes: usize,
         (instance, life): (InstanceId, u32),
-        genesis: Record,
+        (genesis, ttl_ms): (Record, Option<u64>),
     ) -> Self {
         Self {
             instance,
@@ -130,6 +132,7 @@ impl State {
             in_flight: false,
             batches: u64::from(life) << 32,
             genesis,
+            ttl_ms,
             answers: Answers::default(),
             encoded_bytes,
         }
@@ -246,6 +249,8 @@ impl State {
             number: draft.number,
             genesis: self.genesis.clone(),
             records: draft.records.clone(),
+            expects: if self.committed == Position::START { Expects::Anything } else { Expects::Present },
+            ttl_ms: self.ttl_ms,
         })
     }
 

@@ -4,9 +4,9 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use ruang::log::LogError;
 use ruang::log::memory::Damage;
 use ruang::log::record::{Kind, StoredRecord};
-use ruang::log::{Head, LogError};
 
 use crate::log_support::*;
 
@@ -358,7 +358,7 @@ async fn the_head_is_the_newest_record(store: Store) {
     let name = room("a");
     for number in 1..=3 {
         let answer = append(&*store.log, &name, 1, number, &["x", "y"]).await;
-        assert_eq!(store.log.open(&name).await, Ok(Some(Head { last: answer.last })));
+        assert_eq!(last(&*store.log, &name).await, Some(answer.last));
     }
 }
 

@@ -50,7 +50,7 @@ async fn append_until_stored(log: &EmbeddedLog, name: &str, number: u64, text: &
             Err(LogError::Unknown(_)) => in_doubt = true,
             // This call stored nothing; an earlier one may have.
             Err(LogError::Full(_) | LogError::Unavailable(_)) => {}
-            Err(error @ LogError::Fatal(_)) => panic!("{error}"),
+            Err(error @ (LogError::Fatal(_) | LogError::Moved(_))) => panic!("{error}"),
         }
         assert!(Instant::now() < deadline, "it does not recover");
         tokio::time::sleep(Duration::from_millis(5)).await;

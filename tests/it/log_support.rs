@@ -11,7 +11,7 @@ use ruang::log::clock::Clock;
 use ruang::log::embedded::{EmbeddedLog, Options};
 use ruang::log::memory::{Damage, Faults, MemoryLog};
 use ruang::log::record::{Kind, Metadata, Record, Role, RoomKind, StoredRecord, genesis_update};
-use ruang::log::{Appended, Batch, Log};
+use ruang::log::{Appended, Batch, Expects, Log};
 use tempfile::TempDir;
 
 /// A log of some kind, empty, with a clock in our hands.
@@ -131,6 +131,8 @@ pub fn batch(name: &RoomName, instance: u64, number: u64, updates: &[impl AsRef<
         number,
         genesis: genesis(name, u32::try_from(instance).unwrap() + 1),
         records: updates.iter().map(|update| record(update.as_ref().as_bytes())).collect(),
+        expects: Expects::Anything,
+        ttl_ms: None,
     }
 }
 
@@ -142,6 +144,11 @@ pub async fn append(
     updates: &[impl AsRef<str>],
 ) -> Appended {
     log.append(name, batch(name, instance, number, updates)).await.unwrap()
+}
+
+/// The position of a room's newest record.
+pub async fn last(log: &dyn Log, name: &RoomName) -> Option<Position> {
+    log.open(name).await.unwrap().map(|head| head.last)
 }
 
 /// Everything in a room, read in pages of three.

@@ -130,7 +130,7 @@ async fn many_joins_are_one_load() {
 /// [R4] A room without sessions is unloaded, and loaded again with all that was stored.
 #[tokio::test]
 async fn idle_rooms_are_unloaded_and_come_back_whole() {
-    let options = RoomsOptions { idle_unload: Duration::from_millis(50) };
+    let options = RoomsOptions { idle_unload: Duration::from_millis(50), ..RoomsOptions::default() };
     let server = Server::start_with(Arc::new(MemoryLog::new()), options).await;
     for round in 0..3 {
         let mut client = server.join("r").await;

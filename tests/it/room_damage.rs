@@ -6,7 +6,7 @@ use futures_util::{StreamExt, stream};
 use ruang::ids::{Generation, InstanceId, RoomName, SessionId};
 use ruang::log::memory::{Damage, Faults, MemoryLog};
 use ruang::log::record::{Kind, Metadata, Record, Role, RoomKind, genesis_update};
-use ruang::log::{Batch, Log};
+use ruang::log::{Batch, Expects, Log};
 use yrs::updates::decoder::Decode;
 use yrs::{Transact, Update};
 
@@ -78,6 +78,8 @@ impl Store {
             number: 1,
             genesis: record(Kind::Genesis, &genesis),
             records: rest.iter().map(|update| record(Kind::Update, update)).collect(),
+            expects: Expects::Anything,
+            ttl_ms: None,
         };
         self.log.append(room, batch).await.unwrap();
     }

@@ -6,12 +6,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use futures_util::SinkExt;
 use ruang::gate::Source;
 use ruang::ids::RoomName;
 use ruang::log::memory::MemoryLog;
 use ruang::log::record::StoredRecord;
-use ruang::log::{Appended, Batch, Durability, Head, Log, LogError};
+use ruang::log::{Adopted, Adoption, Appended, Batch, Durability, Head, Log, LogError, Tombstone, UploadId};
 use ruang::room::Outlet;
 use ruang::wire::y_websocket;
 use tokio_tungstenite::tungstenite::Message as Frame;
@@ -60,6 +61,39 @@ impl Log for Fragile {
     }
     async fn rooms(&self, after: Option<&RoomName>, count: usize) -> Result<Vec<RoomName>, LogError> {
         self.inner.rooms(after, count).await
+    }
+    async fn put_chunk(
+        &self,
+        room: &RoomName,
+        id: UploadId,
+        index: u32,
+        bytes: Bytes,
+    ) -> Result<(), LogError> {
+        self.inner.put_chunk(room, id, index, bytes).await
+    }
+    async fn chunk(&self, room: &RoomName, id: UploadId, index: u32) -> Result<Option<Bytes>, LogError> {
+        self.inner.chunk(room, id, index).await
+    }
+    async fn adopt(&self, room: &RoomName, adoption: Adoption) -> Result<Adopted, LogError> {
+        self.inner.adopt(room, adoption).await
+    }
+    async fn trim(&self, room: &RoomName, through: u64) -> Result<u64, LogError> {
+        self.inner.trim(room, through).await
+    }
+    async fn touch(&self, room: &RoomName, ttl_ms: Option<u64>) -> Result<(), LogError> {
+        self.inner.touch(room, ttl_ms).await
+    }
+    async fn freeze(&self, room: &RoomName, frozen: bool) -> Result<bool, LogError> {
+        self.inner.freeze(room, frozen).await
+    }
+    async fn expire(&self, room: &RoomName, deadline_ms: u64) -> Result<bool, LogError> {
+        self.inner.expire(room, deadline_ms).await
+    }
+    async fn delete(&self, room: &RoomName) -> Result<bool, LogError> {
+        self.inner.delete(room).await
+    }
+    async fn tombstone(&self, room: &RoomName) -> Result<Option<Tombstone>, LogError> {
+        self.inner.tombstone(room).await
     }
     fn durability(&self) -> Durability {
         self.inner.durability()

@@ -220,7 +220,8 @@ async fn schedule(seed: u64) {
     let (log, faults) = MemoryLog::with_faults();
     let log: Arc<dyn Log> = Arc::new(log);
     let room: RoomName = "r".parse().unwrap();
-    let options = RoomsOptions { idle_unload: Duration::from_millis(random.below(200)) };
+    let options =
+        RoomsOptions { idle_unload: Duration::from_millis(random.below(200)), ..RoomsOptions::default() };
     let server = Server::start_with(Arc::clone(&log), options).await;
     let shadow = Arc::new(Shadow { seed, log, room, fold: Mutex::new((0, Gate::new(), Document::new())) });
 

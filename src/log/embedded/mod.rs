@@ -16,13 +16,16 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use parking_lot::Mutex;
 use redb::{Error as RedbError, ReadTransaction};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use super::clock::{Clock, system_clock};
 use super::record::StoredRecord;
-use super::{Appended, Batch, Durability, Head, Log, LogError, check_batch};
+use super::{
+    Adopted, Adoption, Appended, Batch, Durability, Head, Log, LogError, Tombstone, UploadId, check_batch,
+};
 use crate::ids::{InstanceId, RoomName};
 use crate::limits::{
     EMBEDDED_CACHE_BYTES, EMBEDDED_QUEUE_MAX, EMBEDDED_QUICK_REPAIR_BYTES, EMBEDDED_READS_MAX,
@@ -144,7 +147,7 @@ impl Log for EmbeddedLog {
     async fn open(&self, room: &RoomName) -> Result<Option<Head>, LogError> {
         let room = room.clone();
         let meta = self.reading(move |transaction| tables::room_meta(transaction, &room)).await?;
-        Ok(meta.map(|meta| Head { last: meta.last }))
+        Ok(meta.map(|meta| meta.head()))
     }
 
     async fn read(
@@ -160,6 +163,42 @@ impl Log for EmbeddedLog {
     async fn rooms(&self, after: Option<&RoomName>, count_max: usize) -> Result<Vec<RoomName>, LogError> {
         let after = after.cloned();
         self.reading(move |transaction| tables::room_names(transaction, after.as_ref(), count_max)).await
+    }
+
+    async fn put_chunk(&self, _: &RoomName, _: UploadId, _: u32, _: Bytes) -> Result<(), LogError> {
+        Err(no_snapshots())
+    }
+
+    async fn chunk(&self, _: &RoomName, _: UploadId, _: u32) -> Result<Option<Bytes>, LogError> {
+        Err(no_snapshots())
+    }
+
+    async fn adopt(&self, _: &RoomName, _: Adoption) -> Result<Adopted, LogError> {
+        Err(no_snapshots())
+    }
+
+    async fn trim(&self, _: &RoomName, _: u64) -> Result<u64, LogError> {
+        Err(no_snapshots())
+    }
+
+    async fn touch(&self, _: &RoomName, _: Option<u64>) -> Result<(), LogError> {
+        Err(no_snapshots())
+    }
+
+    async fn freeze(&self, _: &RoomName, _: bool) -> Result<bool, LogError> {
+        Err(no_snapshots())
+    }
+
+    async fn expire(&self, _: &RoomName, _: u64) -> Result<bool, LogError> {
+        Err(no_snapshots())
+    }
+
+    async fn delete(&self, _: &RoomName) -> Result<bool, LogError> {
+        Err(no_snapshots())
+    }
+
+    async fn tombstone(&self, _: &RoomName) -> Result<Option<Tombstone>, LogError> {
+        Ok(None)
     }
 
     fn durability(&self) -> Durability {
@@ -195,6 +234,10 @@ impl Drop for EmbeddedLog {
             let _ = writer.join();
         }
     }
+}
+
+fn no_snapshots() -> LogError {
+    LogError::Fatal("the embedded store keeps no snapshots yet".to_owned())
 }
 
 fn closed() -> LogError {

@@ -18,7 +18,7 @@ use redb::{Error as RedbError, ReadTransaction, ReadableTable, Table, TableDefin
 use crate::ids::{InstanceId, Position, RoomName};
 use crate::limits::{BATCH_MEMORY_INSTANCES_MAX, READ_BYTES_MAX};
 use crate::log::record::{Record, StoredRecord};
-use crate::log::{Appended, Batch, LogError, check_repeated, judge};
+use crate::log::{Appended, Batch, Head, LogError, check_expects, check_repeated, judge};
 
 const ROOMS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("rooms");
 const LOG: TableDefinition<'_, (u64, u64), &[u8]> = TableDefinition::new("log");
@@ -78,14 +78,21 @@ impl<'txn> Tables<'txn> {
         now_ms: u64,
     ) -> Result<Result<Appended, LogError>, RedbError> {
         let found = self.rooms.get(room.as_str())?.map(|meta| RoomMeta::decode(room, meta.value()));
-        let (mut meta, genesis) = match found {
-            Some(Err(why)) => return Ok(Err(damaged_room(&why))),
-            Some(Ok(meta)) => {
-                if let Some(answer) = meta.answer_again(batch, &self.log)? {
-                    return Ok(answer);
-                }
-                (meta, None)
-            }
+        let known = match found.transpose() {
+            Err(why) => return Ok(Err(damaged_room(&why))),
+            Ok(known) => known,
+        };
+        if let Some(meta) = &known
+            && let Some(answer) = meta.answer_again(batch, &self.log)?
+        {
+            return Ok(answer);
+        }
+        let last = known.as_ref().map_or(0, |meta| meta.last.seq);
+        if let Err(moved) = check_expects(batch.expects, last, false) {
+            return Ok(Err(moved));
+        }
+        let (mut meta, genesis) = match known {
+            Some(meta) => (meta, None),
             None => (RoomMeta::new(self.next_room_number()?), Some(&batch.genesis)),
         };
 
@@ -228,6 +235,18 @@ pub(super) fn find_batch(
 }
 
 impl RoomMeta {
+    pub(super) fn head(&self) -> Head {
+        Head {
+            last: self.last,
+            base: 0,
+            bytes: 0,
+            snapshots: Vec::new(),
+            revision: 0,
+            deadline_ms: None,
+            frozen: false,
+        }
+    }
+
     fn new(number: u64) -> Self {
         Self { number, last: Position::START, batches: Vec::new() }
     }

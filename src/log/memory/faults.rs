@@ -19,7 +19,7 @@ use tokio::sync::watch;
 
 use super::Rooms;
 use crate::ids::RoomName;
-use crate::log::LogError;
+use crate::log::{LogError, UploadId};
 
 /// Makes a [`super::MemoryLog`] misbehave. Clones act on the same log. What is asked for `count`
 /// calls applies to the next ones that come, each kind of fault counting for itself.
@@ -32,6 +32,8 @@ pub struct Faults {
     replies: Arc<Gate>,
     /// Where everything that reads waits.
     reads: Arc<Gate>,
+    /// Where changes that are no appends wait before they are applied.
+    changes: Arc<Gate>,
     /// What the log has stored, to damage it. Weak: a forgotten handle keeps nothing.
     rooms: Weak<Mutex<Rooms>>,
 }
@@ -40,6 +42,9 @@ pub struct Faults {
 #[derive(Default)]
 struct Plan {
     append_errors: VecDeque<LogError>,
+    /// `None`: that call goes through.
+    change_errors: VecDeque<Option<LogError>>,
+    changes_unanswered: VecDeque<bool>,
     read_errors: VecDeque<LogError>,
     replies_lost: usize,
     calls_duplicated: usize,
@@ -51,6 +56,11 @@ pub(super) struct AppendFault {
     pub(super) refuse: Option<LogError>,
     pub(super) lose_reply: bool,
     pub(super) duplicate: bool,
+}
+
+/// What to do to one change that is no append.
+pub(super) struct ChangeFault {
+    pub(super) lose_reply: bool,
 }
 
 /// How to spoil a stored record.
@@ -80,6 +90,7 @@ impl Faults {
             appends: Arc::new(Gate::new()),
             replies: Arc::new(Gate::new()),
             reads: Arc::new(Gate::new()),
+            changes: Arc::new(Gate::new()),
             rooms,
         }
     }
@@ -90,7 +101,23 @@ impl Faults {
         self.plan.lock().append_errors.extend(std::iter::repeat_n(error, count));
     }
 
-    /// The next `count` calls of `open`, `read` and `rooms` fail with `error`.
+    /// Of the calls that change something but are no append (chunks, adoptions, trims, room life),
+    /// the one after `skip` others fails with `error` and changes nothing.
+    pub fn fail_change(&self, skip: usize, error: LogError) {
+        let errors = &mut self.plan.lock().change_errors;
+        errors.extend(std::iter::repeat_n(None, skip));
+        errors.push_back(Some(error));
+    }
+
+    /// Of the same calls, the one after `skip` others is applied, then answered with
+    /// [`LogError::Unknown`].
+    pub fn lose_change_reply(&self, skip: usize) {
+        let unanswered = &mut self.plan.lock().changes_unanswered;
+        unanswered.extend(std::iter::repeat_n(false, skip));
+        unanswered.push_back(true);
+    }
+
+    /// The next `count` calls of `open`, `read`, `rooms`, `chunk` and `tombstone` fail with `error`.
     pub fn fail_reads(&self, count: usize, error: LogError) {
         self.plan.lock().read_errors.extend(std::iter::repeat_n(error, count));
     }
@@ -139,13 +166,38 @@ impl Faults {
     pub fn rewrite(&self, room: &RoomName, seq: u64, change: impl FnOnce(&mut Vec<u8>)) -> bool {
         let Some(rooms) = self.rooms.upgrade() else { return false };
         let mut rooms = rooms.lock();
-        let index = usize::try_from(seq).unwrap_or(usize::MAX).wrapping_sub(1);
-        let room = rooms.by_name.get_mut(room);
-        let Some((_, stored)) = room.and_then(|room| room.records.get_mut(index)) else { return false };
-        let mut bytes = stored.to_vec();
-        change(&mut bytes);
-        *stored = Bytes::from(bytes);
-        true
+        let stored = rooms.by_name.get_mut(room).and_then(|room| room.record_mut(seq));
+        rewrite_bytes(stored, change)
+    }
+
+    /// Changes the bytes of a stored chunk. False if there is none.
+    pub fn rewrite_chunk(
+        &self,
+        room: &RoomName,
+        upload: UploadId,
+        index: u32,
+        change: impl FnOnce(&mut Vec<u8>),
+    ) -> bool {
+        let Some(rooms) = self.rooms.upgrade() else { return false };
+        let mut rooms = rooms.lock();
+        let stored = rooms.by_name.get_mut(room).and_then(|room| room.chunk_mut(upload, index));
+        rewrite_bytes(stored, change)
+    }
+
+    /// Takes what the plan holds for the next change that is no append, once it may be applied.
+    pub(super) async fn before_change(&self) -> Result<ChangeFault, LogError> {
+        self.changes.pass().await;
+        let mut plan = self.plan.lock();
+        if let Some(error) = plan.change_errors.pop_front().flatten() {
+            return Err(error);
+        }
+        Ok(ChangeFault { lose_reply: plan.changes_unanswered.pop_front().unwrap_or(false) })
+    }
+
+    /// Calls that change something but are no append wait before they are applied.
+    #[must_use = "changes go on when this is dropped"]
+    pub fn hold_changes(&self) -> Held {
+        Held::of(&self.changes)
     }
 
     /// Takes what the plan holds for the next append, once it may be applied.
@@ -233,6 +285,14 @@ fn take_one(count: &mut usize) -> bool {
     let some = *count > 0;
     *count -= usize::from(some);
     some
+}
+
+fn rewrite_bytes(stored: Option<&mut Bytes>, change: impl FnOnce(&mut Vec<u8>)) -> bool {
+    let Some(stored) = stored else { return false };
+    let mut bytes = stored.to_vec();
+    change(&mut bytes);
+    *stored = Bytes::from(bytes);
+    true
 }
 
 fn spoil(bytes: &mut Vec<u8>, damage: Damage) -> bool {

@@ -63,7 +63,7 @@ impl World {
         let mut random = Random::new(seed);
         let log: Arc<dyn Log> = Arc::new(MemoryLog::new());
         let room = RoomName::parse("r").unwrap();
-        let state = load::load(&log, &room, (INSTANCE, 1)).await.unwrap().state;
+        let state = load::load(&log, &room, (INSTANCE, 1), None).await.unwrap().state;
         let peers = 2 + random.below(3);
         let mut world = Self {
             random,
@@ -252,7 +252,7 @@ impl World {
     /// A fresh load of the log gives the same room.
     async fn load(&mut self) -> State {
         self.life += 1;
-        let loaded = load::load(&self.log, &self.room, (INSTANCE, self.life)).await.unwrap();
+        let loaded = load::load(&self.log, &self.room, (INSTANCE, self.life), None).await.unwrap();
         assert!(loaded.set_aside.is_empty(), "{:?}", loaded.set_aside);
         let state = loaded.state;
         assert_eq!(view(state.document.doc()), view(self.stored.doc()), "[R4]");
