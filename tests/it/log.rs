@@ -4,10 +4,13 @@
 
 mod log_bench;
 mod log_contract;
+mod log_contract_life;
+mod log_contract_snapshots;
 mod log_crash;
 mod log_damage;
 mod log_directory;
 mod log_disk;
+mod log_golden;
 mod log_memory;
 mod log_random;
 mod log_records;
