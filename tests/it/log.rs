@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, missing_docs, unreachable_pub)]
 
 mod log_bench;
+mod log_bench_life;
 mod log_contract;
 mod log_contract_life;
 mod log_contract_snapshots;

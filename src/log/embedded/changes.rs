@@ -12,10 +12,9 @@ use tokio::sync::oneshot;
 use super::rooms::RoomMeta;
 use super::store::{Failure, panic_text};
 use super::tables::{self, COUNTERS, LOG, ROOMS};
-use super::writer::{Abort, Command, Writer};
+use super::writer::{Abort, Writer};
 use super::{life, removals, snapshots};
 use crate::ids::RoomName;
-use crate::limits::{EMBEDDED_COMMIT_BATCHES_MAX, EMBEDDED_COMMIT_BYTES_MAX};
 use crate::log::LogError;
 
 const COUNTER_CHANGES: &str = "changes";
@@ -157,26 +156,6 @@ impl<'txn> ChangeTables<'txn> {
 }
 
 impl Writer {
-    /// All changes that wait, up to the bounds of one commit or to the next other command.
-    pub(super) fn gather_changes(
-        &mut self,
-        first: Box<dyn Change>,
-    ) -> (Vec<Box<dyn Change>>, Option<Command>) {
-        let mut bytes = first.bytes();
-        let mut group = vec![first];
-        while group.len() < EMBEDDED_COMMIT_BATCHES_MAX && bytes < EMBEDDED_COMMIT_BYTES_MAX {
-            match self.queue.try_recv() {
-                Ok(Command::Change(change)) => {
-                    bytes += change.bytes();
-                    group.push(change);
-                }
-                Ok(other) => return (group, Some(other)),
-                Err(_) => break,
-            }
-        }
-        (group, None)
-    }
-
     pub(super) fn on_changes(&mut self, mut group: Vec<Box<dyn Change>>) {
         if let Err(error) = self.ready() {
             group.into_iter().for_each(|change| refuse(change, &error));

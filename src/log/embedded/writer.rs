@@ -57,7 +57,9 @@ pub(super) struct Abort {
 pub(super) struct Writer {
     pub(super) store: Arc<Store>,
     directory: Directory,
-    pub(super) queue: mpsc::Receiver<Command>,
+    queue: mpsc::Receiver<Command>,
+    /// Came from the queue, and waits for what came before it.
+    next: Option<Command>,
     pub(super) clock: Clock,
     /// See [`super::changes::Moment`].
     pub(super) process: u64,
@@ -83,7 +85,7 @@ impl Writer {
         clock: Clock,
         process: u64,
     ) -> Self {
-        Self { store, directory, queue, clock, process, freeing: Freeing::new(), retry: None }
+        Self { store, directory, queue, next: None, clock, process, freeing: Freeing::new(), retry: None }
     }
 
     /// Runs until it is told to close, or until every handle is gone.
@@ -115,6 +117,9 @@ impl Writer {
 
     /// The next command. While there is none, what is to go is freed.
     fn next_command(&mut self) -> Option<Command> {
+        if let Some(command) = self.next.take() {
+            return Some(command);
+        }
         loop {
             let works = self.retry.is_none();
             if works && self.freeing.is_overdue() {
@@ -131,15 +136,15 @@ impl Writer {
 
     fn on_command(&mut self, command: Command) -> ControlFlow<oneshot::Sender<()>> {
         match command {
-            Command::Append(request) => {
-                let (group, next) = self.gather(request);
-                self.on_group(group);
-                next.map_or(ControlFlow::Continue(()), |command| self.on_command(command))
-            }
-            Command::Change(change) => {
-                let (group, next) = self.gather_changes(change);
-                self.on_changes(group);
-                next.map_or(ControlFlow::Continue(()), |command| self.on_command(command))
+            Command::Append(_) | Command::Change(_) => {
+                let (group, changes) = self.gather(command);
+                if !group.is_empty() {
+                    self.on_group(group);
+                }
+                if !changes.is_empty() {
+                    self.on_changes(changes);
+                }
+                ControlFlow::Continue(())
             }
             Command::Reopen { opening } => {
                 if self.store.opening() == Some(opening) {
@@ -160,21 +165,30 @@ impl Writer {
         }
     }
 
-    /// Everything that waits, up to the bounds of one commit or to the next other command.
-    fn gather(&mut self, first: Request) -> (Vec<Request>, Option<Command>) {
-        let mut bytes = first.bytes();
-        let mut group = vec![first];
-        while group.len() < EMBEDDED_COMMIT_BATCHES_MAX && bytes < EMBEDDED_COMMIT_BYTES_MAX {
-            match self.queue.try_recv() {
-                Ok(Command::Append(request)) => {
+    /// Everything that waits, up to the bounds of one commit or to the next other command, appends and changes
+    /// apart: nobody has been answered, so each order is as good.
+    fn gather(&mut self, first: Command) -> (Vec<Request>, Vec<Box<dyn Change>>) {
+        let (mut group, mut changes, mut bytes) = (Vec::new(), Vec::new(), 0);
+        let mut next = Some(first);
+        while let Some(command) = next {
+            match command {
+                Command::Append(request) => {
                     bytes += request.bytes();
                     group.push(request);
                 }
-                Ok(other) => return (group, Some(other)),
-                Err(_) => break,
+                Command::Change(change) => {
+                    bytes += change.bytes();
+                    changes.push(change);
+                }
+                other => {
+                    self.next = Some(other);
+                    break;
+                }
             }
+            let full = group.len() + changes.len() >= EMBEDDED_COMMIT_BATCHES_MAX;
+            next = if full || bytes >= EMBEDDED_COMMIT_BYTES_MAX { None } else { self.queue.try_recv().ok() };
         }
-        (group, None)
+        (group, changes)
     }
 
     fn on_group(&mut self, group: Vec<Request>) {
