@@ -241,3 +241,38 @@ pub const INLINE_STEPS_MAX: u64 = 100_000;
 /// Connections that the system may hold for us before they are accepted. With the usual 128, a
 /// thousand people who join at once wait a second for their connection to be tried again.
 pub const LISTEN_BACKLOG: u32 = 4_096;
+
+/// Bytes before the body of a part of an exported file.
+pub const PART_HEADER_BYTES: usize = 9;
+
+/// Bytes of the body of such a part: a record with its position, or less.
+pub const PART_BYTES_MAX: usize = RECORD_BYTES_MAX + 64;
+
+/// Records that the operators' verbs read at once.
+pub const REPLAY_PAGE_RECORDS: usize = 500;
+
+/// How often `ruang replay show -f` looks for new records.
+pub const FOLLOW_MS: u64 = 250;
+
+/// How often an export begins again when compaction takes away what it was about to write.
+pub const EXPORT_TRIES: usize = 3;
+
+/// Bytes of a path to a unix socket, without its end, on every system that we know.
+pub const SOCKET_PATH_BYTES_MAX: usize = 103;
+
+/// How long the operators' verbs wait for a server that has begun to start, and for one that does
+/// not answer.
+pub const ADMIN_CONNECT_MS_MAX: u64 = 2_000;
+
+/// How long a call over the admin socket may take: a disk that is full is tried for a while.
+pub const ADMIN_CALL_MS_MAX: u64 = 60_000;
+
+/// Bytes of a batch that the admin socket takes: an import is one document and some claims.
+pub const ADMIN_BATCH_BYTES_MAX: usize = RECORD_BYTES_MAX + (8 << 20);
+
+/// Bytes of an answer of the admin socket: a page of records, which ends after [`READ_BYTES_MAX`] and
+/// one record, and what frames them.
+pub const ADMIN_ANSWER_BYTES_MAX: usize = READ_BYTES_MAX + RECORD_BYTES_MAX + (1 << 20);
+
+/// Elements of one value that the operators' verbs print: a list of more is cut, and says so.
+pub const PRINTED_ELEMENTS_MAX: usize = 1_000_000;
