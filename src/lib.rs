@@ -11,6 +11,7 @@
 //! | [`document`] | the fold: the only caller of yrs' apply | yes |
 //! | `room` | one live document and the sessions on it | server |
 //! | `log` | the order of everything that happened in a room | server |
+//! | `history` | the way through a room's log: recovery, snapshots, replay | server |
 //! | `http` | sockets, pages, operations | server |
 //! | `server`, `config`, `cli`, `shutdown`, `telemetry` | one process from start to end | server |
 //! | `load` | a load test against a running server | server |
@@ -30,6 +31,8 @@ pub mod wire;
 pub mod cli;
 #[cfg(feature = "server")]
 pub mod config;
+#[cfg(feature = "server")]
+pub mod history;
 #[cfg(feature = "server")]
 pub mod http;
 #[cfg(feature = "server")]

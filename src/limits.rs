@@ -172,8 +172,12 @@ pub const SNAPSHOT_CHUNK_BYTES: usize = 256 << 10;
 /// How long an upload that nobody adopts stays: a snapshot is written within seconds.
 pub const UPLOAD_MS_MAX: u64 = 3_600_000;
 
-/// Records that one page of a load reads.
+/// Records that one page of a walk reads.
 pub const LOAD_PAGE_RECORDS: usize = 2_048;
+
+/// How often a walk begins again because records were trimmed under it. A trim leaves all that the
+/// newest snapshots need, so once is rare already.
+pub const WALK_TRIES_MAX: u32 = 8;
 
 /// Bytes of a connection's read buffer. Most messages are below 100 bytes; the library's default
 /// of 128 KiB would make 10,000 idle connections cost 1.3 GB.

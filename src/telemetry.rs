@@ -22,6 +22,8 @@ pub struct Metrics {
     pub rooms_failed: Counter,
     /// Records that are in a log but not in its document.
     pub records_set_aside: Counter,
+    /// Snapshots that could not be read when a room was loaded.
+    pub snapshots_damaged: Counter,
     /// Sockets that are open.
     pub sockets_open: Gauge<i64, AtomicI64>,
     /// Sockets that were closed by us, with a code of 4400 to 4499.
@@ -59,6 +61,8 @@ impl Metrics {
         let rooms_loaded = counter("rooms_loaded", "Loads of rooms");
         let rooms_failed = counter("rooms_failed", "Rooms that ended by a fault and were loaded again");
         let records_set_aside = counter("records_set_aside", "Records in a log but not in its document");
+        let snapshots_damaged =
+            counter("snapshots_damaged", "Snapshots that could not be read when a room was loaded");
         let sockets_refused = counter("sockets_refused", "Sockets closed with a code of 4400 to 4499");
         let sockets_half_open = counter("sockets_half_open", "Sockets given up because nobody answered");
         let messages_unknown = counter("messages_unknown", "Ignored messages of unknown type");
@@ -79,6 +83,7 @@ impl Metrics {
             rooms_loaded,
             rooms_failed,
             records_set_aside,
+            snapshots_damaged,
             sockets_open,
             sockets_refused,
             sockets_half_open,

@@ -18,11 +18,12 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 use super::append::{Append, Refused};
 use super::fan_out::{FanOut, Seats};
-use super::load::{self, LoadError, SetAside};
+use super::load::{self, LoadError};
 use super::registry::Rooms;
 use super::state::{Committed, State};
 use super::{Command, Shared};
 use crate::document::FoldError;
+use crate::history::{DamagedSnapshot, SetAside};
 use crate::ids::{Position, SessionId};
 use crate::limits::{BEAT_MS, PRESENCE_TICK_MS, ROUND_SESSIONS_MIN};
 use crate::log::{APPEND_TIMEOUT, Appended, LogError};
@@ -338,6 +339,14 @@ async fn open(rooms: &Rooms, shared: &Shared) -> Result<State, LoadError> {
     for SetAside { position, why } in &loaded.set_aside {
         tracing::error!(%room, %position, why, "a record is set aside; the room is served without it");
         rooms.metrics.records_set_aside.inc();
+    }
+    for DamagedSnapshot { revision, through, why } in &loaded.damaged_snapshots {
+        tracing::error!(
+            %room, revision, %through, why,
+            "a snapshot cannot be read; the room is served from an older one and the records behind it, and the next \
+             snapshot replaces it. Check the disk, and keep a backup of the store"
+        );
+        rooms.metrics.snapshots_damaged.inc();
     }
     tracing::debug!(%room, records = loaded.records, took = ?began.elapsed(), "room loaded");
     rooms.metrics.rooms_loaded.inc();
