@@ -14,6 +14,8 @@
 //! | `history` | the way through a room's log: recovery, snapshots, replay | server |
 //! | `http` | sockets, pages, operations | server |
 //! | `server`, `config`, `cli`, `shutdown`, `telemetry` | one process from start to end | server |
+//! | `admin` | the unix socket for this machine's operators | server |
+//! | `replay` | the operators' verbs, each a consumer of `history::walk` | server |
 //! | `load` | a load test against a running server | server |
 //!
 //! The pure modules know no clock, no I/O and no runtime; without the feature `server` they are
@@ -28,6 +30,8 @@ pub mod session;
 pub mod wire;
 
 #[cfg(feature = "server")]
+pub mod admin;
+#[cfg(feature = "server")]
 pub mod cli;
 #[cfg(feature = "server")]
 pub mod config;
@@ -39,6 +43,8 @@ pub mod http;
 pub mod load;
 #[cfg(feature = "server")]
 pub mod log;
+#[cfg(feature = "server")]
+pub mod replay;
 #[cfg(feature = "server")]
 pub mod room;
 #[cfg(feature = "server")]

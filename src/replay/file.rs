@@ -17,9 +17,7 @@ use super::part::{self, PartError, PartHeader, PartKind};
 use crate::ids::RoomName;
 use crate::limits::{PART_HEADER_BYTES, READ_BYTES_MAX};
 use crate::log::record::StoredRecord;
-use crate::log::{
-    Adopted, Adoption, Appended, Batch, Durability, Head, Log, LogError, Tombstone, UploadId,
-};
+use crate::log::{Adopted, Adoption, Appended, Batch, Durability, Head, Log, LogError, Tombstone, UploadId};
 
 /// See the module.
 pub struct ExportedRoom {

@@ -148,7 +148,9 @@ pub fn decode_record(kind: PartKind, body: &Bytes) -> Result<StoredRecord, PartE
     match kind {
         PartKind::Record => match Record::decode(rest) {
             Ok(record) => Ok(StoredRecord::Intact { position, record }),
-            Err(error @ RecordError::Newer { .. }) => Err(PartError::Newer(format!("record {position}: {error}"))),
+            Err(error @ RecordError::Newer { .. }) => {
+                Err(PartError::Newer(format!("record {position}: {error}")))
+            }
             Err(error) => Ok(StoredRecord::Damaged { position, why: error.to_string() }),
         },
         PartKind::Damaged => {
@@ -185,6 +187,25 @@ pub fn decode_chunk(body: &Bytes) -> Result<(UploadId, u32, Bytes), PartError> {
         return Err(damaged("a chunk's part is too short"));
     }
     Ok((UploadId(le_u64(&body[..8])), le_u32(&body[8..12]), body.slice(12..)))
+}
+
+/// Takes a row of parts apart that came as a whole: what the admin socket sends.
+///
+/// # Errors
+/// [`PartError`].
+pub fn split(bytes: &Bytes) -> Result<Vec<(PartKind, Bytes)>, PartError> {
+    let (mut parts, mut at) = (Vec::new(), 0);
+    while let Some(header) = bytes[at..].first_chunk::<PART_HEADER_BYTES>() {
+        let header = PartHeader::decode(*header)?;
+        let from = at + PART_HEADER_BYTES;
+        if bytes.len() - from < header.len {
+            break;
+        }
+        let body = bytes.slice(from..from + header.len);
+        parts.push((header.check(parts.len() as u64, &body)?, body));
+        at = from + header.len;
+    }
+    if at == bytes.len() { Ok(parts) } else { Err(damaged("the last part is cut off")) }
 }
 
 fn damaged(why: &str) -> PartError {

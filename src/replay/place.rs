@@ -112,7 +112,11 @@ impl FromStr for Place {
         {
             return Ok(Self::Id(Position { ms: number(ms)?, seq: number(seq)? }));
         }
-        if text.starts_with(|c: char| c.is_ascii_digit()) { parse_time(text) } else { Err(PlaceError::Unknown) }
+        if text.starts_with(|c: char| c.is_ascii_digit()) {
+            parse_time(text)
+        } else {
+            Err(PlaceError::Unknown)
+        }
     }
 }
 
@@ -177,13 +181,7 @@ pub async fn resolve(
 }
 
 /// Finds a moment by halving: the milliseconds of a room never go back.
-async fn at_time(
-    log: &dyn Log,
-    room: &RoomName,
-    head: &Head,
-    ms: u64,
-    side: Side,
-) -> Result<u64, NotThere> {
+async fn at_time(log: &dyn Log, room: &RoomName, head: &Head, ms: u64, side: Side) -> Result<u64, NotThere> {
     // Everything up to `low` is before the moment, everything from `high` on is not.
     let (mut low, mut high) = (head.base, head.last.seq + 1);
     while low + 1 < high {
@@ -267,9 +265,17 @@ mod tests {
         assert_eq!((at("#12"), at("12"), at("0")), (Place::Seq(12), Place::Seq(12), Place::Seq(0)));
         assert_eq!((at("head"), at("snapshot")), (Place::Head, Place::Snapshot));
         assert_eq!((at("-15m"), at("-1h30m")), (Place::Ago(900_000), Place::Ago(5_400_000)));
-        assert_eq!((at("-2d"), at("-500ms"), at("-1s")), (Place::Ago(172_800_000), Place::Ago(500), Place::Ago(1_000)));
+        assert_eq!(
+            (at("-2d"), at("-500ms"), at("-1s")),
+            (Place::Ago(172_800_000), Place::Ago(500), Place::Ago(1_000))
+        );
         let ten = Place::Time(1_795_428_000_000);
-        for text in ["2026-11-23T10:00Z", "2026-11-23T10:00:00Z", "2026-11-23T11:00+01:00", "2026-11-23T10:00:00.000Z"] {
+        for text in [
+            "2026-11-23T10:00Z",
+            "2026-11-23T10:00:00Z",
+            "2026-11-23T11:00+01:00",
+            "2026-11-23T10:00:00.000Z",
+        ] {
             assert_eq!(at(text), ten, "{text}");
         }
         assert_eq!(utc(1_795_428_000_000), "2026-11-23T10:00:00.000Z");

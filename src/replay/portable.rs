@@ -3,9 +3,13 @@
 
 use serde::{Deserialize, Serialize};
 
+use bytes::Bytes;
+
+use super::part::{self, PartError, PartKind};
 use super::place::parse_id;
-use crate::ids::{Position, RoomName};
-use crate::log::{Head, LogError, SnapshotRef, UploadId};
+use crate::ids::{InstanceId, Position, RoomName};
+use crate::log::record::{Record, StoredRecord};
+use crate::log::{Appended, Batch, Expects, Head, LogError, SnapshotRef, UploadId};
 
 /// [`Head`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -158,17 +162,116 @@ pub fn path_segment(room: &RoomName) -> String {
     out
 }
 
-/// The answer to an append.
+/// [`Batch`]: this as a part of kind header, then the genesis record and the records as parts.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BatchForm {
+    /// Sixteen hex digits.
+    instance: String,
+    number: u64,
+    expects: ExpectsForm,
+    ttl_ms: Option<u64>,
+}
+
+/// [`Expects`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum ExpectsForm {
+    Anything,
+    Present,
+    At(u64),
+}
+
+impl BatchForm {
+    /// A batch as parts.
+    #[must_use]
+    pub fn write(batch: &Batch) -> Bytes {
+        let form = Self {
+            instance: format!("{:016x}", batch.instance.0),
+            number: batch.number,
+            expects: match batch.expects {
+                Expects::Anything => ExpectsForm::Anything,
+                Expects::Present => ExpectsForm::Present,
+                Expects::At(seq) => ExpectsForm::At(seq),
+            },
+            ttl_ms: batch.ttl_ms,
+        };
+        let form = serde_json::to_vec(&form).expect("a form is strings and numbers");
+        let mut body = part::encode(0, PartKind::Header, &[&form]).to_vec();
+        for (record, number) in std::iter::once(&batch.genesis).chain(&batch.records).zip(1..) {
+            let stored = StoredRecord::Intact { position: Position::START, record: record.clone() };
+            body.extend_from_slice(&part::encode_record(number, &stored));
+        }
+        Bytes::from(body)
+    }
+
+    /// And back.
+    ///
+    /// # Errors
+    /// What is wrong with the bytes, in one line.
+    pub fn read(body: &Bytes) -> Result<Batch, String> {
+        let mut parts = part::split(body).map_err(|error| error.to_string())?.into_iter();
+        let form: Self = match parts.next() {
+            Some((PartKind::Header, form)) => {
+                serde_json::from_slice(&form).map_err(|error| error.to_string())?
+            }
+            _ => return Err("a batch begins with what it is".to_owned()),
+        };
+        let instance = u64::from_str_radix(&form.instance, 16).map_err(|error| error.to_string())?;
+        let record = |(kind, body): (PartKind, Bytes)| -> Result<Record, PartError> {
+            match part::decode_record(kind, &body)? {
+                StoredRecord::Intact { record, .. } => Ok(record),
+                StoredRecord::Damaged { why, .. } => Err(PartError::Damaged(why)),
+            }
+        };
+        let mut records = parts.map(|part| record(part).map_err(|error| error.to_string()));
+        let genesis = records.next().ok_or("a batch has a genesis record")??;
+        Ok(Batch {
+            instance: InstanceId(instance),
+            number: form.number,
+            genesis,
+            records: records.collect::<Result<_, _>>()?,
+            expects: match form.expects {
+                ExpectsForm::Anything => Expects::Anything,
+                ExpectsForm::Present => Expects::Present,
+                ExpectsForm::At(seq) => Expects::At(seq),
+            },
+            ttl_ms: form.ttl_ms,
+        })
+    }
+}
+
+/// [`Appended`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AppendedForm {
     /// Id of the genesis record, if this append created the room.
-    pub created: Option<String>,
-    /// Id of the first record of the batch.
-    pub first: String,
-    /// Id of the last record of the batch.
-    pub last: String,
-    /// The batch had been stored before.
-    pub duplicate: bool,
+    created: Option<String>,
+    first: String,
+    last: String,
+    duplicate: bool,
+}
+
+impl From<&Appended> for AppendedForm {
+    fn from(appended: &Appended) -> Self {
+        Self {
+            created: appended.created.as_ref().map(|record| record.position().to_string()),
+            first: appended.first.to_string(),
+            last: appended.last.to_string(),
+            duplicate: appended.duplicate,
+        }
+    }
+}
+
+impl AppendedForm {
+    /// Back again; `genesis` is the record that was sent. `None` if an id in it is none.
+    #[must_use]
+    pub fn appended(&self, genesis: &Record) -> Option<Appended> {
+        let created = match &self.created {
+            Some(id) => Some(StoredRecord::Intact { position: parse_id(id)?, record: genesis.clone() }),
+            None => None,
+        };
+        let (first, last) = (parse_id(&self.first)?, parse_id(&self.last)?);
+        Some(Appended { created, first, last, duplicate: self.duplicate })
+    }
 }
 
 /// What a room's name is left with after a deletion.
@@ -183,12 +286,6 @@ pub struct TombstoneForm {
 pub struct RoomsForm {
     /// A page of them.
     pub rooms: Vec<String>,
-}
-
-/// Where a record stands, for [`AppendedForm`].
-#[must_use]
-pub fn id_text(position: Position) -> String {
-    position.to_string()
 }
 
 #[cfg(test)]
@@ -216,7 +313,10 @@ mod tests {
             frozen: true,
         };
         let text = serde_json::to_string(&HeadForm::from(&head)).unwrap();
-        assert!(text.contains(r#""last":"1795000000001-12""#) && text.contains(r#""fffffffffffffffe""#), "{text}");
+        assert!(
+            text.contains(r#""last":"1795000000001-12""#) && text.contains(r#""fffffffffffffffe""#),
+            "{text}"
+        );
         assert_eq!(serde_json::from_str::<HeadForm>(&text).unwrap().head(), Some(head));
     }
 
@@ -224,6 +324,9 @@ mod tests {
     fn names_become_segments() {
         let segment = |name: &str| path_segment(&RoomName::parse(name).unwrap());
         assert_eq!(segment("team/retro 1"), "team%2Fretro%201");
-        assert_eq!((segment(".."), segment("a.b"), segment("é%")), ("%2E%2E".into(), "a.b".into(), "%C3%A9%25".into()));
+        assert_eq!(
+            (segment(".."), segment("a.b"), segment("é%")),
+            ("%2E%2E".into(), "a.b".into(), "%C3%A9%25".into())
+        );
     }
 }
