@@ -13,7 +13,7 @@ use hyper::client::conn::http1;
 use hyper::{Method, Request, StatusCode};
 use hyper_util::rt::TokioIo;
 use tokio::net::UnixStream;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::timeout;
 
 use super::part;
 use super::portable::{
@@ -21,7 +21,7 @@ use super::portable::{
 };
 use crate::admin;
 use crate::ids::RoomName;
-use crate::limits::{ADMIN_ANSWER_BYTES_MAX, ADMIN_CALL_MS_MAX, ADMIN_CONNECT_MS_MAX};
+use crate::limits::{ADMIN_ANSWER_BYTES_MAX, ADMIN_CALL_MS_MAX};
 use crate::log::record::StoredRecord;
 use crate::log::{Adopted, Adoption, Appended, Batch, Durability, Head, Log, LogError, Tombstone, UploadId};
 
@@ -37,19 +37,13 @@ enum Answer {
 }
 
 impl RemoteLog {
-    /// Finds the server that holds the store in `dir`. One that is about to start is waited for.
+    /// Finds the server that holds the store in `dir`.
     ///
     /// # Errors
     /// What the system says of the socket.
     pub async fn connect(dir: &Path) -> io::Result<Self> {
-        let deadline = Instant::now() + Duration::from_millis(ADMIN_CONNECT_MS_MAX);
-        loop {
-            match admin::connect(dir).await {
-                Ok(_) => return Ok(Self { dir: dir.to_path_buf() }),
-                Err(error) if Instant::now() >= deadline => return Err(error),
-                Err(_) => sleep(Duration::from_millis(50)).await,
-            }
-        }
+        admin::connect(dir).await?;
+        Ok(Self { dir: dir.to_path_buf() })
     }
 
     async fn get(&self, path: String) -> Result<Answer, LogError> {

@@ -59,7 +59,7 @@ pub(crate) async fn load(
 }
 
 /// A genesis record with a new generation, for the append that finds the room absent.
-fn genesis_record(room: &RoomName, instance: InstanceId) -> Result<Record, RecordError> {
+pub(crate) fn genesis_record(room: &RoomName, instance: InstanceId) -> Result<Record, RecordError> {
     let generation = Generation::from_random(rand::random());
     let metadata = Metadata {
         user: None,

@@ -33,6 +33,7 @@ use presence::Presence;
 use ring::{Cursor, PresenceChange, Ring};
 use seat::Seat;
 
+pub(crate) use load::genesis_record;
 pub use registry::{Rooms, RoomsOptions};
 pub use seat::{Outlet, Post};
 
