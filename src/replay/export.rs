@@ -127,21 +127,32 @@ pub async fn export_to_file(
     };
     match exported {
         Ok(exported) => {
-            // Unlike a rename, a link never replaces what came meanwhile.
-            let linked = tokio::fs::hard_link(&unfinished, path).await;
+            let placed = place(&unfinished, path).await;
             let _ = tokio::fs::remove_file(&unfinished).await;
-            match linked {
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                    Err(ExportError::Exists(path.to_path_buf()))
-                }
-                linked => linked.map(|()| exported).map_err(file_error),
-            }
+            placed?;
+            Ok(exported)
         }
         Err(error) => {
             let _ = tokio::fs::remove_file(&unfinished).await;
             Err(error)
         }
     }
+}
+
+/// Gives a complete file its name, and makes that survive a power cut.
+async fn place(unfinished: &Path, path: &Path) -> Result<(), ExportError> {
+    let file_error = |source| ExportError::File { path: path.to_path_buf(), source };
+    // Unlike a rename, a link never replaces what came meanwhile; not all file systems have links.
+    match tokio::fs::hard_link(unfinished, path).await {
+        Ok(()) => {}
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            return Err(ExportError::Exists(path.to_path_buf()));
+        }
+        Err(_) => tokio::fs::rename(unfinished, path).await.map_err(file_error)?,
+    }
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    let directory = tokio::fs::File::open(parent.unwrap_or(Path::new("."))).await.map_err(file_error)?;
+    directory.sync_all().await.map_err(file_error)
 }
 
 async fn write_file(
@@ -194,13 +205,13 @@ pub async fn export<W: AsyncWrite + Unpin + Send>(
     }
     let written = write_records(log, room, &head, &mut writer).await?;
     let base = written.first.map_or(head.last.seq, |first| first.seq - 1);
+    if written.last != Some(head.last) && head.base < head.last.seq {
+        check_trimmed(log, room, &head, &written).await?;
+    }
     snapshots.retain(|snapshot| snapshot.through.seq >= base);
     if base > 0 && snapshots.is_empty() {
-        let now = log.open(room).await?;
-        let moved = now.is_some_and(|now| now.base != head.base || now.revision != head.revision);
-        return Err(if moved { ExportError::Compacted } else { ExportError::Uncovered(base) });
+        return Err(if base == head.base { ExportError::Uncovered(base) } else { ExportError::Compacted });
     }
-    check_same_life(log, room, &head, written.first).await?;
 
     let exported = Exported {
         bytes: writer.bytes,
@@ -239,6 +250,7 @@ async fn write_snapshot<W: AsyncWrite + Unpin + Send>(
 #[derive(Default)]
 struct Written {
     first: Option<Position>,
+    last: Option<Position>,
     records: u64,
     damaged: u64,
 }
@@ -253,9 +265,7 @@ async fn write_records<W: AsyncWrite + Unpin + Send>(
     let mut after = head.base;
     while after < head.last.seq {
         let page = log.read(room, after, REPLAY_PAGE_RECORDS).await?;
-        if page.is_empty() {
-            return Err(ExportError::Removed);
-        }
+        let before = after;
         for stored in page.into_iter().take_while(|stored| stored.position().seq <= head.last.seq) {
             let position = stored.position();
             if written.first.is_some() && position.seq != after + 1 {
@@ -263,37 +273,31 @@ async fn write_records<W: AsyncWrite + Unpin + Send>(
             }
             after = position.seq;
             written.first.get_or_insert(position);
+            written.last = Some(position);
             written.records += 1;
             written.damaged += u64::from(matches!(stored, StoredRecord::Damaged { .. }));
             let number = writer.next();
             writer.put(part::encode_record(number, &stored)).await?;
         }
+        if after == before {
+            break;
+        }
     }
     Ok(written)
 }
 
-/// A room that died and began again meanwhile has other records under the same counters.
-async fn check_same_life(
+/// The newest record was not where it should be: fine if all of them were trimmed before the first was read.
+async fn check_trimmed(
     log: &Arc<dyn Log>,
     room: &RoomName,
     head: &Head,
-    first: Option<Position>,
+    written: &Written,
 ) -> Result<(), ExportError> {
     let now = log.open(room).await?.ok_or(ExportError::Removed)?;
-    if now.last < head.last || now.revision < head.revision || now.bytes < head.bytes {
+    if now.base < head.last.seq || now.bytes < head.bytes {
         return Err(ExportError::Removed);
     }
-    if let Some(first) = first
-        && now.base < first.seq
-    {
-        let again = log.read(room, first.seq - 1, 1).await?;
-        let found = again.first().map(StoredRecord::position);
-        // A larger counter: it was trimmed since.
-        if found.is_none_or(|found| found.seq == first.seq && found != first) {
-            return Err(ExportError::Removed);
-        }
-    }
-    Ok(())
+    if written.records == 0 { Ok(()) } else { Err(ExportError::Compacted) }
 }
 
 fn preamble() -> Bytes {

@@ -10,7 +10,9 @@ use ruang::log::memory::{Faults, MemoryLog};
 use ruang::log::record::{Kind, Metadata, Record, Role, RoomKind, genesis_update};
 use ruang::log::{Batch, Expects, Log};
 use ruang::replay::output::Output;
+use ruang::replay::place::Place;
 use ruang::replay::show::{ShowOptions, show};
+use ruang::replay::state::{Format, state};
 use ruang::replay::{Done, ReplayError};
 use serde_json::Value;
 use yrs::{Doc, GetString, Map, MapPrelim, ReadTxn, StateVector, Text, Transact};
@@ -181,4 +183,13 @@ pub async fn shown(log: &Arc<dyn Log>, room: &RoomName, options: ShowOptions) ->
 /// One field of each line.
 pub fn field<'a>(lines: &'a [Value], name: &str) -> Vec<&'a Value> {
     lines.iter().map(|line| &line[name]).collect()
+}
+
+/// The document at a counter.
+pub async fn state_at(log: &Arc<dyn Log>, room: &RoomName, seq: u64) -> Value {
+    let printed =
+        printed(true, async |output| state(log, room, Place::Seq(seq), Format::Json, TEN, output).await);
+    let printed = printed.await;
+    assert_eq!(printed.done.unwrap(), Done::Good);
+    printed.out.lines()[0]["document"].clone()
 }

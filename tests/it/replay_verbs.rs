@@ -5,9 +5,9 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use ruang::ids::{Position, RoomName};
+use ruang::log::LogError;
 use ruang::log::memory::Damage;
 use ruang::log::record::Kind;
-use ruang::log::{Log, LogError};
 use ruang::replay::freeze::freeze;
 use ruang::replay::output::Output;
 use ruang::replay::place::{NotThere, Place, Side, resolve};
