@@ -85,6 +85,17 @@ pub const EMBEDDED_COMMIT_BYTES_MAX: usize = 4 << 20;
 /// Batches in one transaction of the embedded store, for the same reason.
 pub const EMBEDDED_COMMIT_BATCHES_MAX: usize = 1_024;
 
+/// Records and chunks that one transaction of the embedded store frees, of those that were trimmed or
+/// whose room is gone: what all other rooms wait for meanwhile.
+pub const EMBEDDED_FREE_ENTRIES_MAX: usize = 2_048;
+
+/// Bytes of them, unless a single one is larger, for the same reason.
+pub const EMBEDDED_FREE_BYTES_MAX: usize = 4 << 20;
+
+/// Commits after which the embedded store frees some of what is to go, though others wait. It does so
+/// at once when nobody waits.
+pub const EMBEDDED_FREE_COMMITS: u32 = 64;
+
 /// Bytes of the embedded store's page cache. redb's own default is 1 GiB.
 pub const EMBEDDED_CACHE_BYTES: usize = 64 << 20;
 
@@ -168,6 +179,13 @@ pub const ROOM_TTL_MS: u64 = 24 * 3_600_000;
 /// Bytes of one piece of a snapshot in the store: what one write carries, so that no other room
 /// waits long for its turn.
 pub const SNAPSHOT_CHUNK_BYTES: usize = 256 << 10;
+
+/// Chunks of one snapshot: 256 MiB, more than any document and all that is known of its authors.
+pub const SNAPSHOT_CHUNKS_MAX: u32 = 1_024;
+
+/// Snapshots that a room keeps at a time, at most. They are listed in the room's entry in the store, which
+/// each commit writes; who makes snapshots keeps fewer.
+pub const SNAPSHOTS_PER_ROOM_MAX: usize = 16;
 
 /// How long an upload that nobody adopts stays: a snapshot is written within seconds.
 pub const UPLOAD_MS_MAX: u64 = 3_600_000;
