@@ -187,6 +187,48 @@ pub const SNAPSHOT_CHUNKS_MAX: u32 = 1_024;
 /// each commit writes; who makes snapshots keeps fewer.
 pub const SNAPSHOTS_PER_ROOM_MAX: usize = 16;
 
+/// Bytes of a document in a snapshot. Splitting blocks by deletions makes a document a little longer than what was
+/// admitted, and a full room must still be compacted.
+pub const SNAPSHOT_DOCUMENT_BYTES_MAX: usize = 2 * DOCUMENT_BYTES_MAX;
+
+/// Bytes of a snapshot's metadata: a claim and a clock for each of [`CLIENTS_PER_DOCUMENT_MAX`] clients take 1.7 MB,
+/// names of users the rest.
+pub const SNAPSHOT_METADATA_BYTES_MAX: usize = 8 << 20;
+
+/// Snapshots of one room that stay: enough to rebuild any moment of the tail from near by, and to fall back on when
+/// one is damaged.
+pub const SNAPSHOTS_KEPT_MAX: usize = 8;
+
+/// Records behind the newest snapshot that make a room due for the next one: folding them takes a few milliseconds
+/// when the room is opened.
+pub const COMPACT_RECORDS: u64 = 1_000;
+
+/// Bytes of such records that do the same.
+pub const COMPACT_BYTES: u64 = 1 << 20;
+
+/// In a large document the records behind the newest snapshot must have this share of its bytes, one in so many, before it
+/// is written again: otherwise a busy room would do little else.
+pub const COMPACT_SHARE: u64 = 4;
+
+/// Records that make a room worth a snapshot when everybody has left: fewer are folded faster than a snapshot is read.
+pub const COMPACT_QUIET_RECORDS: u64 = 100;
+
+/// Bytes of such records that do the same.
+pub const COMPACT_QUIET_BYTES: u64 = 64 << 10;
+
+/// Compactions that run at once in one instance. Each loads a document of its own, on the blocking pool; two leave
+/// room for those who edit.
+pub const COMPACTIONS_MAX: usize = 2;
+
+/// Times that a snapshot is encoded again until it comes out of a load as it went in. Once is the rule.
+pub const SNAPSHOT_SETTLE_TRIES: u32 = 4;
+
+/// How long records stay replayable one by one, by the age of `--log-retention`: a day, as long as a room lives.
+pub const LOG_RETENTION_MS: u64 = 24 * 3_600_000;
+
+/// How many bytes of them, by the size of `--log-retention`.
+pub const LOG_RETENTION_BYTES: u64 = 64 << 20;
+
 /// How long an upload that nobody adopts stays: a snapshot is written within seconds.
 pub const UPLOAD_MS_MAX: u64 = 3_600_000;
 

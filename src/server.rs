@@ -175,7 +175,11 @@ fn open(config: &Config) -> Result<Arc<App>, ServeError> {
     if !config.durability.is_met_by(given) {
         return Err(ServeError::Durability { store: config.store.clone(), given });
     }
-    let options = RoomsOptions { idle_unload: config.room_idle, ..RoomsOptions::default() };
+    let options = RoomsOptions {
+        idle_unload: config.room_idle,
+        retention: config.log_retention,
+        ..RoomsOptions::default()
+    };
     Ok(app(log, instance, config.store.kind(), options))
 }
 

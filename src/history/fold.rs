@@ -6,7 +6,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::document::Document;
+use super::snapshot::{About, Snapshot, SnapshotError};
+use crate::document::{Document, ENGINE};
 use crate::gate::{self, Gate, Receipt, Source};
 use crate::ids::{ClientId, Generation, Position, RoomName};
 use crate::limits::GENERATION_NONCE_BITS;
@@ -54,11 +55,15 @@ pub struct Fold {
     document: Document,
     last: Position,
     records: u64,
+    /// Bytes of all records up to `last`.
+    log_bytes: u64,
     /// The largest that the encoded document can be: what was folded, never less what was overwritten.
     bytes: usize,
     claims: BTreeMap<ClientId, Arc<str>>,
     generations: BTreeSet<u32>,
     set_aside: Vec<SetAside>,
+    /// Records that the snapshot at the start had to leave out.
+    left_out: Vec<Position>,
     on_trouble: OnTrouble,
     /// Where a fold that stops at trouble has stopped.
     stopped: Option<SetAside>,
@@ -90,13 +95,61 @@ impl Fold {
             document: Document::new(),
             last: Position::START,
             records: 0,
+            log_bytes: 0,
             bytes: 0,
             claims: BTreeMap::new(),
             generations: BTreeSet::new(),
             set_aside: Vec::new(),
+            left_out: Vec::new(),
             on_trouble,
             stopped: None,
         }
+    }
+
+    /// Goes on where a snapshot ends.
+    ///
+    /// # Errors
+    /// [`SnapshotError::Damaged`]: its document is not what it says.
+    pub fn resume(room: RoomName, snapshot: &Snapshot, on_trouble: OnTrouble) -> Result<Self, SnapshotError> {
+        let damaged = |why: &str| SnapshotError::Damaged(why.to_owned());
+        let mut fold = Self::new(room, on_trouble);
+        let About { through, records, log_bytes, generations, claims, state_vector, set_aside, .. } =
+            &snapshot.about;
+        let admission = fold.gate.admit(&snapshot.document, Source::Record);
+        let admission = admission.map_err(|refusal| SnapshotError::Damaged(refusal.to_string()))?;
+        if admission.dropped.is_gap() {
+            return Err(damaged("its document is incomplete"));
+        }
+        if let Some(remainder) = admission.remainder {
+            fold.apply(&remainder.update, *through)
+                .map_err(|Broken(record)| SnapshotError::Damaged(record.why))?;
+        }
+        if fold.gate.state_vector().encode() != *state_vector {
+            return Err(damaged("its document does not have the blocks that it should have"));
+        }
+        (fold.last, fold.records, fold.log_bytes) = (*through, *records, *log_bytes);
+        fold.claims.clone_from(claims);
+        fold.generations = generations.iter().map(|generation| generation.nonce).collect();
+        fold.left_out.clone_from(set_aside);
+        Ok(fold)
+    }
+
+    /// A snapshot of the fold as it is.
+    #[must_use]
+    pub fn snapshot(&self) -> Snapshot {
+        let mut set_aside = self.left_out.clone();
+        set_aside.extend(self.set_aside.iter().map(|record| record.position));
+        let about = About {
+            through: self.last,
+            records: self.records,
+            log_bytes: self.log_bytes,
+            generations: self.generations(),
+            claims: self.claims.clone(),
+            state_vector: self.gate.state_vector().encode(),
+            engine: ENGINE.to_owned(),
+            set_aside,
+        };
+        Snapshot { about, document: self.document.encode_full() }
     }
 
     /// The room's document. It holds everything up to [`Fold::last`], but for what is set aside.
@@ -121,6 +174,12 @@ impl Fold {
     #[must_use]
     pub fn records(&self) -> u64 {
         self.records
+    }
+
+    /// Bytes of all records that were looked at, from the room's first on; damaged ones count nothing.
+    #[must_use]
+    pub fn log_bytes(&self) -> u64 {
+        self.log_bytes
     }
 
     /// About how many bytes the document has when encoded: never fewer.
@@ -273,6 +332,7 @@ impl Fold {
         }
         self.last = position;
         self.records += 1;
+        self.log_bytes += record.encoded.len() as u64;
         self.note_claims(record);
         let update = admission.remainder.map(|remainder| {
             self.note_markers(&remainder.receipt);

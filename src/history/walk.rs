@@ -207,10 +207,8 @@ impl Walk {
                 return Ok(None);
             };
             let folded = self.fold_one(&stored).await?;
-            return Ok(match folded {
-                Some(folded) => Some(Step::Record(stored, folded, self.fold()?)),
-                None => None,
-            });
+            let fold = self.fold()?;
+            return Ok(folded.map(|folded| Step::Record(stored, folded, fold)));
         }
     }
 

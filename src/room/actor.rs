@@ -21,9 +21,10 @@ use super::fan_out::{FanOut, Seats};
 use super::load::{self, LoadError};
 use super::registry::Rooms;
 use super::state::{Committed, State};
+use super::upkeep::Upkeep;
 use super::{Command, Shared};
 use crate::document::FoldError;
-use crate::history::{DamagedSnapshot, SetAside};
+use crate::history::{CompactError, Compacted, DamagedSnapshot, SetAside};
 use crate::ids::{Position, SessionId};
 use crate::limits::{BEAT_MS, PRESENCE_TICK_MS, ROUND_SESSIONS_MIN};
 use crate::log::{APPEND_TIMEOUT, Appended, LogError};
@@ -40,6 +41,7 @@ pub(super) struct Actor {
     state: Option<Box<State>>,
     seats: Seats,
     append: Append,
+    upkeep: Upkeep,
     fan_out: FanOut,
     presence_due: Option<Instant>,
     beat_due: Instant,
@@ -76,8 +78,8 @@ impl Actor {
         shared: Arc<Shared>,
         mut commands: mpsc::UnboundedReceiver<Command>,
     ) {
-        let state = match open(&rooms, &shared).await {
-            Ok(state) => state,
+        let (state, upkeep) = match open(&rooms, &shared).await {
+            Ok(opened) => opened,
             Err(error) => {
                 tracing::error!(room = %shared.name.log_id(), %error, "a room cannot be loaded; joins are told to come back");
                 rooms.forget(&shared);
@@ -90,6 +92,7 @@ impl Actor {
             state: Some(Box::new(state)),
             seats: HashMap::new(),
             append: Append::default(),
+            upkeep,
             fan_out: FanOut::new(now),
             presence_due: None,
             beat_due: now + Duration::from_millis(BEAT_MS),
@@ -98,6 +101,7 @@ impl Actor {
             shared,
         };
         actor.note_size();
+        actor.compact_if_due();
         if let Err(end) = actor.work(&mut commands).await {
             tracing::error!(room = %actor.shared.name.log_id(), %end, "a room ends and is loaded again from its log");
             actor.rooms.metrics.rooms_failed.inc();
@@ -126,6 +130,7 @@ impl Actor {
                     }
                 }
                 () = shared.presence_changed.notified() => self.on_presence_changed(),
+                done = self.upkeep.done() => self.on_compacted(done),
             }
             self.send_next_batch();
         }
@@ -171,16 +176,34 @@ impl Actor {
     async fn on_committed(&mut self, appended: Appended) -> Result<(), End> {
         let position = appended.last;
         let heavy = self.state().is_batch_heavy();
-        let Committed { update, author, acks, updates, cost } =
+        let Committed { update, author, acks, updates, bytes, cost } =
             self.with_state(heavy, move |state| state.on_committed(&appended)).await??;
         self.note_size();
         self.shared.inflow.add_permits(cost as usize);
         self.rooms.metrics.updates_stored.inc_by(updates as u64);
+        self.upkeep.note_appended(position.seq, bytes as u64);
+        self.compact_if_due();
         if self.fan_out.add(update, author, self.seats.len()) {
             self.release();
         }
         self.ack(acks, position);
         Ok(())
+    }
+
+    fn compact_if_due(&mut self) {
+        let document_bytes = self.state().encoded_bytes();
+        self.upkeep.start_if_due(&self.rooms, &self.shared.name, document_bytes);
+    }
+
+    /// A compaction of this room has ended.
+    fn on_compacted(&mut self, done: Option<Result<Compacted, CompactError>>) {
+        let Some(SetAside { position, why }) = self.upkeep.note_done(done) else { return };
+        self.rooms.metrics.compactions_stopped.inc();
+        tracing::error!(
+            room = %self.shared.name.log_id(), %position, why,
+            "a record cannot be folded: the room stays open and writable, but no snapshot goes beyond this record and \
+             its log grows until the room ends. Keep a backup of the store, and export the room"
+        );
     }
 
     fn ack(&self, acks: HashMap<SessionId, u64>, position: Position) {
@@ -255,7 +278,9 @@ impl Actor {
     fn unload(&mut self, commands: &mpsc::UnboundedReceiver<Command>) -> bool {
         let settled = self.seats.is_empty() && !self.append.is_running() && self.state().uncommitted() == 0;
         let gone = settled && self.rooms.forget_if(&self.shared, || commands.is_empty());
-        if !gone {
+        if gone {
+            self.upkeep.start_if_worth_it(&self.rooms, &self.shared.name);
+        } else {
             self.idle_due = Some(Instant::now() + self.rooms.options.idle_unload);
         }
         gone
@@ -331,7 +356,7 @@ impl Actor {
 const STATE_IS_HERE: &str = "the state is away only while its own task waits for it";
 
 /// Loads a room and reports what had to be left out.
-async fn open(rooms: &Rooms, shared: &Shared) -> Result<State, LoadError> {
+async fn open(rooms: &Rooms, shared: &Shared) -> Result<(State, Upkeep), LoadError> {
     let began = Instant::now();
     let loaded =
         load::load(&rooms.log, &shared.name, (rooms.instance, rooms.next_life()), rooms.options.ttl).await?;
@@ -350,7 +375,7 @@ async fn open(rooms: &Rooms, shared: &Shared) -> Result<State, LoadError> {
     }
     tracing::debug!(%room, records = loaded.records, took = ?began.elapsed(), "room loaded");
     rooms.metrics.rooms_loaded.inc();
-    Ok(loaded.state)
+    Ok((loaded.state, loaded.upkeep))
 }
 
 /// Tells all who wait for a room that it cannot be had.

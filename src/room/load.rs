@@ -7,11 +7,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::history::{self, DamagedSnapshot, Fold, OnTrouble, Range, SetAside, WalkError};
+use crate::history::{self, DamagedSnapshot, Fold, OnTrouble, Range, SetAside, Tail, WalkError};
 use crate::ids::{Generation, InstanceId, RoomName};
 use crate::log::Log;
 use crate::log::record::{self, Kind, Metadata, Record, RecordError, Role, RoomKind};
 use crate::room::state::State;
+use crate::room::upkeep::Upkeep;
 
 /// Why a room cannot be opened.
 #[derive(Debug, thiserror::Error)]
@@ -28,6 +29,7 @@ pub(crate) struct Loaded {
     pub(crate) set_aside: Vec<SetAside>,
     pub(crate) damaged_snapshots: Vec<DamagedSnapshot>,
     pub(crate) records: u64,
+    pub(crate) upkeep: Upkeep,
 }
 
 /// Brings a room into memory.
@@ -41,10 +43,16 @@ pub(crate) async fn load(
     ttl: Option<Duration>,
 ) -> Result<Loaded, LoadError> {
     let mut damaged_snapshots = Vec::new();
+    let (mut all, mut covered) = (Tail::default(), Tail::default());
     let fold = match history::walk(log, room, Range::TO_HEAD).await? {
         Some(mut walk) => {
             walk.to_end().await?;
             damaged_snapshots.extend_from_slice(walk.damaged_snapshots());
+            all = Tail { records: walk.head().last.seq, bytes: walk.head().bytes };
+            // If a snapshot is damaged, the next one is written soon.
+            if let Some(snapshot) = walk.started_at().filter(|_| damaged_snapshots.is_empty()) {
+                covered = Tail { records: snapshot.through.seq, bytes: snapshot.log_bytes };
+            }
             walk.into_fold()?
         }
         None => Fold::new(room.clone(), OnTrouble::SetAside),
@@ -55,7 +63,7 @@ pub(crate) async fn load(
     let parts = fold.into_parts();
     let state =
         State::new(parts.gate, parts.document, parts.last, parts.bytes, (instance, life), (genesis, ttl_ms));
-    Ok(Loaded { state, set_aside, damaged_snapshots, records })
+    Ok(Loaded { state, set_aside, damaged_snapshots, records, upkeep: Upkeep::new(all, covered) })
 }
 
 /// A genesis record with a new generation, for the append that finds the room absent.

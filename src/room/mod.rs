@@ -16,6 +16,7 @@ mod registry;
 mod ring;
 mod seat;
 mod state;
+mod upkeep;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

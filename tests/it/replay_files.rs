@@ -91,7 +91,7 @@ async fn an_export_is_the_log() {
     same(&*fixture.log, &file, &name).await;
     assert_eq!(file.room(), &name);
     assert_eq!(file.open(&room("other")).await.unwrap(), None);
-    assert_eq!(file.rooms(None, 9).await.unwrap(), [name.clone()]);
+    assert_eq!(file.rooms(None, 9).await.unwrap(), std::slice::from_ref(&name));
     assert_eq!(file.rooms(Some(&name), 9).await.unwrap(), []);
     head.frozen = true;
     assert!(

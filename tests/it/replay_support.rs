@@ -95,7 +95,9 @@ impl Fixture {
             }),
             author.edit(|doc| notes.push(&mut doc.transact_mut(), "hello")),
             author.edit(|doc| notes.push(&mut doc.transact_mut(), " world")),
-            author.edit(|doc| drop(items.insert(&mut doc.transact_mut(), "b", "second"))),
+            author.edit(|doc| {
+                items.insert(&mut doc.transact_mut(), "b", "second");
+            }),
             author.edit(|doc| drop(items.remove(&mut doc.transact_mut(), "a"))),
         ];
         for (update, n) in updates.iter().zip(0..) {

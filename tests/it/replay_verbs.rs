@@ -161,7 +161,9 @@ async fn a_room_is_followed() {
     for n in 0..3_u64 {
         let mut author = Author::new(1_000 + n);
         let map = author.doc.get_or_insert_map("items");
-        let update = author.edit(|doc| drop(yrs::Map::insert(&map, &mut doc.transact_mut(), "k", n as i64)));
+        let update = author.edit(|doc| {
+            yrs::Map::insert(&map, &mut doc.transact_mut(), "k", n as i64);
+        });
         fixture.append(&name, vec![update_record(None, vec![], &update)]).await;
     }
     until(4).await;
