@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use clap::Args;
 
+use crate::history::Retention;
 use crate::log::Durability;
 use crate::telemetry::LogFormat;
 
@@ -40,6 +41,17 @@ pub struct Config {
     /// How long a room without sessions stays in memory, such as `30s`, `500ms` or `5m`.
     #[arg(long, env = "RUANG_ROOM_IDLE", value_name = "DURATION", default_value = "30s", value_parser = parse_duration)]
     pub room_idle: Duration,
+
+    /// How much of a room's past stays replayable record by record: a DURATION and a number of BYTES, such as
+    /// `24h,64MiB`. What is older, or has more behind it, is trimmed once a verified snapshot covers it.
+    #[arg(
+        long,
+        env = "RUANG_LOG_RETENTION",
+        value_name = "DURATION,BYTES",
+        default_value = "24h,64MiB",
+        value_parser = parse_retention
+    )]
+    pub log_retention: Retention,
 
     /// Which log lines to write: `error`, `warn`, `info`, `debug`, or per module (`ruang::room=debug`).
     #[arg(long, env = "RUANG_LOG", value_name = "FILTER", default_value = "info")]
@@ -114,7 +126,8 @@ impl Wanted {
     }
 }
 
-fn parse_duration(text: &str) -> Result<Duration, String> {
+/// A duration as settings write it, such as `30s`.
+pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
     let split = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let (number, unit) = text.split_at(split);
     let number: u64 =
@@ -127,6 +140,29 @@ fn parse_duration(text: &str) -> Result<Duration, String> {
         _ => return Err(format!("the unit is one of ms, s, m, h, not `{unit}`")),
     };
     number.checked_mul(ms).map(Duration::from_millis).ok_or_else(|| "that is too long".to_owned())
+}
+
+fn parse_retention(text: &str) -> Result<Retention, String> {
+    let (age, bytes) = text.split_once(',').ok_or_else(|| {
+        "a duration, a comma and a number of bytes are expected, such as 24h,64MiB".to_owned()
+    })?;
+    let age = parse_duration(age)?;
+    Ok(Retention { age_ms: u64::try_from(age.as_millis()).unwrap_or(u64::MAX), bytes: parse_bytes(bytes)? })
+}
+
+fn parse_bytes(text: &str) -> Result<u64, String> {
+    let split = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(split);
+    let number: u64 =
+        number.parse().map_err(|_| "a number and a unit are expected, such as 64MiB".to_owned())?;
+    let unit = match unit {
+        "B" => 1,
+        "KiB" => 1 << 10,
+        "MiB" => 1 << 20,
+        "GiB" => 1_u64 << 30,
+        _ => return Err(format!("the unit is one of B, KiB, MiB, GiB, not `{unit}`")),
+    };
+    number.checked_mul(unit).ok_or_else(|| "that is too much".to_owned())
 }
 
 #[cfg(test)]
@@ -149,6 +185,25 @@ mod tests {
         assert_eq!(parse_duration("1500ms"), Ok(Duration::from_millis(1500)));
         for bad in ["", "s", "10", "10d", "99999999999999999999s", "18446744073709551615h"] {
             assert!(parse_duration(bad).is_err(), "{bad}");
+        }
+    }
+
+    /// [O1] A retention has an age and a size; each part says what is wrong with it.
+    #[test]
+    fn retentions_parse() {
+        let good = Retention { age_ms: 24 * 3_600_000, bytes: 64 << 20 };
+        assert_eq!((parse_retention("24h,64MiB"), Retention::default()), (Ok(good), good));
+        assert_eq!(parse_retention("0s,0B"), Ok(Retention { age_ms: 0, bytes: 0 }));
+        for (bad, word) in [
+            ("24h", "comma"),
+            ("24h,", "number"),
+            (",1B", "number"),
+            ("24h,64MB", "KiB"),
+            ("24d,64MiB", "ms, s, m, h"),
+            ("24h,99999999999GiB", "too much"),
+        ] {
+            let error = parse_retention(bad).unwrap_err();
+            assert!(error.contains(word), "{bad}: {error}");
         }
     }
 

@@ -23,6 +23,9 @@ const CLIENTS_PER_STACK: u64 = 1_024;
 /// Bytes of that stack: 1 KiB for each client that a document may have.
 const LARGE_STACK_BYTES: usize = 64 << 20;
 
+/// The document engine by name and version: who reads bytes of its making may have to know.
+pub const ENGINE: &str = "yrs 0.28.1";
+
 /// Why updates could not be folded, or a state vector not be answered.
 #[derive(Debug, thiserror::Error)]
 pub enum FoldError {
@@ -182,4 +185,14 @@ fn on_large_stack<T: Send>(fold: impl Fn() -> Result<T, FoldError> + Send + Sync
             Err(_) => fold(),
         }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    /// [H3] A snapshot names the engine that wrote it.
+    #[test]
+    fn the_engine_is_the_pinned_one() {
+        let pinned = super::ENGINE.replace("yrs ", "yrs = { version = \"=");
+        assert!(include_str!("../Cargo.toml").contains(&pinned), "{pinned}");
+    }
 }

@@ -187,11 +187,57 @@ pub const SNAPSHOT_CHUNKS_MAX: u32 = 1_024;
 /// each commit writes; who makes snapshots keeps fewer.
 pub const SNAPSHOTS_PER_ROOM_MAX: usize = 16;
 
+/// Bytes of a document in a snapshot. Splitting blocks by deletions makes a document a little longer than what was
+/// admitted, and a full room must still be compacted.
+pub const SNAPSHOT_DOCUMENT_BYTES_MAX: usize = 2 * DOCUMENT_BYTES_MAX;
+
+/// Bytes of a snapshot's metadata: a claim and a clock for each of [`CLIENTS_PER_DOCUMENT_MAX`] clients take 1.7 MB,
+/// names of users the rest.
+pub const SNAPSHOT_METADATA_BYTES_MAX: usize = 8 << 20;
+
+/// Snapshots of one room that stay: enough to rebuild any moment of the tail from near by, and to fall back on when
+/// one is damaged.
+pub const SNAPSHOTS_KEPT_MAX: usize = 8;
+
+/// Records behind the newest snapshot that make a room due for the next one: folding them takes a few milliseconds
+/// when the room is opened.
+pub const COMPACT_RECORDS: u64 = 1_000;
+
+/// Bytes of such records that do the same.
+pub const COMPACT_BYTES: u64 = 1 << 20;
+
+/// In a large document the records behind the newest snapshot must have this share of its bytes, one in so many, before it
+/// is written again: otherwise a busy room would do little else.
+pub const COMPACT_SHARE: u64 = 4;
+
+/// Records that make a room worth a snapshot when everybody has left: fewer are folded faster than a snapshot is read.
+pub const COMPACT_QUIET_RECORDS: u64 = 100;
+
+/// Bytes of such records that do the same.
+pub const COMPACT_QUIET_BYTES: u64 = 64 << 10;
+
+/// Compactions that run at once in one instance. Each loads a document of its own, on the blocking pool; two leave
+/// room for those who edit.
+pub const COMPACTIONS_MAX: usize = 2;
+
+/// Times that a snapshot is encoded again until it comes out of a load as it went in. Once is the rule.
+pub const SNAPSHOT_SETTLE_TRIES: u32 = 4;
+
+/// How long records stay replayable one by one, by the age of `--log-retention`: a day, as long as a room lives.
+pub const LOG_RETENTION_MS: u64 = 24 * 3_600_000;
+
+/// How many bytes of them, by the size of `--log-retention`.
+pub const LOG_RETENTION_BYTES: u64 = 64 << 20;
+
 /// How long an upload that nobody adopts stays: a snapshot is written within seconds.
 pub const UPLOAD_MS_MAX: u64 = 3_600_000;
 
-/// Records that one page of a load reads.
+/// Records that one page of a walk reads.
 pub const LOAD_PAGE_RECORDS: usize = 2_048;
+
+/// How often a walk begins again because records were trimmed under it. A trim leaves all that the
+/// newest snapshots need, so once is rare already.
+pub const WALK_TRIES_MAX: u32 = 8;
 
 /// Bytes of a connection's read buffer. Most messages are below 100 bytes; the library's default
 /// of 128 KiB would make 10,000 idle connections cost 1.3 GB.
@@ -259,3 +305,38 @@ pub const INLINE_STEPS_MAX: u64 = 100_000;
 /// Connections that the system may hold for us before they are accepted. With the usual 128, a
 /// thousand people who join at once wait a second for their connection to be tried again.
 pub const LISTEN_BACKLOG: u32 = 4_096;
+
+/// Bytes before the body of a part of an exported file.
+pub const PART_HEADER_BYTES: usize = 9;
+
+/// Bytes of the body of such a part: a record with its position, or less.
+pub const PART_BYTES_MAX: usize = RECORD_BYTES_MAX + 64;
+
+/// Records that the operators' verbs read at once.
+pub const REPLAY_PAGE_RECORDS: usize = 500;
+
+/// How often `ruang replay show -f` looks for new records.
+pub const FOLLOW_MS: u64 = 250;
+
+/// How often an export begins again when compaction takes away what it was about to write.
+pub const EXPORT_TRIES: usize = 3;
+
+/// Bytes of a path to a unix socket, without its end, on every system that we know.
+pub const SOCKET_PATH_BYTES_MAX: usize = 103;
+
+/// How long the operators' verbs wait for a server that has begun to start, and for one that does
+/// not answer.
+pub const ADMIN_CONNECT_MS_MAX: u64 = 2_000;
+
+/// How long a call over the admin socket may take: a disk that is full is tried for a while.
+pub const ADMIN_CALL_MS_MAX: u64 = 60_000;
+
+/// Bytes of a batch that the admin socket takes: an import is one document and some claims.
+pub const ADMIN_BATCH_BYTES_MAX: usize = RECORD_BYTES_MAX + (8 << 20);
+
+/// Bytes of an answer of the admin socket: a page of records, which ends after [`READ_BYTES_MAX`] and
+/// one record, and what frames them.
+pub const ADMIN_ANSWER_BYTES_MAX: usize = READ_BYTES_MAX + RECORD_BYTES_MAX + (1 << 20);
+
+/// Elements of one value that the operators' verbs print: a list of more is cut, and says so.
+pub const PRINTED_ELEMENTS_MAX: usize = 1_000_000;

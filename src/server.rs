@@ -9,10 +9,13 @@ use axum::Router;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
+use crate::admin::AdminSocket;
 use crate::config::{Config, Store};
 use crate::http::{self, App};
 use crate::ids::InstanceId;
@@ -83,6 +86,7 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
     }
     let stop = shutdown::on_signal().map_err(ServeError::Signals)?;
     let app = open(&config)?;
+    let admin = open_admin(&config.store, &app);
     let listener =
         listen(config.listen).map_err(|source| ServeError::Listen { address: config.listen, source })?;
     let address = listener.local_addr().unwrap_or(config.listen);
@@ -92,7 +96,27 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
         "listening on http://{address}"
     );
     run(app, listener, stop).await;
+    if let Some((ending, serving)) = admin {
+        ending.cancel();
+        let _ = timeout(CLOSE_PATIENCE, serving).await;
+    }
     Ok(())
+}
+
+/// The admin socket beside an embedded store. Without it the server serves all the same.
+fn open_admin(store: &Store, app: &Arc<App>) -> Option<(CancellationToken, JoinHandle<()>)> {
+    let Store::File(dir) = store else { return None };
+    match AdminSocket::bind(dir) {
+        Ok(socket) => {
+            let ending = CancellationToken::new();
+            let router = http::admin::router(Arc::clone(app));
+            Some((ending.clone(), tokio::spawn(socket.serve(router, ending))))
+        }
+        Err(error) => {
+            tracing::warn!(%error, "no admin.sock: `ruang replay` cannot look at this store while it is served");
+            None
+        }
+    }
 }
 
 fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
@@ -151,7 +175,11 @@ fn open(config: &Config) -> Result<Arc<App>, ServeError> {
     if !config.durability.is_met_by(given) {
         return Err(ServeError::Durability { store: config.store.clone(), given });
     }
-    let options = RoomsOptions { idle_unload: config.room_idle, ..RoomsOptions::default() };
+    let options = RoomsOptions {
+        idle_unload: config.room_idle,
+        retention: config.log_retention,
+        ..RoomsOptions::default()
+    };
     Ok(app(log, instance, config.store.kind(), options))
 }
 
@@ -176,13 +204,22 @@ async fn accept(listener: TcpListener, router: Router, end: &CancellationToken) 
     }
 }
 
-/// Serves one connection until it is done or becomes a WebSocket.
+/// Serves one connection from the network.
 async fn connection(stream: TcpStream, router: Router, end: CancellationToken) {
     // Edits are small and must not wait for company.
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "a connection was gone at once");
         return;
     }
+    exchange(stream, router, end).await;
+}
+
+/// Requests and answers on one stream, until it is done, becomes a WebSocket, or `end` comes: then the call
+/// under way is finished.
+pub(crate) async fn exchange<S>(stream: S, router: Router, end: CancellationToken)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(Duration::from_millis(REQUEST_HEAD_MS_MAX))

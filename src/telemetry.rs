@@ -2,7 +2,7 @@
 //! in logs by [`crate::ids::RoomName::log_id`].
 
 use std::io::IsTerminal;
-use std::sync::atomic::AtomicI64;
+use std::sync::atomic::{AtomicI64, AtomicU64};
 
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
@@ -22,6 +22,20 @@ pub struct Metrics {
     pub rooms_failed: Counter,
     /// Records that are in a log but not in its document.
     pub records_set_aside: Counter,
+    /// Snapshots that could not be read when a room was loaded.
+    pub snapshots_damaged: Counter,
+    /// Snapshots written, verified and published.
+    pub snapshots_written: Counter,
+    /// Compactions that ended without a snapshot because something failed.
+    pub snapshots_failed: Counter,
+    /// Bytes of the snapshots written.
+    pub snapshot_bytes: Counter,
+    /// Records trimmed after a snapshot.
+    pub records_trimmed: Counter,
+    /// Seconds that compactions took, waiting for the store included.
+    pub compaction_seconds: Counter<f64, AtomicU64>,
+    /// Loaded rooms whose compaction has stopped at a record that cannot be folded.
+    pub compactions_stopped: Counter,
     /// Sockets that are open.
     pub sockets_open: Gauge<i64, AtomicI64>,
     /// Sockets that were closed by us, with a code of 4400 to 4499.
@@ -59,6 +73,16 @@ impl Metrics {
         let rooms_loaded = counter("rooms_loaded", "Loads of rooms");
         let rooms_failed = counter("rooms_failed", "Rooms that ended by a fault and were loaded again");
         let records_set_aside = counter("records_set_aside", "Records in a log but not in its document");
+        let snapshots_damaged =
+            counter("snapshots_damaged", "Snapshots that could not be read when a room was loaded");
+        let snapshots_written = counter("snapshots_written", "Snapshots written, verified and published");
+        let snapshots_failed = counter("snapshots_failed", "Compactions that failed");
+        let snapshot_bytes = counter("snapshot_bytes", "Bytes of the snapshots written");
+        let records_trimmed = counter("records_trimmed", "Records trimmed after a snapshot");
+        let compactions_stopped = counter(
+            "compactions_stopped",
+            "Rooms whose compaction stopped at a record that cannot be folded",
+        );
         let sockets_refused = counter("sockets_refused", "Sockets closed with a code of 4400 to 4499");
         let sockets_half_open = counter("sockets_half_open", "Sockets given up because nobody answered");
         let messages_unknown = counter("messages_unknown", "Ignored messages of unknown type");
@@ -70,6 +94,8 @@ impl Metrics {
         let appends_refused = counter("appends_refused", "Appends that the log refused for good");
         let frames = counter("frames", "Merged frames shown to a room");
         let catch_ups = counter("catch_ups", "Slow sessions that got one diff instead of what they missed");
+        let compaction_seconds = Counter::default();
+        registry.register("compaction_seconds", "Seconds that compactions took", compaction_seconds.clone());
         let (rooms_open, sockets_open) = (Gauge::default(), Gauge::default());
         registry.register("rooms_open", "Rooms in memory", rooms_open.clone());
         registry.register("sockets_open", "Open sockets", sockets_open.clone());
@@ -79,6 +105,13 @@ impl Metrics {
             rooms_loaded,
             rooms_failed,
             records_set_aside,
+            snapshots_damaged,
+            snapshots_written,
+            snapshots_failed,
+            snapshot_bytes,
+            records_trimmed,
+            compaction_seconds,
+            compactions_stopped,
             sockets_open,
             sockets_refused,
             sockets_half_open,

@@ -26,6 +26,7 @@ mod ranges;
 mod read;
 mod refusal;
 mod siblings;
+mod touched;
 mod value;
 mod vector;
 mod write;
@@ -33,6 +34,7 @@ mod write;
 pub use merge::{merge, try_merge};
 pub use presence::{PresenceEntry, parse_presence};
 pub use refusal::Refusal;
+pub use touched::{Path, Touched};
 pub use vector::{StateVector, parse_state_vector};
 
 use admit::Judgement;

@@ -1,5 +1,6 @@
 //! What the server offers over HTTP: sockets, pages, operations. Nothing axum-shaped elsewhere.
 
+pub mod admin;
 pub mod ops;
 pub mod pages;
 mod socket;

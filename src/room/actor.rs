@@ -18,11 +18,13 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 use super::append::{Append, Refused};
 use super::fan_out::{FanOut, Seats};
-use super::load::{self, LoadError, SetAside};
+use super::load::{self, LoadError};
 use super::registry::Rooms;
 use super::state::{Committed, State};
+use super::upkeep::Upkeep;
 use super::{Command, Shared};
 use crate::document::FoldError;
+use crate::history::{CompactError, Compacted, DamagedSnapshot, SetAside};
 use crate::ids::{Position, SessionId};
 use crate::limits::{BEAT_MS, PRESENCE_TICK_MS, ROUND_SESSIONS_MIN};
 use crate::log::{APPEND_TIMEOUT, Appended, LogError};
@@ -39,6 +41,7 @@ pub(super) struct Actor {
     state: Option<Box<State>>,
     seats: Seats,
     append: Append,
+    upkeep: Upkeep,
     fan_out: FanOut,
     presence_due: Option<Instant>,
     beat_due: Instant,
@@ -75,8 +78,8 @@ impl Actor {
         shared: Arc<Shared>,
         mut commands: mpsc::UnboundedReceiver<Command>,
     ) {
-        let state = match open(&rooms, &shared).await {
-            Ok(state) => state,
+        let (state, upkeep) = match open(&rooms, &shared).await {
+            Ok(opened) => opened,
             Err(error) => {
                 tracing::error!(room = %shared.name.log_id(), %error, "a room cannot be loaded; joins are told to come back");
                 rooms.forget(&shared);
@@ -89,6 +92,7 @@ impl Actor {
             state: Some(Box::new(state)),
             seats: HashMap::new(),
             append: Append::default(),
+            upkeep,
             fan_out: FanOut::new(now),
             presence_due: None,
             beat_due: now + Duration::from_millis(BEAT_MS),
@@ -97,6 +101,7 @@ impl Actor {
             shared,
         };
         actor.note_size();
+        actor.compact_if_due();
         if let Err(end) = actor.work(&mut commands).await {
             tracing::error!(room = %actor.shared.name.log_id(), %end, "a room ends and is loaded again from its log");
             actor.rooms.metrics.rooms_failed.inc();
@@ -125,6 +130,7 @@ impl Actor {
                     }
                 }
                 () = shared.presence_changed.notified() => self.on_presence_changed(),
+                done = self.upkeep.done() => self.on_compacted(done),
             }
             self.send_next_batch();
         }
@@ -170,16 +176,34 @@ impl Actor {
     async fn on_committed(&mut self, appended: Appended) -> Result<(), End> {
         let position = appended.last;
         let heavy = self.state().is_batch_heavy();
-        let Committed { update, author, acks, updates, cost } =
+        let Committed { update, author, acks, updates, bytes, cost } =
             self.with_state(heavy, move |state| state.on_committed(&appended)).await??;
         self.note_size();
         self.shared.inflow.add_permits(cost as usize);
         self.rooms.metrics.updates_stored.inc_by(updates as u64);
+        self.upkeep.note_appended(position.seq, bytes as u64);
+        self.compact_if_due();
         if self.fan_out.add(update, author, self.seats.len()) {
             self.release();
         }
         self.ack(acks, position);
         Ok(())
+    }
+
+    fn compact_if_due(&mut self) {
+        let document_bytes = self.state().encoded_bytes();
+        self.upkeep.start_if_due(&self.rooms, &self.shared.name, document_bytes);
+    }
+
+    /// A compaction of this room has ended.
+    fn on_compacted(&mut self, done: Option<Result<Compacted, CompactError>>) {
+        let Some(SetAside { position, why }) = self.upkeep.note_done(done) else { return };
+        self.rooms.metrics.compactions_stopped.inc();
+        tracing::error!(
+            room = %self.shared.name.log_id(), %position, why,
+            "a record cannot be folded: the room stays open and writable, but no snapshot goes beyond this record and \
+             its log grows until the room ends. Keep a backup of the store, and export the room"
+        );
     }
 
     fn ack(&self, acks: HashMap<SessionId, u64>, position: Position) {
@@ -254,7 +278,9 @@ impl Actor {
     fn unload(&mut self, commands: &mpsc::UnboundedReceiver<Command>) -> bool {
         let settled = self.seats.is_empty() && !self.append.is_running() && self.state().uncommitted() == 0;
         let gone = settled && self.rooms.forget_if(&self.shared, || commands.is_empty());
-        if !gone {
+        if gone {
+            self.upkeep.start_if_worth_it(&self.rooms, &self.shared.name);
+        } else {
             self.idle_due = Some(Instant::now() + self.rooms.options.idle_unload);
         }
         gone
@@ -330,7 +356,7 @@ impl Actor {
 const STATE_IS_HERE: &str = "the state is away only while its own task waits for it";
 
 /// Loads a room and reports what had to be left out.
-async fn open(rooms: &Rooms, shared: &Shared) -> Result<State, LoadError> {
+async fn open(rooms: &Rooms, shared: &Shared) -> Result<(State, Upkeep), LoadError> {
     let began = Instant::now();
     let loaded =
         load::load(&rooms.log, &shared.name, (rooms.instance, rooms.next_life()), rooms.options.ttl).await?;
@@ -339,9 +365,17 @@ async fn open(rooms: &Rooms, shared: &Shared) -> Result<State, LoadError> {
         tracing::error!(%room, %position, why, "a record is set aside; the room is served without it");
         rooms.metrics.records_set_aside.inc();
     }
+    for DamagedSnapshot { revision, through, why } in &loaded.damaged_snapshots {
+        tracing::error!(
+            %room, revision, %through, why,
+            "a snapshot cannot be read; the room is served from an older one and the records behind it, and the next \
+             snapshot replaces it. Check the disk, and keep a backup of the store"
+        );
+        rooms.metrics.snapshots_damaged.inc();
+    }
     tracing::debug!(%room, records = loaded.records, took = ?began.elapsed(), "room loaded");
     rooms.metrics.rooms_loaded.inc();
-    Ok(loaded.state)
+    Ok((loaded.state, loaded.upkeep))
 }
 
 /// Tells all who wait for a room that it cannot be had.

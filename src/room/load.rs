@@ -1,5 +1,4 @@
-//! Recovery: a room as its log tells it. Pages of records go through the gate, page by page they
-//! are folded as one merged update, on the blocking pool.
+//! Recovery: a room as its history tells it, ready to be served.
 //!
 //! A record that is damaged, that the gate finds incomplete, or that the document cannot take is
 //! set aside and reported; the room lives on without it. Clients that still hold what was in it
@@ -8,40 +7,32 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::document::Document;
-use crate::gate::{self, Gate, Source};
-use crate::ids::{Generation, InstanceId, Position, RoomName};
-use crate::limits::LOAD_PAGE_RECORDS;
-use crate::log::record::{self, Kind, Metadata, Record, RecordError, Role, RoomKind, StoredRecord};
-use crate::log::{Log, LogError};
+use crate::history::{self, DamagedSnapshot, Fold, OnTrouble, Range, SetAside, Tail, WalkError};
+use crate::ids::{Generation, InstanceId, RoomName};
+use crate::log::Log;
+use crate::log::record::{self, Kind, Metadata, Record, RecordError, Role, RoomKind};
 use crate::room::state::State;
+use crate::room::upkeep::Upkeep;
 
 /// Why a room cannot be opened.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum LoadError {
     #[error(transparent)]
-    Log(#[from] LogError),
+    Walk(#[from] WalkError),
     #[error("the room's genesis record cannot be made: {0}")]
     Genesis(#[from] RecordError),
-    #[error("the fold was stopped: {0}")]
-    Stopped(#[from] tokio::task::JoinError),
 }
 
 /// A room, and what had to be left out of it.
 pub(crate) struct Loaded {
     pub(crate) state: State,
     pub(crate) set_aside: Vec<SetAside>,
+    pub(crate) damaged_snapshots: Vec<DamagedSnapshot>,
     pub(crate) records: u64,
+    pub(crate) upkeep: Upkeep,
 }
 
-/// A record that is in the log but not in the document.
-#[derive(Debug)]
-pub(crate) struct SetAside {
-    pub(crate) position: Position,
-    pub(crate) why: String,
-}
-
-/// Folds all records of a room.
+/// Brings a room into memory.
 ///
 /// # Errors
 /// [`LoadError`]: the log cannot be read now. Damage to single records is no error.
@@ -51,149 +42,32 @@ pub(crate) async fn load(
     (instance, life): (InstanceId, u32),
     ttl: Option<Duration>,
 ) -> Result<Loaded, LoadError> {
-    let mut fold = Fold::new(Vec::new());
-    if let Some(head) = log.open(room).await? {
-        fold = walk(fold, log, room, head.last.seq).await?;
-        if fold.broken.is_some() {
-            fold = refold(log, room, head.last.seq).await?;
+    let mut damaged_snapshots = Vec::new();
+    let (mut all, mut covered) = (Tail::default(), Tail::default());
+    let fold = match history::walk(log, room, Range::TO_HEAD).await? {
+        Some(mut walk) => {
+            walk.to_end().await?;
+            damaged_snapshots.extend_from_slice(walk.damaged_snapshots());
+            all = Tail { records: walk.head().last.seq, bytes: walk.head().bytes };
+            // If a snapshot is damaged, the next one is written soon.
+            if let Some(snapshot) = walk.started_at().filter(|_| damaged_snapshots.is_empty()) {
+                covered = Tail { records: snapshot.through.seq, bytes: snapshot.log_bytes };
+            }
+            walk.into_fold()?
         }
-    }
+        None => Fold::new(room.clone(), OnTrouble::SetAside),
+    };
     let genesis = genesis_record(room, instance)?;
     let ttl_ms = ttl.map(|ttl| u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX));
+    let (set_aside, records) = (fold.set_aside().to_vec(), fold.records());
+    let parts = fold.into_parts();
     let state =
-        State::new(fold.gate, fold.document, fold.last, fold.bytes, (instance, life), (genesis, ttl_ms));
-    Ok(Loaded { state, set_aside: fold.set_aside, records: fold.records })
-}
-
-/// Folds the log up to `head`, or until a fold fails. The next page is read while one is folded.
-async fn walk(mut fold: Fold, log: &Arc<dyn Log>, room: &RoomName, head: u64) -> Result<Fold, LoadError> {
-    let mut page = log.read(room, fold.last.seq, LOAD_PAGE_RECORDS).await?;
-    while let Some(last) = page.last().map(|record| record.position().seq) {
-        let folding = tokio::task::spawn_blocking(move || fold.page(&page));
-        let reading = async {
-            if last < head { log.read(room, last, LOAD_PAGE_RECORDS).await } else { Ok(Vec::new()) }
-        };
-        let (folded, read) = tokio::join!(folding, reading);
-        (fold, page) = (folded?, read?);
-        if fold.broken.is_some() {
-            break;
-        }
-    }
-    Ok(fold)
-}
-
-/// The slow way, after a page could not be folded: one record at a time, and from the start again
-/// whenever one breaks the document.
-async fn refold(log: &Arc<dyn Log>, room: &RoomName, head: u64) -> Result<Fold, LoadError> {
-    let mut broken: Vec<SetAside> = Vec::new();
-    loop {
-        let mut fold = Fold::new(broken.iter().map(|record| record.position.seq).collect());
-        fold.one_by_one = true;
-        let mut fold = walk(fold, log, room, head).await?;
-        match fold.broken.take() {
-            Some(record) => broken.push(record),
-            None => {
-                fold.set_aside.append(&mut broken);
-                return Ok(fold);
-            }
-        }
-    }
-}
-
-struct Fold {
-    gate: Gate,
-    document: Document,
-    last: Position,
-    bytes: usize,
-    records: u64,
-    set_aside: Vec<SetAside>,
-    /// The record whose fold has failed (one by one; else the last of its page). The document is
-    /// of no use then.
-    broken: Option<SetAside>,
-    one_by_one: bool,
-    /// Counters of records known to break the document.
-    skip: Vec<u64>,
-}
-
-impl Fold {
-    fn new(skip: Vec<u64>) -> Self {
-        Self {
-            gate: Gate::new(),
-            document: Document::new(),
-            last: Position::START,
-            bytes: 0,
-            records: 0,
-            set_aside: Vec::new(),
-            broken: None,
-            one_by_one: false,
-            skip,
-        }
-    }
-
-    /// Folds one page. On a failure of the document `broken` is set.
-    fn page(mut self, page: &[StoredRecord]) -> Self {
-        let mut updates = Vec::with_capacity(page.len());
-        for stored in page {
-            let position = stored.position();
-            let before = std::mem::replace(&mut self.last, position);
-            if self.broken.is_some() {
-                break;
-            }
-            let hole = position.seq - before.seq - 1;
-            if hole > 0 {
-                self.set_aside(before, format!("{hole} records after this one are missing"));
-            }
-            if self.skip.contains(&position.seq) {
-                continue;
-            }
-            match self.admit(stored) {
-                Ok(Some(update)) if self.one_by_one => self.fold(&[&update], position),
-                Ok(Some(update)) => updates.push(update),
-                Ok(None) => {} // it brings nothing that the records before it have not brought
-                Err(why) => self.set_aside(position, why),
-            }
-        }
-        if !updates.is_empty() && self.broken.is_none() {
-            let slices: Vec<&[u8]> = updates.iter().map(AsRef::as_ref).collect();
-            let merged = gate::merge(&slices);
-            let last = self.last;
-            self.fold(&[&merged], last);
-        }
-        self
-    }
-
-    fn admit(&mut self, stored: &StoredRecord) -> Result<Option<Vec<u8>>, String> {
-        let record = match stored {
-            StoredRecord::Intact { record, .. } => record,
-            StoredRecord::Damaged { why, .. } => return Err(why.clone()),
-        };
-        let admission =
-            self.gate.admit(&record.update(), Source::Record).map_err(|refusal| refusal.to_string())?;
-        self.records += 1;
-        if admission.dropped.is_gap() {
-            // What is complete of it stays in; the rest needs a record that is not there.
-            self.set_aside(stored.position(), "in part: it builds on a record that is missing".to_owned());
-        }
-        Ok(admission.remainder.map(|remainder| remainder.update))
-    }
-
-    fn fold(&mut self, updates: &[&[u8]], position: Position) {
-        self.bytes += updates.iter().map(|update| update.len()).sum::<usize>();
-        match self.document.apply(updates) {
-            Ok(deletes) => self.gate.note_deleted(&deletes),
-            Err(error) => {
-                self.broken = Some(SetAside { position, why: format!("it cannot be folded: {error}") });
-            }
-        }
-    }
-
-    fn set_aside(&mut self, position: Position, why: String) {
-        self.set_aside.push(SetAside { position, why });
-    }
+        State::new(parts.gate, parts.document, parts.last, parts.bytes, (instance, life), (genesis, ttl_ms));
+    Ok(Loaded { state, set_aside, damaged_snapshots, records, upkeep: Upkeep::new(all, covered) })
 }
 
 /// A genesis record with a new generation, for the append that finds the room absent.
-fn genesis_record(room: &RoomName, instance: InstanceId) -> Result<Record, RecordError> {
+pub(crate) fn genesis_record(room: &RoomName, instance: InstanceId) -> Result<Record, RecordError> {
     let generation = Generation::from_random(rand::random());
     let metadata = Metadata {
         user: None,

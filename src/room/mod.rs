@@ -16,6 +16,7 @@ mod registry;
 mod ring;
 mod seat;
 mod state;
+mod upkeep;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -33,6 +34,7 @@ use presence::Presence;
 use ring::{Cursor, PresenceChange, Ring};
 use seat::Seat;
 
+pub(crate) use load::genesis_record;
 pub use registry::{Rooms, RoomsOptions};
 pub use seat::{Outlet, Post};
 

@@ -9,11 +9,13 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::actor::Actor;
 use super::{Command, Member, Outlet, Shared};
+use crate::history::{CompactError, Compacted, Compactor, Retention};
 use crate::ids::{InstanceId, RoomName, SessionId};
 use crate::limits::ROOM_TTL_MS;
 use crate::log::Log;
@@ -27,11 +29,17 @@ pub struct RoomsOptions {
     pub idle_unload: Duration,
     /// How long a room lives after its last edit and its last leave; `None`: for ever.
     pub ttl: Option<Duration>,
+    /// How much of a room's past stays replayable record by record.
+    pub retention: Retention,
 }
 
 impl Default for RoomsOptions {
     fn default() -> Self {
-        Self { idle_unload: Duration::from_secs(30), ttl: Some(Duration::from_millis(ROOM_TTL_MS)) }
+        Self {
+            idle_unload: Duration::from_secs(30),
+            ttl: Some(Duration::from_millis(ROOM_TTL_MS)),
+            retention: Retention::default(),
+        }
     }
 }
 
@@ -42,6 +50,7 @@ pub struct Rooms {
     pub(super) instance: InstanceId,
     pub(super) options: RoomsOptions,
     pub(super) metrics: Arc<Metrics>,
+    compactor: Compactor,
     pub(super) stop: CancellationToken,
     tasks: TaskTracker,
     sessions: AtomicU64,
@@ -60,8 +69,10 @@ impl Rooms {
         options: RoomsOptions,
         metrics: Arc<Metrics>,
     ) -> Arc<Self> {
+        let compactor = Compactor::new(Arc::clone(&log), options.retention, Arc::clone(&metrics));
         Arc::new(Self {
             open: Mutex::default(),
+            compactor,
             log,
             instance,
             options,
@@ -113,6 +124,18 @@ impl Rooms {
         self.stop.cancel();
         self.tasks.close();
         self.tasks.wait().await;
+    }
+
+    /// Has a room compacted, loaded or not, in a task of its own; it ends with the server. `None` comes
+    /// back if that is under way already.
+    pub fn compact(self: &Arc<Self>, room: &RoomName) -> JoinHandle<Option<Result<Compacted, CompactError>>> {
+        let (rooms, room) = (Arc::clone(self), room.clone());
+        self.tasks.spawn(async move {
+            tokio::select! {
+                () = rooms.stop.cancelled() => None,
+                done = rooms.compactor.compact(&room) => done,
+            }
+        })
     }
 
     fn get_or_start(self: &Arc<Self>, name: &RoomName) -> Arc<Shared> {

@@ -109,6 +109,8 @@ pub(crate) struct Committed {
     pub(crate) author: Author,
     pub(crate) acks: HashMap<SessionId, u64>,
     pub(crate) updates: usize,
+    /// Bytes of their records.
+    pub(crate) bytes: usize,
     pub(crate) cost: u32,
 }
 
@@ -286,7 +288,8 @@ impl State {
             [only] => only.clone(),
             _ => gate::merge(&slices).into(),
         };
-        Ok(Committed { update, author, acks: draft.acks, updates: draft.records.len(), cost: draft.cost })
+        let (updates, bytes) = (draft.records.len(), draft.bytes);
+        Ok(Committed { update, author, acks: draft.acks, updates, bytes, cost: draft.cost })
     }
 
     /// The log will never take the batch in flight: forgets it and everything behind it. Returns

@@ -56,6 +56,7 @@ impl Actor {
         self.seats.remove(&session);
         if self.seats.is_empty() {
             self.idle_due = Some(Instant::now() + self.rooms.options.idle_unload);
+            self.upkeep.start_if_worth_it(&self.rooms, &self.shared.name);
         }
         // The grace after which its presence goes is counted by the beat.
         self.shared.presence_changed.notify_one();

@@ -1,0 +1,389 @@
+//! One step of a room's history: a record goes through the gate into the document. Pure.
+//!
+//! Rooms that open, compaction and every replay verb fold through here, so they all agree on what
+//! the log says.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use super::snapshot::{About, Snapshot, SnapshotError};
+use crate::document::{Document, ENGINE};
+use crate::gate::{self, Gate, Receipt, Source};
+use crate::ids::{ClientId, Generation, Position, RoomName};
+use crate::limits::GENERATION_NONCE_BITS;
+use crate::log::record::{Record, StoredRecord};
+
+/// A record that is in the log but, whole or in part, not in the document.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SetAside {
+    /// Where it stands.
+    pub position: Position,
+    /// What is wrong with it, for an operator. No bytes of the document.
+    pub why: String,
+}
+
+/// What to do about a record that is damaged, incomplete, or not to be folded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnTrouble {
+    /// Set it aside and go on: the room is served without it.
+    SetAside,
+    /// Stop right before it: what comes out holds all of every record that it covers.
+    Stop,
+}
+
+/// What became of one record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Folded {
+    /// It changed the document.
+    New,
+    /// It brought nothing that the records before it had not brought.
+    Known,
+    /// It is not, or not whole, in the document.
+    SetAside(SetAside),
+}
+
+/// The document engine could not take a record that the gate had admitted. The fold is of no use:
+/// fold again from the start, without that record.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the record at {} cannot be folded: {}", .0.position, .0.why)]
+pub struct Broken(pub SetAside);
+
+/// A room as its records tell it, up to one of them.
+pub struct Fold {
+    room: RoomName,
+    gate: Gate,
+    document: Document,
+    last: Position,
+    records: u64,
+    /// Bytes of all records up to `last`.
+    log_bytes: u64,
+    /// The largest that the encoded document can be: what was folded, never less what was overwritten.
+    bytes: usize,
+    claims: BTreeMap<ClientId, Arc<str>>,
+    generations: BTreeSet<u32>,
+    set_aside: Vec<SetAside>,
+    /// Records that the snapshot at the start had to leave out.
+    left_out: Vec<Position>,
+    on_trouble: OnTrouble,
+    /// Where a fold that stops at trouble has stopped.
+    stopped: Option<SetAside>,
+}
+
+/// The parts of a fold, for who goes on with them.
+pub struct Parts {
+    /// What the document holds, and nothing in flight.
+    pub gate: Gate,
+    /// The document.
+    pub document: Document,
+    /// Of the newest record folded.
+    pub last: Position,
+    /// See [`Fold::bytes`].
+    pub bytes: usize,
+    /// See [`Fold::claims`].
+    pub claims: BTreeMap<ClientId, Arc<str>>,
+    /// See [`Fold::generations`].
+    pub generations: Vec<Generation>,
+}
+
+impl Fold {
+    /// Nothing folded yet. The room's name is needed to tell markers.
+    #[must_use]
+    pub fn new(room: RoomName, on_trouble: OnTrouble) -> Self {
+        Self {
+            room,
+            gate: Gate::new(),
+            document: Document::new(),
+            last: Position::START,
+            records: 0,
+            log_bytes: 0,
+            bytes: 0,
+            claims: BTreeMap::new(),
+            generations: BTreeSet::new(),
+            set_aside: Vec::new(),
+            left_out: Vec::new(),
+            on_trouble,
+            stopped: None,
+        }
+    }
+
+    /// Goes on where a snapshot ends.
+    ///
+    /// # Errors
+    /// [`SnapshotError::Damaged`]: its document is not what it says.
+    pub fn resume(room: RoomName, snapshot: &Snapshot, on_trouble: OnTrouble) -> Result<Self, SnapshotError> {
+        let damaged = |why: &str| SnapshotError::Damaged(why.to_owned());
+        let mut fold = Self::new(room, on_trouble);
+        let About { through, records, log_bytes, generations, claims, state_vector, set_aside, .. } =
+            &snapshot.about;
+        let admission = fold.gate.admit(&snapshot.document, Source::Record);
+        let admission = admission.map_err(|refusal| SnapshotError::Damaged(refusal.to_string()))?;
+        if admission.dropped.is_gap() {
+            return Err(damaged("its document is incomplete"));
+        }
+        if let Some(remainder) = admission.remainder {
+            fold.apply(&remainder.update, *through)
+                .map_err(|Broken(record)| SnapshotError::Damaged(record.why))?;
+        }
+        if fold.gate.state_vector().encode() != *state_vector {
+            return Err(damaged("its document does not have the blocks that it should have"));
+        }
+        (fold.last, fold.records, fold.log_bytes) = (*through, *records, *log_bytes);
+        fold.claims.clone_from(claims);
+        fold.generations = generations.iter().map(|generation| generation.nonce).collect();
+        fold.left_out.clone_from(set_aside);
+        Ok(fold)
+    }
+
+    /// A snapshot of the fold as it is.
+    #[must_use]
+    pub fn snapshot(&self) -> Snapshot {
+        let mut set_aside = self.left_out.clone();
+        set_aside.extend(self.set_aside.iter().map(|record| record.position));
+        let about = About {
+            through: self.last,
+            records: self.records,
+            log_bytes: self.log_bytes,
+            generations: self.generations(),
+            claims: self.claims.clone(),
+            state_vector: self.gate.state_vector().encode(),
+            engine: ENGINE.to_owned(),
+            set_aside,
+        };
+        Snapshot { about, document: self.document.encode_full() }
+    }
+
+    /// The room's document. It holds everything up to [`Fold::last`], but for what is set aside.
+    #[must_use]
+    pub fn document(&self) -> &Document {
+        &self.document
+    }
+
+    /// The gate's index of that document.
+    #[must_use]
+    pub fn gate(&self) -> &Gate {
+        &self.gate
+    }
+
+    /// The newest record that was looked at.
+    #[must_use]
+    pub fn last(&self) -> Position {
+        self.last
+    }
+
+    /// How many records are in the document, from the room's first on.
+    #[must_use]
+    pub fn records(&self) -> u64 {
+        self.records
+    }
+
+    /// Bytes of all records that were looked at, from the room's first on; damaged ones count nothing.
+    #[must_use]
+    pub fn log_bytes(&self) -> u64 {
+        self.log_bytes
+    }
+
+    /// About how many bytes the document has when encoded: never fewer.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Who owns which client id: the user whose record was the first to claim it.
+    #[must_use]
+    pub fn claims(&self) -> &BTreeMap<ClientId, Arc<str>> {
+        &self.claims
+    }
+
+    /// The generations whose markers are in the document, lowest nonce first.
+    #[must_use]
+    pub fn generations(&self) -> Vec<Generation> {
+        self.generations.iter().map(|&nonce| Generation { nonce }).collect()
+    }
+
+    /// Records that are in the log but not in the document, in the order in which they came up.
+    #[must_use]
+    pub fn set_aside(&self) -> &[SetAside] {
+        &self.set_aside
+    }
+
+    /// The record right before which the fold has stopped ([`OnTrouble::Stop`]).
+    #[must_use]
+    pub fn stopped(&self) -> Option<&SetAside> {
+        self.stopped.as_ref()
+    }
+
+    /// Takes the fold apart.
+    #[must_use]
+    pub fn into_parts(self) -> Parts {
+        let generations = self.generations();
+        let Self { gate, document, last, bytes, claims, .. } = self;
+        Parts { gate, document, last, bytes, claims, generations }
+    }
+
+    /// Folds the records of one page, merged: what costs most is paid once a page. Nothing happens
+    /// once the fold has stopped.
+    ///
+    /// # Errors
+    /// [`Broken`] with the page's last position: one of its records breaks the document, and only
+    /// folding them one by one tells which.
+    ///
+    /// # Panics
+    /// If a record is not newer than the last one.
+    pub fn page(&mut self, page: &[StoredRecord]) -> Result<(), Broken> {
+        let mut updates = Vec::with_capacity(page.len());
+        for stored in page {
+            match self.admit(stored) {
+                Admitted::New(update) => updates.push(update),
+                Admitted::Known => {}
+                Admitted::Trouble(rest) => updates.extend(rest),
+                Admitted::Stopped => break,
+            }
+        }
+        if updates.is_empty() {
+            return Ok(());
+        }
+        let slices: Vec<&[u8]> = updates.iter().map(AsRef::as_ref).collect();
+        self.apply(&gate::merge(&slices), self.last)
+    }
+
+    /// Folds one record and says what became of it; nothing if the fold has stopped.
+    ///
+    /// # Errors
+    /// [`Broken`]: this record breaks the document.
+    ///
+    /// # Panics
+    /// If the record is not newer than the last one.
+    pub fn one(&mut self, stored: &StoredRecord) -> Result<Option<Folded>, Broken> {
+        let before = self.set_aside.len();
+        match self.admit(stored) {
+            Admitted::New(update) => {
+                self.apply(&update, stored.position())?;
+                Ok(Some(Folded::New))
+            }
+            Admitted::Known => Ok(Some(Folded::Known)),
+            Admitted::Trouble(rest) => {
+                if let Some(update) = rest {
+                    self.apply(&update, stored.position())?;
+                }
+                Ok(self.set_aside.get(before).cloned().map(Folded::SetAside))
+            }
+            Admitted::Stopped => Ok(None),
+        }
+    }
+
+    /// Goes past records that are missing, up to `through`.
+    pub fn pass_missing(&mut self, through: Position) {
+        let missing = through.seq.saturating_sub(self.last.seq);
+        let position = Position { seq: self.last.seq + 1, ms: self.last.ms };
+        self.trouble(SetAside { position, why: format!("{missing} records from here on are missing") });
+        if self.stopped.is_none() {
+            self.last = through;
+        }
+    }
+
+    /// Goes past a record that is known to break the document.
+    pub fn pass(&mut self, record: SetAside) {
+        let position = record.position;
+        self.trouble(record);
+        if self.stopped.is_none() {
+            self.last = position;
+        }
+    }
+
+    fn trouble(&mut self, record: SetAside) {
+        match self.on_trouble {
+            OnTrouble::SetAside => self.set_aside.push(record),
+            OnTrouble::Stop => {
+                self.stopped.get_or_insert(record);
+            }
+        }
+    }
+
+    fn admit(&mut self, stored: &StoredRecord) -> Admitted {
+        let position = stored.position();
+        if self.stopped.is_some() {
+            return Admitted::Stopped;
+        }
+        assert!(self.last.seq < position.seq, "record {position} comes after {}", self.last);
+        let admitted = match stored {
+            StoredRecord::Damaged { why, .. } => Err(why.clone()),
+            StoredRecord::Intact { record, .. } => {
+                let admission = self.gate.admit(&record.update(), Source::Record);
+                admission.map_err(|refusal| refusal.to_string()).map(|admission| (record, admission))
+            }
+        };
+        let (record, admission) = match admitted {
+            Ok(admitted) => admitted,
+            Err(why) => {
+                self.pass(SetAside { position, why });
+                return if self.stopped.is_some() { Admitted::Stopped } else { Admitted::Trouble(None) };
+            }
+        };
+        if admission.dropped.is_gap() {
+            // What is complete of it stays in; the rest needs a record that is not there.
+            let why = "in part: it builds on a record that is missing".to_owned();
+            self.trouble(SetAside { position, why });
+            if self.stopped.is_some() {
+                if let Some(remainder) = &admission.remainder {
+                    self.gate.revert(&remainder.receipt);
+                }
+                return Admitted::Stopped;
+            }
+        }
+        self.last = position;
+        self.records += 1;
+        self.log_bytes += record.encoded.len() as u64;
+        self.note_claims(record);
+        let update = admission.remainder.map(|remainder| {
+            self.note_markers(&remainder.receipt);
+            remainder.update
+        });
+        match update {
+            update if admission.dropped.is_gap() => Admitted::Trouble(update),
+            Some(update) => Admitted::New(update),
+            None => Admitted::Known,
+        }
+    }
+
+    fn apply(&mut self, update: &[u8], position: Position) -> Result<(), Broken> {
+        self.bytes += update.len();
+        match self.document.apply(&[update]) {
+            Ok(deletes) => {
+                self.gate.note_deleted(&deletes);
+                Ok(())
+            }
+            Err(error) => Err(Broken(SetAside { position, why: format!("it cannot be folded: {error}") })),
+        }
+    }
+
+    /// The first claim of an id counts.
+    fn note_claims(&mut self, record: &Record) {
+        // Decoding has shown that the metadata can be read.
+        let Ok(metadata) = record.metadata() else { return };
+        let Some(user) = metadata.user.filter(|_| !metadata.claims.is_empty()) else { return };
+        let user: Arc<str> = user.into();
+        for client in metadata.claims {
+            self.claims.entry(client).or_insert_with(|| Arc::clone(&user));
+        }
+    }
+
+    /// A marker is known by its id and its length together: nobody else's blocks can look like one.
+    fn note_markers(&mut self, receipt: &Receipt) {
+        for &(client, from, to) in &receipt.blocks {
+            let generation = Generation { nonce: to };
+            if from == 0 && to < 1 << GENERATION_NONCE_BITS && generation.marker_client(&self.room) == client
+            {
+                self.generations.insert(to);
+            }
+        }
+    }
+}
+
+/// What the gate said to one record.
+enum Admitted {
+    New(Vec<u8>),
+    Known,
+    /// It is set aside; what of it is complete is here.
+    Trouble(Option<Vec<u8>>),
+    Stopped,
+}

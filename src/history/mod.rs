@@ -1,0 +1,31 @@
+//! History: everything that a room's log tells. [`walk`](fn@walk) is the one way through it.
+//!
+//! | file | what | pure |
+//! |---|---|---|
+//! | `fold` | one record after the other through the gate into the document | yes |
+//! | `snapshot` | the bytes of a snapshot | yes |
+//! | `plan` | when to compact, which snapshots stay, what is trimmed | yes |
+//! | `start` | reads the snapshot that a walk begins with, or an older one if that is damaged | |
+//! | `walk` | reads the log from there on | |
+//! | `compact` | writes a snapshot and trims | |
+//! | `compactor` | the compactions of one instance | |
+//!
+//! Invariants:
+//! - `document = fold(snapshot, records)`, whoever asks: rooms, compaction and replay fold here.
+//! - Nothing is trimmed that an adopted, verified snapshot does not cover.
+
+mod compact;
+mod compactor;
+mod fold;
+mod plan;
+mod snapshot;
+mod start;
+mod walk;
+
+pub use compact::{CompactError, Compacted, Outcome, Written, compact};
+pub use compactor::Compactor;
+pub use fold::{Fold, Folded, OnTrouble, Parts, SetAside};
+pub use plan::{Retention, Tail};
+pub use snapshot::{About, Snapshot, SnapshotError};
+pub use start::{DamagedSnapshot, Start};
+pub use walk::{Range, Step, Walk, WalkError, walk};
