@@ -44,6 +44,8 @@ pub struct Metrics {
     pub frames: Counter,
     /// Sessions that fell off the ring and got one diff instead.
     pub catch_ups: Counter,
+    /// Sessions closed because they hold another life of their room.
+    pub sessions_of_other_lives: Counter,
 }
 
 impl Metrics {
@@ -70,6 +72,8 @@ impl Metrics {
         let appends_refused = counter("appends_refused", "Appends that the log refused for good");
         let frames = counter("frames", "Merged frames shown to a room");
         let catch_ups = counter("catch_ups", "Slow sessions that got one diff instead of what they missed");
+        let sessions_of_other_lives =
+            counter("sessions_of_other_lives", "Sessions closed with 4409: their copy is of another life");
         let (rooms_open, sockets_open) = (Gauge::default(), Gauge::default());
         registry.register("rooms_open", "Rooms in memory", rooms_open.clone());
         registry.register("sockets_open", "Open sockets", sockets_open.clone());
@@ -90,6 +94,7 @@ impl Metrics {
             appends_refused,
             frames,
             catch_ups,
+            sessions_of_other_lives,
         }
     }
 

@@ -23,6 +23,7 @@ use super::registry::Rooms;
 use super::state::{Committed, State};
 use super::{Command, Shared};
 use crate::document::FoldError;
+use crate::generation::GenerationError;
 use crate::ids::{Position, SessionId};
 use crate::limits::{BEAT_MS, PRESENCE_TICK_MS, ROUND_SESSIONS_MIN};
 use crate::log::{APPEND_TIMEOUT, Appended, LogError};
@@ -66,6 +67,8 @@ enum End {
     Job(#[from] tokio::task::JoinError),
     #[error("the log refuses a batch that it may have stored: {0}")]
     Unsettled(LogError),
+    #[error("somebody else was first: {0}")]
+    Moved(String),
 }
 
 impl Actor {
@@ -97,9 +100,16 @@ impl Actor {
             shared,
         };
         actor.note_size();
-        if let Err(end) = actor.work(&mut commands).await {
-            tracing::error!(room = %actor.shared.name.log_id(), %end, "a room ends and is loaded again from its log");
-            actor.rooms.metrics.rooms_failed.inc();
+        match actor.work(&mut commands).await {
+            Ok(()) => {}
+            // No fault: its sessions come back, and are judged by what the room is now.
+            Err(end @ End::Moved(_)) => {
+                tracing::info!(room = %actor.shared.name.log_id(), %end, "a room is loaded again");
+            }
+            Err(end) => {
+                tracing::error!(room = %actor.shared.name.log_id(), %end, "a room ends and is loaded again from its log");
+                actor.rooms.metrics.rooms_failed.inc();
+            }
         }
         actor.finish().await;
     }
@@ -146,6 +156,7 @@ impl Actor {
     async fn on_appended(&mut self, appended: Result<Appended, Refused>) -> Result<(), End> {
         match appended {
             Ok(appended) => self.on_committed(appended).await,
+            Err(Refused { error: LogError::Moved(why), .. }) => Err(End::Moved(why)),
             Err(Refused { error, may_be_stored: true }) => Err(End::Unsettled(error)),
             Err(Refused { error, may_be_stored: false }) => {
                 tracing::error!(
@@ -175,6 +186,9 @@ impl Actor {
         self.note_size();
         self.shared.inflow.add_permits(cost as usize);
         self.rooms.metrics.updates_stored.inc_by(updates as u64);
+        for session in self.state_mut().take_strangers() {
+            self.expel(session, GenerationError::OtherLife.close());
+        }
         if self.fan_out.add(update, author, self.seats.len()) {
             self.release();
         }

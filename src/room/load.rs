@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use crate::document::Document;
 use crate::gate::{self, Gate, Source};
+use crate::generation::Generations;
 use crate::ids::{Generation, InstanceId, Position, RoomName};
 use crate::limits::LOAD_PAGE_RECORDS;
 use crate::log::record::{self, Kind, Metadata, Record, RecordError, Role, RoomKind, StoredRecord};
@@ -58,10 +59,23 @@ pub(crate) async fn load(
             fold = refold(log, room, head.last.seq).await?;
         }
     }
-    let genesis = genesis_record(room, instance)?;
+    let deleted = log.tombstone(room).await?.is_some();
+    let mut generations = Generations::new(room, deleted, &fold.gate.state_vector());
+    let generation = Generation::for_room(room, rand::random);
+    if fold.last == Position::START {
+        generations.reserve(generation);
+    }
+    let genesis = genesis_record(room, generation, instance)?;
     let ttl_ms = ttl.map(|ttl| u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX));
-    let state =
-        State::new(fold.gate, fold.document, fold.last, fold.bytes, (instance, life), (genesis, ttl_ms));
+    let state = State::new(
+        fold.gate,
+        fold.document,
+        fold.last,
+        fold.bytes,
+        (instance, life),
+        (genesis, ttl_ms),
+        generations,
+    );
     Ok(Loaded { state, set_aside: fold.set_aside, records: fold.records })
 }
 
@@ -192,9 +206,12 @@ impl Fold {
     }
 }
 
-/// A genesis record with a new generation, for the append that finds the room absent.
-fn genesis_record(room: &RoomName, instance: InstanceId) -> Result<Record, RecordError> {
-    let generation = Generation::from_random(rand::random());
+/// The genesis record of a new generation, for the append that finds the room absent.
+fn genesis_record(
+    room: &RoomName,
+    generation: Generation,
+    instance: InstanceId,
+) -> Result<Record, RecordError> {
     let metadata = Metadata {
         user: None,
         session: None,
