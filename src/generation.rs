@@ -34,14 +34,25 @@ pub struct Marker {
     pub nonce: u32,
 }
 
+/// The markers of a session's copy that were not stored here when it came.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Claim {
+    markers: Vec<Marker>,
+    /// Part of the room's log is damaged, and the copy has a marker of this life: the others were in
+    /// what is lost. They may be brought back at any time, and nothing waits for them.
+    heals: bool,
+}
+
 /// What one room knows of its lives.
 pub struct Generations {
     ids: MarkerIds,
     /// The name has a tombstone: old lives of it are over for good.
     deleted: bool,
+    /// Records of the room's log are set aside: markers may have been in them.
+    damaged: bool,
     /// Of the committed document, by client.
     known: BTreeMap<ClientId, u32>,
-    /// Brought by the batch that is in flight, or first in line.
+    /// Brought by batches that are not stored yet.
     in_flight: Vec<Marker>,
     /// The client id of the marker that the room gets if it is created from here. Nobody else may
     /// stand there before.
@@ -55,8 +66,10 @@ pub struct Generations {
 pub enum Brings {
     /// Nothing: it is of the room's own life.
     Nothing,
-    /// These markers, which the room takes over.
-    Markers(Vec<Marker>),
+    /// These markers, which the room takes over. The room must be as it was judged then.
+    Life(Vec<Marker>),
+    /// These markers, which the room had before a record of it was damaged.
+    Healing(Vec<Marker>),
     /// Its session has said that it holds a life that is not here, and this update does not bring
     /// that. Taken alone it would begin another life, so it has to wait.
     TooEarly,
@@ -91,12 +104,14 @@ pub enum Outlook {
 }
 
 impl Generations {
-    /// Of a room as it was loaded. `deleted`: its name has a tombstone.
+    /// Of a room as it was loaded. `deleted`: its name has a tombstone; `damaged`: something of its
+    /// log is set aside.
     #[must_use]
-    pub fn new(room: &RoomName, deleted: bool, state_vector: &StateVector) -> Self {
+    pub fn new(room: &RoomName, (deleted, damaged): (bool, bool), state_vector: &StateVector) -> Self {
         let mut generations = Self {
             ids: MarkerIds::of(room),
             deleted,
+            damaged,
             known: BTreeMap::new(),
             in_flight: Vec::new(),
             reserved: None,
@@ -136,13 +151,14 @@ impl Generations {
         !self.deleted && (!self.has_content || self.known.is_empty())
     }
 
-    /// A Step1: may its sender be told of the room? Gives the markers of its copy that are not stored here
-    /// yet. `undecided`: something is in flight.
+    /// A Step1: may its sender be told of the room? Gives the markers of its copy that are not stored
+    /// here yet. `undecided`: something is in flight.
     ///
     /// # Errors
     /// [`GenerationError`]: nothing of the room is for this session.
-    pub fn greet(&self, theirs: &StateVector, undecided: bool) -> Result<Vec<Marker>, GenerationError> {
+    pub fn greet(&self, theirs: &StateVector, undecided: bool) -> Result<Option<Claim>, GenerationError> {
         let mut owed = Vec::new();
+        let heals = self.damaged && self.known.keys().any(|&client| theirs.get(client) > 0);
         for &(client, clock) in theirs.entries() {
             if let Some(nonce) = self.nonce_of(client) {
                 if clock > nonce {
@@ -152,14 +168,14 @@ impl Generations {
                     owed.push(Marker { client, nonce });
                 }
             } else if let Some(marker) = self.marker(client, clock) {
-                self.let_in(owed.len(), undecided)?;
+                self.let_in(owed.len(), heals, undecided)?;
                 owed.push(marker);
             }
         }
-        Ok(owed)
+        Ok((!owed.is_empty()).then_some(Claim { markers: owed, heals }))
     }
 
-    /// An update, before anything of it is taken in. `owed`: what [`Generations::greet`] said of its
+    /// An update, before anything of it is taken in. `claim`: what [`Generations::greet`] gave for its
     /// session; `undecided` as there.
     ///
     /// # Errors
@@ -167,9 +183,10 @@ impl Generations {
     pub fn judge(
         &self,
         update: &ParsedUpdate<'_>,
-        owed: &[Marker],
+        claim: Option<&Claim>,
         undecided: bool,
     ) -> Result<Brings, GenerationError> {
+        let (owed, heals) = claim.map_or((&[][..], false), |claim| (&claim.markers[..], claim.heals));
         let mut brought = Vec::new();
         for part in update.parts() {
             let end = part.clocks.1;
@@ -182,7 +199,7 @@ impl Generations {
                 continue;
             }
             if let Some(marker) = self.marker(part.client, end) {
-                self.let_in(brought.len(), undecided)?;
+                self.let_in(brought.len(), heals && owed.contains(&marker), undecided)?;
                 if !part.is_garbage || part.clocks.0 > 0 {
                     return Err(GenerationError::Forged);
                 }
@@ -190,11 +207,15 @@ impl Generations {
             }
         }
         let here = |marker: &Marker| self.nonce_of(marker.client).is_some() || brought.contains(marker);
-        if !owed.iter().all(here) {
-            self.let_in(0, undecided)?;
+        if !heals && !owed.iter().all(here) {
+            self.let_in(0, false, undecided)?;
             return Ok(Brings::TooEarly);
         }
-        Ok(if brought.is_empty() { Brings::Nothing } else { Brings::Markers(brought) })
+        Ok(match brought {
+            none if none.is_empty() => Brings::Nothing,
+            some if heals => Brings::Healing(some),
+            some => Brings::Life(some),
+        })
     }
 
     /// What the gate has admitted of a judged update: `(client, from, to)`. A part may have been cut
@@ -203,7 +224,10 @@ impl Generations {
     /// # Errors
     /// [`GenerationError::Forged`]: the admission must be taken back.
     pub fn check(&self, admitted: &[(ClientId, u32, u32)], brings: &Brings) -> Result<(), GenerationError> {
-        let brought: &[Marker] = if let Brings::Markers(markers) = brings { markers } else { &[] };
+        let brought: &[Marker] = match brings {
+            Brings::Life(markers) | Brings::Healing(markers) => markers,
+            Brings::Nothing | Brings::TooEarly => &[],
+        };
         let forged = |&(client, from, to): &(ClientId, u32, u32)| {
             self.marker(client, to).is_some_and(|marker| from > 0 || !brought.contains(&marker))
         };
@@ -212,7 +236,7 @@ impl Generations {
 
     /// These markers are on their way into the log.
     pub fn draft(&mut self, markers: Vec<Marker>) {
-        self.in_flight = markers;
+        self.in_flight.extend(markers);
     }
 
     /// What was in flight is dropped.
@@ -222,24 +246,25 @@ impl Generations {
 
     /// A batch is stored: clients with their next clocks.
     pub fn commit(&mut self, clocks: impl Iterator<Item = (ClientId, u32)>) {
-        self.in_flight.clear();
         for (client, clock) in clocks {
             match self.marker(client, clock) {
                 Some(marker) => drop(self.known.insert(marker.client, marker.nonce)),
                 None => self.has_content = true,
             }
         }
+        let Self { known, in_flight, .. } = self;
+        in_flight.retain(|marker| !known.contains_key(&marker.client));
         if self.has_content || !self.known.is_empty() {
             self.reserved = None; // the room exists
         }
     }
 
-    /// What became of a session that owes these markers, now that a batch is stored.
+    /// What became of a session with this claim, now that a batch is stored.
     #[must_use]
-    pub fn outlook(&self, owed: &[Marker]) -> Outlook {
-        if owed.iter().all(|marker| self.known.contains_key(&marker.client)) {
+    pub fn outlook(&self, claim: &Claim) -> Outlook {
+        if claim.markers.iter().all(|marker| self.known.contains_key(&marker.client)) {
             Outlook::Settled
-        } else if self.may_revive() {
+        } else if claim.heals || self.may_revive() {
             Outlook::Open
         } else {
             Outlook::Lost
@@ -251,12 +276,12 @@ impl Generations {
         self.known.get(&client).copied().or_else(|| Some(in_flight()?.nonce))
     }
 
-    /// One more marker that is not here, behind `others`.
-    fn let_in(&self, others: usize, undecided: bool) -> Result<(), GenerationError> {
-        if !self.may_revive() {
+    /// One more marker that is not here, behind `others`; `heals`: it was here.
+    fn let_in(&self, others: usize, heals: bool, undecided: bool) -> Result<(), GenerationError> {
+        if !heals && !self.may_revive() {
             return Err(GenerationError::OtherLife);
         }
-        if undecided {
+        if !heals && undecided {
             return Err(GenerationError::Undecided);
         }
         // One place for the marker of the life that begins.
@@ -279,3 +304,6 @@ impl GenerationError {
         Close::new(code, self.to_string())
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -60,7 +60,12 @@ pub(crate) async fn load(
         }
     }
     let deleted = log.tombstone(room).await?.is_some();
-    let mut generations = Generations::new(room, deleted, &fold.gate.state_vector());
+    let (name, lost) = (room.clone(), (deleted, !fold.set_aside.is_empty()));
+    let seen = tokio::task::spawn_blocking(move || {
+        let generations = Generations::new(&name, lost, &fold.gate.state_vector());
+        (fold, generations)
+    });
+    let (fold, mut generations) = seen.await?;
     let generation = Generation::for_room(room, rand::random);
     if fold.last == Position::START {
         generations.reserve(generation);

@@ -19,7 +19,7 @@ use answers::Answers;
 use super::fan_out::Author;
 use crate::document::{Document, FoldError};
 use crate::gate::{self, Dropped, Gate, Receipt, Refusal, Source};
-use crate::generation::{Brings, GenerationError, Generations, Marker};
+use crate::generation::{Brings, Claim, GenerationError, Generations};
 use crate::ids::{InstanceId, Position, SessionId};
 use crate::limits::{
     BATCH_BYTES_MAX, BATCH_UPDATES_MAX, DOCUMENT_BYTES_MAX, INLINE_BLOCKS_MAX, INLINE_BYTES_MAX,
@@ -46,8 +46,8 @@ pub(crate) struct State {
     ttl_ms: Option<u64>,
     answers: Answers,
     generations: Generations,
-    /// Sessions whose copy is of a life that was not stored here when they came, and its markers.
-    owed: HashMap<SessionId, Vec<Marker>>,
+    /// Of sessions whose copy has markers that were not stored here when they came.
+    claims: HashMap<SessionId, Claim>,
     /// About how many bytes the document has when encoded.
     encoded_bytes: usize,
 }
@@ -138,7 +138,7 @@ impl State {
             ttl_ms,
             answers: Answers::default(),
             generations,
-            owed: HashMap::new(),
+            claims: HashMap::new(),
             encoded_bytes,
         }
     }
@@ -152,7 +152,7 @@ impl State {
         let brings = self.judge_life(submission.session, &update)?;
         let admission = match brings {
             Brings::TooEarly => update.withheld(),
-            Brings::Nothing | Brings::Markers(_) => self.gate.admit_parsed(&update)?,
+            _ => self.gate.admit_parsed(&update)?,
         };
         if let Some(remainder) = &admission.remainder
             && let Err(error) = self.generations.check(&remainder.receipt.blocks, &brings)
@@ -189,7 +189,7 @@ impl State {
             room_kind: RoomKind::Free,
             admitted_ms: submission.admitted_ms,
         };
-        let kind = if matches!(brings, Brings::Markers(_)) { Kind::Revive } else { Kind::Update };
+        let kind = if brings == Brings::Nothing { Kind::Update } else { Kind::Revive };
         match Record::new(kind, &metadata, &remainder.update) {
             Ok(record) => {
                 self.draft_life(brings);

@@ -13,12 +13,10 @@ impl State {
     /// # Errors
     /// [`GenerationError`]: the session ends, and nothing of the room is for it.
     pub(crate) fn greet(&mut self, session: SessionId, theirs: &StateVector) -> Result<(), GenerationError> {
-        let owed = self.generations.greet(theirs, !self.drafts.is_empty())?;
-        if owed.is_empty() {
-            self.owed.remove(&session);
-        } else {
-            self.owed.insert(session, owed);
-        }
+        match self.generations.greet(theirs, !self.drafts.is_empty())? {
+            Some(claim) => self.claims.insert(session, claim),
+            None => self.claims.remove(&session),
+        };
         Ok(())
     }
 
@@ -28,14 +26,14 @@ impl State {
         session: SessionId,
         update: &ParsedUpdate<'_>,
     ) -> Result<Brings, GenerationError> {
-        let owed = self.owed.get(&session).map_or(&[][..], Vec::as_slice);
-        self.generations.judge(update, owed, !self.drafts.is_empty())
+        self.generations.judge(update, self.claims.get(&session), !self.drafts.is_empty())
     }
 
     /// The last draft takes what an update brings.
     pub(super) fn draft_life(&mut self, brings: Brings) {
-        if let (Brings::Markers(markers), Some(draft)) = (brings, self.drafts.back_mut()) {
-            draft.revives = true;
+        let Some(draft) = self.drafts.back_mut() else { return };
+        draft.revives |= matches!(brings, Brings::Life(_));
+        if let Brings::Life(markers) | Brings::Healing(markers) = brings {
             self.generations.draft(markers);
         }
     }
@@ -49,10 +47,10 @@ impl State {
     /// The sessions that hold another life than the room has now. They must not be shown what was
     /// stored last.
     pub(crate) fn take_strangers(&mut self) -> Vec<SessionId> {
-        let Self { generations, owed, .. } = self;
+        let Self { generations, claims, .. } = self;
         let mut strangers = Vec::new();
-        owed.retain(|&session, markers| {
-            let outlook = generations.outlook(markers);
+        claims.retain(|&session, claim| {
+            let outlook = generations.outlook(claim);
             if outlook == Outlook::Lost {
                 strangers.push(session);
             }
@@ -63,6 +61,6 @@ impl State {
 
     /// A session has left.
     pub(crate) fn forget_session(&mut self, session: SessionId) {
-        self.owed.remove(&session);
+        self.claims.remove(&session);
     }
 }
