@@ -9,6 +9,7 @@
 //! | [`session`] | one client in one room: message in, intent out | yes |
 //! | [`gate`] | judges foreign bytes, admits the new remainder | yes |
 //! | [`document`] | the fold: the only caller of yrs' apply | yes |
+//! | [`generation`] | which life of a room a copy is of | yes |
 //! | `room` | one live document and the sessions on it | server |
 //! | `log` | the order of everything that happened in a room | server |
 //! | `history` | the way through a room's log: recovery, snapshots, replay | server |
@@ -24,6 +25,7 @@
 
 pub mod document;
 pub mod gate;
+pub mod generation;
 pub mod ids;
 pub mod limits;
 pub mod session;

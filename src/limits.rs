@@ -11,6 +11,19 @@ pub const CLIENT_ID_MAX: u64 = (1 << 53) - 1;
 /// Bits of a generation's nonce. The nonce is a block length, and lengths stay below [`CLOCK_MAX`].
 pub const GENERATION_NONCE_BITS: u32 = 30;
 
+/// Client ids of markers are at least this: the ids of Yjs 13 and yrs have 32 bits and need no hash
+/// to be told apart. One generation in two million is drawn again for it.
+pub const MARKER_CLIENT_MIN: u64 = 1 << 32;
+
+/// Markers of one room, and so lives that it has been through: one more for each time that it
+/// expired and somebody came back. A room that is revived every day gets there in three years.
+pub const MARKERS_PER_ROOM_MAX: usize = 1_024;
+
+/// How long a socket whose copy is of another life waits for its refusal, in milliseconds.
+/// y-websocket 1.5 knows no final code and comes back 100 ms after each close, for ever: so it
+/// does that once a second.
+pub const OTHER_LIFE_PAUSE_MS: u64 = 1_000;
+
 /// Clocks, and clock plus length, stay below 2^31: yrs wraps there, Yjs ignores what is above.
 pub const CLOCK_MAX: u32 = 1 << 31;
 

@@ -58,6 +58,8 @@ pub struct Metrics {
     pub frames: Counter,
     /// Sessions that fell off the ring and got one diff instead.
     pub catch_ups: Counter,
+    /// Sessions closed because they hold another life of their room.
+    pub sessions_of_other_lives: Counter,
 }
 
 impl Metrics {
@@ -94,6 +96,8 @@ impl Metrics {
         let appends_refused = counter("appends_refused", "Appends that the log refused for good");
         let frames = counter("frames", "Merged frames shown to a room");
         let catch_ups = counter("catch_ups", "Slow sessions that got one diff instead of what they missed");
+        let sessions_of_other_lives =
+            counter("sessions_of_other_lives", "Sessions closed with 4409: their copy is of another life");
         let compaction_seconds = Counter::default();
         registry.register("compaction_seconds", "Seconds that compactions took", compaction_seconds.clone());
         let (rooms_open, sockets_open) = (Gauge::default(), Gauge::default());
@@ -123,6 +127,7 @@ impl Metrics {
             appends_refused,
             frames,
             catch_ups,
+            sessions_of_other_lives,
         }
     }
 

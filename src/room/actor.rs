@@ -24,6 +24,7 @@ use super::state::{Committed, State};
 use super::upkeep::Upkeep;
 use super::{Command, Shared};
 use crate::document::FoldError;
+use crate::generation::GenerationError;
 use crate::history::{CompactError, Compacted, DamagedSnapshot, SetAside};
 use crate::ids::{Position, SessionId};
 use crate::limits::{BEAT_MS, PRESENCE_TICK_MS, ROUND_SESSIONS_MIN};
@@ -69,6 +70,8 @@ enum End {
     Job(#[from] tokio::task::JoinError),
     #[error("the log refuses a batch that it may have stored: {0}")]
     Unsettled(LogError),
+    #[error("somebody else was first: {0}")]
+    Moved(String),
 }
 
 impl Actor {
@@ -102,9 +105,16 @@ impl Actor {
         };
         actor.note_size();
         actor.compact_if_due();
-        if let Err(end) = actor.work(&mut commands).await {
-            tracing::error!(room = %actor.shared.name.log_id(), %end, "a room ends and is loaded again from its log");
-            actor.rooms.metrics.rooms_failed.inc();
+        match actor.work(&mut commands).await {
+            Ok(()) => {}
+            // No fault: its sessions come back, and are judged by what the room is now.
+            Err(end @ End::Moved(_)) => {
+                tracing::info!(room = %actor.shared.name.log_id(), %end, "a room is loaded again");
+            }
+            Err(end) => {
+                tracing::error!(room = %actor.shared.name.log_id(), %end, "a room ends and is loaded again from its log");
+                actor.rooms.metrics.rooms_failed.inc();
+            }
         }
         actor.finish().await;
     }
@@ -152,6 +162,7 @@ impl Actor {
     async fn on_appended(&mut self, appended: Result<Appended, Refused>) -> Result<(), End> {
         match appended {
             Ok(appended) => self.on_committed(appended).await,
+            Err(Refused { error: LogError::Moved(why), .. }) => Err(End::Moved(why)),
             Err(Refused { error, may_be_stored: true }) => Err(End::Unsettled(error)),
             Err(Refused { error, may_be_stored: false }) => {
                 tracing::error!(
@@ -183,6 +194,9 @@ impl Actor {
         self.rooms.metrics.updates_stored.inc_by(updates as u64);
         self.upkeep.note_appended(position.seq, bytes as u64);
         self.compact_if_due();
+        for session in self.state_mut().take_strangers() {
+            self.expel(session, GenerationError::OtherLife.close());
+        }
         if self.fan_out.add(update, author, self.seats.len()) {
             self.release();
         }

@@ -47,8 +47,8 @@ pub(crate) fn wall_clock_ms() -> u64 {
 /// What sessions ask of a room.
 enum Command {
     Join { wants_acks: bool, outlet: Arc<dyn Outlet>, reply: oneshot::Sender<Result<Member, String>> },
-    Sync { state_vector: Bytes, reply: oneshot::Sender<Result<Synced, Close>> },
-    CatchUp { covers: Bytes, reply: oneshot::Sender<Result<Synced, Close>> },
+    Sync { session: SessionId, state_vector: Bytes, reply: oneshot::Sender<Result<Synced, Close>> },
+    CatchUp { session: SessionId, covers: Bytes, reply: oneshot::Sender<Result<Synced, Close>> },
     Submit(state::Submission),
     StateVector { reply: oneshot::Sender<Result<Bytes, Close>> },
     Leave { session: SessionId },
@@ -124,11 +124,12 @@ impl Member {
     /// relay.
     ///
     /// # Errors
-    /// A close for the session: the state vector is refused, or the room has ended.
+    /// A close for the session: the state vector is refused, or the room has ended, or this is
+    /// another life of it.
     pub async fn sync(&mut self, state_vector: Bytes, first: bool) -> Result<Bytes, Close> {
         let (reply, answer) = oneshot::channel();
-        self.send(Command::Sync { state_vector, reply })?;
-        let synced = answer.await.map_err(|_| room_ended())??;
+        self.send(Command::Sync { session: self.seat.session, state_vector, reply })?;
+        let synced = answer.await.map_err(|_| room_ended())?.map_err(|close| self.seat.reason(close))?;
         if first {
             self.seat.set_cursor(synced.cursor);
         }
@@ -142,8 +143,8 @@ impl Member {
     pub async fn catch_up(&mut self) -> Result<Bytes, Close> {
         let covers = self.seat.covers();
         let (reply, answer) = oneshot::channel();
-        self.send(Command::CatchUp { covers, reply })?;
-        let synced = answer.await.map_err(|_| room_ended())??;
+        self.send(Command::CatchUp { session: self.seat.session, covers, reply })?;
+        let synced = answer.await.map_err(|_| room_ended())?.map_err(|close| self.seat.reason(close))?;
         self.seat.resume(synced.cursor);
         Ok(synced.frame)
     }

@@ -1,7 +1,7 @@
 // The real server, as a process of its own: started, killed and started again on the same store.
 
 import { spawn } from 'node:child_process'
-import { mkdtemp, rm } from 'node:fs/promises'
+import { mkdtemp, readdir, rm } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
@@ -69,6 +69,19 @@ export class Server {
     if (failed || !this.running) {
       throw new Error(`${binary} ended at its start: ${failed?.message ?? ''}\n${lines.join('\n')}`)
     }
+  }
+
+  /** Starts again with an empty store: for every room that is as if it had expired. */
+  async forget () {
+    await this.kill()
+    for (const name of await readdir(this.directory)) await rm(join(this.directory, name), { recursive: true })
+    await this.startAgain()
+  }
+
+  /** A number from /metrics. */
+  async metric (name) {
+    const text = await (await fetch(`${this.http}/metrics`)).text()
+    return Number(text.split('\n').find((line) => line.startsWith(`ruang_${name} `))?.split(' ')[1])
   }
 
   /** Ends the process at once, as a crash would. */
