@@ -11,7 +11,8 @@
 //! | [`document`] | the fold: the only caller of yrs' apply | yes |
 //! | `room` | one live document and the sessions on it | server |
 //! | `log` | the order of everything that happened in a room | server |
-//! | `http` | sockets, pages, operations | server |
+//! | `life` | when a room may go, and how it goes | server |
+//! | `http` | sockets, API, pages, operations | server |
 //! | `server`, `config`, `cli`, `shutdown`, `telemetry` | one process from start to end | server |
 //! | `load` | a load test against a running server | server |
 //!
@@ -32,6 +33,8 @@ pub mod cli;
 pub mod config;
 #[cfg(feature = "server")]
 pub mod http;
+#[cfg(feature = "server")]
+pub mod life;
 #[cfg(feature = "server")]
 pub mod load;
 #[cfg(feature = "server")]

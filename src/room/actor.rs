@@ -1,11 +1,13 @@
 //! The room's task: it waits for commands, for the log and for the clock, and carries out what
 //! `state` decides.
 //!
-//! `commands` is what sessions ask; here is what the log and the clock bring.
+//! `commands` is what sessions ask, `life` keeps the room alive and brings it to rest; here is what the
+//! log and the clock bring.
 //!
 //! Absences: nothing here looks inside an update, and nothing here waits for a socket.
 
 mod commands;
+mod life;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -16,10 +18,12 @@ use bytes::Bytes;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until, timeout};
 
+use self::life::Deadline;
 use super::append::{Append, Refused};
 use super::fan_out::{FanOut, Seats};
 use super::load::{self, LoadError, SetAside};
 use super::registry::Rooms;
+use super::removal::Retire;
 use super::state::{Committed, State};
 use super::{Command, Shared};
 use crate::document::FoldError;
@@ -43,6 +47,9 @@ pub(super) struct Actor {
     presence_due: Option<Instant>,
     beat_due: Instant,
     idle_due: Option<Instant>,
+    deadline: Deadline,
+    /// The room is to be removed: it takes no more edits.
+    retiring: Option<Retire>,
 }
 
 impl Drop for Actor {
@@ -66,6 +73,8 @@ enum End {
     Job(#[from] tokio::task::JoinError),
     #[error("the log refuses a batch that it may have stored: {0}")]
     Unsettled(LogError),
+    #[error("the log has another life of it, or none: {0}")]
+    Moved(LogError),
 }
 
 impl Actor {
@@ -93,6 +102,8 @@ impl Actor {
             presence_due: None,
             beat_due: now + Duration::from_millis(BEAT_MS),
             idle_due: Some(now + rooms.options.idle_unload),
+            deadline: Deadline::new(&rooms.options),
+            retiring: None,
             rooms,
             shared,
         };
@@ -123,6 +134,9 @@ impl Actor {
                     for command in inbox.drain(..) {
                         self.on_command(command).await?;
                     }
+                    if self.retiring.is_some() {
+                        return Ok(());
+                    }
                 }
                 () = shared.presence_changed.notified() => self.on_presence_changed(),
             }
@@ -147,6 +161,7 @@ impl Actor {
         match appended {
             Ok(appended) => self.on_committed(appended).await,
             Err(Refused { error, may_be_stored: true }) => Err(End::Unsettled(error)),
+            Err(Refused { error: error @ LogError::Moved(_), .. }) => Err(End::Moved(error)),
             Err(Refused { error, may_be_stored: false }) => {
                 tracing::error!(
                     room = %self.shared.name.log_id(), %error,
@@ -170,6 +185,7 @@ impl Actor {
     async fn on_committed(&mut self, appended: Appended) -> Result<(), End> {
         let position = appended.last;
         let heavy = self.state().is_batch_heavy();
+        self.note_append(&appended);
         let Committed { update, author, acks, updates, cost } =
             self.with_state(heavy, move |state| state.on_committed(&appended)).await??;
         self.note_size();
@@ -221,6 +237,7 @@ impl Actor {
             self.shared.ring.beat(checkpoint);
             self.seats.values().for_each(|seat| seat.wake());
             self.shared.presence_changed.notify_one();
+            self.on_deadline_beat();
         }
         Ok(self.idle_due.is_some_and(|due| due <= now) && self.unload(commands))
     }
@@ -252,7 +269,8 @@ impl Actor {
     /// Leaves the list of open rooms if nobody is here, nobody has asked to come, and everything
     /// is stored.
     fn unload(&mut self, commands: &mpsc::UnboundedReceiver<Command>) -> bool {
-        let settled = self.seats.is_empty() && !self.append.is_running() && self.state().uncommitted() == 0;
+        let stored = !self.append.is_running() && self.state().uncommitted() == 0;
+        let settled = self.seats.is_empty() && stored && self.is_deadline_set();
         let gone = settled && self.rooms.forget_if(&self.shared, || commands.is_empty());
         if !gone {
             self.idle_due = Some(Instant::now() + self.rooms.options.idle_unload);
@@ -262,6 +280,31 @@ impl Actor {
 
     /// Finishes what is on its way into the log, shows and acks it, then ends the sessions.
     async fn finish(mut self) {
+        let goodbye = match self.retiring.take() {
+            Some(retire) => self.retire(retire).await,
+            None => self.finish_appends().await,
+        };
+        if self.state.is_some() {
+            self.release();
+        }
+        self.rooms.forget(&self.shared);
+        let close = goodbye.unwrap_or_else(|| {
+            if self.rooms.stop.is_cancelled() {
+                Close::new(close::RESTART, "the server restarts")
+            } else {
+                super::room_ended()
+            }
+        });
+        self.shared.ring.close(close.clone());
+        for seat in self.seats.values() {
+            seat.put(|post| {
+                post.close.get_or_insert(close.clone());
+            });
+        }
+    }
+
+    /// Stores what waits, as far as the log answers.
+    async fn finish_appends(&mut self) -> Option<Close> {
         while self.append.is_running() && self.state.is_some() {
             // A store that does not answer must not keep people from being told to come back; the
             // append goes on alone.
@@ -271,21 +314,7 @@ impl Actor {
             }
             self.send_next_batch();
         }
-        if self.state.is_some() {
-            self.release();
-        }
-        self.rooms.forget(&self.shared);
-        let close = if self.rooms.stop.is_cancelled() {
-            Close::new(close::RESTART, "the server restarts")
-        } else {
-            super::room_ended()
-        };
-        self.shared.ring.close(close.clone());
-        for seat in self.seats.values() {
-            seat.put(|post| {
-                post.close.get_or_insert(close.clone());
-            });
-        }
+        None
     }
 
     /// Tells the sessions about how large an answer may be.

@@ -19,6 +19,8 @@ impl Actor {
         match command {
             Command::Join { wants_acks, outlet, reply } => self.on_join(wants_acks, outlet, reply),
             Command::Leave { session } => self.on_leave(session),
+            // A second one is dropped, and its sender told so: there is one removal at a time.
+            Command::Retire(retire) => self.retiring = Some(retire),
             Command::Submit(submission) => self.on_submit(submission).await?,
             Command::Sync { state_vector, reply } => {
                 let answer = self.on_sync(&state_vector).await?;
@@ -49,12 +51,13 @@ impl Actor {
         self.seats.insert(session, Arc::clone(&seat));
         self.idle_due = None;
         // If nobody waits for the answer any more, the member is dropped, and so leaves.
-        let _ = reply.send(Ok(Member { shared: Arc::clone(&self.shared), seat }));
+        let _ = reply.send(Ok(Member::new(Arc::clone(&self.shared), seat)));
     }
 
     fn on_leave(&mut self, session: SessionId) {
         self.seats.remove(&session);
         if self.seats.is_empty() {
+            self.on_last_leave();
             self.idle_due = Some(Instant::now() + self.rooms.options.idle_unload);
         }
         // The grace after which its presence goes is counted by the beat.
@@ -63,9 +66,10 @@ impl Actor {
 
     async fn on_submit(&mut self, submission: Submission) -> Result<(), End> {
         let (session, ordinal, cost) = (submission.session, submission.ordinal, submission.cost);
+        // A room that is to be removed takes nothing; what it does not ack stays with its author.
         // Whoever was refused is off the list: what comes behind the refused update must neither be
         // stored nor acked over it.
-        if !self.seats.contains_key(&session) {
+        if self.retiring.is_some() || !self.seats.contains_key(&session) {
             self.shared.inflow.add_permits(cost as usize);
             return Ok(());
         }
