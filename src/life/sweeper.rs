@@ -24,6 +24,8 @@ pub struct Sweeper {
     log: Arc<dyn Log>,
     archive: Option<Archive>,
     sweeps: Sweeps,
+    /// The archive has failed in this sweep: the other rooms are not even tried, nor each reported.
+    archive_fails: bool,
 }
 
 /// What one sweep did.
@@ -57,7 +59,7 @@ impl Sweeper {
         let archive = options.life.archive.as_deref().map(Archive::at);
         let now = options.life.clocks.now();
         let sweeps = Sweeps::new(options.ttl.map(in_ms), in_ms(options.life.grace), now);
-        Self { log: Arc::clone(&rooms.log), archive, sweeps, rooms }
+        Self { log: Arc::clone(&rooms.log), archive, sweeps, archive_fails: false, rooms }
     }
 
     /// Sweeps now and then until the rooms are stopped. A room that is on its way out is finished.
@@ -84,11 +86,12 @@ impl Sweeper {
     /// Looks at every room once.
     ///
     /// # Errors
-    /// The names of the rooms cannot be read. What fails in one room is reported, and no error.
+    /// The store cannot be read now. What fails in one room is reported, and no error.
     pub async fn sweep(&mut self) -> Result<Swept, LogError> {
         let mut swept = Swept::default();
         let mut after: Option<RoomName> = None;
         self.sweeps.begin();
+        self.archive_fails = false;
         loop {
             let page = self.log.rooms(after.as_ref(), SWEEP_PAGE_ROOMS).await?;
             if page.is_empty() {
@@ -100,7 +103,7 @@ impl Sweeper {
                     return Ok(swept);
                 }
                 swept.rooms += 1;
-                self.visit(room, &mut swept).await;
+                self.visit(room, &mut swept).await?;
             }
             after = page.last().cloned();
             sleep(Duration::from_millis(SWEEP_PAUSE_MS)).await;
@@ -108,41 +111,50 @@ impl Sweeper {
     }
 
     /// Looks at one room: what is open is its own task's business.
-    async fn visit(&mut self, room: &RoomName, swept: &mut Swept) {
+    async fn visit(&mut self, room: &RoomName, swept: &mut Swept) -> Result<(), LogError> {
         if self.rooms.is_open(room) {
-            return self.sweeps.forget(room);
+            self.sweeps.forget(room);
+            return Ok(());
         }
         match self.log.open(room).await {
             Ok(Some(head)) => self.on_closed(room, &head, swept).await,
             Ok(None) => self.sweeps.forget(room),
+            Err(error) if error.is_temporary() => return Err(error),
             Err(error) => tracing::warn!(room = %room.log_id(), %error, "a room cannot be looked at"),
         }
+        Ok(())
     }
 
     /// A room that nobody is in.
     async fn on_closed(&mut self, room: &RoomName, head: &Head, swept: &mut Swept) {
         let now = self.look_at_clocks();
         let Some(deadline_ms) = self.sweeps.on_closed(room, head, now) else { return };
-        let metrics = &self.rooms.metrics.life;
-        match self.remove(room, head, deadline_ms).await {
+        if self.archive_fails {
+            swept.kept += 1;
+            return;
+        }
+        let removed = self.remove(room, head, deadline_ms).await;
+        let (metrics, room_id) = (&self.rooms.metrics.life, room.log_id());
+        match removed {
             Ok(()) => {
                 self.sweeps.forget(room);
                 metrics.expired.inc();
                 swept.expired += 1;
-                tracing::info!(room = %room.log_id(), "a room's time has passed: it is gone");
+                tracing::info!(room = %room_id, "a room's time has passed: it is gone");
             }
-            Err(Stays::InUse) => self.sweeps.forget(room),
+            Err(Stays::InUse | Stays::Archive(ArchiveError::Changed)) => self.sweeps.forget(room),
             Err(stays @ Stays::Archive(_)) => {
                 metrics.archive_failures.inc();
                 swept.kept += 1;
+                self.archive_fails = matches!(stays, Stays::Archive(ArchiveError::Io(_)));
                 tracing::error!(
-                    room = %room.log_id(), %stays,
-                    "a room's time has passed, but it stays: its export cannot be kept"
+                    room = %room_id, %stays,
+                    "a room's time has passed, but it stays, and so do others: its export cannot be kept"
                 );
             }
             Err(stays @ Stays::Log(_)) => {
                 swept.kept += 1;
-                tracing::warn!(room = %room.log_id(), %stays, "a room's time has passed, but it cannot be removed now");
+                tracing::warn!(room = %room_id, %stays, "a room's time has passed, but it cannot be removed now");
             }
         }
     }
@@ -170,12 +182,18 @@ impl Sweeper {
         if unchanged && self.log.expire(room, deadline_ms).await? { Ok(()) } else { Err(Stays::InUse) }
     }
 
-    /// An export was kept of a room that has not gone after all. It stays if the room has: another
-    /// instance may have removed it, and rely on this very file.
+    /// An export was kept of a room that did not expire here. It goes if the room lives, or was deleted;
+    /// otherwise another instance has removed the room, and relies on this very file.
     async fn forget_export(&self, room: &RoomName, head: &Head, archive: &Archive, file: &Path) {
-        if let Ok(Some(now)) = self.log.open(room).await
-            && now.last >= head.last
-        {
+        let of_no_use = match self.log.open(room).await {
+            Ok(Some(now)) => now.last >= head.last,
+            Ok(None) => {
+                let tombstone = self.log.tombstone(room).await.ok().flatten();
+                tombstone.is_some_and(|tombstone| tombstone.deleted_ms >= head.last.ms)
+            }
+            Err(_) => false,
+        };
+        if of_no_use {
             archive.forget(file).await;
         }
     }
