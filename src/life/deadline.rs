@@ -189,6 +189,7 @@ impl Sweeps {
     pub(crate) fn begin(&mut self) {
         let before = self.sweep;
         self.due.retain(|_, due| due.sweep == before);
+        self.due.shrink_to(2 * self.due.len());
         self.sweep += 1;
     }
 

@@ -106,7 +106,9 @@ impl Sweeper {
                 self.visit(room, &mut swept).await?;
             }
             after = page.last().cloned();
-            sleep(Duration::from_millis(SWEEP_PAUSE_MS)).await;
+            if page.len() == SWEEP_PAGE_ROOMS {
+                sleep(Duration::from_millis(SWEEP_PAUSE_MS)).await;
+            }
         }
     }
 

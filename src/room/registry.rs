@@ -63,6 +63,9 @@ pub(super) struct Listed {
     pub(super) reserved: HashMap<RoomName, CancellationToken>,
 }
 
+/// A list for this many rooms is kept when they have gone: a few KiB.
+const ROOMS_LISTED_MIN: usize = 256;
+
 /// A join is tried this often: a room may unload or fail between being found and being asked.
 const JOIN_TRIES: usize = 4;
 
@@ -142,6 +145,12 @@ impl Rooms {
         self.listed.lock().open.get(name).map_or(0, |shared| shared.sessions.load(Ordering::Relaxed))
     }
 
+    /// What these rooms are counted in.
+    #[must_use]
+    pub fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
     /// What time it is, by the clocks that rooms live by.
     #[must_use]
     pub fn now(&self) -> Now {
@@ -209,6 +218,10 @@ impl Rooms {
         if listed.open.get(&shared.name).is_some_and(|listed| Arc::ptr_eq(listed, shared)) {
             listed.open.remove(&shared.name);
             self.metrics.rooms_open.dec();
+            let (len, capacity) = (listed.open.len(), listed.open.capacity());
+            if capacity > ROOMS_LISTED_MIN && capacity > 8 * len {
+                listed.open.shrink_to(2 * len);
+            }
         }
         true
     }

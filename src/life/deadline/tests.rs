@@ -123,7 +123,9 @@ fn warnings_come_within_the_last_hour() {
     let mut short = Touches::new(Some(10 * MINUTE), 0);
     short.on_set(0);
     assert_eq!(short.warning(0), Some(10 * MINUTE));
-    assert!(may_warn(None, 0) && !may_warn(Some(5), 5 + 10 * MINUTE - 1) && may_warn(Some(5), 5 + 10 * MINUTE));
+    assert!(
+        may_warn(None, 0) && !may_warn(Some(5), 5 + 10 * MINUTE - 1) && may_warn(Some(5), 5 + 10 * MINUTE)
+    );
 }
 
 /// [H22] A room goes in the second sweep that finds the same deadline passed, some minutes after the
