@@ -155,7 +155,7 @@ async fn a_first_batch_is_not_tried_behind_the_back() {
     let log: Arc<dyn Log> = Arc::new(log);
     let (rooms, name) = (rooms(Arc::clone(&log), TestClocks::new().options()), room("r"));
     let mut person = Person::join(&rooms, &name).await;
-    faults.fail_appends(10_000, LogError::Unavailable("a test".to_owned()));
+    faults.fail_appends(60, LogError::Unavailable("a test".to_owned()));
     person.write("first").await;
     tokio::time::sleep(Duration::from_secs(5)).await;
     println!("the instance stops: the room gives up after ten seconds");

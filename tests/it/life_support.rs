@@ -80,7 +80,7 @@ pub fn rooms(log: Arc<dyn Log>, options: RoomsOptions) -> Arc<Rooms> {
 }
 
 /// A socket that takes nothing: its session takes all for itself.
-struct Nowhere;
+pub struct Nowhere;
 
 impl Outlet for Nowhere {
     fn offer(&self, _: &[u8]) -> usize {

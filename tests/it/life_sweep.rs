@@ -3,13 +3,14 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use ruang::life::{Sweeper, Swept};
 use ruang::log::memory::{Faults, MemoryLog};
 use ruang::log::{Log, LogError};
 use ruang::room::{Rooms, RoomsOptions};
 
 use crate::life_support::{
-    DAY, HOUR, MINUTE, Person, TestClocks, eventually, head, leave_one_edit, room, rooms, until_closed,
+    DAY, HOUR, MINUTE, Nowhere, Person, TestClocks, eventually, head, leave_one_edit, room, rooms, until_closed,
 };
 
 struct World {
@@ -199,6 +200,31 @@ async fn a_join_finds_a_room_whole_or_absent() {
     held.release();
     assert_eq!(sweeping.await.unwrap().expired, 1);
     assert!(joining.await.unwrap().is_empty(), "the room is absent");
+}
+
+/// [H24] Someone comes in the very moment between the sweeper's look at the room and its removal: it
+/// stays. (The clock is asked in that moment, so this clock lets them in.)
+#[tokio::test(start_paused = true)]
+async fn a_join_in_the_last_moment_keeps_a_room() {
+    use futures_util::FutureExt;
+    let entering: Arc<Mutex<Option<Arc<Rooms>>>> = Arc::default();
+    let (enter, name) = (Arc::clone(&entering), room("r"));
+    let mut world = world(|options| {
+        let (wall, name) = (Arc::clone(&options.life.clocks.wall), name.clone());
+        options.life.clocks.wall = Arc::new(move || {
+            if let Some(rooms) = enter.lock().take() {
+                let join = rooms.join(&name, true, Arc::new(Nowhere)).now_or_never();
+                assert!(join.is_none(), "the room is being loaded");
+            }
+            wall()
+        });
+    });
+    leave_one_edit(&world.rooms, &name).await;
+    world.sweep_after(25 * HOUR).await;
+    *entering.lock() = Some(Arc::clone(&world.rooms));
+    assert_eq!(world.sweep_after(HOUR).await, Swept { rooms: 1, expired: 0, kept: 0 });
+    assert!(entering.lock().is_none(), "someone came");
+    assert_eq!(Person::join(&world.rooms, &name).await.keys().await, ["old"]);
 }
 
 /// [H24] The same at random: a room of many pages, a join at any moment around its removal. It is
