@@ -150,6 +150,10 @@ pub fn app(log: Arc<dyn Log>, instance: InstanceId, store: &'static str, options
 
 /// Opens the store that is set.
 fn open(config: &Config) -> Result<Arc<App>, ServeError> {
+    if let Some(directory) = &config.archive {
+        Archive::open(directory)
+            .map_err(|source| ServeError::Archive { directory: directory.clone(), source })?;
+    }
     let instance = InstanceId(rand::random());
     let log: Arc<dyn Log> = match &config.store {
         Store::Memory => Arc::new(MemoryLog::new()),
@@ -161,10 +165,6 @@ fn open(config: &Config) -> Result<Arc<App>, ServeError> {
     let given = log.durability();
     if !config.durability.is_met_by(given) {
         return Err(ServeError::Durability { store: config.store.clone(), given });
-    }
-    if let Some(directory) = &config.archive {
-        Archive::open(directory)
-            .map_err(|source| ServeError::Archive { directory: directory.clone(), source })?;
     }
     let life = LifeOptions { archive: config.archive.clone(), ..LifeOptions::default() };
     let options = RoomsOptions { life, idle_unload: config.room_idle, ttl: config.room_ttl.0 };

@@ -1,5 +1,5 @@
 //! The life of rooms: deadlines, sweeps, deletion, on a memory log with clocks that the test moves.
-//! Rules H20 to H32 of `docs/RULES.md`; `src/life/deadline/tests.rs` shows the decisions alone.
+//! Rules H20 to H30 of `docs/RULES.md`; `src/life/deadline/tests.rs` shows the decisions alone.
 
 #![allow(
     clippy::unwrap_used,

@@ -10,7 +10,8 @@ use ruang::log::{Log, LogError};
 use ruang::room::{Rooms, RoomsOptions};
 
 use crate::life_support::{
-    DAY, HOUR, MINUTE, Nowhere, Person, TestClocks, eventually, head, leave_one_edit, room, rooms, until_closed,
+    DAY, HOUR, MINUTE, Nowhere, Person, TestClocks, eventually, head, leave_one_edit, room, rooms,
+    until_closed,
 };
 
 struct World {
