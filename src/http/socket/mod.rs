@@ -243,10 +243,7 @@ impl Shell {
         if let Some((decided, position)) = self.ack.take_if(|_| self.greeted) {
             self.say(&y_websocket::ack(decided, position));
         }
-        // Only sessions that have synced are warned.
-        if let Some(in_ms) = post.expires_in_ms {
-            self.say(&y_websocket::expiry(in_ms));
-        }
+        post.expires_in_ms.iter().for_each(|in_ms| self.say(&y_websocket::expiry(*in_ms)));
         if beat {
             self.quiet &= !written;
             self.on_beat().await?;
