@@ -30,7 +30,7 @@ pub(super) async fn write(
     log: &Arc<dyn Log>,
     room: &RoomName,
     head: &Head,
-    out: &mut (impl AsyncWrite + Unpin),
+    out: &mut (impl AsyncWrite + Unpin + Send),
 ) -> Result<(), ArchiveError> {
     out.write_all(FORMAT).await?;
     part(out, NAME, head.last, room.as_str().as_bytes()).await?;
@@ -62,7 +62,7 @@ async fn write_snapshot(
     log: &Arc<dyn Log>,
     room: &RoomName,
     snapshot: &SnapshotRef,
-    out: &mut (impl AsyncWrite + Unpin),
+    out: &mut (impl AsyncWrite + Unpin + Send),
 ) -> Result<(), ArchiveError> {
     for index in 0..snapshot.chunks {
         let chunk = log.chunk(room, snapshot.upload, index).await?.ok_or(ArchiveError::Changed)?;
@@ -72,7 +72,7 @@ async fn write_snapshot(
 }
 
 async fn part(
-    out: &mut (impl AsyncWrite + Unpin),
+    out: &mut (impl AsyncWrite + Unpin + Send),
     kind: u8,
     position: Position,
     bytes: &[u8],

@@ -73,8 +73,8 @@ enum End {
     Job(#[from] tokio::task::JoinError),
     #[error("the log refuses a batch that it may have stored: {0}")]
     Unsettled(LogError),
-    #[error("the log has another life of it, or none: {0}")]
-    Moved(LogError),
+    #[error("somebody else was first: {0}")]
+    Moved(String),
 }
 
 impl Actor {
@@ -160,8 +160,8 @@ impl Actor {
     async fn on_appended(&mut self, appended: Result<Appended, Refused>) -> Result<(), End> {
         match appended {
             Ok(appended) => self.on_committed(appended).await,
+            Err(Refused { error: LogError::Moved(why), .. }) => Err(End::Moved(why)),
             Err(Refused { error, may_be_stored: true }) => Err(End::Unsettled(error)),
-            Err(Refused { error: error @ LogError::Moved(_), .. }) => Err(End::Moved(error)),
             Err(Refused { error, may_be_stored: false }) => {
                 tracing::error!(
                     room = %self.shared.name.log_id(), %error,
