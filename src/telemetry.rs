@@ -10,6 +10,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
 use crate::gate::Dropped;
+use crate::life;
 
 /// Everything that is counted, for all rooms together.
 pub struct Metrics {
@@ -60,6 +61,8 @@ pub struct Metrics {
     pub catch_ups: Counter,
     /// Sessions closed because they hold another life of their room.
     pub sessions_of_other_lives: Counter,
+    /// About the life of rooms.
+    pub life: life::Metrics,
 }
 
 impl Metrics {
@@ -100,6 +103,7 @@ impl Metrics {
             counter("sessions_of_other_lives", "Sessions closed with 4409: their copy is of another life");
         let compaction_seconds = Counter::default();
         registry.register("compaction_seconds", "Seconds that compactions took", compaction_seconds.clone());
+        let life = life::Metrics::register(&mut registry);
         let (rooms_open, sockets_open) = (Gauge::default(), Gauge::default());
         registry.register("rooms_open", "Rooms in memory", rooms_open.clone());
         registry.register("sockets_open", "Open sockets", sockets_open.clone());
@@ -128,6 +132,7 @@ impl Metrics {
             frames,
             catch_ups,
             sessions_of_other_lives,
+            life,
         }
     }
 

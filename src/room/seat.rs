@@ -18,6 +18,7 @@ use tokio::sync::Notify;
 
 use super::ring::{Cursor, PresenceChange, Ring, Taken};
 use crate::ids::{Position, SessionId};
+use crate::life::deadline;
 use crate::wire::close::Close;
 
 /// Where a session's bytes go: the writing end of its socket, as far as it never waits.
@@ -35,6 +36,8 @@ pub struct Post {
     pub ack: Option<(u64, Position)>,
     /// Something of what it sent builds on what the room does not have.
     pub gap: bool,
+    /// The room may go in so many milliseconds.
+    pub expires_in_ms: Option<u64>,
     /// The session is over.
     pub close: Option<Close>,
 }
@@ -61,6 +64,8 @@ struct Inner {
     written: bool,
     /// Nothing of the room is for this session any more, whatever it is about to ask.
     expelled: bool,
+    /// When the session was warned last that the room may go, by the room's steady clock.
+    warned_ms: Option<u64>,
 }
 
 /// All that waits for a session.
@@ -97,6 +102,17 @@ impl Seat {
     /// Why the session is over, if the room has said so; else `close`.
     pub(crate) fn reason(&self, close: Close) -> Close {
         self.inner.lock().post.close.clone().unwrap_or(close)
+    }
+
+    /// Warns a session that the room may go, if it speaks `ruang.v1`, has synced, and was not warned
+    /// just before.
+    pub(crate) fn warn(&self, expires_in_ms: u64, now_ms: u64) {
+        let mut inner = self.inner.lock();
+        if self.wants_acks && inner.cursor.is_some() && deadline::may_warn(inner.warned_ms, now_ms) {
+            inner.warned_ms = Some(now_ms);
+            inner.post.expires_in_ms = Some(expires_in_ms);
+            self.wake.notify_one();
+        }
     }
 
     /// Shows the ring's newest frame, number `number`, to a session that waits for it.
@@ -204,7 +220,7 @@ impl Seat {
 
 impl Post {
     fn is_empty(&self) -> bool {
-        self.ack.is_none() && !self.gap && self.close.is_none()
+        self.ack.is_none() && !self.gap && self.expires_in_ms.is_none() && self.close.is_none()
     }
 }
 

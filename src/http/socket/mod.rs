@@ -228,6 +228,7 @@ impl Shell {
         if let Some((decided, position)) = self.ack.take_if(|_| self.greeted) {
             self.say(&y_websocket::ack(decided, position));
         }
+        post.expires_in_ms.iter().for_each(|in_ms| self.say(&y_websocket::expiry(*in_ms)));
         if beat {
             self.quiet &= !written;
             self.on_beat().await?;

@@ -20,6 +20,8 @@ impl Actor {
         match command {
             Command::Join { wants_acks, outlet, reply } => self.on_join(wants_acks, outlet, reply),
             Command::Leave { session } => self.on_leave(session),
+            // A second one is dropped, and its sender told so: there is one removal at a time.
+            Command::Retire(retire) => self.retiring = Some(retire),
             Command::Submit(submission) => self.on_submit(submission).await?,
             Command::Sync { session, state_vector, reply } => {
                 let answer = self.on_sync(session, state_vector).await?;
@@ -53,13 +55,14 @@ impl Actor {
         self.seats.insert(session, Arc::clone(&seat));
         self.idle_due = None;
         // If nobody waits for the answer any more, the member is dropped, and so leaves.
-        let _ = reply.send(Ok(Member { shared: Arc::clone(&self.shared), seat }));
+        let _ = reply.send(Ok(Member::new(Arc::clone(&self.shared), seat)));
     }
 
     fn on_leave(&mut self, session: SessionId) {
         self.seats.remove(&session);
         self.state_mut().forget_session(session);
         if self.seats.is_empty() {
+            self.on_last_leave();
             self.idle_due = Some(Instant::now() + self.rooms.options.idle_unload);
             self.upkeep.start_if_worth_it(&self.rooms, &self.shared.name);
         }
@@ -69,9 +72,10 @@ impl Actor {
 
     async fn on_submit(&mut self, submission: Submission) -> Result<(), End> {
         let (session, ordinal, cost) = (submission.session, submission.ordinal, submission.cost);
+        // A room that is to be removed takes nothing; what it does not ack stays with its author.
         // Whoever was refused is off the list: what comes behind the refused update must neither be
         // stored nor acked over it.
-        if !self.seats.contains_key(&session) {
+        if self.retiring.is_some() || !self.seats.contains_key(&session) {
             self.shared.inflow.add_permits(cost as usize);
             return Ok(());
         }

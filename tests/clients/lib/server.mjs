@@ -23,14 +23,15 @@ async function freePort () {
 
 export class Server {
   /**
-   * A server of this test's own, ended with the test.
+   * A server of this test's own, ended with the test; on a directory of its own, or on `store`.
    * @param {import('node:test').TestContext} t
    */
-  static async start (t, { args = [], env = {} } = {}) {
+  static async start (t, { args = [], env = {}, store } = {}) {
     const server = new Server()
     server.directory = await mkdtemp(join(tmpdir(), 'ruang-clients-'))
     server.port = await freePort()
     server.args = args
+    server.store = store ?? `file:${server.directory}`
     server.env = env
     t.after(async () => {
       await server.kill()
@@ -50,7 +51,7 @@ export class Server {
   async startAgain () {
     const lines = []
     const child = spawn(binary, [
-      'serve', '--listen', `127.0.0.1:${this.port}`, '--store', `file:${this.directory}`, ...this.args
+      'serve', '--listen', `127.0.0.1:${this.port}`, '--store', this.store, ...this.args
     ], { stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, ...this.env } })
     this.process = child
     this.lines = lines
