@@ -17,5 +17,4 @@ mod life_delete;
 mod life_support;
 mod life_sweep;
 mod life_touch;
-#[allow(dead_code, reason = "the tests of the gate use the rest")]
 mod random_docs;
