@@ -70,6 +70,8 @@ struct Client {
     end: u32,
     /// Deleted clocks, in order.
     deleted: Vec<Range>,
+    /// Whether the newest clock may be some block's origin.
+    newest_is_named: bool,
 }
 
 /// The index of one document.
@@ -87,6 +89,13 @@ pub(super) struct Index {
 pub(super) struct Mark {
     types: u32,
     names: u32,
+}
+
+impl Mark {
+    /// Whether a spot came after the mark: nothing lived in it before.
+    pub(super) fn is_before(self, spot: Spot) -> bool {
+        spot.parent >= self.types || spot.key != NO_NAME && spot.key >= self.names
+    }
 }
 
 impl Index {
@@ -164,6 +173,7 @@ impl Index {
             ranges::append(&mut held.deleted, (held.end, held.end + len));
         }
         held.end += len;
+        held.newest_is_named = false;
     }
 
     /// Forgets a client's clocks from `from` on.
@@ -174,6 +184,7 @@ impl Index {
             let end = held.end;
             held.runs.truncate(held.runs.partition_point(|run| run.clock < from));
             held.end = from.min(end);
+            held.newest_is_named = true;
             ranges::remove(&mut held.deleted, (from, end));
         }
     }
@@ -184,6 +195,33 @@ impl Index {
         let new = ranges::subtract(asked, &held.deleted);
         ranges::insert(&mut held.deleted, &new);
         new
+    }
+
+    /// Whether an id is known and deleted.
+    pub(super) fn is_deleted(&self, id: Id) -> bool {
+        self.clients.get(&id.client).is_some_and(|held| {
+            let next = held.deleted.partition_point(|range| range.1 <= id.clock);
+            held.deleted.get(next).is_some_and(|range| range.0 <= id.clock)
+        })
+    }
+
+    /// How often deletes begin or end within clocks `(from, to)`, not at their edges.
+    pub(super) fn cuts(&self, client: ClientId, (from, to): Range) -> u64 {
+        let Some(held) = self.clients.get(&client) else { return 0 };
+        let before = |clock: u32, edge: fn(&Range) -> u32| {
+            held.deleted.partition_point(|range| edge(range) < clock)
+        };
+        let edges = |edge: fn(&Range) -> u32| before(to, edge) - before(from + 1, edge);
+        (edges(|range| range.0) + edges(|range| range.1)) as u64
+    }
+
+    /// Notes that an id is some block's origin. Returns true if it is the newest of its client and
+    /// was nobody's origin before: nothing stands behind it that names it.
+    pub(super) fn name_newest(&mut self, id: Id) -> bool {
+        match self.clients.get_mut(&id.client) {
+            Some(held) if id.clock + 1 == held.end => !std::mem::replace(&mut held.newest_is_named, true),
+            _ => false,
+        }
     }
 
     /// Takes a deletion back.
