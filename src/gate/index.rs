@@ -208,9 +208,8 @@ impl Index {
     /// How often deletes begin or end within clocks `(from, to)`, not at their edges.
     pub(super) fn cuts(&self, client: ClientId, (from, to): Range) -> u64 {
         let Some(held) = self.clients.get(&client) else { return 0 };
-        let before = |clock: u32, edge: fn(&Range) -> u32| {
-            held.deleted.partition_point(|range| edge(range) < clock)
-        };
+        let before =
+            |clock: u32, edge: fn(&Range) -> u32| held.deleted.partition_point(|range| edge(range) < clock);
         let edges = |edge: fn(&Range) -> u32| before(to, edge) - before(from + 1, edge);
         (edges(|range| range.0) + edges(|range| range.1)) as u64
     }

@@ -374,7 +374,8 @@ impl State {
     /// Whether judging an update of so many bytes may take long.
     pub(crate) fn is_submission_heavy(&self, bytes: usize) -> bool {
         let counted = self.gate.ordered_blocks().is_some();
-        bytes > if counted { INLINE_COUNTED_BYTES_MAX } else { INLINE_BYTES_MAX } || self.is_nearly_full(bytes)
+        bytes > if counted { INLINE_COUNTED_BYTES_MAX } else { INLINE_BYTES_MAX }
+            || self.is_nearly_full(bytes)
     }
 
     /// Whether folding the batch in flight may take long.
