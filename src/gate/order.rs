@@ -177,7 +177,11 @@ impl Order {
         steps_max: Option<u64>,
     ) -> Result<Walk, Refusal> {
         // Clearing costs its capacity: it must not be what a longer walk left behind.
-        if self.walked.capacity() > SCRATCH_KEPT { self.walked = HashMap::new() } else { self.walked.clear() }
+        if self.walked.capacity() > SCRATCH_KEPT {
+            self.walked = HashMap::new()
+        } else {
+            self.walked.clear()
+        }
         let mut walk = Walk { left, steps: 0, siblings: 0 };
         let own = self.clients[block.client() as usize].id;
         let (mut is_placed, mut round) = (false, 0);

@@ -26,12 +26,14 @@
 //! - G18 State vectors obey the same rules of form.
 //! - G19 Presence: JSON that every client can parse, of bounded size, depth and number.
 //! - G20 The index takes at most 24 bytes a run, and can say the path of every id.
+//! - G21 to G24 are shown in `gate_walks.rs` and in `src/gate/order/tests.rs`.
 #![allow(clippy::unwrap_used)]
 
 mod craft;
 mod gate_bounds;
 mod gate_form;
 mod hex;
+mod learning;
 
 use craft::{At, Blocks, blocks, update};
 use hex::{bytes, hex};
@@ -48,7 +50,7 @@ struct Room {
 impl Room {
     /// Admits and folds.
     fn offer(&mut self, update: &[u8], source: Source) -> Result<Admission, Refusal> {
-        let admission = self.gate.admit(update, source)?;
+        let admission = learning::admit(&mut self.gate, &self.document, update, source)?;
         if let Some(remainder) = &admission.remainder {
             let deleted = self.document.apply(&[&remainder.update]).expect("what is admitted folds");
             self.gate.note_deleted(&deleted);

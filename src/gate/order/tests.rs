@@ -38,8 +38,11 @@ impl Order {
     fn ids(&self, spot: Spot) -> Vec<(ClientId, u32)> {
         let mut ids = Vec::new();
         let mut slot = self.firsts.get(&spot).copied().unwrap_or(NONE);
+        let mut before = NONE;
         while let Some(entry) = self.entries.get(slot as usize) {
             let client = self.clients[entry.client() as usize].id;
+            assert_eq!(std::mem::replace(&mut before, slot), entry.prev, "linked both ways");
+            assert!(!entry.is_garbage() && entry.len > 0);
             ids.extend((entry.clock..entry.clock + entry.len).map(|clock| (client, clock)));
             slot = entry.next;
         }
@@ -48,8 +51,10 @@ impl Order {
 }
 
 impl Gate {
-    fn order(&self) -> &Order {
-        self.walks.order().expect("it is known")
+    /// The ids of a root's list in their order, if it is known.
+    fn order_of(&mut self, root: &str) -> Option<Vec<(ClientId, u32)>> {
+        let spot = Spot { parent: self.index.root(root), key: NO_NAME };
+        self.walks.order().map(|order| order.ids(spot))
     }
 }
 
@@ -122,8 +127,15 @@ fn the_order_is_that_of_the_engine() {
                 let update = author.edit(&mut random);
                 server.hear(&update);
                 for gate in [&mut kept, &mut learnt] {
+                    let before = gate.order_of("a");
                     let admission = gate.admit(&update, Source::Update).expect("honest work");
                     assert!(!admission.dropped.is_gap());
+                    // Now and then the log refuses it, and it comes again.
+                    if let Some(remainder) = admission.remainder.filter(|_| random.below(4) == 0) {
+                        gate.revert(&remainder.receipt);
+                        assert_eq!(gate.order_of("a"), before, "seed {seed}: taken back");
+                        gate.admit(&update, Source::Update).expect("honest work");
+                    }
                 }
             } else {
                 author.hear(&server.full());
@@ -136,8 +148,7 @@ fn the_order_is_that_of_the_engine() {
         late.admit(&server.full(), Source::Step2).expect("honest work");
         late.learn_order([server.full().as_slice()]).expect("a document");
         for mut gate in [kept, learnt, late] {
-            let spot = Spot { parent: gate.index.root("a"), key: NO_NAME };
-            let mut ids = gate.order().ids(spot);
+            let mut ids = gate.order_of("a").expect("it is known");
             ids.retain(|&(client, clock)| !gate.index.is_deleted(Id { client, clock }));
             assert_eq!(ids, server.ids(), "seed {seed}");
         }
