@@ -26,13 +26,6 @@ pub const TYPE_DEPTH_MAX: u8 = 64;
 /// of the room.
 pub const NAME_BYTES_MAX: usize = 1024;
 
-/// Sets of one key that name the same left neighbour, within one update. Integrating n of them
-/// costs n^2; 20,000 take yrs 1.8 s. A chain of sets, as a drag writes it, counts as one.
-pub const SIBLING_SETS_PER_UPDATE_MAX: u32 = 256;
-
-/// The same within a Step2, which may honestly bring what many people set at once.
-pub const SIBLING_SETS_PER_STEP2_MAX: u32 = 4_096;
-
 /// Steps that an update may take for nothing. Integrating a block takes a step for each block that
 /// stands between its neighbours and does not know it: as many people as that may write at one place
 /// at the same time, for ever. A step takes yrs 0.3 µs.
@@ -134,16 +127,7 @@ pub const EMBEDDED_RETRY_MS_MIN: u64 = 50;
 
 /// The longest that the embedded store waits before it is tried again: people wait for it.
 pub const EMBEDDED_RETRY_MS_MAX: u64 = 2_000;
-/// Sets of one key that name the same left neighbour, from all updates while a room is loaded:
-/// what [`SIBLING_SETS_PER_UPDATE_MAX`] is for one. Integrating 8,000 costs 0.3 s in all.
-pub const SIBLING_SETS_PER_ROOM_MAX: u32 = 8_192;
 
-/// Buckets in which a loaded room counts such sets: 2 KiB, allocated when a room has had as many
-/// sets as one update may bring.
-pub const SIBLING_BUCKETS: usize = 1_024;
-
-/// After this many sets all buckets are halved. With 1,024 buckets an honest one stays near 64.
-pub const SIBLING_SETS_REMEMBERED: u32 = 32_768;
 /// Committed frames that a room keeps for sessions that are slow. One that falls behind further
 /// gets a diff.
 pub const RING_FRAMES_MAX: usize = 1_024;

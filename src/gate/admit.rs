@@ -17,7 +17,6 @@ use super::parse::{Parsed, Section, read_range};
 use super::ranges;
 use super::read::{Id, Reader};
 use super::refusal::Refusal;
-use super::siblings::Siblings;
 use super::walks::Account;
 use super::write::{DeletePart, OwnedPart, Part};
 use super::{Dropped, Source};
@@ -51,7 +50,6 @@ enum Place {
 /// One update on its way into the index.
 pub(super) struct Judgement<'g, 'u> {
     index: &'g mut Index,
-    siblings: Siblings<'g>,
     account: Account<'g>,
     update: &'u Parsed<'u>,
     source: Source,
@@ -67,7 +65,6 @@ pub(super) struct Judgement<'g, 'u> {
 impl<'g, 'u> Judgement<'g, 'u> {
     pub(super) fn new(
         index: &'g mut Index,
-        siblings: Siblings<'g>,
         account: Account<'g>,
         update: &'u Parsed<'u>,
         source: Source,
@@ -86,7 +83,7 @@ impl<'g, 'u> Judgement<'g, 'u> {
         });
         let cursors = cursors.collect();
         let (waits, parts, dropped) = (BTreeSet::new(), None, Dropped::default());
-        Self { index, siblings, account, update, source, cursors, waits, parts, dropped, mark }
+        Self { index, account, update, source, cursors, waits, parts, dropped, mark }
     }
 
     /// Judges all blocks. On an error the index is as it was.
@@ -165,9 +162,6 @@ impl<'g, 'u> Judgement<'g, 'u> {
             Place::At(spot) => spot,
         };
         let what = self.what(&block, spot)?;
-        if spot.key != NO_NAME {
-            self.siblings.count(spot, origin)?;
-        }
         let len = block.len - offset;
         let wide = spot.key != NO_NAME && len > 1 && what == What::Content;
         let id = Id { client, clock: known };
@@ -319,8 +313,7 @@ impl<'g, 'u> Judgement<'g, 'u> {
     }
 
     /// What goes on, part by part, and what it takes to take it back.
-    pub(super) fn finish(mut self) -> Finished {
-        self.siblings.keep();
+    pub(super) fn finish(self) -> Finished {
         let (steps, named) = self.account.keep();
         let parts = self.cursors.into_iter().zip(&self.update.sections);
         let admitted = parts.filter(|(cursor, _)| cursor.known > cursor.known_before);

@@ -26,7 +26,6 @@ mod presence;
 mod ranges;
 mod read;
 mod refusal;
-mod siblings;
 mod value;
 mod vector;
 mod walks;
@@ -40,7 +39,6 @@ pub use vector::{StateVector, parse_state_vector};
 use admit::{Finished, Judgement};
 use index::{Index, Mark};
 use read::Id;
-use siblings::{Pressure, Siblings};
 use walks::{Account, Walks};
 
 use crate::ids::ClientId;
@@ -121,7 +119,6 @@ pub struct Receipt {
 #[derive(Default)]
 pub struct Gate {
     index: Index,
-    pressure: Pressure,
     walks: Walks,
     /// Admissions with a remainder that still stand.
     admissions: u64,
@@ -146,10 +143,8 @@ impl Gate {
             return Err(Refusal::TooLarge { bytes: update.len(), max });
         }
         let parsed = parse::parse::<true>(update)?;
-        let blocks = parsed.sections.iter().map(|section| u64::from(section.blocks)).sum();
-        let siblings = Siblings::new(&mut self.pressure, source, blocks);
         let account = Account::new(&mut self.walks, source, self.index.mark());
-        let mut judgement = Judgement::new(&mut self.index, siblings, account, &parsed, source);
+        let mut judgement = Judgement::new(&mut self.index, account, &parsed, source);
         judgement.blocks()?;
         let mut deletes = judgement.deletes();
         let dropped = judgement.dropped;
@@ -268,6 +263,6 @@ impl Gate {
     /// Bytes on the heap, give or take what the allocator adds.
     #[must_use]
     pub fn heap_bytes(&self) -> usize {
-        self.index.heap_bytes() + self.pressure.heap_bytes() + self.walks.heap_bytes()
+        self.index.heap_bytes() + self.walks.heap_bytes()
     }
 }

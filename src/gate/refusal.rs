@@ -89,12 +89,6 @@ pub enum Refusal {
     /// No verdict, and never told to a client: the gate must learn the document's order first.
     #[error("the order of the document is not known yet")]
     OrderUnknown,
-    /// Too many sets of one key beside each other.
-    #[error("one key is set more than {max} times without building on an earlier set")]
-    TooManySiblings {
-        /// Sets allowed here.
-        max: u32,
-    },
 }
 
 impl Refusal {

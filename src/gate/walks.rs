@@ -23,6 +23,9 @@ use crate::limits::{
     WALK_BUCKETS, WALK_BUCKETS_BLOCKS_MIN,
 };
 
+/// Ids for which memory is kept when nothing is in flight.
+const NAMED_KEPT: usize = 256;
+
 /// A room's account of steps.
 #[derive(Default)]
 pub(super) struct Walks {
@@ -80,16 +83,19 @@ impl Walks {
 
     /// An admission is folded, or taken back: its sets are no longer in flight.
     pub(super) fn forget_named(&mut self, named: &[Id]) {
+        let all = &mut self.estimate.named;
         for id in named {
-            self.estimate.named.remove(id);
+            all.remove(id);
+        }
+        if all.is_empty() && all.capacity() > NAMED_KEPT {
+            *all = HashSet::new();
         }
     }
 
     /// All records that were admitted are folded.
     pub(super) fn records_are_folded(&mut self) {
-        for id in std::mem::take(&mut self.estimate.recorded) {
-            self.estimate.named.remove(&id);
-        }
+        let recorded = std::mem::take(&mut self.estimate.recorded);
+        self.forget_named(&recorded);
     }
 
     /// Forgets a client's clocks from `from` on, before the index does.

@@ -17,8 +17,8 @@
 //! - G12 A parent is a shared type, or garbage; neighbours live in one place; a key is set to one
 //!   value at a time. What lives in garbage is admitted as garbage.
 //! - G13 Values have at most 32 levels, shared types 64.
-//! - G14 Sets of one key beside each other are bounded per update, per Step2 and per loaded room; a
-//!   chain of sets is not, nor are records.
+//! - G14 Sets of one key beside each other are bounded, as G22 has it; a chain of sets is not, nor
+//!   are records.
 //! - G15 Updates, documents, clients and names have a largest size; a refusal tells size from form.
 //! - G16 What is admitted folds. A fold that fails all the same, by error or panic, poisons its
 //!   document and nothing else, and leaves no lock behind.

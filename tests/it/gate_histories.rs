@@ -94,7 +94,7 @@ fn history(seed: u64, undo: bool) {
     let mut random = Random::new(seed);
     let mut server = Server::new();
     // Every other room counts steps from the start.
-    if seed % 2 == 0 {
+    if seed.is_multiple_of(2) {
         server.gate.learn_order([]).unwrap();
     }
     let ids =
@@ -245,7 +245,7 @@ fn taking_back_restores_the_index() {
         println!("seed {seed}");
         let mut random = Random::new(seed);
         let mut gate = Gate::new();
-        if seed % 2 == 0 {
+        if seed.is_multiple_of(2) {
             gate.learn_order([]).unwrap();
         }
         let mut client = Client::new(1 + random.below(1 << 40), false);
