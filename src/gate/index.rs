@@ -74,6 +74,13 @@ struct Client {
     newest_is_named: bool,
 }
 
+impl Client {
+    fn is_deleted(&self, clock: u32) -> bool {
+        let next = self.deleted.partition_point(|range| range.1 <= clock);
+        self.deleted.get(next).is_some_and(|range| range.0 <= clock)
+    }
+}
+
 /// The index of one document.
 #[derive(Default)]
 pub(super) struct Index {
@@ -198,11 +205,9 @@ impl Index {
     }
 
     /// Whether an id is known and deleted.
+    #[cfg(test)]
     pub(super) fn is_deleted(&self, id: Id) -> bool {
-        self.clients.get(&id.client).is_some_and(|held| {
-            let next = held.deleted.partition_point(|range| range.1 <= id.clock);
-            held.deleted.get(next).is_some_and(|range| range.0 <= id.clock)
-        })
+        self.clients.get(&id.client).is_some_and(|held| held.is_deleted(id.clock))
     }
 
     /// How often deletes begin or end within clocks `(from, to)`, not at their edges.
@@ -214,13 +219,12 @@ impl Index {
         (edges(|range| range.0) + edges(|range| range.1)) as u64
     }
 
-    /// Notes that an id is some block's origin. Returns true if it is the newest of its client and
-    /// was nobody's origin before: nothing stands behind it that names it.
-    pub(super) fn name_newest(&mut self, id: Id) -> bool {
-        match self.clients.get_mut(&id.client) {
-            Some(held) if id.clock + 1 == held.end => !std::mem::replace(&mut held.newest_is_named, true),
-            _ => false,
-        }
+    /// Notes that an id is some block's origin. Tells whether it is the newest of its client and was
+    /// nobody's origin before (nothing stands behind it that names it), and whether it is deleted.
+    pub(super) fn name(&mut self, id: Id) -> (bool, bool) {
+        let Some(held) = self.clients.get_mut(&id.client) else { return (false, true) };
+        let is_newest = id.clock + 1 == held.end && !std::mem::replace(&mut held.newest_is_named, true);
+        (is_newest, held.is_deleted(id.clock))
     }
 
     /// Takes a deletion back.

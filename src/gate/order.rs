@@ -91,6 +91,8 @@ struct Held {
 struct Walk {
     /// Behind which entry the block belongs.
     left: u32,
+    /// What it spans: from the first entry to the one before the second.
+    spans: (u32, u32),
     steps: u64,
     siblings: u32,
 }
@@ -106,8 +108,8 @@ pub(super) struct Order {
     firsts: HashMap<Spot, u32>,
     /// Entries of the walk under way, with what Yjs calls conflicting: those of the newest round.
     walked: HashMap<u32, u32>,
-    /// Entries whose `spanned` was raised since the last [`Order::settle`], to take it back.
-    raised: Vec<u32>,
+    /// What the blocks since the last [`Order::settle`] span, to take it back.
+    raised: Vec<(u32, u32)>,
 }
 
 impl Order {
@@ -156,10 +158,9 @@ impl Order {
         if steps_max.is_some_and(|max| charge > max) {
             return Err(Refusal::FarNeighbours);
         }
-        for &slot in self.walked.keys() {
-            let spanned = &mut self.entries[slot as usize].spanned;
-            *spanned = spanned.saturating_add(1);
-            self.raised.push(slot);
+        if walk.spans.0 != walk.spans.1 {
+            self.raised.push(walk.spans);
+            self.each(walk.spans, |entry| entry.spanned = entry.spanned.saturating_add(1));
         }
         let entry = Entry { spanned: inherited.saturating_add(walk.siblings), ..entry };
         if !(block.first && walk.left == left && self.extend(left, &entry)) {
@@ -184,13 +185,13 @@ impl Order {
         } else {
             self.walked.clear()
         }
-        let mut walk = Walk { left, steps: 0, siblings: 0 };
         let own = self.clients[block.client() as usize].id;
         let (mut is_placed, mut round) = (false, 0);
         let mut slot = match self.entries.get(left as usize) {
             Some(left) => left.next,
             None => self.firsts.get(&spot).copied().unwrap_or(NONE),
         };
+        let mut walk = Walk { left, spans: (slot, slot), steps: 0, siblings: 0 };
         while slot != NONE && slot != right {
             let item = self.entries[slot as usize];
             let is_sibling = item.origin == block.origin;
@@ -215,9 +216,19 @@ impl Order {
                 round += 1;
             }
             slot = item.next;
+            walk.spans.1 = slot;
         }
         let crosses = slot != NONE && self.walked.contains_key(&self.holder(&self.entries[slot as usize]));
         if crosses && steps_max.is_some() { Err(Refusal::CrossedNeighbours) } else { Ok(walk) }
+    }
+
+    fn each(&mut self, (mut slot, end): (u32, u32), change: impl Fn(&mut Entry)) {
+        while slot != end
+            && let Some(entry) = self.entries.get_mut(slot as usize)
+        {
+            change(entry);
+            slot = entry.next;
+        }
     }
 
     /// Steps that the engine takes to find the first block of a key: from the last, through all. Only
@@ -258,11 +269,11 @@ impl Order {
         self.raised.shrink_to(SCRATCH_KEPT);
     }
 
-    /// Nobody spans anything more than at the last [`Order::settle`]: before the blocks are truncated.
+    /// Nobody spans anything more than at the last [`Order::settle`]. Before the blocks since then are
+    /// truncated: what they span stands between entries that are still there.
     pub(super) fn lower(&mut self) {
-        for slot in std::mem::take(&mut self.raised) {
-            let spanned = &mut self.entries[slot as usize].spanned;
-            *spanned = spanned.saturating_sub(1);
+        for spans in std::mem::take(&mut self.raised) {
+            self.each(spans, |entry| entry.spanned = entry.spanned.saturating_sub(1));
         }
         self.settle();
         self.forget_empty();
@@ -288,7 +299,8 @@ impl Order {
         let slots = self.clients.iter().map(|held| held.slots.capacity() * size_of::<u32>());
         slots.sum::<usize>()
             + self.entries.capacity() * size_of::<Entry>()
-            + (self.free.capacity() + self.raised.capacity()) * size_of::<u32>()
+            + self.free.capacity() * size_of::<u32>()
+            + self.raised.capacity() * size_of::<(u32, u32)>()
             + self.clients.capacity() * size_of::<Held>()
             + self.numbers.allocation_size()
             + self.firsts.allocation_size()

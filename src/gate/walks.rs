@@ -23,8 +23,8 @@ use crate::limits::{
     WALK_BUCKETS, WALK_BUCKETS_BLOCKS_MIN,
 };
 
-/// Ids for which memory is kept when nothing is in flight.
-const NAMED_KEPT: usize = 256;
+/// Entries of scratch memory that are kept between updates.
+const SCRATCH_KEPT: usize = 256;
 
 /// A room's account of steps.
 #[derive(Default)]
@@ -33,6 +33,8 @@ pub(super) struct Walks {
     estimate: Estimate,
     /// The order, once it was learnt; for the life of the loaded room.
     order: Option<Box<Order>>,
+    /// Memory for the next [`Account`].
+    scratch: Vec<Counted>,
 }
 
 /// How many blocks there are beside each other, at most. Hashed by spot: a bucket counts all spots
@@ -87,7 +89,7 @@ impl Walks {
         for id in named {
             all.remove(id);
         }
-        if all.is_empty() && all.capacity() > NAMED_KEPT {
+        if all.is_empty() && all.capacity() > SCRATCH_KEPT {
             *all = HashSet::new();
         }
     }
@@ -109,6 +111,7 @@ impl Walks {
         self.estimate.buckets.capacity() * size_of::<Bucket>()
             + self.estimate.named.allocation_size()
             + self.estimate.recorded.capacity() * size_of::<Id>()
+            + self.scratch.capacity() * size_of::<Counted>()
             + self.order.as_ref().map_or(0, |order| size_of::<Order>() + order.heap_bytes())
     }
 }
@@ -126,6 +129,9 @@ impl Estimate {
     }
 }
 
+/// What a block has added to a bucket: its number, blocks, whether one is wide.
+type Counted = (u16, u8, bool);
+
 /// The steps of one update.
 pub(super) struct Account<'g> {
     walks: &'g mut Walks,
@@ -134,7 +140,7 @@ pub(super) struct Account<'g> {
     steps: u64,
     blocks: u64,
     /// What the update added to buckets, and how many of them there were: `(bucket, blocks, wide)`.
-    counted: (usize, Vec<(u16, u8, bool)>),
+    counted: (usize, Vec<Counted>),
     named: Vec<Id>,
     /// Counts of spots that the update itself makes.
     local: HashMap<Spot, Bucket>,
@@ -143,7 +149,8 @@ pub(super) struct Account<'g> {
 impl<'g> Account<'g> {
     /// `mark` is where the index stands before the update.
     pub(super) fn new(walks: &'g mut Walks, source: Source, mark: Mark) -> Self {
-        let (counted, named, local) = ((0, Vec::new()), Vec::new(), HashMap::new());
+        let counted = (0, std::mem::take(&mut walks.scratch));
+        let (named, local) = (Vec::new(), HashMap::new());
         Self { walks, source, mark, steps: 0, blocks: 0, counted, named, local }
     }
 
@@ -180,12 +187,14 @@ impl<'g> Account<'g> {
     fn estimate(&mut self, block: &Placed, index: &mut Index) -> u64 {
         let (spot, estimate) = (block.spot, &mut self.walks.estimate);
         let is_keyed = spot.key != NO_NAME;
-        // Nothing has been put after the newest block of a client: there is nothing to walk over.
-        let mut is_easy = block.origin.is_some_and(|origin| index.name_newest(origin));
-        if is_keyed && let Some(origin) = block.origin {
-            // The value of a key is its last block.
-            is_easy |= !index.is_deleted(origin) && !estimate.named.contains(&origin);
-            if estimate.named.insert(origin) {
+        let mut is_easy = false;
+        if let Some(origin) = block.origin {
+            // Nothing has been put after the newest block of a client: there is nothing to walk over.
+            let (is_newest, is_deleted) = index.name(origin);
+            is_easy = is_newest;
+            if is_keyed && estimate.named.insert(origin) {
+                // The value of a key is its last block.
+                is_easy |= !is_deleted;
                 let is_record = self.source == Source::Record;
                 if is_record { estimate.recorded.push(origin) } else { self.named.push(origin) }
             }
@@ -212,7 +221,8 @@ impl<'g> Account<'g> {
     fn count(&mut self, at: usize, pieces: u8, is_wide: bool) {
         let buckets = self.walks.estimate.buckets.len();
         if self.counted.0 != buckets {
-            self.counted = (buckets, Vec::new());
+            self.counted.0 = buckets;
+            self.counted.1.clear();
         }
         self.counted.1.push((at as u16, pieces, is_wide));
     }
@@ -252,7 +262,10 @@ impl<'g> Account<'g> {
     }
 
     /// The update is admitted: says its steps, and what its sets have named.
-    pub(super) fn keep(self) -> (u64, Vec<Id>) {
+    pub(super) fn keep(mut self) -> (u64, Vec<Id>) {
+        self.counted.1.clear();
+        self.counted.1.shrink_to(SCRATCH_KEPT);
+        self.walks.scratch = self.counted.1;
         if self.source != Source::Record && self.blocks > 0 {
             let free = STEPS_PER_UPDATE_FREE + STEPS_PER_BLOCK_FREE * self.blocks;
             self.walks.owed = (self.walks.owed + self.steps).saturating_sub(free);

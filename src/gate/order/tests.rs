@@ -363,3 +363,33 @@ fn traps_are_charged_as_they_are_laid() {
         assert!(charged + 3 * many >= replayed, "{name}: it is charged");
     }
 }
+
+/// [G11, G22] A refused update leaves the order as it was, also who spans what.
+#[test]
+fn a_refusal_leaves_the_order_as_it_was() {
+    let author = Author::new(1);
+    for n in 0..40 {
+        author.list.insert(&mut author.doc.transact_mut(), n, format!("1:{n}"));
+    }
+    let mut gate = Gate { walks: Walks::ordered(), ..Gate::new() };
+    gate.admit(&author.full(), Source::Update).expect("honest work");
+    let state = |gate: &mut Gate| {
+        let ids = gate.order_of("a").expect("it is known");
+        let order = gate.walks.order().expect("it is known");
+        let spanned = |&(client, clock): &(ClientId, u32)| {
+            let place = order.place(Id { client, clock });
+            order.entries[order.find(place).expect("it is there").1 as usize].spanned
+        };
+        (ids.iter().map(spanned).collect::<Vec<_>>(), ids, order.clients.len(), order.blocks())
+    };
+    // Client 2 puts values after the first item and before the end; then client 3 crosses all.
+    let near = [0x88, 1, 0, 1, 125, 1];
+    let far = [0xc8, 1, 0, 1, 30, 1, 125, 1];
+    let hostile = [&[2, 3, 2, 0][..], &near, &near, &near, &[1, 3, 0], &far, &[0]].concat();
+    // The first update cuts the list's one block; then nothing changes any more.
+    assert_eq!(gate.admit(&hostile, Source::Update).map(drop), Err(Refusal::CrossedNeighbours));
+    let before = state(&mut gate);
+    assert_eq!(gate.admit(&hostile, Source::Update).map(drop), Err(Refusal::CrossedNeighbours));
+    assert_eq!(state(&mut gate), before);
+    assert!(before.0.iter().all(|&spanned| spanned == 0), "{:?}", before.0);
+}
