@@ -39,12 +39,31 @@ pub const TYPE_DEPTH_MAX: u8 = 64;
 /// of the room.
 pub const NAME_BYTES_MAX: usize = 1024;
 
-/// Sets of one key that name the same left neighbour, within one update. Integrating n of them
-/// costs n^2; 20,000 take yrs 1.8 s. A chain of sets, as a drag writes it, counts as one.
-pub const SIBLING_SETS_PER_UPDATE_MAX: u32 = 256;
+/// Steps that an update may take for nothing. Integrating a block takes a step for each block that
+/// stands between its neighbours and does not know it: as many people as that may write at one place
+/// at the same time, for ever. A step takes yrs 0.3 µs.
+pub const STEPS_PER_UPDATE_FREE: u64 = 2_048;
 
-/// The same within a Step2, which may honestly bring what many people set at once.
-pub const SIBLING_SETS_PER_STEP2_MAX: u32 = 4_096;
+/// Steps for nothing for each block of an update: with its 2 to 5 µs, decoding and integrating a
+/// block costs about as much.
+pub const STEPS_PER_BLOCK_FREE: u64 = 16;
+
+/// Steps above what is free that a room may owe before an Update is refused that takes more: 0.3 s.
+/// What an update leaves of what is free is paid back.
+pub const STEPS_OWED_MAX: u64 = 1_000_000;
+
+/// The same for a Step2, which may honestly bring a document in which 2,800 people wrote at one place.
+pub const STEPS_OWED_MAX_STEP2: u64 = 4_000_000;
+
+/// The same while steps are estimated: above it the gate learns the document's order, which costs
+/// less than yrs may have spent.
+pub const STEPS_ESTIMATED_MAX: u64 = 500_000;
+
+/// Buckets in which a room counts what stands beside each other while steps are estimated: 8 KiB …
+pub const WALK_BUCKETS: usize = 1_024;
+
+/// … allocated when a room has had this many blocks; before, one stands for all.
+pub const WALK_BUCKETS_BLOCKS_MIN: u32 = 512;
 
 /// Client ids in one document. Every reload of a page makes one; yrs needs stack for each client
 /// in an update.
@@ -72,6 +91,9 @@ pub const BATCH_BYTES_MAX: usize = 256 << 10;
 /// An update above this many bytes is judged and folded on the blocking pool: below it, the work
 /// is shorter than moving it.
 pub const INLINE_BYTES_MAX: usize = 64 << 10;
+
+/// The same in a room whose order the gate has learnt: judging an update there takes steps of its own.
+pub const INLINE_COUNTED_BYTES_MAX: usize = 4 << 10;
 
 /// Bytes of a record's metadata. Most of it is claims, ten bytes each, and a document has at most
 /// [`CLIENTS_PER_DOCUMENT_MAX`] of them.
@@ -129,16 +151,7 @@ pub const EMBEDDED_RETRY_MS_MIN: u64 = 50;
 
 /// The longest that the embedded store waits before it is tried again: people wait for it.
 pub const EMBEDDED_RETRY_MS_MAX: u64 = 2_000;
-/// Sets of one key that name the same left neighbour, from all updates while a room is loaded:
-/// what [`SIBLING_SETS_PER_UPDATE_MAX`] is for one. Integrating 8,000 costs 0.3 s in all.
-pub const SIBLING_SETS_PER_ROOM_MAX: u32 = 8_192;
 
-/// Buckets in which a loaded room counts such sets: 2 KiB, allocated when a room has had as many
-/// sets as one update may bring.
-pub const SIBLING_BUCKETS: usize = 1_024;
-
-/// After this many sets all buckets are halved. With 1,024 buckets an honest one stays near 64.
-pub const SIBLING_SETS_REMEMBERED: u32 = 32_768;
 /// Committed frames that a room keeps for sessions that are slow. One that falls behind further
 /// gets a diff.
 pub const RING_FRAMES_MAX: usize = 1_024;
@@ -364,11 +377,7 @@ pub const REQUEST_HEADERS_MAX: usize = 64;
 /// what one write carries.
 pub const RING_TAKE_BYTES_MAX: usize = 64 << 10;
 
-/// A batch of at most this many blocks is folded where the room runs, however large the document.
-pub const INLINE_BLOCKS_MAX: u64 = 8;
-
-/// A larger batch goes to the blocking pool if its blocks times the document's runs, the most
-/// steps that integrating it can take, are above this: about 50 ms.
+/// A batch goes to the blocking pool if integrating it can take more steps than this: about 30 ms.
 pub const INLINE_STEPS_MAX: u64 = 100_000;
 
 /// Connections that the system may hold for us before they are accepted. With the usual 128, a
