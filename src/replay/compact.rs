@@ -33,7 +33,7 @@ impl Line for CompactedLine {
     const TYPE: &'static str = "compacted";
 }
 
-/// Compacts a room. Findings: a record that stops it, or snapshots that cannot be read.
+/// Compacts a room. Findings: a record that stops it, snapshots that cannot be read, or that it is frozen.
 ///
 /// # Errors
 /// [`ReplayError`]: the room is as it was.
@@ -90,7 +90,8 @@ pub async fn compact(
         output.say(&format!("{}: {sentence}", line.room))?;
     }
     let Some(record) = stopped else {
-        return Ok(if damaged.is_empty() { Done::Good } else { Done::Findings });
+        let good = damaged.is_empty() && line.outcome != "frozen";
+        return Ok(if good { Done::Good } else { Done::Findings });
     };
     output.note(&format!("record {} stops compaction: {}", record.position, record.why));
     Ok(Done::Findings)

@@ -82,6 +82,7 @@ pub async fn verify(
     let mut after: Option<RoomName> = None;
     loop {
         let page = log.rooms(after.as_ref(), REPLAY_PAGE_RECORDS).await?;
+        table.expect(page.iter().map(RoomName::as_str));
         for room in &page {
             match log.open(room).await {
                 Ok(Some(head)) => printer.room(log, room, &head, &mut table, output).await?,

@@ -192,6 +192,7 @@ async fn golden_exports_load_for_ever() {
     let golden = ExportedRoom::open(&golden_path()).unwrap();
     same(&*fixture.log, &golden, &name).await;
     assert_eq!((golden.header().room.as_str(), golden.header().exported_ms), ("team/retro", TEN));
+    assert_eq!(golden.header().generations, [12_345]);
     let (stored, written) = (std::fs::read(golden_path()).unwrap(), std::fs::read(&path).unwrap());
     assert_eq!(stored[..PREAMBLE], written[..PREAMBLE]);
     assert_eq!(parts(&stored)[1..], parts(&written)[1..], "all but the header");
