@@ -11,6 +11,19 @@ pub const CLIENT_ID_MAX: u64 = (1 << 53) - 1;
 /// Bits of a generation's nonce. The nonce is a block length, and lengths stay below [`CLOCK_MAX`].
 pub const GENERATION_NONCE_BITS: u32 = 30;
 
+/// Client ids of markers are at least this: the ids of Yjs 13 and yrs have 32 bits and need no hash
+/// to be told apart. One generation in two million is drawn again for it.
+pub const MARKER_CLIENT_MIN: u64 = 1 << 32;
+
+/// Markers of one room, and so lives that it has been through: one more for each time that it
+/// expired and somebody came back. A room that is revived every day gets there in three years.
+pub const MARKERS_PER_ROOM_MAX: usize = 1_024;
+
+/// How long a socket whose copy is of another life waits for its refusal, in milliseconds.
+/// y-websocket 1.5 knows no final code and comes back 100 ms after each close, for ever: so it
+/// does that once a second.
+pub const OTHER_LIFE_PAUSE_MS: u64 = 1_000;
+
 /// Clocks, and clock plus length, stay below 2^31: yrs wraps there, Yjs ignores what is above.
 pub const CLOCK_MAX: u32 = 1 << 31;
 
@@ -175,6 +188,62 @@ pub const READ_BYTES_MAX: usize = 4 << 20;
 /// How long a room lives after its last edit and its last leave: a retrospective is over the day
 /// after. The default of `--room-ttl`.
 pub const ROOM_TTL_MS: u64 = 24 * 3_600_000;
+
+/// The shortest `--room-ttl`: below it, rooms would go while people change networks.
+pub const ROOM_TTL_MS_MIN: u64 = 60_000;
+
+/// How often a room with sessions moves its deadline, unless a quarter of its life is shorter: a
+/// write each time, and an instance that dies leaves its rooms most of their life.
+pub const TOUCH_MS: u64 = 3_600_000;
+
+/// A deadline that was set so long ago is good enough for a last leave: people come and go, and
+/// each touch is a write. A 64th of the room's life if that is shorter.
+pub const TOUCH_SLACK_MS: u64 = 60_000;
+
+/// How often the touch of a last leave is tried, once a beat, before the room unloads without it.
+pub const LEAVE_TOUCHES_MAX: u32 = 6;
+
+/// A room whose deadline is nearer than this is said to be about to go.
+pub const EXPIRY_WARNING_MS: u64 = 3_600_000;
+
+/// One session is warned at most this often.
+pub const EXPIRY_WARNING_PERIOD_MS: u64 = 600_000;
+
+/// No room expires for so long after a start: clocks are set, instances and people come back.
+pub const EXPIRY_GRACE_MS: u64 = 600_000;
+
+/// From one sweep over all rooms to the next. Rooms go that much late; nobody waits for it.
+pub const SWEEP_MS: u64 = 600_000;
+
+/// The least time between the two sweeps that must find a room's deadline passed.
+pub const SWEEPS_APART_MS: u64 = 300_000;
+
+/// Rooms that a sweep looks at before it rests for [`SWEEP_PAUSE_MS`] …
+pub const SWEEP_PAGE_ROOMS: usize = 64;
+
+/// … which makes 10,000 rooms take 16 s: some hundred small reads a second.
+pub const SWEEP_PAUSE_MS: u64 = 100;
+
+/// Rooms past their deadline that the sweeper remembers from one sweep to the next: 10 MiB. Others
+/// get their turn when these are gone.
+pub const SWEEP_DUE_MAX: usize = 65_536;
+
+/// How often the wall clock is compared with the steady one.
+pub const CLOCK_LOOK_MS: u64 = 10_000;
+
+/// A wall clock that is this far from where the steady clock expects it has jumped. Clocks that are
+/// kept by NTP move by milliseconds, a leap second is one.
+pub const CLOCK_JUMP_MS_MIN: u64 = 60_000;
+
+/// How long a deletion waits for a room that is being loaded or finishes an append.
+pub const RETIRE_MS_MAX: u64 = 15_000;
+
+/// Bytes of a room's name, percent-encoded, in the name of its export: with a hash and a position
+/// behind it, it stays below the 255 bytes that file systems take.
+pub const ARCHIVE_NAME_BYTES_MAX: usize = 160;
+
+/// A request to the API is answered within this time, if only with "later".
+pub const API_MS_MAX: u64 = 10_000;
 
 /// Bytes of one piece of a snapshot in the store: what one write carries, so that no other room
 /// waits long for its turn.

@@ -1,6 +1,7 @@
 //! `ruang serve`: opens the store, listens, and ends in good order.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -19,6 +20,7 @@ use crate::admin::AdminSocket;
 use crate::config::{Config, Store};
 use crate::http::{self, App};
 use crate::ids::InstanceId;
+use crate::life::{Archive, LifeOptions};
 use crate::limits::{
     DRAIN_MS_MAX, LISTEN_BACKLOG, REQUEST_HEAD_BYTES_MAX, REQUEST_HEAD_MS_MAX, REQUEST_HEADERS_MAX,
 };
@@ -61,6 +63,14 @@ pub enum ServeError {
         store: Store,
         /// What is wrong with it.
         source: OpenError,
+    },
+    /// The archive cannot be used.
+    #[error("--archive {}: {source}", directory.display())]
+    Archive {
+        /// What was asked for.
+        directory: PathBuf,
+        /// What the system says.
+        source: std::io::Error,
     },
     /// Signals cannot be watched.
     #[error("signals cannot be watched: {0}")]
@@ -129,6 +139,7 @@ fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
 
 /// Serves an app on a listener until `stop`, then drains it and closes its store.
 pub async fn run(app: Arc<App>, listener: TcpListener, stop: CancellationToken) {
+    app.rooms.start_sweeper();
     // On the way down new sockets are refused and health is still told, until all is done.
     let drained = CancellationToken::new();
     let draining = async {
@@ -163,6 +174,10 @@ pub fn app(log: Arc<dyn Log>, instance: InstanceId, store: &'static str, options
 
 /// Opens the store that is set.
 fn open(config: &Config) -> Result<Arc<App>, ServeError> {
+    if let Some(directory) = &config.archive {
+        Archive::open(directory)
+            .map_err(|source| ServeError::Archive { directory: directory.clone(), source })?;
+    }
     let instance = InstanceId(rand::random());
     let log: Arc<dyn Log> = match &config.store {
         Store::Memory => Arc::new(MemoryLog::new()),
@@ -176,9 +191,10 @@ fn open(config: &Config) -> Result<Arc<App>, ServeError> {
         return Err(ServeError::Durability { store: config.store.clone(), given });
     }
     let options = RoomsOptions {
+        life: LifeOptions { archive: config.archive.clone(), ..LifeOptions::default() },
         idle_unload: config.room_idle,
+        ttl: config.room_ttl.0,
         retention: config.log_retention,
-        ..RoomsOptions::default()
     };
     Ok(app(log, instance, config.store.kind(), options))
 }

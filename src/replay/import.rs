@@ -13,7 +13,7 @@ use std::sync::Arc;
 use super::file::{ExportedRoom, FileError};
 use super::place::utc;
 use crate::history::{self, Fold, Range, WalkError};
-use crate::ids::{ClientId, InstanceId, Position, RoomName};
+use crate::ids::{ClientId, Generation, InstanceId, Position, RoomName};
 use crate::limits::BATCH_UPDATES_MAX;
 use crate::log::record::{Kind, Metadata, Record, RecordError, Role, RoomKind};
 use crate::log::{Batch, Expects, Log, LogError};
@@ -163,7 +163,7 @@ async fn store(
     instance: InstanceId,
     options: &ImportOptions,
 ) -> Result<(), ImportError> {
-    let genesis = genesis_record(room, instance)?;
+    let genesis = genesis_record(room, Generation::for_room(room, rand::random), instance)?;
     let batch = |number, records: &[Record], expects| Batch {
         instance,
         number,

@@ -8,6 +8,7 @@ mod log_contract;
 mod log_contract_life;
 mod log_contract_snapshots;
 mod log_crash;
+mod log_crash_life;
 mod log_damage;
 mod log_directory;
 mod log_disk;

@@ -32,12 +32,14 @@ use super::record::StoredRecord;
 use super::{Adopted, Adoption, Appended, Batch, Durability, Head, Log, LogError, Tombstone, UploadId};
 use crate::ids::{InstanceId, RoomName};
 use crate::limits::{
-    EMBEDDED_CACHE_BYTES, EMBEDDED_QUEUE_MAX, EMBEDDED_QUICK_REPAIR_BYTES, EMBEDDED_READS_MAX,
+    EMBEDDED_CACHE_BYTES, EMBEDDED_FREE_ENTRIES_MAX, EMBEDDED_QUEUE_MAX, EMBEDDED_QUICK_REPAIR_BYTES,
+    EMBEDDED_READS_MAX,
 };
 use changes::{ChangeTables, Moment, Stop};
 use directory::Directory;
 pub use directory::OpenError;
 pub use disk::{DiskHook, DiskOperation};
+use removals::Freeing;
 use store::{Failure, OpenMode, Store};
 use writer::{Command, Request, Writer};
 
@@ -66,6 +68,8 @@ pub struct Options {
     pub quick_repair_bytes: u64,
     /// See [`EMBEDDED_CACHE_BYTES`].
     pub cache_bytes: usize,
+    /// See [`EMBEDDED_FREE_ENTRIES_MAX`].
+    pub free_entries: usize,
 }
 
 impl Default for Options {
@@ -75,6 +79,7 @@ impl Default for Options {
             disk: None,
             quick_repair_bytes: EMBEDDED_QUICK_REPAIR_BYTES,
             cache_bytes: EMBEDDED_CACHE_BYTES,
+            free_entries: EMBEDDED_FREE_ENTRIES_MAX,
         }
     }
 }
@@ -102,7 +107,9 @@ impl EmbeddedLog {
         directory.complete()?;
         let (queue, commands) = mpsc::channel(EMBEDDED_QUEUE_MAX);
         let (clock, process) = (options.clock, rand::random());
-        let writer = Writer::new(Arc::clone(&store), directory, commands, Arc::clone(&clock), process);
+        let freeing = Freeing::new(options.free_entries);
+        let writer =
+            Writer::new(Arc::clone(&store), directory, commands, Arc::clone(&clock), process, freeing);
         let thread = std::thread::Builder::new().name("ruang-log".to_owned());
         let writer = thread
             .spawn(move || writer.run())
@@ -133,12 +140,23 @@ impl EmbeddedLog {
         answer.await.unwrap_or_else(|_| Err(LogError::Unknown("the writing thread ended".to_owned())))
     }
 
+    /// Has the writing thread see whether a store that had failed works again. The next question gets the answer; a
+    /// queue that is full of appends finds out itself.
+    fn ask_for_opening(&self) {
+        if let Some(queue) = &self.queue {
+            let _ = queue.try_send(Command::Check);
+        }
+    }
+
     /// Runs a look at the database on the blocking pool.
     async fn reading<T: Send + 'static>(
         &self,
         look: impl FnOnce(&ReadTransaction) -> Result<Result<T, LogError>, RedbError> + Send + 'static,
     ) -> Result<T, LogError> {
         let permit = Arc::clone(&self.reads).acquire_owned().await.map_err(|_| closed())?;
+        if self.store.opening().is_none() {
+            self.ask_for_opening();
+        }
         let store = Arc::clone(&self.store);
         let looked = tokio::task::spawn_blocking(move || {
             let _permit = permit;
@@ -245,11 +263,8 @@ impl Log for EmbeddedLog {
 
     async fn health(&self) -> Result<(), LogError> {
         let state = self.store.state();
-        if state.is_err()
-            && let Some(queue) = &self.queue
-        {
-            // The next question gets the answer. A queue that is full of appends finds out itself.
-            let _ = queue.try_send(Command::Check);
+        if state.is_err() {
+            self.ask_for_opening();
         }
         state
     }

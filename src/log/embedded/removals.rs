@@ -21,7 +21,7 @@ use super::rooms::check_of;
 use super::snapshots;
 use super::store::Failure;
 use super::writer::Writer;
-use crate::limits::{EMBEDDED_FREE_BYTES_MAX, EMBEDDED_FREE_COMMITS, EMBEDDED_FREE_ENTRIES_MAX};
+use crate::limits::{EMBEDDED_FREE_BYTES_MAX, EMBEDDED_FREE_COMMITS};
 use crate::log::UploadId;
 
 pub(super) const REMOVALS: TableDefinition<'_, (u64, u8, u64), u32> = TableDefinition::new("removals");
@@ -37,6 +37,8 @@ pub(super) struct Freeing {
     pub(super) queued: bool,
     /// Commits since some of it was freed.
     commits: u32,
+    /// Entries that one slice may free.
+    entries_max: usize,
 }
 
 /// How much of a slice is left.
@@ -47,8 +49,8 @@ struct Slice {
 
 impl Freeing {
     /// An earlier process may have left something.
-    pub(super) fn new() -> Self {
-        Self { queued: true, commits: 0 }
+    pub(super) fn new(entries_max: usize) -> Self {
+        Self { queued: true, commits: 0, entries_max }
     }
 
     pub(super) fn on_commit(&mut self) {
@@ -98,13 +100,15 @@ pub(super) fn last_room_number(transaction: &WriteTransaction) -> Result<u64, Re
 impl Writer {
     /// One transaction of freeing.
     pub(super) fn free(&mut self) {
-        self.freeing = Freeing { queued: false, commits: 0 };
+        let entries_max = self.freeing.entries_max;
+        self.freeing = Freeing { queued: false, commits: 0, entries_max };
         let freed = self.change(|tables| {
-            tables.queued = match snapshots::forget_gone(tables).and_then(|()| free_slice(tables)) {
-                Ok(more) => more,
-                Err(Stop::Store(error)) => return Err(error),
-                Err(Stop::Refuse(_)) => false, // nobody asked, nobody is refused
-            };
+            tables.queued =
+                match snapshots::forget_gone(tables).and_then(|()| free_slice(tables, entries_max)) {
+                    Ok(more) => more,
+                    Err(Stop::Store(error)) => return Err(error),
+                    Err(Stop::Refuse(_)) => false, // nobody asked, nobody is refused
+                };
             Ok(())
         });
         let Err((abort, _)) = freed else { return };
@@ -115,8 +119,8 @@ impl Writer {
 }
 
 /// Frees as much as a slice may. True if there is more.
-fn free_slice(tables: &mut ChangeTables<'_>) -> Result<bool, Stop> {
-    let mut slice = Slice { entries: EMBEDDED_FREE_ENTRIES_MAX, bytes: EMBEDDED_FREE_BYTES_MAX };
+fn free_slice(tables: &mut ChangeTables<'_>, entries_max: usize) -> Result<bool, Stop> {
+    let mut slice = Slice { entries: entries_max, bytes: EMBEDDED_FREE_BYTES_MAX };
     while slice.entries > 0 {
         let Some((key, check)) = tables.removals.first()?.map(|(key, check)| (key.value(), check.value()))
         else {

@@ -32,7 +32,7 @@ pub(super) enum Command {
     Reopen {
         opening: u64,
     },
-    /// Somebody asked for the health of a store that had failed: see whether it works again.
+    /// Somebody asked a store that had failed: see whether it works again.
     Check,
     /// The end, once what came before is done.
     Close(oneshot::Sender<()>),
@@ -84,8 +84,9 @@ impl Writer {
         queue: mpsc::Receiver<Command>,
         clock: Clock,
         process: u64,
+        freeing: Freeing,
     ) -> Self {
-        Self { store, directory, queue, next: None, clock, process, freeing: Freeing::new(), retry: None }
+        Self { store, directory, queue, next: None, clock, process, freeing, retry: None }
     }
 
     /// Runs until it is told to close, or until every handle is gone.
