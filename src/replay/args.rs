@@ -8,7 +8,8 @@ use clap::{Args, Subcommand};
 use super::place::Place;
 use super::show::parse_kind;
 use super::state::Format;
-use crate::config::{Store, parse_duration};
+use crate::config::{Store, parse_duration, parse_retention};
+use crate::history::Retention;
 use crate::ids::RoomName;
 use crate::limits::ROOM_TTL_MS;
 use crate::log::record::Kind;
@@ -64,6 +65,8 @@ pub(super) enum Verb {
     Export(ExportArgs),
     /// Make a room of an exported file.
     Import(ImportArgs),
+    /// Write a snapshot of a room now, and trim what is older than is kept.
+    Compact(CompactArgs),
     /// Stop compaction of a room.
     Freeze(RoomArgs),
     /// Allow compaction of a room again.
@@ -75,6 +78,16 @@ pub(super) struct RoomArgs {
     /// The room.
     #[arg(value_name = "ROOM")]
     pub(super) room: RoomName,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct CompactArgs {
+    /// The room.
+    #[arg(value_name = "ROOM")]
+    pub(super) room: RoomName,
+    /// How much of the past stays replayable, by age and by size.
+    #[arg(long, env = "RUANG_LOG_RETENTION", value_name = "AGE,SIZE", default_value = "24h,64MiB", value_parser = parse_retention)]
+    pub(super) log_retention: Retention,
 }
 
 #[derive(Debug, Args)]
