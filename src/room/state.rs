@@ -386,4 +386,6 @@ fn step2_frame(update: &[u8]) -> Bytes {
 }
 
 #[cfg(test)]
+mod corruption;
+#[cfg(test)]
 mod tests;
