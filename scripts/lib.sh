@@ -33,8 +33,8 @@ apt_install() {
     "${sudo[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
 }
 
-# A compiler and linker for C: some crates bring C code, and Rust links with cc.
-ensure_cc() { have cc || apt_install gcc libc6-dev; }
+# A compiler and linker for C, and make: some crates bring C code, and Rust links with cc.
+ensure_cc() { { have cc && have make; } || apt_install gcc libc6-dev make; }
 
 # Rust, at least Cargo.toml's rust-version. rustup's where it is; else Debian's own current build.
 # ensure_rust [PACKAGE...]: Debian packages wanted beside the compiler.

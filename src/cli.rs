@@ -25,6 +25,7 @@ struct Cli {
 enum Verb {
     Serve(ServeArgs),
     Load(Box<crate::load::LoadArgs>),
+    Replay(Box<crate::replay::ReplayArgs>),
 }
 
 #[derive(Debug, Args)]
@@ -56,6 +57,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     match parse(&matches) {
         Ok(Verb::Serve(args)) => serve(args.settings),
         Ok(Verb::Load(args)) => load(*args),
+        Ok(Verb::Replay(args)) => crate::replay::run(&args),
         Err(error) => {
             let _ = error.print();
             ExitCode::from(2)

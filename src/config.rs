@@ -10,6 +10,7 @@ use std::time::Duration;
 use clap::Args;
 
 use crate::history::Retention;
+use crate::limits::ROOM_TTL_MS_MIN;
 use crate::log::Durability;
 use crate::telemetry::LogFormat;
 
@@ -52,6 +53,14 @@ pub struct Config {
         value_parser = parse_retention
     )]
     pub log_retention: Retention,
+
+    /// How long a room lives after its last edit and its last leave, such as `24h`; `never`: for ever.
+    #[arg(long, env = "RUANG_ROOM_TTL", value_name = "DURATION|never", default_value = "24h")]
+    pub room_ttl: RoomTtl,
+
+    /// A directory that gets an export of each room before it expires. A room that cannot be exported stays.
+    #[arg(long, env = "RUANG_ARCHIVE", value_name = "DIR")]
+    pub archive: Option<PathBuf>,
 
     /// Which log lines to write: `error`, `warn`, `info`, `debug`, or per module (`ruang::room=debug`).
     #[arg(long, env = "RUANG_LOG", value_name = "FILTER", default_value = "info")]
@@ -107,6 +116,25 @@ impl fmt::Display for Store {
     }
 }
 
+/// How long rooms live; `None`: for ever.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RoomTtl(pub Option<Duration>);
+
+impl FromStr for RoomTtl {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text == "never" {
+            return Ok(Self(None));
+        }
+        let ttl = parse_duration(text).map_err(|why| format!("{why}; or `never`"))?;
+        if ttl < Duration::from_millis(ROOM_TTL_MS_MIN) {
+            return Err(format!("the shortest is {} s; or `never`", ROOM_TTL_MS_MIN / 1000));
+        }
+        Ok(Self(Some(ttl)))
+    }
+}
+
 /// The durability that the operator asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum Wanted {
@@ -126,7 +154,8 @@ impl Wanted {
     }
 }
 
-fn parse_duration(text: &str) -> Result<Duration, String> {
+/// A duration as settings write it, such as `30s`.
+pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
     let split = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let (number, unit) = text.split_at(split);
     let number: u64 =
@@ -203,6 +232,19 @@ mod tests {
         ] {
             let error = parse_retention(bad).unwrap_err();
             assert!(error.contains(word), "{bad}: {error}");
+        }
+    }
+
+    /// [H20] A room's life is a length of time, or `never`; not so short that it would go in a break.
+    #[test]
+    fn lives_parse() {
+        assert_eq!("24h".parse(), Ok(RoomTtl(Some(Duration::from_secs(86_400)))));
+        assert_eq!("60s".parse(), Ok(RoomTtl(Some(Duration::from_secs(60)))));
+        assert_eq!("never".parse(), Ok(RoomTtl(None)));
+        for bad in ["", "0s", "59s", "ever", "Never", "-1h", "24"] {
+            let error = bad.parse::<RoomTtl>().unwrap_err();
+            println!("{bad:?}: {error}");
+            assert!(error.contains("never"));
         }
     }
 

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::limits::{CLIENT_ID_MAX, GENERATION_NONCE_BITS, ROOM_NAME_BYTES_MAX};
+use crate::limits::{CLIENT_ID_MAX, GENERATION_NONCE_BITS, MARKER_CLIENT_MIN, ROOM_NAME_BYTES_MAX};
 
 /// A Yjs client id: an integer of at most 53 bits, chosen at random by the client.
 /// It is never narrowed to 32 bits: pycrdt and Yjs 14 use all 53.
@@ -128,16 +128,52 @@ impl Generation {
         Self { nonce: (bits & ((1 << GENERATION_NONCE_BITS) - 1)).max(1) }
     }
 
+    /// A generation for a new life of `room`, from random bits that `random` gives. Its marker's
+    /// client id has more than 32 bits: ids of Yjs 13 have 32, and so cost nothing to tell apart.
+    #[must_use]
+    pub fn for_room(room: &RoomName, mut random: impl FnMut() -> u32) -> Self {
+        let ids = MarkerIds::of(room);
+        loop {
+            let generation = Self::from_random(random());
+            if ids.client(generation) >= MARKER_CLIENT_MIN {
+                return generation;
+            }
+        }
+    }
+
     /// The client id under which `room`'s marker of this generation stands: the first 53 bits of
     /// SHA-256(room, a zero byte, the nonce in decimal). Id and length prove each other, and mean
     /// nothing in another room.
     #[must_use]
     pub fn marker_client(self, room: &RoomName) -> ClientId {
-        let digest = Sha256::new()
-            .chain_update(room.as_str().as_bytes())
-            .chain_update([0])
-            .chain_update(self.nonce.to_string().as_bytes())
-            .finalize();
+        MarkerIds::of(room).client(self)
+    }
+}
+
+/// Gives the client ids of one room's markers. The room's name is hashed once.
+#[derive(Clone)]
+pub struct MarkerIds {
+    prefix: Sha256,
+}
+
+impl MarkerIds {
+    /// The marker ids of `room`.
+    #[must_use]
+    pub fn of(room: &RoomName) -> Self {
+        Self { prefix: Sha256::new().chain_update(room.as_str().as_bytes()).chain_update([0]) }
+    }
+
+    /// See [`Generation::marker_client`].
+    #[must_use]
+    pub fn client(&self, generation: Generation) -> ClientId {
+        let mut decimal = [b'0'; 10];
+        let (mut at, mut rest) = (decimal.len(), generation.nonce);
+        while rest > 0 || at == decimal.len() {
+            at -= 1;
+            decimal[at] += (rest % 10) as u8;
+            rest /= 10;
+        }
+        let digest = self.prefix.clone().chain_update(&decimal[at..]).finalize();
         let mut first = [0; 8];
         first.copy_from_slice(&digest[..8]);
         u64::from_be_bytes(first) >> 11 & CLIENT_ID_MAX
@@ -167,8 +203,22 @@ mod tests {
         assert_ne!(one.marker_client(&a), one.marker_client(&b));
         assert_ne!(one.marker_client(&a), two.marker_client(&a));
         assert!(one.marker_client(&a) <= CLIENT_ID_MAX);
+        // Stored, so it must never change.
+        assert_eq!(Generation { nonce: 10 }.marker_client(&a), 0x693f39d993823);
         assert_eq!(Generation::from_random(0).nonce, 1);
         assert_eq!(Generation::from_random(u32::MAX).nonce, (1 << 30) - 1);
+    }
+
+    #[test]
+    fn new_generations_have_large_marker_ids() {
+        let room = RoomName::parse("r").unwrap();
+        let mut bits = 0;
+        let mut next = || {
+            bits += 1;
+            bits
+        };
+        let generation = Generation::for_room(&room, &mut next);
+        assert!(generation.marker_client(&room) >= MARKER_CLIENT_MIN);
     }
 
     #[test]

@@ -9,11 +9,15 @@
 //! | [`session`] | one client in one room: message in, intent out | yes |
 //! | [`gate`] | judges foreign bytes, admits the new remainder | yes |
 //! | [`document`] | the fold: the only caller of yrs' apply | yes |
+//! | [`generation`] | which life of a room a copy is of | yes |
 //! | `room` | one live document and the sessions on it | server |
 //! | `log` | the order of everything that happened in a room | server |
 //! | `history` | the way through a room's log: recovery, snapshots, replay | server |
-//! | `http` | sockets, pages, operations | server |
+//! | `life` | when a room may go, and how it goes | server |
+//! | `http` | sockets, API, pages, operations | server |
 //! | `server`, `config`, `cli`, `shutdown`, `telemetry` | one process from start to end | server |
+//! | `admin` | the unix socket for this machine's operators | server |
+//! | `replay` | the operators' verbs, each a consumer of `history::walk` | server |
 //! | `load` | a load test against a running server | server |
 //!
 //! The pure modules know no clock, no I/O and no runtime; without the feature `server` they are
@@ -22,11 +26,14 @@
 
 pub mod document;
 pub mod gate;
+pub mod generation;
 pub mod ids;
 pub mod limits;
 pub mod session;
 pub mod wire;
 
+#[cfg(feature = "server")]
+pub mod admin;
 #[cfg(feature = "server")]
 pub mod cli;
 #[cfg(feature = "server")]
@@ -36,9 +43,13 @@ pub mod history;
 #[cfg(feature = "server")]
 pub mod http;
 #[cfg(feature = "server")]
+pub mod life;
+#[cfg(feature = "server")]
 pub mod load;
 #[cfg(feature = "server")]
 pub mod log;
+#[cfg(feature = "server")]
+pub mod replay;
 #[cfg(feature = "server")]
 pub mod room;
 #[cfg(feature = "server")]

@@ -11,6 +11,19 @@ pub const CLIENT_ID_MAX: u64 = (1 << 53) - 1;
 /// Bits of a generation's nonce. The nonce is a block length, and lengths stay below [`CLOCK_MAX`].
 pub const GENERATION_NONCE_BITS: u32 = 30;
 
+/// Client ids of markers are at least this: the ids of Yjs 13 and yrs have 32 bits and need no hash
+/// to be told apart. One generation in two million is drawn again for it.
+pub const MARKER_CLIENT_MIN: u64 = 1 << 32;
+
+/// Markers of one room, and so lives that it has been through: one more for each time that it
+/// expired and somebody came back. A room that is revived every day gets there in three years.
+pub const MARKERS_PER_ROOM_MAX: usize = 1_024;
+
+/// How long a socket whose copy is of another life waits for its refusal, in milliseconds.
+/// y-websocket 1.5 knows no final code and comes back 100 ms after each close, for ever: so it
+/// does that once a second.
+pub const OTHER_LIFE_PAUSE_MS: u64 = 1_000;
+
 /// Clocks, and clock plus length, stay below 2^31: yrs wraps there, Yjs ignores what is above.
 pub const CLOCK_MAX: u32 = 1 << 31;
 
@@ -84,6 +97,17 @@ pub const EMBEDDED_COMMIT_BYTES_MAX: usize = 4 << 20;
 
 /// Batches in one transaction of the embedded store, for the same reason.
 pub const EMBEDDED_COMMIT_BATCHES_MAX: usize = 1_024;
+
+/// Records and chunks that one transaction of the embedded store frees, of those that were trimmed or
+/// whose room is gone: what all other rooms wait for meanwhile.
+pub const EMBEDDED_FREE_ENTRIES_MAX: usize = 2_048;
+
+/// Bytes of them, unless a single one is larger, for the same reason.
+pub const EMBEDDED_FREE_BYTES_MAX: usize = 4 << 20;
+
+/// Commits after which the embedded store frees some of what is to go, though others wait. It does so
+/// at once when nobody waits.
+pub const EMBEDDED_FREE_COMMITS: u32 = 64;
 
 /// Bytes of the embedded store's page cache. redb's own default is 1 GiB.
 pub const EMBEDDED_CACHE_BYTES: usize = 64 << 20;
@@ -165,9 +189,72 @@ pub const READ_BYTES_MAX: usize = 4 << 20;
 /// after. The default of `--room-ttl`.
 pub const ROOM_TTL_MS: u64 = 24 * 3_600_000;
 
+/// The shortest `--room-ttl`: below it, rooms would go while people change networks.
+pub const ROOM_TTL_MS_MIN: u64 = 60_000;
+
+/// How often a room with sessions moves its deadline, unless a quarter of its life is shorter: a
+/// write each time, and an instance that dies leaves its rooms most of their life.
+pub const TOUCH_MS: u64 = 3_600_000;
+
+/// A deadline that was set so long ago is good enough for a last leave: people come and go, and
+/// each touch is a write. A 64th of the room's life if that is shorter.
+pub const TOUCH_SLACK_MS: u64 = 60_000;
+
+/// How often the touch of a last leave is tried, once a beat, before the room unloads without it.
+pub const LEAVE_TOUCHES_MAX: u32 = 6;
+
+/// A room whose deadline is nearer than this is said to be about to go.
+pub const EXPIRY_WARNING_MS: u64 = 3_600_000;
+
+/// One session is warned at most this often.
+pub const EXPIRY_WARNING_PERIOD_MS: u64 = 600_000;
+
+/// No room expires for so long after a start: clocks are set, instances and people come back.
+pub const EXPIRY_GRACE_MS: u64 = 600_000;
+
+/// From one sweep over all rooms to the next. Rooms go that much late; nobody waits for it.
+pub const SWEEP_MS: u64 = 600_000;
+
+/// The least time between the two sweeps that must find a room's deadline passed.
+pub const SWEEPS_APART_MS: u64 = 300_000;
+
+/// Rooms that a sweep looks at before it rests for [`SWEEP_PAUSE_MS`] …
+pub const SWEEP_PAGE_ROOMS: usize = 64;
+
+/// … which makes 10,000 rooms take 16 s: some hundred small reads a second.
+pub const SWEEP_PAUSE_MS: u64 = 100;
+
+/// Rooms past their deadline that the sweeper remembers from one sweep to the next: 10 MiB. Others
+/// get their turn when these are gone.
+pub const SWEEP_DUE_MAX: usize = 65_536;
+
+/// How often the wall clock is compared with the steady one.
+pub const CLOCK_LOOK_MS: u64 = 10_000;
+
+/// A wall clock that is this far from where the steady clock expects it has jumped. Clocks that are
+/// kept by NTP move by milliseconds, a leap second is one.
+pub const CLOCK_JUMP_MS_MIN: u64 = 60_000;
+
+/// How long a deletion waits for a room that is being loaded or finishes an append.
+pub const RETIRE_MS_MAX: u64 = 15_000;
+
+/// Bytes of a room's name, percent-encoded, in the name of its export: with a hash and a position
+/// behind it, it stays below the 255 bytes that file systems take.
+pub const ARCHIVE_NAME_BYTES_MAX: usize = 160;
+
+/// A request to the API is answered within this time, if only with "later".
+pub const API_MS_MAX: u64 = 10_000;
+
 /// Bytes of one piece of a snapshot in the store: what one write carries, so that no other room
 /// waits long for its turn.
 pub const SNAPSHOT_CHUNK_BYTES: usize = 256 << 10;
+
+/// Chunks of one snapshot: 256 MiB, more than any document and all that is known of its authors.
+pub const SNAPSHOT_CHUNKS_MAX: u32 = 1_024;
+
+/// Snapshots that a room keeps at a time, at most. They are listed in the room's entry in the store, which
+/// each commit writes; who makes snapshots keeps fewer.
+pub const SNAPSHOTS_PER_ROOM_MAX: usize = 16;
 
 /// Bytes of a document in a snapshot. Splitting blocks by deletions makes a document a little longer than what was
 /// admitted, and a full room must still be compacted.
@@ -179,7 +266,7 @@ pub const SNAPSHOT_METADATA_BYTES_MAX: usize = 8 << 20;
 
 /// Snapshots of one room that stay: enough to rebuild any moment of the tail from near by, and to fall back on when
 /// one is damaged.
-pub const SNAPSHOTS_PER_ROOM_MAX: usize = 8;
+pub const SNAPSHOTS_KEPT_MAX: usize = 8;
 
 /// Records behind the newest snapshot that make a room due for the next one: folding them takes a few milliseconds
 /// when the room is opened.
@@ -287,3 +374,38 @@ pub const INLINE_STEPS_MAX: u64 = 100_000;
 /// Connections that the system may hold for us before they are accepted. With the usual 128, a
 /// thousand people who join at once wait a second for their connection to be tried again.
 pub const LISTEN_BACKLOG: u32 = 4_096;
+
+/// Bytes before the body of a part of an exported file.
+pub const PART_HEADER_BYTES: usize = 9;
+
+/// Bytes of the body of such a part: a record with its position, or less.
+pub const PART_BYTES_MAX: usize = RECORD_BYTES_MAX + 64;
+
+/// Records that the operators' verbs read at once.
+pub const REPLAY_PAGE_RECORDS: usize = 500;
+
+/// How often `ruang replay show -f` looks for new records.
+pub const FOLLOW_MS: u64 = 250;
+
+/// How often an export begins again when compaction takes away what it was about to write.
+pub const EXPORT_TRIES: usize = 3;
+
+/// Bytes of a path to a unix socket, without its end, on every system that we know.
+pub const SOCKET_PATH_BYTES_MAX: usize = 103;
+
+/// How long the operators' verbs wait for a server that has begun to start, and for one that does
+/// not answer.
+pub const ADMIN_CONNECT_MS_MAX: u64 = 2_000;
+
+/// How long a call over the admin socket may take: a disk that is full is tried for a while.
+pub const ADMIN_CALL_MS_MAX: u64 = 60_000;
+
+/// Bytes of a batch that the admin socket takes: an import is one document and some claims.
+pub const ADMIN_BATCH_BYTES_MAX: usize = RECORD_BYTES_MAX + (8 << 20);
+
+/// Bytes of an answer of the admin socket: a page of records, which ends after [`READ_BYTES_MAX`] and
+/// one record, and what frames them.
+pub const ADMIN_ANSWER_BYTES_MAX: usize = READ_BYTES_MAX + RECORD_BYTES_MAX + (1 << 20);
+
+/// Elements of one value that the operators' verbs print: a list of more is cut, and says so.
+pub const PRINTED_ELEMENTS_MAX: usize = 1_000_000;

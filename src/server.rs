@@ -1,6 +1,7 @@
 //! `ruang serve`: opens the store, listens, and ends in good order.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -9,13 +10,17 @@ use axum::Router;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
+use crate::admin::AdminSocket;
 use crate::config::{Config, Store};
 use crate::http::{self, App};
 use crate::ids::InstanceId;
+use crate::life::{Archive, LifeOptions};
 use crate::limits::{
     DRAIN_MS_MAX, LISTEN_BACKLOG, REQUEST_HEAD_BYTES_MAX, REQUEST_HEAD_MS_MAX, REQUEST_HEADERS_MAX,
 };
@@ -59,6 +64,14 @@ pub enum ServeError {
         /// What is wrong with it.
         source: OpenError,
     },
+    /// The archive cannot be used.
+    #[error("--archive {}: {source}", directory.display())]
+    Archive {
+        /// What was asked for.
+        directory: PathBuf,
+        /// What the system says.
+        source: std::io::Error,
+    },
     /// Signals cannot be watched.
     #[error("signals cannot be watched: {0}")]
     Signals(std::io::Error),
@@ -83,6 +96,7 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
     }
     let stop = shutdown::on_signal().map_err(ServeError::Signals)?;
     let app = open(&config)?;
+    let admin = open_admin(&config.store, &app);
     let listener =
         listen(config.listen).map_err(|source| ServeError::Listen { address: config.listen, source })?;
     let address = listener.local_addr().unwrap_or(config.listen);
@@ -92,7 +106,27 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
         "listening on http://{address}"
     );
     run(app, listener, stop).await;
+    if let Some((ending, serving)) = admin {
+        ending.cancel();
+        let _ = timeout(CLOSE_PATIENCE, serving).await;
+    }
     Ok(())
+}
+
+/// The admin socket beside an embedded store. Without it the server serves all the same.
+fn open_admin(store: &Store, app: &Arc<App>) -> Option<(CancellationToken, JoinHandle<()>)> {
+    let Store::File(dir) = store else { return None };
+    match AdminSocket::bind(dir) {
+        Ok(socket) => {
+            let ending = CancellationToken::new();
+            let router = http::admin::router(Arc::clone(app));
+            Some((ending.clone(), tokio::spawn(socket.serve(router, ending))))
+        }
+        Err(error) => {
+            tracing::warn!(%error, "no admin.sock: `ruang replay` cannot look at this store while it is served");
+            None
+        }
+    }
 }
 
 fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
@@ -105,6 +139,7 @@ fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
 
 /// Serves an app on a listener until `stop`, then drains it and closes its store.
 pub async fn run(app: Arc<App>, listener: TcpListener, stop: CancellationToken) {
+    app.rooms.start_sweeper();
     // On the way down new sockets are refused and health is still told, until all is done.
     let drained = CancellationToken::new();
     let draining = async {
@@ -139,6 +174,10 @@ pub fn app(log: Arc<dyn Log>, instance: InstanceId, store: &'static str, options
 
 /// Opens the store that is set.
 fn open(config: &Config) -> Result<Arc<App>, ServeError> {
+    if let Some(directory) = &config.archive {
+        Archive::open(directory)
+            .map_err(|source| ServeError::Archive { directory: directory.clone(), source })?;
+    }
     let instance = InstanceId(rand::random());
     let log: Arc<dyn Log> = match &config.store {
         Store::Memory => Arc::new(MemoryLog::new()),
@@ -152,9 +191,10 @@ fn open(config: &Config) -> Result<Arc<App>, ServeError> {
         return Err(ServeError::Durability { store: config.store.clone(), given });
     }
     let options = RoomsOptions {
+        life: LifeOptions { archive: config.archive.clone(), ..LifeOptions::default() },
         idle_unload: config.room_idle,
+        ttl: config.room_ttl.0,
         retention: config.log_retention,
-        ..RoomsOptions::default()
     };
     Ok(app(log, instance, config.store.kind(), options))
 }
@@ -180,13 +220,22 @@ async fn accept(listener: TcpListener, router: Router, end: &CancellationToken) 
     }
 }
 
-/// Serves one connection until it is done or becomes a WebSocket.
+/// Serves one connection from the network.
 async fn connection(stream: TcpStream, router: Router, end: CancellationToken) {
     // Edits are small and must not wait for company.
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "a connection was gone at once");
         return;
     }
+    exchange(stream, router, end).await;
+}
+
+/// Requests and answers on one stream, until it is done, becomes a WebSocket, or `end` comes: then the call
+/// under way is finished.
+pub(crate) async fn exchange<S>(stream: S, router: Router, end: CancellationToken)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(Duration::from_millis(REQUEST_HEAD_MS_MAX))

@@ -10,6 +10,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
 use crate::gate::Dropped;
+use crate::life;
 
 /// Everything that is counted, for all rooms together.
 pub struct Metrics {
@@ -58,6 +59,10 @@ pub struct Metrics {
     pub frames: Counter,
     /// Sessions that fell off the ring and got one diff instead.
     pub catch_ups: Counter,
+    /// Sessions closed because they hold another life of their room.
+    pub sessions_of_other_lives: Counter,
+    /// About the life of rooms.
+    pub life: life::Metrics,
 }
 
 impl Metrics {
@@ -94,8 +99,11 @@ impl Metrics {
         let appends_refused = counter("appends_refused", "Appends that the log refused for good");
         let frames = counter("frames", "Merged frames shown to a room");
         let catch_ups = counter("catch_ups", "Slow sessions that got one diff instead of what they missed");
+        let sessions_of_other_lives =
+            counter("sessions_of_other_lives", "Sessions closed with 4409: their copy is of another life");
         let compaction_seconds = Counter::default();
         registry.register("compaction_seconds", "Seconds that compactions took", compaction_seconds.clone());
+        let life = life::Metrics::register(&mut registry);
         let (rooms_open, sockets_open) = (Gauge::default(), Gauge::default());
         registry.register("rooms_open", "Rooms in memory", rooms_open.clone());
         registry.register("sockets_open", "Open sockets", sockets_open.clone());
@@ -123,6 +131,8 @@ impl Metrics {
             appends_refused,
             frames,
             catch_ups,
+            sessions_of_other_lives,
+            life,
         }
     }
 

@@ -70,6 +70,11 @@ pub(super) struct Block<'a> {
     content: &'a [u8],
 }
 
+/// Whether the block that stands at `at` was garbage-collected.
+pub(super) fn is_garbage(bytes: &[u8], at: u32) -> bool {
+    bytes.get(at as usize) == Some(&GC)
+}
+
 /// Decodes the block at the reader. With `CHECK` its content is checked; without, an earlier pass
 /// has done so.
 #[inline]

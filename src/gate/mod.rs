@@ -26,6 +26,7 @@ mod ranges;
 mod read;
 mod refusal;
 mod siblings;
+mod touched;
 mod value;
 mod vector;
 mod write;
@@ -33,6 +34,7 @@ mod write;
 pub use merge::{merge, try_merge};
 pub use presence::{PresenceEntry, parse_presence};
 pub use refusal::Refusal;
+pub use touched::{Path, Touched};
 pub use vector::{StateVector, parse_state_vector};
 
 use admit::Judgement;
@@ -53,6 +55,55 @@ pub enum Source {
     /// A record of our own log while a room is loaded: admitted once already, so a gap or an
     /// unknown reference in it is damage.
     Record,
+}
+
+/// An update whose form is right from end to end, and that is not judged yet.
+pub struct ParsedUpdate<'u> {
+    parsed: parse::Parsed<'u>,
+    source: Source,
+}
+
+/// One client's part of an update.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct UpdatePart {
+    /// Whose blocks they are.
+    pub client: ClientId,
+    /// The clock of the first block, and the clock after the last.
+    pub clocks: (u32, u32),
+    /// It is a single block that was garbage-collected.
+    pub is_garbage: bool,
+}
+
+/// Checks the form of an update V1.
+///
+/// # Errors
+/// The first rule of form or size that is broken.
+pub fn parse_update(update: &[u8], source: Source) -> Result<ParsedUpdate<'_>, Refusal> {
+    let max = if source == Source::Update { UPDATE_BYTES_MAX } else { DOCUMENT_BYTES_MAX };
+    if update.len() > max && source != Source::Record {
+        return Err(Refusal::TooLarge { bytes: update.len(), max });
+    }
+    Ok(ParsedUpdate { parsed: parse::parse::<true>(update)?, source })
+}
+
+impl ParsedUpdate<'_> {
+    /// Its parts, in the order in which they stand in it. No client has two.
+    pub fn parts(&self) -> impl Iterator<Item = UpdatePart> {
+        self.parsed.sections.iter().map(|section| UpdatePart {
+            client: section.client,
+            clocks: section.clocks,
+            is_garbage: section.blocks == 1 && block::is_garbage(self.parsed.bytes, section.bytes.0),
+        })
+    }
+
+    /// The judgement on one of which nothing can be taken in yet.
+    #[must_use]
+    pub fn withheld(&self) -> Admission {
+        let unknown_blocks = self.parsed.sections.iter().map(|section| u64::from(section.blocks)).sum();
+        let unknown_deletes = self.parsed.deletes.iter().map(|part| u64::from(part.ranges)).sum();
+        let dropped = Dropped { unknown_blocks, unknown_deletes, ..Dropped::default() };
+        Admission { remainder: None, dropped }
+    }
 }
 
 /// What the gate says of an update that is well formed.
@@ -134,14 +185,19 @@ impl Gate {
     /// # Errors
     /// The rule that the update breaks. Nothing of it was taken in.
     pub fn admit(&mut self, update: &[u8], source: Source) -> Result<Admission, Refusal> {
-        let max = if source == Source::Update { UPDATE_BYTES_MAX } else { DOCUMENT_BYTES_MAX };
-        if update.len() > max && source != Source::Record {
-            return Err(Refusal::TooLarge { bytes: update.len(), max });
-        }
-        let parsed = parse::parse::<true>(update)?;
+        self.admit_parsed(&parse_update(update, source)?)
+    }
+
+    /// The same for an update that somebody had to look at before.
+    ///
+    /// # Errors
+    /// As [`Gate::admit`].
+    pub fn admit_parsed(&mut self, update: &ParsedUpdate<'_>) -> Result<Admission, Refusal> {
+        let ParsedUpdate { parsed, source } = update;
+        let source = *source;
         let blocks = parsed.sections.iter().map(|section| u64::from(section.blocks)).sum();
         let siblings = Siblings::new(&mut self.pressure, source, blocks);
-        let mut judgement = Judgement::new(&mut self.index, siblings, &parsed, source);
+        let mut judgement = Judgement::new(&mut self.index, siblings, parsed, source);
         judgement.blocks()?;
         let mut deletes = judgement.deletes();
         let dropped = judgement.dropped;
@@ -162,7 +218,7 @@ impl Gate {
             number: self.admissions,
         };
         let blocks = parts.iter().map(|part| part.part.blocks()).sum();
-        let update = write::write_update(update, &mut parts, &mut deletes);
+        let update = write::write_update(parsed.bytes, &mut parts, &mut deletes);
         Ok(Admission { remainder: Some(Remainder { update, receipt, blocks }), dropped })
     }
 
@@ -199,6 +255,12 @@ impl Gate {
     #[must_use]
     pub fn known(&self, client: ClientId) -> u32 {
         self.index.known(client)
+    }
+
+    /// How many clients have a block, in flight included.
+    #[must_use]
+    pub fn clients(&self) -> usize {
+        self.index.clients()
     }
 
     /// The state vector of what the index holds, in flight included.

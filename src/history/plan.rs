@@ -6,7 +6,7 @@
 use crate::ids::Position;
 use crate::limits::{
     COMPACT_BYTES, COMPACT_QUIET_BYTES, COMPACT_QUIET_RECORDS, COMPACT_RECORDS, COMPACT_SHARE,
-    LOG_RETENTION_BYTES, LOG_RETENTION_MS, SNAPSHOTS_PER_ROOM_MAX,
+    LOG_RETENTION_BYTES, LOG_RETENTION_MS, SNAPSHOTS_KEPT_MAX,
 };
 use crate::log::{Head, SnapshotRef};
 
@@ -87,7 +87,7 @@ pub(super) fn plan(head: &Head, new: Position, retention: Retention, unusable: &
     let (mut kept, gone): (Vec<&SnapshotRef>, Vec<&SnapshotRef>) =
         head.snapshots.iter().partition(|snapshot| is_sound(snapshot) && snapshot.through.seq >= floor);
     let mut drop: Vec<u64> = gone.iter().map(|snapshot| snapshot.revision).collect();
-    while kept.len() >= SNAPSHOTS_PER_ROOM_MAX {
+    while kept.len() >= SNAPSHOTS_KEPT_MAX {
         let Some(densest) = densest(&kept, new.seq) else { break };
         drop.push(kept.remove(densest).revision);
     }
@@ -174,7 +174,7 @@ mod tests {
             assert_eq!(plan.base, None);
             snapshots.retain(|kept| !plan.drop.contains(&kept.revision));
             snapshots.push(new);
-            assert!(snapshots.len() <= SNAPSHOTS_PER_ROOM_MAX);
+            assert!(snapshots.len() <= SNAPSHOTS_KEPT_MAX);
             assert_eq!(snapshots[0].revision, 1, "the base of the tail stays");
         }
         let revisions: Vec<u64> = snapshots.iter().map(|kept| kept.revision).collect();

@@ -212,6 +212,21 @@ impl Walk {
         }
     }
 
+    /// Asks the log again, at the end of a walk: true if its range goes on. For who follows a room.
+    ///
+    /// # Errors
+    /// [`WalkError::Gone`] also if another life of the room has begun.
+    pub async fn more(&mut self) -> Result<bool, WalkError> {
+        let last = self.fold()?.last().seq;
+        let head = self.log.open(&self.room).await?.ok_or(WalkError::Gone)?;
+        if head.last.seq < last || head.bytes < self.head.bytes {
+            return Err(WalkError::Gone);
+        }
+        self.until = self.range.until.min(head.last.seq);
+        self.head = head;
+        Ok(self.until > last)
+    }
+
     /// The next record to step over; `None` at the end, and when the walk had to begin again.
     async fn next_record(&mut self) -> Result<Option<StoredRecord>, WalkError> {
         let last = self.fold()?.last();

@@ -1,5 +1,7 @@
-//! What the server offers over HTTP: sockets, pages, operations. Nothing axum-shaped elsewhere.
+//! What the server offers over HTTP: sockets, API, pages, operations. Nothing axum-shaped elsewhere.
 
+pub mod admin;
+mod api;
 pub mod ops;
 pub mod pages;
 mod socket;
@@ -10,7 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use axum::Router;
-use axum::routing::get;
+use axum::routing::{any, get};
 
 use crate::log::Log;
 use crate::room::Rooms;
@@ -43,6 +45,8 @@ pub fn router(app: Arc<App>) -> Router {
     Router::new()
         .route("/", get(pages::home))
         .route("/ws/{*room}", get(upgrade::y_websocket))
+        .route("/api/v1/rooms/{room}", api::room())
+        .route("/api/{*rest}", any(api::nothing_here))
         .route("/healthz", get(ops::healthz))
         .route("/readyz", get(ops::readyz))
         .route("/metrics", get(ops::metrics))

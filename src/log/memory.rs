@@ -14,12 +14,10 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use parking_lot::Mutex;
 
+use super::check::{check_batch, check_expects};
 use super::clock::{Clock, system_clock};
 use super::record::StoredRecord;
-use super::{
-    Adopted, Adoption, Appended, Batch, Durability, Head, Log, LogError, Tombstone, UploadId, check_batch,
-    check_expects,
-};
+use super::{Adopted, Adoption, Appended, Batch, Durability, Head, Log, LogError, Tombstone, UploadId};
 use crate::ids::RoomName;
 pub use faults::{Damage, Faults, Held};
 use room::Room;
@@ -146,11 +144,12 @@ impl Log for MemoryLog {
 
     async fn chunk(&self, room: &RoomName, upload: UploadId, index: u32) -> Result<Option<Bytes>, LogError> {
         self.faults.before_read().await?;
-        self.reading(|rooms| Ok(rooms.by_name.get(room).and_then(|room| room.chunk(upload, index))))
+        let now_ms = (self.clock)();
+        self.reading(|rooms| Ok(rooms.by_name.get(room).and_then(|room| room.chunk(upload, index, now_ms))))
     }
 
     async fn adopt(&self, room: &RoomName, adoption: Adoption) -> Result<Adopted, LogError> {
-        self.changing(|rooms, _| rooms.present(room)?.adopt(&adoption)).await
+        self.changing(|rooms, now_ms| rooms.present(room)?.adopt(&adoption, now_ms)).await
     }
 
     async fn trim(&self, room: &RoomName, through: u64) -> Result<u64, LogError> {

@@ -4,6 +4,7 @@
 //! The server sees the [`Log`] trait, which is the contract; `record` is the format of what is
 //! stored; `memory` and `embedded` keep it.
 
+mod check;
 pub mod clock;
 pub mod embedded;
 pub mod memory;
@@ -16,7 +17,6 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 use crate::ids::{InstanceId, Position, RoomName};
-use crate::limits::BATCH_UPDATES_MAX;
 use record::{Record, StoredRecord};
 
 /// How far an append that was answered with `Ok` has come.
@@ -145,7 +145,7 @@ pub struct Adoption {
 /// The answer to [`Log::adopt`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Adopted {
-    /// It is the newest snapshot now, under this revision.
+    /// It became the room's newest snapshot, under this revision; now, or when this was asked before.
     Done(u64),
     /// Somebody else was first: the room's revision is this. Nothing changed; the upload is gone.
     Lost(u64),
@@ -159,10 +159,12 @@ pub struct Tombstone {
 }
 
 /// Why a call failed, and what is true now. "Nothing was stored" speaks of this call: after an
-/// [`LogError::Unknown`] only an `Ok` for the same batch settles whether it is stored.
+/// [`LogError::Unknown`] only an `Ok` for the same batch settles whether it is stored. Of calls that are
+/// no append, "nothing was stored" means that nothing has changed; after an `Unknown` they may be repeated
+/// ([`Log::expire`] and [`Log::delete`] say false then if they had been done).
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum LogError {
-    /// No answer: an append may be stored or not. Send the same batch again.
+    /// No answer: it may be stored or not. Send the same batch, or ask the same, again.
     #[error("the log did not answer: {0}")]
     Unknown(String),
     /// The disk or the store is full. Nothing was stored. Try again later.
@@ -234,11 +236,12 @@ pub trait Log: Send + Sync + 'static {
 
     /// Stores one piece of a snapshot: chunks are numbered from 0 and hold at most
     /// [`SNAPSHOT_CHUNK_BYTES`](crate::limits::SNAPSHOT_CHUNK_BYTES) bytes. An upload that is not adopted
-    /// within an hour of its last chunk, or by the end of this process, goes away by itself.
+    /// within an hour of its last chunk (by the store's clock), or by the end of this process, is gone.
     /// Writing a chunk again replaces it.
     ///
     /// # Errors
-    /// [`LogError::Moved`] if the room does not exist.
+    /// [`LogError::Moved`] if the room does not exist; [`LogError::Fatal`] if the upload is adopted, if the
+    /// chunk is larger, or if its number is not below [`SNAPSHOT_CHUNKS_MAX`](crate::limits::SNAPSHOT_CHUNKS_MAX).
     async fn put_chunk(
         &self,
         room: &RoomName,
@@ -253,11 +256,13 @@ pub trait Log: Send + Sync + 'static {
 
     /// Publishes an upload as the room's newest snapshot, if nobody else did since
     /// [`Adoption::revision`], and lets go of the snapshots that it names; but the one that was the
-    /// newest stays, whatever it names.
+    /// newest stays, whatever it names. An adoption that was done is answered again, as long as that
+    /// snapshot is kept.
     ///
     /// # Errors
-    /// [`LogError::Moved`] if the room does not exist; [`LogError::Fatal`] if chunks are missing,
-    /// or if `through` is not between the newest snapshot and the newest record.
+    /// [`LogError::Moved`] if the room does not exist; [`LogError::Fatal`] if the chunks are not those that
+    /// were announced, if `through` is not between the newest snapshot and the newest record, or
+    /// if more than [`SNAPSHOTS_PER_ROOM_MAX`](crate::limits::SNAPSHOTS_PER_ROOM_MAX) would be kept. Nothing changed then.
     async fn adopt(&self, room: &RoomName, adoption: Adoption) -> Result<Adopted, LogError>;
 
     /// Forgets records up to the counter `through`, but none that the oldest adopted snapshot does not cover.
@@ -294,70 +299,3 @@ pub trait Log: Send + Sync + 'static {
 
 /// How long a room that ends waits for the append in flight. The append goes on alone after that.
 pub const APPEND_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// What every log asks of a room before it stores a new batch in it. `last`: the newest counter, 0
-/// if the room is absent.
-fn check_expects(expects: Expects, last: u64, deleted: bool) -> Result<(), LogError> {
-    match expects {
-        Expects::Present if last == 0 => Err(LogError::Moved("it does not exist any more".to_owned())),
-        Expects::At(_) if deleted => Err(LogError::Moved("it was deleted".to_owned())),
-        Expects::At(at) if at != last => {
-            Err(LogError::Moved(format!("its newest record is {last}, not {at}")))
-        }
-        Expects::Anything | Expects::Present | Expects::At(_) => Ok(()),
-    }
-}
-
-/// What every log asks of an adoption, once the revision is right.
-fn check_adoption(adoption: &Adoption, head: &Head) -> Result<(), LogError> {
-    let newest = head.snapshots.last().map_or(0, |snapshot| snapshot.through.seq);
-    let through = adoption.through.seq;
-    if (newest.max(1)..=head.last.seq).contains(&through) {
-        return Ok(());
-    }
-    let last = head.last.seq;
-    Err(LogError::Fatal(format!("a snapshot through record {through} is not between {newest} and {last}")))
-}
-
-/// Which snapshots stay when `adoption` comes: see [`Log::adopt`].
-fn kept_snapshots(head: &Head, drop: &[u64]) -> Vec<SnapshotRef> {
-    let mut kept: Vec<SnapshotRef> = Vec::with_capacity(head.snapshots.len() + 1);
-    let newest = head.snapshots.last().map(|snapshot| snapshot.revision);
-    kept.extend(
-        head.snapshots
-            .iter()
-            .filter(|snapshot| Some(snapshot.revision) == newest || !drop.contains(&snapshot.revision)),
-    );
-    kept
-}
-
-/// What every log asks of a batch before it touches anything: a violation is the caller's bug.
-fn check_batch(batch: &Batch) -> Result<(), LogError> {
-    let refuse = |why: String| Err(LogError::Fatal(why));
-    if batch.number == 0 {
-        return refuse("batches are counted from 1".to_owned());
-    }
-    if batch.records.is_empty() || batch.records.len() > BATCH_UPDATES_MAX {
-        return refuse(format!("a batch has 1 to {BATCH_UPDATES_MAX} records, not {}", batch.records.len()));
-    }
-    for record in std::iter::once(&batch.genesis).chain(&batch.records) {
-        // What cannot be read back must not be acknowledged.
-        Record::decode(record.encoded.clone()).map_err(|error| LogError::Fatal(error.to_string()))?;
-    }
-    Ok(())
-}
-
-/// A batch came whose number is not above the last one that its instance stored in this room: it
-/// may be that one again, but nothing older.
-fn check_repeated(stored: u64, asked: u64) -> Result<(), LogError> {
-    if stored == asked {
-        return Ok(());
-    }
-    Err(LogError::Fatal(format!("batch {asked} comes after batch {stored} of the same instance")))
-}
-
-/// Judges one stored record: damage is an answer, a record of a newer ruang is the end of reading.
-fn judge(position: Position, bytes: Bytes) -> Result<StoredRecord, LogError> {
-    StoredRecord::judge(position, bytes)
-        .map_err(|newer| LogError::Fatal(format!("the room cannot be read from {position} on: {newer}")))
-}

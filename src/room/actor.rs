@@ -1,11 +1,13 @@
 //! The room's task: it waits for commands, for the log and for the clock, and carries out what
 //! `state` decides.
 //!
-//! `commands` is what sessions ask; here is what the log and the clock bring.
+//! `commands` is what sessions ask, `life` keeps the room alive and brings it to rest; here is what the
+//! log and the clock bring.
 //!
 //! Absences: nothing here looks inside an update, and nothing here waits for a socket.
 
 mod commands;
+mod life;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -16,14 +18,17 @@ use bytes::Bytes;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until, timeout};
 
+use self::life::Deadline;
 use super::append::{Append, Refused};
 use super::fan_out::{FanOut, Seats};
 use super::load::{self, LoadError};
 use super::registry::Rooms;
+use super::removal::Retire;
 use super::state::{Committed, State};
 use super::upkeep::Upkeep;
 use super::{Command, Shared};
 use crate::document::FoldError;
+use crate::generation::GenerationError;
 use crate::history::{CompactError, Compacted, DamagedSnapshot, SetAside};
 use crate::ids::{Position, SessionId};
 use crate::limits::{BEAT_MS, PRESENCE_TICK_MS, ROUND_SESSIONS_MIN};
@@ -46,6 +51,9 @@ pub(super) struct Actor {
     presence_due: Option<Instant>,
     beat_due: Instant,
     idle_due: Option<Instant>,
+    deadline: Deadline,
+    /// The room is to be removed: it takes no more edits.
+    retiring: Option<Retire>,
 }
 
 impl Drop for Actor {
@@ -69,6 +77,8 @@ enum End {
     Job(#[from] tokio::task::JoinError),
     #[error("the log refuses a batch that it may have stored: {0}")]
     Unsettled(LogError),
+    #[error("somebody else was first: {0}")]
+    Moved(String),
 }
 
 impl Actor {
@@ -97,14 +107,23 @@ impl Actor {
             presence_due: None,
             beat_due: now + Duration::from_millis(BEAT_MS),
             idle_due: Some(now + rooms.options.idle_unload),
+            deadline: Deadline::new(&rooms.options),
+            retiring: None,
             rooms,
             shared,
         };
         actor.note_size();
         actor.compact_if_due();
-        if let Err(end) = actor.work(&mut commands).await {
-            tracing::error!(room = %actor.shared.name.log_id(), %end, "a room ends and is loaded again from its log");
-            actor.rooms.metrics.rooms_failed.inc();
+        match actor.work(&mut commands).await {
+            Ok(()) => {}
+            // No fault: its sessions come back, and are judged by what the room is now.
+            Err(end @ End::Moved(_)) => {
+                tracing::info!(room = %actor.shared.name.log_id(), %end, "a room is loaded again");
+            }
+            Err(end) => {
+                tracing::error!(room = %actor.shared.name.log_id(), %end, "a room ends and is loaded again from its log");
+                actor.rooms.metrics.rooms_failed.inc();
+            }
         }
         actor.finish().await;
     }
@@ -127,6 +146,9 @@ impl Actor {
                 _ = commands.recv_many(&mut inbox, COMMANDS_PER_TURN) => {
                     for command in inbox.drain(..) {
                         self.on_command(command).await?;
+                    }
+                    if self.retiring.is_some() {
+                        return Ok(());
                     }
                 }
                 () = shared.presence_changed.notified() => self.on_presence_changed(),
@@ -152,6 +174,7 @@ impl Actor {
     async fn on_appended(&mut self, appended: Result<Appended, Refused>) -> Result<(), End> {
         match appended {
             Ok(appended) => self.on_committed(appended).await,
+            Err(Refused { error: LogError::Moved(why), .. }) => Err(End::Moved(why)),
             Err(Refused { error, may_be_stored: true }) => Err(End::Unsettled(error)),
             Err(Refused { error, may_be_stored: false }) => {
                 tracing::error!(
@@ -176,6 +199,7 @@ impl Actor {
     async fn on_committed(&mut self, appended: Appended) -> Result<(), End> {
         let position = appended.last;
         let heavy = self.state().is_batch_heavy();
+        self.note_append(&appended);
         let Committed { update, author, acks, updates, bytes, cost } =
             self.with_state(heavy, move |state| state.on_committed(&appended)).await??;
         self.note_size();
@@ -183,6 +207,9 @@ impl Actor {
         self.rooms.metrics.updates_stored.inc_by(updates as u64);
         self.upkeep.note_appended(position.seq, bytes as u64);
         self.compact_if_due();
+        for session in self.state_mut().take_strangers() {
+            self.expel(session, GenerationError::OtherLife.close());
+        }
         if self.fan_out.add(update, author, self.seats.len()) {
             self.release();
         }
@@ -245,6 +272,7 @@ impl Actor {
             self.shared.ring.beat(checkpoint);
             self.seats.values().for_each(|seat| seat.wake());
             self.shared.presence_changed.notify_one();
+            self.on_deadline_beat();
         }
         Ok(self.idle_due.is_some_and(|due| due <= now) && self.unload(commands))
     }
@@ -276,7 +304,8 @@ impl Actor {
     /// Leaves the list of open rooms if nobody is here, nobody has asked to come, and everything
     /// is stored.
     fn unload(&mut self, commands: &mpsc::UnboundedReceiver<Command>) -> bool {
-        let settled = self.seats.is_empty() && !self.append.is_running() && self.state().uncommitted() == 0;
+        let stored = !self.append.is_running() && self.state().uncommitted() == 0;
+        let settled = self.seats.is_empty() && stored && self.is_deadline_set();
         let gone = settled && self.rooms.forget_if(&self.shared, || commands.is_empty());
         if gone {
             self.upkeep.start_if_worth_it(&self.rooms, &self.shared.name);
@@ -288,6 +317,31 @@ impl Actor {
 
     /// Finishes what is on its way into the log, shows and acks it, then ends the sessions.
     async fn finish(mut self) {
+        let goodbye = match self.retiring.take() {
+            Some(retire) => self.retire(retire).await,
+            None => self.finish_appends().await,
+        };
+        if self.state.is_some() {
+            self.release();
+        }
+        self.rooms.forget(&self.shared);
+        let close = goodbye.unwrap_or_else(|| {
+            if self.rooms.stop.is_cancelled() {
+                Close::new(close::RESTART, "the server restarts")
+            } else {
+                super::room_ended()
+            }
+        });
+        self.shared.ring.close(close.clone());
+        for seat in self.seats.values() {
+            seat.put(|post| {
+                post.close.get_or_insert(close.clone());
+            });
+        }
+    }
+
+    /// Stores what waits, as far as the log answers.
+    async fn finish_appends(&mut self) -> Option<Close> {
         while self.append.is_running() && self.state.is_some() {
             // A store that does not answer must not keep people from being told to come back; the
             // append goes on alone.
@@ -297,21 +351,7 @@ impl Actor {
             }
             self.send_next_batch();
         }
-        if self.state.is_some() {
-            self.release();
-        }
-        self.rooms.forget(&self.shared);
-        let close = if self.rooms.stop.is_cancelled() {
-            Close::new(close::RESTART, "the server restarts")
-        } else {
-            super::room_ended()
-        };
-        self.shared.ring.close(close.clone());
-        for seat in self.seats.values() {
-            seat.put(|post| {
-                post.close.get_or_insert(close.clone());
-            });
-        }
+        None
     }
 
     /// Tells the sessions about how large an answer may be.

@@ -3,12 +3,13 @@
 use std::future::pending;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::time::sleep;
 
 use crate::ids::{Position, RoomName};
-use crate::log::{Appended, Batch, Log, LogError};
+use crate::log::{Appended, Batch, Expects, Log, LogError};
 
 /// The log refuses a batch for good.
 pub(super) struct Refused {
@@ -19,9 +20,13 @@ pub(super) struct Refused {
 
 type Running = Pin<Box<dyn Future<Output = Result<Appended, Refused>> + Send>>;
 
-/// At most one append under way. If the room ends first, it goes on alone.
+/// At most one append under way. If the room ends first, it goes on alone; but one that may begin
+/// the life of a room is not tried again then: nobody would know of it who later deletes the room.
 #[derive(Default)]
-pub(super) struct Append(Option<Running>);
+pub(super) struct Append {
+    running: Option<Running>,
+    alone: Arc<AtomicBool>,
+}
 
 impl Append {
     /// Begins to append a batch, which must come to stand right behind `after`.
@@ -29,26 +34,28 @@ impl Append {
     /// # Panics
     /// If one is under way.
     pub(super) fn begin(&mut self, log: Arc<dyn Log>, room: RoomName, after: Position, batch: Batch) {
-        assert!(self.0.is_none(), "one append at a time");
-        self.0 = Some(Box::pin(append_until_decided(log, room, after, batch)));
+        assert!(self.running.is_none(), "one append at a time");
+        let alone = Arc::clone(&self.alone);
+        self.running = Some(Box::pin(append_until_decided(log, room, after, batch, alone)));
     }
 
     pub(super) fn is_running(&self) -> bool {
-        self.0.is_some()
+        self.running.is_some()
     }
 
     /// Resolves when the append under way is decided; never if there is none. Cancel-safe.
     pub(super) async fn decided(&mut self) -> Result<Appended, Refused> {
-        let Some(running) = &mut self.0 else { return pending().await };
+        let Some(running) = &mut self.running else { return pending().await };
         let answer = running.await;
-        self.0 = None;
+        self.running = None;
         answer
     }
 }
 
 impl Drop for Append {
     fn drop(&mut self) {
-        if let (Some(running), Ok(runtime)) = (self.0.take(), tokio::runtime::Handle::try_current()) {
+        self.alone.store(true, Ordering::Relaxed);
+        if let (Some(running), Ok(runtime)) = (self.running.take(), tokio::runtime::Handle::try_current()) {
             runtime.spawn(running);
         }
     }
@@ -60,6 +67,7 @@ async fn append_until_decided(
     room: RoomName,
     after: Position,
     batch: Batch,
+    alone: Arc<AtomicBool>,
 ) -> Result<Appended, Refused> {
     let mut wait = Duration::from_millis(50);
     let mut tries = 0_u32;
@@ -71,6 +79,9 @@ async fn append_until_decided(
             Err(error) => return Err(Refused { error, may_be_stored }),
         };
         may_be_stored |= matches!(error, LogError::Unknown(_));
+        if batch.expects == Expects::Anything && alone.load(Ordering::Relaxed) {
+            return Err(Refused { error, may_be_stored });
+        }
         if tries.is_power_of_two() || tries == 0 {
             tracing::warn!(room = %room.log_id(), %error, tries, "an append has failed and is tried again; edits wait, nobody sees them");
         }

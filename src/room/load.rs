@@ -7,10 +7,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::generation::Generations;
 use crate::history::{self, DamagedSnapshot, Fold, OnTrouble, Range, SetAside, Tail, WalkError};
-use crate::ids::{Generation, InstanceId, RoomName};
-use crate::log::Log;
+use crate::ids::{Generation, InstanceId, Position, RoomName};
 use crate::log::record::{self, Kind, Metadata, Record, RecordError, Role, RoomKind};
+use crate::log::{Log, LogError};
 use crate::room::state::State;
 use crate::room::upkeep::Upkeep;
 
@@ -19,8 +20,12 @@ use crate::room::upkeep::Upkeep;
 pub(crate) enum LoadError {
     #[error(transparent)]
     Walk(#[from] WalkError),
+    #[error(transparent)]
+    Log(#[from] LogError),
     #[error("the room's genesis record cannot be made: {0}")]
     Genesis(#[from] RecordError),
+    #[error("the fold was stopped: {0}")]
+    Stopped(#[from] tokio::task::JoinError),
 }
 
 /// A room, and what had to be left out of it.
@@ -57,18 +62,39 @@ pub(crate) async fn load(
         }
         None => Fold::new(room.clone(), OnTrouble::SetAside),
     };
-    let genesis = genesis_record(room, instance)?;
-    let ttl_ms = ttl.map(|ttl| u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX));
+    let deleted = log.tombstone(room).await?.is_some();
     let (set_aside, records) = (fold.set_aside().to_vec(), fold.records());
     let parts = fold.into_parts();
-    let state =
-        State::new(parts.gate, parts.document, parts.last, parts.bytes, (instance, life), (genesis, ttl_ms));
+    let (name, lost) = (room.clone(), (deleted, !set_aside.is_empty()));
+    let seen = tokio::task::spawn_blocking(move || {
+        let generations = Generations::new(&name, lost, &parts.gate.state_vector());
+        (parts, generations)
+    });
+    let (parts, mut generations) = seen.await?;
+    let generation = Generation::for_room(room, rand::random);
+    if parts.last == Position::START {
+        generations.reserve(generation);
+    }
+    let genesis = genesis_record(room, generation, instance)?;
+    let ttl_ms = ttl.map(|ttl| u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX));
+    let state = State::new(
+        parts.gate,
+        parts.document,
+        parts.last,
+        parts.bytes,
+        (instance, life),
+        (genesis, ttl_ms),
+        generations,
+    );
     Ok(Loaded { state, set_aside, damaged_snapshots, records, upkeep: Upkeep::new(all, covered) })
 }
 
-/// A genesis record with a new generation, for the append that finds the room absent.
-fn genesis_record(room: &RoomName, instance: InstanceId) -> Result<Record, RecordError> {
-    let generation = Generation::from_random(rand::random());
+/// The genesis record of a new generation, for the append that finds the room absent.
+pub(crate) fn genesis_record(
+    room: &RoomName,
+    generation: Generation,
+    instance: InstanceId,
+) -> Result<Record, RecordError> {
     let metadata = Metadata {
         user: None,
         session: None,

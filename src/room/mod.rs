@@ -13,6 +13,7 @@ mod fan_out;
 mod load;
 mod presence;
 mod registry;
+mod removal;
 mod ring;
 mod seat;
 mod state;
@@ -34,6 +35,7 @@ use presence::Presence;
 use ring::{Cursor, PresenceChange, Ring};
 use seat::Seat;
 
+pub(crate) use load::genesis_record;
 pub use registry::{Rooms, RoomsOptions};
 pub use seat::{Outlet, Post};
 
@@ -46,11 +48,12 @@ pub(crate) fn wall_clock_ms() -> u64 {
 /// What sessions ask of a room.
 enum Command {
     Join { wants_acks: bool, outlet: Arc<dyn Outlet>, reply: oneshot::Sender<Result<Member, String>> },
-    Sync { state_vector: Bytes, reply: oneshot::Sender<Result<Synced, Close>> },
-    CatchUp { covers: Bytes, reply: oneshot::Sender<Result<Synced, Close>> },
+    Sync { session: SessionId, state_vector: Bytes, reply: oneshot::Sender<Result<Synced, Close>> },
+    CatchUp { session: SessionId, covers: Bytes, reply: oneshot::Sender<Result<Synced, Close>> },
     Submit(state::Submission),
     StateVector { reply: oneshot::Sender<Result<Bytes, Close>> },
     Leave { session: SessionId },
+    Retire(removal::Retire),
 }
 
 /// What a room answers to a Sync or a CatchUp.
@@ -72,6 +75,8 @@ struct Shared {
     inflow: Semaphore,
     /// About how many bytes a Step2 with everything has.
     encoded_bytes: AtomicUsize,
+    /// Members that have not left.
+    sessions: AtomicUsize,
     started: Instant,
 }
 
@@ -85,6 +90,7 @@ impl Shared {
             presence_changed: Notify::new(),
             inflow: Semaphore::new(INFLOW_UNITS_MAX as usize),
             encoded_bytes: AtomicUsize::new(0),
+            sessions: AtomicUsize::new(0),
             started: Instant::now(),
         }
     }
@@ -119,15 +125,21 @@ pub struct News {
 }
 
 impl Member {
+    fn new(shared: Arc<Shared>, seat: Arc<Seat>) -> Self {
+        shared.sessions.fetch_add(1, Ordering::Relaxed);
+        Self { shared, seat }
+    }
+
     /// The Step2 for a client that has `state_vector`, as a whole frame. The first one starts the
     /// relay.
     ///
     /// # Errors
-    /// A close for the session: the state vector is refused, or the room has ended.
+    /// A close for the session: the state vector is refused, or the room has ended, or this is
+    /// another life of it.
     pub async fn sync(&mut self, state_vector: Bytes, first: bool) -> Result<Bytes, Close> {
         let (reply, answer) = oneshot::channel();
-        self.send(Command::Sync { state_vector, reply })?;
-        let synced = answer.await.map_err(|_| room_ended())??;
+        self.send(Command::Sync { session: self.seat.session, state_vector, reply })?;
+        let synced = answer.await.map_err(|_| self.ended())?.map_err(|close| self.seat.reason(close))?;
         if first {
             self.seat.set_cursor(synced.cursor);
         }
@@ -141,8 +153,8 @@ impl Member {
     pub async fn catch_up(&mut self) -> Result<Bytes, Close> {
         let covers = self.seat.covers();
         let (reply, answer) = oneshot::channel();
-        self.send(Command::CatchUp { covers, reply })?;
-        let synced = answer.await.map_err(|_| room_ended())??;
+        self.send(Command::CatchUp { session: self.seat.session, covers, reply })?;
+        let synced = answer.await.map_err(|_| self.ended())?.map_err(|close| self.seat.reason(close))?;
         self.seat.resume(synced.cursor);
         Ok(synced.frame)
     }
@@ -160,7 +172,7 @@ impl Member {
     pub async fn state_vector(&self) -> Result<Bytes, Close> {
         let (reply, answer) = oneshot::channel();
         self.send(Command::StateVector { reply })?;
-        answer.await.map_err(|_| room_ended())?
+        answer.await.map_err(|_| self.ended())?
     }
 
     /// Gives an update to the room. Waits while too much is on its way into the log, so that the
@@ -171,7 +183,7 @@ impl Member {
     pub async fn submit(&self, update: Bytes, source: Source, ordinal: u64) -> Result<(), Close> {
         let units = u32::try_from(update.len() / INFLOW_UNIT_BYTES + 1).unwrap_or(u32::MAX);
         let cost = units.min(INFLOW_UNITS_MAX);
-        let permit = self.shared.inflow.acquire_many(cost).await.map_err(|_| room_ended())?;
+        let permit = self.shared.inflow.acquire_many(cost).await.map_err(|_| self.ended())?;
         permit.forget();
         self.send(Command::Submit(state::Submission {
             session: self.seat.session,
@@ -242,13 +254,19 @@ impl Member {
     }
 
     fn send(&self, command: Command) -> Result<(), Close> {
-        self.shared.inbox.send(command).map_err(|_| self.shared.ring.closed().unwrap_or_else(room_ended))
+        self.shared.inbox.send(command).map_err(|_| self.ended())
+    }
+
+    /// Why the room has ended.
+    fn ended(&self) -> Close {
+        self.shared.ring.closed().unwrap_or_else(room_ended)
     }
 }
 
 impl Drop for Member {
     fn drop(&mut self) {
         let session = self.seat.session;
+        self.shared.sessions.fetch_sub(1, Ordering::Relaxed);
         self.shared.presence.lock().leave(session, self.shared.steady_ms());
         // A room that has ended has nobody to tell.
         let _ = self.shared.inbox.send(Command::Leave { session });

@@ -17,6 +17,7 @@ use super::actor::Actor;
 use super::{Command, Member, Outlet, Shared};
 use crate::history::{CompactError, Compacted, Compactor, Retention};
 use crate::ids::{InstanceId, RoomName, SessionId};
+use crate::life::{LifeOptions, Now, Sweeper};
 use crate::limits::ROOM_TTL_MS;
 use crate::log::Log;
 use crate::telemetry::Metrics;
@@ -25,6 +26,8 @@ use crate::wire::close::{self, Close};
 /// How rooms behave.
 #[derive(Debug, Clone)]
 pub struct RoomsOptions {
+    /// How rooms end.
+    pub life: LifeOptions,
     /// How long a room without sessions stays loaded.
     pub idle_unload: Duration,
     /// How long a room lives after its last edit and its last leave; `None`: for ever.
@@ -36,6 +39,7 @@ pub struct RoomsOptions {
 impl Default for RoomsOptions {
     fn default() -> Self {
         Self {
+            life: LifeOptions::default(),
             idle_unload: Duration::from_secs(30),
             ttl: Some(Duration::from_millis(ROOM_TTL_MS)),
             retention: Retention::default(),
@@ -45,17 +49,28 @@ impl Default for RoomsOptions {
 
 /// The open rooms of one instance.
 pub struct Rooms {
-    open: Mutex<HashMap<RoomName, Arc<Shared>>>,
-    pub(super) log: Arc<dyn Log>,
+    pub(super) listed: Mutex<Listed>,
+    pub(crate) log: Arc<dyn Log>,
     pub(super) instance: InstanceId,
-    pub(super) options: RoomsOptions,
-    pub(super) metrics: Arc<Metrics>,
+    pub(crate) options: RoomsOptions,
+    pub(crate) metrics: Arc<Metrics>,
     compactor: Compactor,
-    pub(super) stop: CancellationToken,
-    tasks: TaskTracker,
+    pub(crate) stop: CancellationToken,
+    pub(super) tasks: TaskTracker,
     sessions: AtomicU64,
     lives: AtomicU32,
 }
+
+/// Who may be entered, and who may not.
+#[derive(Default)]
+pub(super) struct Listed {
+    pub(super) open: HashMap<RoomName, Arc<Shared>>,
+    /// Rooms that are being removed. Joins wait until the token is cancelled.
+    pub(super) reserved: HashMap<RoomName, CancellationToken>,
+}
+
+/// A list for this many rooms is kept when they have gone: a few KiB.
+const ROOMS_LISTED_MIN: usize = 256;
 
 /// A join is tried this often: a room may unload or fail between being found and being asked.
 const JOIN_TRIES: usize = 4;
@@ -71,7 +86,7 @@ impl Rooms {
     ) -> Arc<Self> {
         let compactor = Compactor::new(Arc::clone(&log), options.retention, Arc::clone(&metrics));
         Arc::new(Self {
-            open: Mutex::default(),
+            listed: Mutex::default(),
             compactor,
             log,
             instance,
@@ -95,11 +110,19 @@ impl Rooms {
         wants_acks: bool,
         outlet: Arc<dyn Outlet>,
     ) -> Result<Member, Close> {
-        for _ in 0..JOIN_TRIES {
+        let mut tries = 0;
+        while tries < JOIN_TRIES {
             if self.stop.is_cancelled() {
                 return Err(Close::new(close::RESTART, "the server restarts"));
             }
-            let shared = self.get_or_start(name);
+            let shared = match self.get_or_start(name) {
+                Ok(shared) => shared,
+                Err(removed) => {
+                    removed.cancelled().await;
+                    continue;
+                }
+            };
+            tries += 1;
             let (reply, answer) = oneshot::channel();
             let _ = shared.inbox.send(Command::Join { wants_acks, outlet: Arc::clone(&outlet), reply });
             match answer.await {
@@ -115,7 +138,36 @@ impl Rooms {
     /// How many rooms are open.
     #[must_use]
     pub fn open_count(&self) -> usize {
-        self.open.lock().len()
+        self.listed.lock().open.len()
+    }
+
+    /// Whether a room is open.
+    #[must_use]
+    pub fn is_open(&self, name: &RoomName) -> bool {
+        self.listed.lock().open.contains_key(name)
+    }
+
+    /// How many sessions are in a room.
+    #[must_use]
+    pub fn sessions(&self, name: &RoomName) -> usize {
+        self.listed.lock().open.get(name).map_or(0, |shared| shared.sessions.load(Ordering::Relaxed))
+    }
+
+    /// What these rooms are counted in.
+    #[must_use]
+    pub fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
+    /// What time it is, by the clocks that rooms live by.
+    #[must_use]
+    pub fn now(&self) -> Now {
+        self.options.life.clocks.now()
+    }
+
+    /// Starts the task that removes rooms whose time has passed. It ends with the rooms.
+    pub fn start_sweeper(self: &Arc<Self>) {
+        self.tasks.spawn(Sweeper::new(Arc::clone(self)).run());
     }
 
     /// Stops all rooms: what is on its way into the log is finished, then sessions are told to
@@ -138,17 +190,22 @@ impl Rooms {
         })
     }
 
-    fn get_or_start(self: &Arc<Self>, name: &RoomName) -> Arc<Shared> {
-        let mut open = self.open.lock();
-        if let Some(shared) = open.get(name) {
-            return Arc::clone(shared);
+    /// The room, which is loaded if nobody is there; or, if it is being removed, what says when that
+    /// is over.
+    fn get_or_start(self: &Arc<Self>, name: &RoomName) -> Result<Arc<Shared>, CancellationToken> {
+        let mut listed = self.listed.lock();
+        if let Some(removed) = listed.reserved.get(name) {
+            return Err(removed.clone());
+        }
+        if let Some(shared) = listed.open.get(name) {
+            return Ok(Arc::clone(shared));
         }
         let (inbox, commands) = mpsc::unbounded_channel();
         let shared = Arc::new(Shared::new(name.clone(), inbox));
-        open.insert(name.clone(), Arc::clone(&shared));
+        listed.open.insert(name.clone(), Arc::clone(&shared));
         self.metrics.rooms_open.inc();
         self.tasks.spawn(Arc::clone(self).run(Arc::clone(&shared), commands));
-        shared
+        Ok(shared)
     }
 
     /// Runs one room to its end. A panic in it ends its sessions, which come back to a fresh load.
@@ -168,23 +225,23 @@ impl Rooms {
 
     /// Takes a room off the list, unless another life of it stands there.
     pub(super) fn forget(&self, shared: &Arc<Shared>) {
-        let mut open = self.open.lock();
-        if open.get(&shared.name).is_some_and(|listed| Arc::ptr_eq(listed, shared)) {
-            open.remove(&shared.name);
-            self.metrics.rooms_open.dec();
-        }
+        self.forget_if(shared, || true);
     }
 
     /// Takes an idle room off the list, unless someone has asked to join meanwhile: joins that
     /// come later find no room and start one.
     pub(super) fn forget_if(&self, shared: &Arc<Shared>, still_idle: impl FnOnce() -> bool) -> bool {
-        let mut open = self.open.lock();
+        let mut listed = self.listed.lock();
         if !still_idle() {
             return false;
         }
-        if open.get(&shared.name).is_some_and(|listed| Arc::ptr_eq(listed, shared)) {
-            open.remove(&shared.name);
+        if listed.open.get(&shared.name).is_some_and(|listed| Arc::ptr_eq(listed, shared)) {
+            listed.open.remove(&shared.name);
             self.metrics.rooms_open.dec();
+            let (len, capacity) = (listed.open.len(), listed.open.capacity());
+            if capacity > ROOMS_LISTED_MIN && capacity > 8 * len {
+                listed.open.shrink_to(2 * len);
+            }
         }
         true
     }

@@ -18,6 +18,7 @@ use tokio::sync::Notify;
 
 use super::ring::{Cursor, PresenceChange, Ring, Taken};
 use crate::ids::{Position, SessionId};
+use crate::life::deadline;
 use crate::wire::close::Close;
 
 /// Where a session's bytes go: the writing end of its socket, as far as it never waits.
@@ -35,6 +36,8 @@ pub struct Post {
     pub ack: Option<(u64, Position)>,
     /// Something of what it sent builds on what the room does not have.
     pub gap: bool,
+    /// The room may go in so many milliseconds.
+    pub expires_in_ms: Option<u64>,
     /// The session is over.
     pub close: Option<Close>,
 }
@@ -59,6 +62,10 @@ struct Inner {
     rest: Bytes,
     /// The room has written something since the last beat.
     written: bool,
+    /// Nothing of the room is for this session any more, whatever it is about to ask.
+    expelled: bool,
+    /// When the session was warned last that the room may go, by the room's steady clock.
+    warned_ms: Option<u64>,
 }
 
 /// All that waits for a session.
@@ -81,6 +88,31 @@ impl Seat {
     pub(crate) fn put(&self, change: impl FnOnce(&mut Post)) {
         change(&mut self.inner.lock().post);
         self.wake.notify_one();
+    }
+
+    /// Ends the session at once: unlike with [`Seat::put`], it is not even shown what was stored before.
+    pub(crate) fn expel(&self, close: Close) {
+        let mut inner = self.inner.lock();
+        (inner.expelled, inner.cursor, inner.parked) = (true, None, false);
+        inner.post.close = Some(close);
+        drop(inner);
+        self.wake.notify_one();
+    }
+
+    /// Why the session is over, if the room has said so; else `close`.
+    pub(crate) fn reason(&self, close: Close) -> Close {
+        self.inner.lock().post.close.clone().unwrap_or(close)
+    }
+
+    /// Warns a session that the room may go, if it speaks `ruang.v1`, has synced, and was not warned
+    /// just before.
+    pub(crate) fn warn(&self, expires_in_ms: u64, now_ms: u64) {
+        let mut inner = self.inner.lock();
+        if self.wants_acks && inner.cursor.is_some() && deadline::may_warn(inner.warned_ms, now_ms) {
+            inner.warned_ms = Some(now_ms);
+            inner.post.expires_in_ms = Some(expires_in_ms);
+            self.wake.notify_one();
+        }
     }
 
     /// Shows the ring's newest frame, number `number`, to a session that waits for it.
@@ -161,13 +193,19 @@ impl Seat {
 
     /// Puts the session at another place in the ring.
     pub(crate) fn set_cursor(&self, cursor: Cursor) {
-        self.inner.lock().cursor = Some(cursor);
+        let mut inner = self.inner.lock();
+        if !inner.expelled {
+            inner.cursor = Some(cursor);
+        }
     }
 
     /// Puts a session that fell off at another place in the ring. What it has seen of presence
     /// stays as it is: the diff brings none.
     pub(crate) fn resume(&self, mut cursor: Cursor) {
         let mut inner = self.inner.lock();
+        if inner.expelled {
+            return;
+        }
         if let Some(before) = &inner.cursor {
             cursor.presence_tick = before.presence_tick;
         }
@@ -182,7 +220,7 @@ impl Seat {
 
 impl Post {
     fn is_empty(&self) -> bool {
-        self.ack.is_none() && !self.gap && self.close.is_none()
+        self.ack.is_none() && !self.gap && self.expires_in_ms.is_none() && self.close.is_none()
     }
 }
 
@@ -261,6 +299,22 @@ mod tests {
         assert_eq!(*pipe.written.lock(), b"onetw");
         let waiting = seat.take(&ring);
         assert_eq!((&waiting.rest[..], &waiting.taken.frames[..]), (&b"o"[..], &[Bytes::from("three")][..]));
+    }
+
+    /// [R15] Who is expelled is shown nothing, not even what it has not taken yet; nor if it finds a
+    /// place in the ring just then.
+    #[test]
+    fn the_expelled_are_shown_nothing_more() {
+        let (ring, pipe, seat) = seated(100);
+        publish(&ring, &seat, "one");
+        seat.expel(Close::new(4409, "gone"));
+        seat.set_cursor(ring.cursor(Bytes::new()));
+        seat.resume(ring.cursor(Bytes::new()));
+        publish(&ring, &seat, "two");
+        assert_eq!(seat.reason(Close::new(1013, "")).code, 4409);
+        let waiting = seat.take(&ring);
+        assert!(waiting.taken.frames.is_empty() && pipe.written.lock().is_empty());
+        assert_eq!(waiting.post.close.map(|close| close.code), Some(4409));
     }
 
     /// [R6] What comes for a session alone keeps it from parking.

@@ -7,13 +7,19 @@
 //! - An ack, whatever it answers, waits for every batch that was under way when its message was
 //!   judged.
 
+mod answers;
+mod lives;
+
 use std::collections::{HashMap, VecDeque};
 
 use bytes::Bytes;
 
+use answers::Answers;
+
 use super::fan_out::Author;
 use crate::document::{Document, FoldError};
-use crate::gate::{self, Dropped, Gate, Receipt, Refusal, Source, StateVector};
+use crate::gate::{self, Dropped, Gate, Receipt, Refusal, Source};
+use crate::generation::{Brings, Claim, GenerationError, Generations};
 use crate::ids::{InstanceId, Position, SessionId};
 use crate::limits::{
     BATCH_BYTES_MAX, BATCH_UPDATES_MAX, DOCUMENT_BYTES_MAX, INLINE_BLOCKS_MAX, INLINE_BYTES_MAX,
@@ -21,7 +27,6 @@ use crate::limits::{
 };
 use crate::log::record::{Kind, Metadata, Record, RecordError, Role, RoomKind, StoredRecord};
 use crate::log::{Appended, Batch, Expects};
-use crate::wire::{websocket, y_websocket};
 
 /// The document of a room, its gate, and the updates on their way into the log.
 pub(crate) struct State {
@@ -40,18 +45,11 @@ pub(crate) struct State {
     /// How long the room lives after each batch; `None`: for ever.
     ttl_ms: Option<u64>,
     answers: Answers,
+    generations: Generations,
+    /// Of sessions whose copy has markers that were not stored here when they came.
+    claims: HashMap<SessionId, Claim>,
     /// About how many bytes the document has when encoded.
     encoded_bytes: usize,
-}
-
-/// Encoded frames for one committed position, shared by all who ask.
-#[derive(Default)]
-struct Answers {
-    /// Step2 for a client that has nothing.
-    everything: Option<Bytes>,
-    /// Step2 for a client that has every block: the whole delete set.
-    nothing_new: Option<Bytes>,
-    state_vector: Option<StateVector>,
 }
 
 /// A batch before it is committed.
@@ -62,6 +60,8 @@ struct Draft {
     bytes: usize,
     blocks: u64,
     author: Author,
+    /// It brings another life of the room: its first record, so nothing was in flight before it.
+    revives: bool,
     /// Per session: how many of its messages are decided once this batch is.
     acks: HashMap<SessionId, u64>,
     /// Inflow units to give back.
@@ -98,6 +98,8 @@ pub(crate) enum SubmitError {
     #[error(transparent)]
     Refused(#[from] Refusal),
     #[error(transparent)]
+    Generation(#[from] GenerationError),
+    #[error(transparent)]
     Record(#[from] RecordError),
 }
 
@@ -124,6 +126,7 @@ impl State {
         encoded_bytes: usize,
         (instance, life): (InstanceId, u32),
         (genesis, ttl_ms): (Record, Option<u64>),
+        generations: Generations,
     ) -> Self {
         Self {
             instance,
@@ -136,6 +139,8 @@ impl State {
             genesis,
             ttl_ms,
             answers: Answers::default(),
+            generations,
+            claims: HashMap::new(),
             encoded_bytes,
         }
     }
@@ -145,7 +150,18 @@ impl State {
     /// # Errors
     /// [`SubmitError`] if it is refused whole: nothing has changed then.
     pub(crate) fn submit(&mut self, submission: &Submission) -> Result<Judged, SubmitError> {
-        let admission = self.gate.admit(&submission.update, submission.source)?;
+        let update = gate::parse_update(&submission.update, submission.source)?;
+        let brings = self.judge_life(submission.session, &update)?;
+        let admission = match brings {
+            Brings::TooEarly => update.withheld(),
+            _ => self.gate.admit_parsed(&update)?,
+        };
+        if let Some(remainder) = &admission.remainder
+            && let Err(error) = self.generations.check(&remainder.receipt.blocks, &brings)
+        {
+            self.gate.revert(&remainder.receipt);
+            return Err(error.into());
+        }
         if let Some(remainder) = &admission.remainder
             && self.is_full(remainder.update.len())
         {
@@ -175,8 +191,10 @@ impl State {
             room_kind: RoomKind::Free,
             admitted_ms: submission.admitted_ms,
         };
-        match Record::new(Kind::Update, &metadata, &remainder.update) {
+        let kind = if brings == Brings::Nothing { Kind::Update } else { Kind::Revive };
+        match Record::new(kind, &metadata, &remainder.update) {
             Ok(record) => {
+                self.draft_life(brings);
                 self.draft(record, remainder.receipt, remainder.blocks, submission);
                 Ok(Judged { dropped: admission.dropped, decided_now: false, cost: 0 })
             }
@@ -221,6 +239,7 @@ impl State {
                 bytes: 0,
                 blocks: 0,
                 author: Author::Nobody,
+                revives: false,
                 acks: HashMap::new(),
                 cost: 0,
             });
@@ -251,7 +270,11 @@ impl State {
             number: draft.number,
             genesis: self.genesis.clone(),
             records: draft.records.clone(),
-            expects: if self.committed == Position::START { Expects::Anything } else { Expects::Present },
+            expects: match self.committed {
+                at if draft.revives => Expects::At(at.seq),
+                Position::START => Expects::Anything,
+                _ => Expects::Present,
+            },
             ttl_ms: self.ttl_ms,
         })
     }
@@ -272,11 +295,15 @@ impl State {
         if let Some(StoredRecord::Intact { record: genesis, .. }) = &appended.created {
             let update = genesis.update();
             // The marker is ours: it goes to everyone, and the gate learns it as known.
-            if self.gate.admit(&update, Source::Record).is_ok() {
+            if let Ok(gate::Admission { remainder: Some(marker), .. }) =
+                self.gate.admit(&update, Source::Record)
+            {
+                self.commit_life([&marker.receipt]);
                 updates.push(update);
                 author = Author::Several;
             }
         }
+        self.commit_life(&draft.receipts);
         updates.extend(draft.records.iter().map(Record::update));
         let slices: Vec<&[u8]> = updates.iter().map(AsRef::as_ref).collect();
         let deletes = self.document.apply(&slices)?;
@@ -297,6 +324,7 @@ impl State {
     /// give back.
     pub(crate) fn drop_overlay(&mut self) -> (Vec<SessionId>, u32) {
         self.in_flight = false;
+        self.generations.revert();
         let mut authors = Vec::new();
         let mut cost = 0;
         for draft in std::mem::take(&mut self.drafts).into_iter().rev() {
@@ -307,52 +335,6 @@ impl State {
             cost += draft.cost;
         }
         (authors, cost)
-    }
-
-    /// The Step2 for a client that has `theirs`, as a whole frame.
-    ///
-    /// # Errors
-    /// [`FoldError`] if the document cannot be encoded: load the room again.
-    pub(crate) fn step2(&mut self, theirs: &StateVector) -> Result<Bytes, FoldError> {
-        if theirs.is_empty() {
-            return match &self.answers.everything {
-                Some(answer) => Ok(answer.clone()),
-                None => {
-                    let full = self.document.encode_full();
-                    self.encoded_bytes = full.len();
-                    Ok(self.answers.everything.insert(step2_frame(&full)).clone())
-                }
-            };
-        }
-        if !theirs.covers(self.state_vector()?) {
-            return Ok(step2_frame(&self.document.diff(&theirs.encode())?));
-        }
-        match &self.answers.nothing_new {
-            Some(answer) => Ok(answer.clone()),
-            None => {
-                let deletes_only = self.document.diff(&theirs.encode())?;
-                Ok(self.answers.nothing_new.insert(step2_frame(&deletes_only)).clone())
-            }
-        }
-    }
-
-    /// One frame with an update of all that a session lacks that covers `theirs`.
-    ///
-    /// # Errors
-    /// As [`State::step2`].
-    pub(crate) fn catch_up(&mut self, theirs: &[u8]) -> Result<Bytes, FoldError> {
-        Ok(websocket::frame(&y_websocket::update(&self.document.diff(theirs)?)))
-    }
-
-    /// The committed state vector.
-    ///
-    /// # Errors
-    /// As [`State::step2`].
-    pub(crate) fn state_vector(&mut self) -> Result<&StateVector, FoldError> {
-        if self.answers.state_vector.is_none() {
-            self.answers.state_vector = Some(gate::parse_state_vector(&self.document.state_vector())?);
-        }
-        Ok(self.answers.state_vector.as_ref().expect("it was set just now"))
     }
 
     /// The newest committed position.
@@ -379,10 +361,6 @@ impl State {
     pub(crate) fn encoded_bytes(&self) -> usize {
         self.encoded_bytes
     }
-}
-
-fn step2_frame(update: &[u8]) -> Bytes {
-    websocket::frame(&y_websocket::sync_step2(update))
 }
 
 #[cfg(test)]

@@ -22,6 +22,9 @@ pub const RESTART: u16 = 1012;
 pub const BUSY: u16 = 1013;
 /// The bytes are no message, or no update that can be stored. Final.
 pub const MALFORMED: u16 = 4400;
+/// The client's copy is of another life of this room. Final: reload without the copy, or save it
+/// as a new room.
+pub const OTHER_GENERATION: u16 = 4409;
 /// Larger than a limit. Final. Also sent in place of the library's 1009.
 pub const TOO_LARGE: u16 = 4413;
 

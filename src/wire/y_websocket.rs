@@ -1,7 +1,7 @@
 //! The y-websocket family: `y-websocket`, `@y/websocket`, pycrdt, yrs.
 //!
 //! A frame begins with a message type: 0 sync, 1 awareness, 2 auth, 3 query awareness; `ruang.v1`
-//! adds 110, the ack, which only the server sends. We write one message per frame, since the
+//! adds 110, the ack, and 111, the warning that the room may go, which only the server sends. We write one message per frame, since the
 //! JavaScript client reads one and forgets the rest; we read several, since yrs clients pack them.
 //! Source: y-websocket `src/y-websocket.js`, y-protocols.
 
@@ -18,6 +18,7 @@ const SYNC: u64 = 0;
 const AWARENESS: u64 = 1;
 const QUERY_AWARENESS: u64 = 3;
 const ACK: u64 = 110;
+const EXPIRY: u64 = 111;
 const STEP1: u64 = 0;
 const STEP2: u64 = 1;
 const UPDATE: u64 = 2;
@@ -90,6 +91,15 @@ pub fn ack(decided: u64, position: Position) -> Bytes {
     out.into()
 }
 
+/// The warning of `ruang.v1`: the room may go in so many milliseconds, unless someone stays or edits.
+#[must_use]
+pub fn expiry(in_ms: u64) -> Bytes {
+    let mut out = Vec::with_capacity(10);
+    write_var_uint(&mut out, EXPIRY);
+    write_var_uint(&mut out, in_ms);
+    out.into()
+}
+
 fn sync(step: u64, body: &[u8]) -> Bytes {
     let mut out = Vec::with_capacity(2 + var_uint_len(body.len() as u64) + body.len());
     write_var_uint(&mut out, SYNC);
@@ -130,6 +140,7 @@ mod tests {
         assert_eq!(sync_step1(&[0])[..], [0, 0, 1, 0]);
         assert_eq!(update(&[0, 0])[..], [0, 2, 2, 0, 0]);
         assert_eq!(ack(3, Position { ms: 12, seq: 4 })[..], *b"\x6e\x03\x0412-4");
+        assert_eq!(expiry(300)[..], [0x6f, 0xac, 0x02]);
     }
 
     #[test]

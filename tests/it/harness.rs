@@ -118,6 +118,8 @@ pub struct Client {
     pub presence: Vec<Bytes>,
     /// State vectors of the server's Step1s.
     pub asked: Vec<Bytes>,
+    /// Milliseconds of the warnings that the room may go, by `ruang.v1`.
+    pub warned: Vec<u64>,
 }
 
 impl Client {
@@ -137,6 +139,7 @@ impl Client {
             received: Vec::new(),
             presence: Vec::new(),
             asked: Vec::new(),
+            warned: Vec::new(),
         }
     }
 
@@ -213,6 +216,12 @@ impl Client {
         if bytes.first() == Some(&110) {
             let mut reader = Reader::new(&bytes[1..]);
             self.acked = reader.var_uint().expect("an ack");
+            return;
+        }
+        if bytes.first() == Some(&111) {
+            let mut reader = Reader::new(&bytes[1..]);
+            self.warned.push(reader.var_uint().expect("a warning"));
+            assert!(reader.is_empty(), "one message per frame");
             return;
         }
         let (message, used) = y_websocket::decode(bytes).expect("the server sends messages");

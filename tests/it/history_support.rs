@@ -211,7 +211,7 @@ pub fn keystrokes(client: u64, count: usize) -> Vec<Vec<u8>> {
     let text = doc.get_or_insert_text("t");
     let stroke = |n: usize| {
         let mut transaction = doc.transact_mut();
-        text.push(&mut transaction, if n % 7 == 0 { " " } else { "x" });
+        text.push(&mut transaction, if n.is_multiple_of(7) { " " } else { "x" });
         transaction.encode_update_v1()
     };
     (0..count).map(stroke).collect()

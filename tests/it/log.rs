@@ -3,11 +3,16 @@
 #![allow(clippy::unwrap_used, missing_docs, unreachable_pub)]
 
 mod log_bench;
+mod log_bench_life;
 mod log_contract;
+mod log_contract_life;
+mod log_contract_snapshots;
 mod log_crash;
+mod log_crash_life;
 mod log_damage;
 mod log_directory;
 mod log_disk;
+mod log_golden;
 mod log_memory;
 mod log_random;
 mod log_records;

@@ -10,16 +10,18 @@ use ruang::log::record::{Kind, StoredRecord};
 
 use crate::log_support::*;
 
+/// Makes a test of each function, on each implementation.
 macro_rules! log_contract {
     ($($test:ident),* $(,)?) => {
         mod memory {
-            $(#[tokio::test] async fn $test() { super::$test(super::Store::memory()).await; })*
+            $(#[tokio::test] async fn $test() { super::$test(crate::log_support::Store::memory()).await; })*
         }
         mod embedded {
-            $(#[tokio::test] async fn $test() { super::$test(super::Store::embedded()).await; })*
+            $(#[tokio::test] async fn $test() { super::$test(crate::log_support::Store::embedded()).await; })*
         }
     };
 }
+pub(crate) use log_contract;
 
 log_contract![
     what_was_answered_is_read,

@@ -18,20 +18,22 @@ use crate::log_disk::open_hooked;
 use crate::log_support::*;
 
 /// What a disk would hold after an end at some moment, and how many batches were answered by then.
-struct Image {
-    bytes: Vec<u8>,
-    answered: u64,
+pub struct Image {
+    pub bytes: Vec<u8>,
+    pub answered: u64,
 }
 
 /// A disk that forgets: what is not synced may be there or not, in parts of a sector.
-struct Forgetful {
+pub struct Forgetful {
     random: StdRng,
+    /// How likely an end before an operation is looked at.
+    chance: f64,
     /// Bytes up to the last finished sync.
     durable: Vec<u8>,
     /// What came since, in order.
     pending: Vec<Pending>,
     syncing: bool,
-    images: Vec<Image>,
+    pub images: Vec<Image>,
 }
 
 enum Pending {
@@ -42,13 +44,18 @@ enum Pending {
 const SECTOR: usize = 512;
 
 impl Forgetful {
-    fn before(&mut self, operation: DiskOperation<'_>, answered: u64) {
+    pub fn new(seed: u64, durable: Vec<u8>, chance: f64) -> Self {
+        let random = StdRng::seed_from_u64(seed);
+        Self { random, chance, durable, pending: Vec::new(), syncing: false, images: Vec::new() }
+    }
+
+    pub fn before(&mut self, operation: DiskOperation<'_>, answered: u64) {
         if std::mem::take(&mut self.syncing) {
             for pending in std::mem::take(&mut self.pending) {
                 pending.apply(&mut self.durable);
             }
         }
-        if self.random.random_bool(0.2) {
+        if self.random.random_bool(self.chance) {
             let bytes = self.cut();
             self.images.push(Image { bytes, answered });
         }
@@ -180,13 +187,8 @@ async fn cut_power(quick: bool) {
     let (seed, _) = seeded();
     let dir = tempfile::tempdir().unwrap();
     drop(open_hooked(dir.path(), Arc::new(|_| Ok(()))).unwrap());
-    let disk = Arc::new(Mutex::new(Forgetful {
-        random: StdRng::seed_from_u64(seed),
-        durable: fs::read(dir.path().join("log.redb")).unwrap(),
-        pending: Vec::new(),
-        syncing: false,
-        images: Vec::new(),
-    }));
+    let durable = fs::read(dir.path().join("log.redb")).unwrap();
+    let disk = Arc::new(Mutex::new(Forgetful::new(seed, durable, 0.2)));
     let answered = Arc::new(AtomicU64::new(0));
     let hook: DiskHook = {
         let (disk, answered) = (Arc::clone(&disk), Arc::clone(&answered));

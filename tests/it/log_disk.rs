@@ -141,6 +141,40 @@ async fn waiting_appends_share_one_commit() {
     assert_eq!(log.health().await, Ok(()));
 }
 
+/// [L37] Appends and changes that come in turns share commits all the same, and none waits for ever: thousands in the
+/// queue at once.
+#[tokio::test]
+async fn waiting_changes_share_one_commit() {
+    let dir = tempfile::tempdir().unwrap();
+    let (hold, syncs) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
+    let (holding, counted) = (holding(&hold), Arc::clone(&syncs));
+    let hook: DiskHook = Arc::new(move |operation| {
+        counted.fetch_add(usize::from(operation == DiskOperation::Sync), Ordering::SeqCst);
+        holding(operation)
+    });
+    let log = Arc::new(open_hooked(dir.path(), hook).unwrap());
+    append(&*log, &room("a"), 1, 1, &["x"]).await;
+    let before = syncs.load(Ordering::SeqCst);
+    hold.store(true, Ordering::SeqCst);
+    let mut tasks = Vec::new();
+    for index in 0..2_000 {
+        let one = Arc::clone(&log);
+        tasks.push(tokio::spawn(async move {
+            append(&*one, &room(&format!("room {index}")), 1, 1, &["x"]).await;
+        }));
+        let one = Arc::clone(&log);
+        tasks.push(tokio::spawn(async move { one.touch(&room("a"), Some(index)).await.unwrap() }));
+    }
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    hold.store(false, Ordering::SeqCst);
+    for task in tasks {
+        task.await.unwrap();
+    }
+    let syncs = syncs.load(Ordering::SeqCst) - before;
+    assert!(syncs <= 40, "{syncs} syncs for 2,000 appends and 2,000 changes");
+    assert_eq!(log.open(&room("a")).await.unwrap().unwrap().deadline_ms, Some(1_000 + 1_999));
+}
+
 /// [L38] Any single operation on the file may fail, in whatever way: the store opens the file again
 /// by itself, answers truthfully, and nothing is lost or stored twice.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

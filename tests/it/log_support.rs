@@ -11,7 +11,7 @@ use ruang::log::clock::Clock;
 use ruang::log::embedded::{EmbeddedLog, Options};
 use ruang::log::memory::{Damage, Faults, MemoryLog};
 use ruang::log::record::{Kind, Metadata, Record, Role, RoomKind, StoredRecord, genesis_update};
-use ruang::log::{Appended, Batch, Expects, Log};
+use ruang::log::{Adopted, Adoption, Appended, Batch, Expects, Log, LogError, UploadId};
 use tempfile::TempDir;
 
 /// A log of some kind, empty, with a clock in our hands.
@@ -39,6 +39,15 @@ impl Store {
         let dir = tempfile::tempdir().unwrap();
         let log = open_embedded(dir.path(), &now_ms);
         Self { log: Arc::new(log), now_ms, kind: StoreKind::Embedded(dir) }
+    }
+
+    /// Ends the log and opens it again, where something outlives it.
+    pub async fn reopen(&mut self) -> bool {
+        let StoreKind::Embedded(dir) = &self.kind else { return false };
+        self.log.close().await;
+        self.log = Arc::new(MemoryLog::new()); // lets go of the directory
+        self.log = Arc::new(open_embedded(dir.path(), &self.now_ms));
+        true
     }
 
     /// Spoils a stored record behind the log's back.
@@ -146,6 +155,31 @@ pub async fn append(
     log.append(name, batch(name, instance, number, updates)).await.unwrap()
 }
 
+/// Adopts an upload; drops nothing.
+pub async fn adopt(
+    log: &dyn Log,
+    name: &RoomName,
+    upload: UploadId,
+    revision: u64,
+    through: u64,
+    chunks: u32,
+    bytes: u64,
+) -> Result<Adopted, LogError> {
+    let through = at(through, 1_000);
+    let adoption = Adoption { upload, revision, through, log_bytes: 0, chunks, bytes, drop: Vec::new() };
+    log.adopt(name, adoption).await
+}
+
+/// Uploads and adopts a snapshot of one chunk, `snapshot {upload}`, at the room's revision.
+pub async fn snapshot(log: &dyn Log, name: &RoomName, upload: u64, through: u64) {
+    let text = format!("snapshot {upload}");
+    let (len, upload) = (text.len() as u64, UploadId(upload));
+    log.put_chunk(name, upload, 0, text.into()).await.unwrap();
+    let revision = log.open(name).await.unwrap().unwrap().revision;
+    let adopted = adopt(log, name, upload, revision, through, 1, len).await;
+    assert_eq!(adopted, Ok(Adopted::Done(revision + 1)));
+}
+
 /// The position of a room's newest record.
 pub async fn last(log: &dyn Log, name: &RoomName) -> Option<Position> {
     log.open(name).await.unwrap().map(|head| head.last)
@@ -153,9 +187,14 @@ pub async fn last(log: &dyn Log, name: &RoomName) -> Option<Position> {
 
 /// Everything in a room, read in pages of three.
 pub async fn read_all(log: &dyn Log, name: &RoomName) -> Vec<StoredRecord> {
+    read_from(log, name, 0).await
+}
+
+/// Everything in a room above a counter, read in pages of three.
+pub async fn read_from(log: &dyn Log, name: &RoomName, after: u64) -> Vec<StoredRecord> {
     let mut all: Vec<StoredRecord> = Vec::new();
     loop {
-        let after = all.last().map_or(0, |record| record.position().seq);
+        let after = all.last().map_or(after, |record| record.position().seq);
         let page = log.read(name, after, 3).await.unwrap();
         let end = page.len() < 3;
         all.extend(page);

@@ -236,7 +236,7 @@ async fn stores_that_cannot_be_had_are_refused() {
 /// allowed.
 #[test]
 fn bad_settings_are_refused() {
-    let cases: [(&[&str], &[&str]); 10] = [
+    let cases: [(&[&str], &[&str]); 12] = [
         (&["--listen", "nonsense"], &["--listen", "nonsense"]),
         (&["--listen", "0.0.0.0:0"], &["--listen", "0.0.0.0:0", "--insecure"]),
         (&["--store", "redis://:hunter2@host/"], &["--store", "redis:", "file:DIR", "memory:"]),
@@ -245,6 +245,8 @@ fn bad_settings_are_refused() {
         (&["--durability", "eventual"], &["--durability", "eventual"]),
         (&["--room-idle", "soon"], &["--room-idle", "soon"]),
         (&["--room-idle", "5y"], &["--room-idle", "5y", "ms, s, m, h"]),
+        (&["--room-ttl", "5s"], &["--room-ttl", "5s", "60 s", "never"]),
+        (&["--store", "memory:", "--archive", "/dev/null"], &["--archive", "/dev/null"]),
         (&["--store", "memory:", "--log", "ruang=loud"], &["--log", "ruang=loud"]),
         (&["--config", "/does/not/exist.toml"], &["--config", "/does/not/exist.toml"]),
     ];

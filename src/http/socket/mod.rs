@@ -6,6 +6,7 @@
 //!   for itself.
 //! - Large answers are made and written under a [`Share`].
 
+mod goodbye;
 mod io;
 mod share;
 
@@ -14,18 +15,19 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use hyper::upgrade::Upgraded;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, timeout};
 use tokio_tungstenite::tungstenite::error::ProtocolError;
 use tokio_tungstenite::tungstenite::{Error, Message as Frame};
 
+use self::goodbye::refuse;
 use self::io::{Gone, Socket};
 use self::share::Share;
 use super::App;
 use crate::gate::Source;
 use crate::ids::{Position, RoomName, RoomNameError};
 use crate::limits::{
-    BEAT_MS, DRAIN_SPREAD_MS_MAX, DRAIN_SPREAD_PER_SOCKET_US, GREETING_MS_MAX, HALF_OPEN_BEATS, PING_BEATS,
-    READS_PER_TURN_MAX, RING_BYTES_MAX, UPDATE_BYTES_MAX,
+    BEAT_MS, GREETING_MS_MAX, HALF_OPEN_BEATS, PING_BEATS, READS_PER_TURN_MAX, RING_BYTES_MAX,
+    UPDATE_BYTES_MAX,
 };
 use crate::room::{Member, News, refusal_close};
 use crate::session::{Intent, Session};
@@ -90,23 +92,6 @@ async fn enter(app: &Arc<App>, socket: Socket, room: Result<RoomName, RoomNameEr
         Ok(member) => Shell::new(Arc::clone(app), socket, member).run().await,
         Err(close) => refuse(app, socket, close).await,
     }
-}
-
-async fn refuse(app: &App, socket: Socket, close: Close) {
-    if (4400..4500).contains(&close.code) {
-        app.metrics.sockets_refused.inc();
-    }
-    if close.code == close::RESTART {
-        spread_out(app).await;
-    }
-    socket.close(close).await;
-}
-
-/// A restart sends everyone away; clients come back at once, so they are not sent all at once.
-async fn spread_out(app: &App) {
-    let sockets = u64::try_from(app.metrics.sockets_open.get()).unwrap_or(0);
-    let spread_ms = (sockets * DRAIN_SPREAD_PER_SOCKET_US / 1000).min(DRAIN_SPREAD_MS_MAX);
-    sleep(Duration::from_millis(rand::random_range(0..=spread_ms))).await;
 }
 
 /// How a socket ends.
@@ -243,6 +228,7 @@ impl Shell {
         if let Some((decided, position)) = self.ack.take_if(|_| self.greeted) {
             self.say(&y_websocket::ack(decided, position));
         }
+        post.expires_in_ms.iter().for_each(|in_ms| self.say(&y_websocket::expiry(*in_ms)));
         if beat {
             self.quiet &= !written;
             self.on_beat().await?;

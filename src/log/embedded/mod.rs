@@ -5,8 +5,13 @@
 //! - The directory stays locked from open to close, also while the database is opened again.
 //! - A room that nobody reads or writes costs no memory here.
 
+mod changes;
 mod directory;
 mod disk;
+mod life;
+mod removals;
+mod rooms;
+mod snapshots;
 mod store;
 mod tables;
 mod writer;
@@ -21,18 +26,20 @@ use parking_lot::Mutex;
 use redb::{Error as RedbError, ReadTransaction};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
+use super::check::{check_batch, check_chunk};
 use super::clock::{Clock, system_clock};
 use super::record::StoredRecord;
-use super::{
-    Adopted, Adoption, Appended, Batch, Durability, Head, Log, LogError, Tombstone, UploadId, check_batch,
-};
+use super::{Adopted, Adoption, Appended, Batch, Durability, Head, Log, LogError, Tombstone, UploadId};
 use crate::ids::{InstanceId, RoomName};
 use crate::limits::{
-    EMBEDDED_CACHE_BYTES, EMBEDDED_QUEUE_MAX, EMBEDDED_QUICK_REPAIR_BYTES, EMBEDDED_READS_MAX,
+    EMBEDDED_CACHE_BYTES, EMBEDDED_FREE_ENTRIES_MAX, EMBEDDED_QUEUE_MAX, EMBEDDED_QUICK_REPAIR_BYTES,
+    EMBEDDED_READS_MAX,
 };
+use changes::{ChangeTables, Moment, Stop};
 use directory::Directory;
 pub use directory::OpenError;
 pub use disk::{DiskHook, DiskOperation};
+use removals::Freeing;
 use store::{Failure, OpenMode, Store};
 use writer::{Command, Request, Writer};
 
@@ -45,6 +52,9 @@ pub struct EmbeddedLog {
     writer: Mutex<Option<JoinHandle<()>>>,
     /// Bounds the threads that read.
     reads: Arc<Semaphore>,
+    clock: Clock,
+    /// See [`Moment::process`].
+    process: u64,
 }
 
 /// What tests and measurements replace.
@@ -58,6 +68,8 @@ pub struct Options {
     pub quick_repair_bytes: u64,
     /// See [`EMBEDDED_CACHE_BYTES`].
     pub cache_bytes: usize,
+    /// See [`EMBEDDED_FREE_ENTRIES_MAX`].
+    pub free_entries: usize,
 }
 
 impl Default for Options {
@@ -67,6 +79,7 @@ impl Default for Options {
             disk: None,
             quick_repair_bytes: EMBEDDED_QUICK_REPAIR_BYTES,
             cache_bytes: EMBEDDED_CACHE_BYTES,
+            free_entries: EMBEDDED_FREE_ENTRIES_MAX,
         }
     }
 }
@@ -93,7 +106,10 @@ impl EmbeddedLog {
         store.open(&directory.database(), mode)?;
         directory.complete()?;
         let (queue, commands) = mpsc::channel(EMBEDDED_QUEUE_MAX);
-        let writer = Writer::new(Arc::clone(&store), directory, commands, options.clock);
+        let (clock, process) = (options.clock, rand::random());
+        let freeing = Freeing::new(options.free_entries);
+        let writer =
+            Writer::new(Arc::clone(&store), directory, commands, Arc::clone(&clock), process, freeing);
         let thread = std::thread::Builder::new().name("ruang-log".to_owned());
         let writer = thread
             .spawn(move || writer.run())
@@ -103,6 +119,8 @@ impl EmbeddedLog {
             queue: Some(queue),
             writer: Mutex::new(Some(writer)),
             reads: Arc::new(Semaphore::new(EMBEDDED_READS_MAX)),
+            clock,
+            process,
         })
     }
 
@@ -111,12 +129,34 @@ impl EmbeddedLog {
         queue.send(command).await.map_err(|_| closed())
     }
 
+    /// Has the writing thread make a change that brings so many bytes.
+    async fn change<T: Send + 'static>(
+        &self,
+        bytes: usize,
+        change: impl FnMut(&mut ChangeTables<'_>) -> Result<T, Stop> + Send + 'static,
+    ) -> Result<T, LogError> {
+        let (change, answer) = changes::asked(bytes, change);
+        self.command(Command::Change(change)).await?;
+        answer.await.unwrap_or_else(|_| Err(LogError::Unknown("the writing thread ended".to_owned())))
+    }
+
+    /// Has the writing thread see whether a store that had failed works again. The next question gets the answer; a
+    /// queue that is full of appends finds out itself.
+    fn ask_for_opening(&self) {
+        if let Some(queue) = &self.queue {
+            let _ = queue.try_send(Command::Check);
+        }
+    }
+
     /// Runs a look at the database on the blocking pool.
     async fn reading<T: Send + 'static>(
         &self,
         look: impl FnOnce(&ReadTransaction) -> Result<Result<T, LogError>, RedbError> + Send + 'static,
     ) -> Result<T, LogError> {
         let permit = Arc::clone(&self.reads).acquire_owned().await.map_err(|_| closed())?;
+        if self.store.opening().is_none() {
+            self.ask_for_opening();
+        }
         let store = Arc::clone(&self.store);
         let looked = tokio::task::spawn_blocking(move || {
             let _permit = permit;
@@ -146,8 +186,7 @@ impl Log for EmbeddedLog {
 
     async fn open(&self, room: &RoomName) -> Result<Option<Head>, LogError> {
         let room = room.clone();
-        let meta = self.reading(move |transaction| tables::room_meta(transaction, &room)).await?;
-        Ok(meta.map(|meta| meta.head()))
+        self.reading(move |transaction| tables::head(transaction, &room)).await
     }
 
     async fn read(
@@ -165,40 +204,57 @@ impl Log for EmbeddedLog {
         self.reading(move |transaction| tables::room_names(transaction, after.as_ref(), count_max)).await
     }
 
-    async fn put_chunk(&self, _: &RoomName, _: UploadId, _: u32, _: Bytes) -> Result<(), LogError> {
-        Err(no_snapshots())
+    async fn put_chunk(
+        &self,
+        room: &RoomName,
+        upload: UploadId,
+        index: u32,
+        bytes: Bytes,
+    ) -> Result<(), LogError> {
+        check_chunk(index, &bytes)?;
+        let (room, len) = (room.clone(), bytes.len());
+        self.change(len, move |tables| snapshots::put_chunk(tables, &room, upload, index, &bytes)).await
     }
 
-    async fn chunk(&self, _: &RoomName, _: UploadId, _: u32) -> Result<Option<Bytes>, LogError> {
-        Err(no_snapshots())
+    async fn chunk(&self, room: &RoomName, upload: UploadId, index: u32) -> Result<Option<Bytes>, LogError> {
+        let room = room.clone();
+        let moment = Moment { now_ms: (self.clock)(), process: self.process };
+        self.reading(move |transaction| snapshots::chunk(transaction, moment, &room, upload, index)).await
     }
 
-    async fn adopt(&self, _: &RoomName, _: Adoption) -> Result<Adopted, LogError> {
-        Err(no_snapshots())
+    async fn adopt(&self, room: &RoomName, adoption: Adoption) -> Result<Adopted, LogError> {
+        let room = room.clone();
+        self.change(0, move |tables| snapshots::adopt(tables, &room, &adoption)).await
     }
 
-    async fn trim(&self, _: &RoomName, _: u64) -> Result<u64, LogError> {
-        Err(no_snapshots())
+    async fn trim(&self, room: &RoomName, through: u64) -> Result<u64, LogError> {
+        let room = room.clone();
+        self.change(0, move |tables| snapshots::trim(tables, &room, through)).await
     }
 
-    async fn touch(&self, _: &RoomName, _: Option<u64>) -> Result<(), LogError> {
-        Err(no_snapshots())
+    async fn touch(&self, room: &RoomName, ttl_ms: Option<u64>) -> Result<(), LogError> {
+        let room = room.clone();
+        self.change(0, move |tables| life::touch(tables, &room, ttl_ms)).await
     }
 
-    async fn freeze(&self, _: &RoomName, _: bool) -> Result<bool, LogError> {
-        Err(no_snapshots())
+    async fn freeze(&self, room: &RoomName, frozen: bool) -> Result<bool, LogError> {
+        let room = room.clone();
+        self.change(0, move |tables| life::freeze(tables, &room, frozen)).await
     }
 
-    async fn expire(&self, _: &RoomName, _: u64) -> Result<bool, LogError> {
-        Err(no_snapshots())
+    async fn expire(&self, room: &RoomName, deadline_ms: u64) -> Result<bool, LogError> {
+        let room = room.clone();
+        self.change(0, move |tables| life::expire(tables, &room, deadline_ms)).await
     }
 
-    async fn delete(&self, _: &RoomName) -> Result<bool, LogError> {
-        Err(no_snapshots())
+    async fn delete(&self, room: &RoomName) -> Result<bool, LogError> {
+        let room = room.clone();
+        self.change(0, move |tables| life::delete(tables, &room)).await
     }
 
-    async fn tombstone(&self, _: &RoomName) -> Result<Option<Tombstone>, LogError> {
-        Ok(None)
+    async fn tombstone(&self, room: &RoomName) -> Result<Option<Tombstone>, LogError> {
+        let room = room.clone();
+        self.reading(move |transaction| life::tombstone(transaction, &room)).await
     }
 
     fn durability(&self) -> Durability {
@@ -207,11 +263,8 @@ impl Log for EmbeddedLog {
 
     async fn health(&self) -> Result<(), LogError> {
         let state = self.store.state();
-        if state.is_err()
-            && let Some(queue) = &self.queue
-        {
-            // The next question gets the answer. A queue that is full of appends finds out itself.
-            let _ = queue.try_send(Command::Check);
+        if state.is_err() {
+            self.ask_for_opening();
         }
         state
     }
@@ -234,10 +287,6 @@ impl Drop for EmbeddedLog {
             let _ = writer.join();
         }
     }
-}
-
-fn no_snapshots() -> LogError {
-    LogError::Fatal("the embedded store keeps no snapshots yet".to_owned())
 }
 
 fn closed() -> LogError {

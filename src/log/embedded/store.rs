@@ -13,13 +13,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use parking_lot::{Mutex, RwLock};
 use redb::{
     Builder, Database, DatabaseError, Durability, Error as RedbError, ReadTransaction, ReadableDatabase,
-    StorageError, WriteTransaction,
+    StorageError, TableHandle, WriteTransaction,
 };
 
 use super::Options;
 use super::directory::OpenError;
 use super::disk::{Disk, DiskState};
-use super::tables;
+use super::{removals, tables};
 use crate::log::LogError;
 
 /// See the module.
@@ -195,7 +195,8 @@ fn make_tables(database: &Database) -> Result<(), StorageError> {
         error => StorageError::Corrupted(error.to_string()),
     };
     let make = || -> Result<(), RedbError> {
-        if database.begin_read()?.list_tables()?.next().is_some() {
+        // All are made at once, and this is the newest: older stores have others.
+        if database.begin_read()?.list_tables()?.any(|table| table.name() == removals::REMOVALS.name()) {
             return Ok(());
         }
         let transaction = database.begin_write()?;

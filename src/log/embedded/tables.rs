@@ -5,6 +5,9 @@
 //! | `rooms` | name | [`RoomMeta`] |
 //! | `log` | room number, counter | milliseconds (8), check (4), record |
 //! | `counters` | `"rooms"` | the highest room number given |
+//! | | `"changes"` | see `changes` |
+//!
+//! `chunks` and `uploads` are in `snapshots`, `tombstones` in `life`, `removals` in `removals`.
 //!
 //! Integers are little endian. The check is the crc32c of key and milliseconds: with the record's
 //! own checksum no bit of a position or record can turn around unnoticed. redb does not check its
@@ -15,47 +18,27 @@ use std::ops::Bound;
 use bytes::{BufMut, Bytes};
 use redb::{Error as RedbError, ReadTransaction, ReadableTable, Table, TableDefinition, WriteTransaction};
 
-use crate::ids::{InstanceId, Position, RoomName};
-use crate::limits::{BATCH_MEMORY_INSTANCES_MAX, READ_BYTES_MAX};
+use super::changes::{ChangeTables, Moment};
+use super::rooms::{LastBatch, RoomMeta, check_of, le_u64};
+use super::{life, removals};
+use crate::ids::{Position, RoomName};
+use crate::limits::READ_BYTES_MAX;
+use crate::log::check::{check_expects, check_repeated, judge};
 use crate::log::record::{Record, StoredRecord};
-use crate::log::{Appended, Batch, Head, LogError, check_expects, check_repeated, judge};
+use crate::log::{Appended, Batch, Expects, Head, LogError};
 
-const ROOMS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("rooms");
-const LOG: TableDefinition<'_, (u64, u64), &[u8]> = TableDefinition::new("log");
-const COUNTERS: TableDefinition<'_, &str, u64> = TableDefinition::new("counters");
+pub(super) const ROOMS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("rooms");
+pub(super) const LOG: TableDefinition<'_, (u64, u64), &[u8]> = TableDefinition::new("log");
+pub(super) const COUNTERS: TableDefinition<'_, &str, u64> = TableDefinition::new("counters");
 const COUNTER_ROOMS: &str = "rooms";
 
 /// Bytes before the record in a value of `log`.
 const ENTRY_HEADER: usize = 12;
-const META_VERSION: u8 = 1;
-const META_FIXED: usize = 1 + 3 * 8;
-const META_BATCH: usize = 5 * 8 + 1;
-
-/// What is known of a room without reading its records.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct RoomMeta {
-    /// Its key in `log`.
-    pub(super) number: u64,
-    /// Position of its newest record.
-    pub(super) last: Position,
-    /// The last batch of each instance, the longest unused first, for retries.
-    batches: Vec<LastBatch>,
-}
-
-/// What a batch is answered with when it is sent again. All its records have the same milliseconds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct LastBatch {
-    instance: InstanceId,
-    number: u64,
-    first: u64,
-    last: u64,
-    ms: u64,
-    created: bool,
-}
 
 /// The tables, open for writing. Outer errors are the store's and end the transaction; inner ones
 /// concern one batch, and leave the tables as they were.
 pub(super) struct Tables<'txn> {
+    transaction: &'txn WriteTransaction,
     rooms: Table<'txn, &'static str, &'static [u8]>,
     log: Table<'txn, (u64, u64), &'static [u8]>,
     counters: Table<'txn, &'static str, u64>,
@@ -64,6 +47,7 @@ pub(super) struct Tables<'txn> {
 impl<'txn> Tables<'txn> {
     pub(super) fn open(transaction: &'txn WriteTransaction) -> Result<Self, RedbError> {
         Ok(Self {
+            transaction,
             rooms: transaction.open_table(ROOMS)?,
             log: transaction.open_table(LOG)?,
             counters: transaction.open_table(COUNTERS)?,
@@ -79,27 +63,34 @@ impl<'txn> Tables<'txn> {
     ) -> Result<Result<Appended, LogError>, RedbError> {
         let found = self.rooms.get(room.as_str())?.map(|meta| RoomMeta::decode(room, meta.value()));
         let known = match found.transpose() {
-            Err(why) => return Ok(Err(damaged_room(&why))),
+            Err(error) => return Ok(Err(error)),
             Ok(known) => known,
         };
         if let Some(meta) = &known
-            && let Some(answer) = meta.answer_again(batch, &self.log)?
+            && let Some(answer) = answer_again(meta, batch, &self.log)?
         {
             return Ok(answer);
         }
         let last = known.as_ref().map_or(0, |meta| meta.last.seq);
-        if let Err(moved) = check_expects(batch.expects, last, false) {
+        // Other batches do not ask for it.
+        let deleted = matches!(batch.expects, Expects::At(_)) && life::is_deleted(self.transaction, room)?;
+        if let Err(moved) = check_expects(batch.expects, last, deleted) {
             return Ok(Err(moved));
         }
         let (mut meta, genesis) = match known {
             Some(meta) => (meta, None),
-            None => (RoomMeta::new(self.next_room_number()?), Some(&batch.genesis)),
+            None => match self.next_room_number()? {
+                Some(number) => (RoomMeta::new(number), Some(&batch.genesis)),
+                None => return Ok(Err(LogError::Fatal("the store has no room numbers left".to_owned()))),
+            },
         };
 
         let ms = now_ms.max(meta.last.ms);
         let mut position = meta.last;
+        let mut bytes = meta.bytes.map_or_else(|| count_bytes(&meta, &self.log), Ok)?;
         for record in genesis.into_iter().chain(&batch.records) {
             position = Position { seq: position.seq + 1, ms };
+            bytes += record.encoded.len() as u64;
             self.insert(meta.number, position, record)?;
         }
         let first = Position { seq: meta.last.seq + 1 + u64::from(genesis.is_some()), ms };
@@ -108,6 +99,8 @@ impl<'txn> Tables<'txn> {
             record: record.clone(),
         });
         meta.last = position;
+        meta.bytes = Some(bytes);
+        meta.touch(batch.ttl_ms, now_ms);
         meta.remember(LastBatch {
             instance: batch.instance,
             number: batch.number,
@@ -130,16 +123,24 @@ impl<'txn> Tables<'txn> {
         Ok(())
     }
 
-    fn next_room_number(&mut self) -> Result<u64, RedbError> {
-        let number = self.counters.get(COUNTER_ROOMS)?.map_or(0, |number| number.value()) + 1;
-        self.counters.insert(COUNTER_ROOMS, number)?;
+    /// Above every number that is in use, also if the counter is damaged: two rooms with one number would be
+    /// one. `None` if there is none.
+    fn next_room_number(&mut self) -> Result<Option<u64>, RedbError> {
+        let counted = self.counters.get(COUNTER_ROOMS)?.map_or(0, |number| number.value());
+        let stored = self.log.last()?.map_or(0, |(key, _)| key.value().0);
+        let removed = removals::last_room_number(self.transaction)?;
+        let number = counted.max(stored).max(removed).checked_add(1);
+        if let Some(number) = number {
+            self.counters.insert(COUNTER_ROOMS, number)?;
+        }
         Ok(number)
     }
 }
 
 /// Makes the tables, so that readers find them.
 pub(super) fn create(transaction: &WriteTransaction) -> Result<(), RedbError> {
-    Tables::open(transaction).map(|_| ())
+    Tables::open(transaction)?;
+    ChangeTables::open(transaction, Moment::default()).map(drop)
 }
 
 /// A room's meta, or `None` if there is no such room.
@@ -149,10 +150,25 @@ pub(super) fn room_meta(
 ) -> Result<Result<Option<RoomMeta>, LogError>, RedbError> {
     let rooms = transaction.open_table(ROOMS)?;
     let meta = rooms.get(room.as_str())?.map(|meta| RoomMeta::decode(room, meta.value())).transpose();
-    Ok(meta.map_err(|why| damaged_room(&why)))
+    Ok(meta)
 }
 
-/// Up to `count_max` records of a room above the counter `after`.
+/// A room as the contract shows it, or `None` if there is no such room.
+pub(super) fn head(
+    transaction: &ReadTransaction,
+    room: &RoomName,
+) -> Result<Result<Option<Head>, LogError>, RedbError> {
+    let meta = match room_meta(transaction, room)? {
+        Ok(Some(meta)) => meta,
+        Ok(None) => return Ok(Ok(None)),
+        Err(error) => return Ok(Err(error)),
+    };
+    let count = || count_bytes(&meta, &transaction.open_table(LOG)?);
+    let bytes = meta.bytes.map_or_else(count, Ok)?;
+    Ok(Ok(Some(meta.head(bytes))))
+}
+
+/// Up to `count_max` records of a room above the counter `after`, and above what is trimmed.
 pub(super) fn read(
     transaction: &ReadTransaction,
     room: &RoomName,
@@ -165,6 +181,7 @@ pub(super) fn read(
         Err(error) => return Ok(Err(error)),
     };
     let log = transaction.open_table(LOG)?;
+    let after = after.max(meta.base);
     let most = after.saturating_add(count_max as u64).min(meta.last.seq);
     let mut entries = log.range((meta.number, after)..=(meta.number, most))?;
     let mut entry = entries.next().transpose()?;
@@ -231,115 +248,46 @@ pub(super) fn find_batch(
         Err(error) => return Err(error),
     };
     let log = transaction.open_table(LOG)?;
-    Ok(meta.answer_again(batch, &log)?.transpose())
+    Ok(answer_again(&meta, batch, &log)?.transpose())
 }
 
-impl RoomMeta {
-    pub(super) fn head(&self) -> Head {
-        Head {
-            last: self.last,
-            base: 0,
-            bytes: 0,
-            snapshots: Vec::new(),
-            revision: 0,
-            deadline_ms: None,
-            frozen: false,
-        }
+/// The answer to a batch that is stored; an error for one that came too late; `None` for a new one.
+fn answer_again(
+    meta: &RoomMeta,
+    batch: &Batch,
+    log: &impl ReadableTable<(u64, u64), &'static [u8]>,
+) -> Result<Option<Result<Appended, LogError>>, RedbError> {
+    let known = meta.last_batch(batch.instance).filter(|known| batch.number <= known.number);
+    let Some(known) = known else { return Ok(None) };
+    if let Err(error) = check_repeated(known.number, batch.number) {
+        return Ok(Some(Err(error)));
     }
-
-    fn new(number: u64) -> Self {
-        Self { number, last: Position::START, batches: Vec::new() }
-    }
-
-    /// The answer to a batch that is stored; an error for one that came too late; `None` for a new
-    /// one.
-    fn answer_again(
-        &self,
-        batch: &Batch,
-        log: &impl ReadableTable<(u64, u64), &'static [u8]>,
-    ) -> Result<Option<Result<Appended, LogError>>, RedbError> {
-        let known = self.batches.iter().find(|known| known.instance == batch.instance);
-        let Some(known) = known.filter(|known| batch.number <= known.number) else { return Ok(None) };
-        if let Err(error) = check_repeated(known.number, batch.number) {
-            return Ok(Some(Err(error)));
+    let created = if known.created {
+        // Trims leave the first record where it is.
+        let seq = known.first - 1;
+        let entry = log.get((meta.number, seq))?;
+        match entry.map(|entry| judge_entry(meta.number, seq, entry.value())).transpose() {
+            Ok(created) => created,
+            Err(error) => return Ok(Some(Err(error))),
         }
-        let created = if known.created {
-            let seq = known.first - 1;
-            let entry = log.get((self.number, seq))?;
-            match entry.map(|entry| judge_entry(self.number, seq, entry.value())).transpose() {
-                Ok(created) => created,
-                Err(error) => return Ok(Some(Err(error))),
-            }
-        } else {
-            None
-        };
-        let at = |seq| Position { seq, ms: known.ms };
-        let appended = Appended { created, first: at(known.first), last: at(known.last), duplicate: true };
-        Ok(Some(Ok(appended)))
-    }
-
-    fn remember(&mut self, batch: LastBatch) {
-        self.batches.retain(|known| known.instance != batch.instance);
-        if self.batches.len() == BATCH_MEMORY_INSTANCES_MAX {
-            self.batches.remove(0);
-        }
-        self.batches.push(batch);
-    }
-
-    /// Version, number, newest position, last batches, crc32c of the room's name and all that.
-    fn encode(&self, room: &RoomName) -> Vec<u8> {
-        let mut out = Vec::with_capacity(META_FIXED + self.batches.len() * META_BATCH + 4);
-        out.put_u8(META_VERSION);
-        for value in [self.number, self.last.seq, self.last.ms] {
-            out.put_u64_le(value);
-        }
-        for batch in &self.batches {
-            for value in [batch.instance.0, batch.number, batch.first, batch.last, batch.ms] {
-                out.put_u64_le(value);
-            }
-            out.put_u8(u8::from(batch.created));
-        }
-        out.put_u32_le(meta_check(room, &out));
-        out
-    }
-
-    /// Says what is wrong with bytes that are not such a value.
-    fn decode(room: &RoomName, bytes: &[u8]) -> Result<Self, String> {
-        let (body, check) = bytes.split_last_chunk::<4>().ok_or("it is too short")?;
-        if meta_check(room, body) != u32::from_le_bytes(*check) {
-            return Err("its checksum does not hold".to_owned());
-        }
-        let (version, body) = body.split_first().ok_or("it is too short")?;
-        if *version != META_VERSION {
-            return Err(format!("its version is {version}, this ruang knows {META_VERSION}"));
-        }
-        let (fixed, batches) = body.split_at_checked(META_FIXED - 1).ok_or("it is too short")?;
-        let batches = batches.chunks_exact(META_BATCH);
-        if !batches.remainder().is_empty() {
-            return Err("it is cut off".to_owned());
-        }
-        let batches = batches.map(|batch| LastBatch {
-            instance: InstanceId(le_u64(batch, 0)),
-            number: le_u64(batch, 1),
-            first: le_u64(batch, 2),
-            last: le_u64(batch, 3),
-            ms: le_u64(batch, 4),
-            created: batch[META_BATCH - 1] != 0,
-        });
-        Ok(Self {
-            number: le_u64(fixed, 0),
-            last: Position { seq: le_u64(fixed, 1), ms: le_u64(fixed, 2) },
-            batches: batches.collect(),
-        })
-    }
+    } else {
+        None
+    };
+    let at = |seq| Position { seq, ms: known.ms };
+    let appended = Appended { created, first: at(known.first), last: at(known.last), duplicate: true };
+    Ok(Some(Ok(appended)))
 }
 
-fn meta_check(room: &RoomName, meta: &[u8]) -> u32 {
-    crc32c::crc32c_append(crc32c::crc32c(room.as_str().as_bytes()), meta)
-}
-
-fn damaged_room(why: &str) -> LogError {
-    LogError::Fatal(format!("the room's entry in the store cannot be used: {why}"))
+/// Bytes of all records of a room whose entry does not say it: it has never been trimmed.
+pub(super) fn count_bytes(
+    meta: &RoomMeta,
+    log: &impl ReadableTable<(u64, u64), &'static [u8]>,
+) -> Result<u64, RedbError> {
+    let mut bytes = 0;
+    for entry in log.range((meta.number, 0)..=(meta.number, u64::MAX))? {
+        bytes += entry?.1.value().len().saturating_sub(ENTRY_HEADER) as u64;
+    }
+    Ok(bytes)
 }
 
 /// Judges a value of `log`. A damaged header counts as a damaged record, at the time that it says.
@@ -357,14 +305,5 @@ fn judge_entry(room: u64, seq: u64, value: &[u8]) -> Result<StoredRecord, LogErr
 }
 
 fn entry_check(room: u64, position: Position) -> u32 {
-    [room, position.seq, position.ms]
-        .iter()
-        .fold(0, |crc, value| crc32c::crc32c_append(crc, &value.to_le_bytes()))
-}
-
-/// The integer of that index in a row of them. The caller has checked the length.
-fn le_u64(bytes: &[u8], index: usize) -> u64 {
-    let mut eight = [0; 8];
-    eight.copy_from_slice(&bytes[index * 8..index * 8 + 8]);
-    u64::from_le_bytes(eight)
+    check_of(&[room, position.seq, position.ms])
 }

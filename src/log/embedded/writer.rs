@@ -7,9 +7,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use redb::Error as RedbError;
+use tokio::sync::mpsc::error::TryRecvError;
 use tokio::sync::{mpsc, oneshot};
 
+use super::changes::Change;
 use super::directory::Directory;
+use super::removals::Freeing;
 use super::store::{Failure, OpenMode, Store, panic_text};
 use super::tables::{self, Tables};
 use crate::ids::RoomName;
@@ -22,12 +25,14 @@ use crate::log::{Appended, Batch, LogError};
 /// What the thread is asked.
 pub(super) enum Command {
     Append(Request),
+    /// Anything else that changes the store.
+    Change(Box<dyn Change>),
     /// A reader met a failing disk: redb works again only after it was opened again. Nothing to do
     /// if it has been, since the opening that the reader saw.
     Reopen {
         opening: u64,
     },
-    /// Somebody asked for the health of a store that had failed: see whether it works again.
+    /// Somebody asked a store that had failed: see whether it works again.
     Check,
     /// The end, once what came before is done.
     Close(oneshot::Sender<()>),
@@ -43,17 +48,23 @@ pub(super) struct Request {
 type Answer = Result<Appended, LogError>;
 
 /// Why a group was not committed, and whether it may have been after all.
-struct Abort {
-    failure: Failure,
-    in_doubt: bool,
+pub(super) struct Abort {
+    pub(super) failure: Failure,
+    pub(super) in_doubt: bool,
 }
 
 /// See the module.
 pub(super) struct Writer {
-    store: Arc<Store>,
+    pub(super) store: Arc<Store>,
     directory: Directory,
     queue: mpsc::Receiver<Command>,
-    clock: Clock,
+    /// Came from the queue, and waits for what came before it.
+    next: Option<Command>,
+    pub(super) clock: Clock,
+    /// See [`super::changes::Moment`].
+    pub(super) process: u64,
+    /// What is to be freed.
+    pub(super) freeing: Freeing,
     /// After a failure: when to try again, and how long to wait after the next one.
     retry: Option<Retry>,
 }
@@ -72,14 +83,16 @@ impl Writer {
         directory: Directory,
         queue: mpsc::Receiver<Command>,
         clock: Clock,
+        process: u64,
+        freeing: Freeing,
     ) -> Self {
-        Self { store, directory, queue, clock, retry: None }
+        Self { store, directory, queue, next: None, clock, process, freeing, retry: None }
     }
 
     /// Runs until it is told to close, or until every handle is gone.
     pub(super) fn run(mut self) {
         let mut closing = Vec::new();
-        while let Some(command) = self.queue.blocking_recv() {
+        while let Some(command) = self.next_command() {
             if let ControlFlow::Break(reply) = self.on_command(command) {
                 closing.push(reply);
                 break;
@@ -90,6 +103,7 @@ impl Writer {
         while let Ok(command) = self.queue.try_recv() {
             match command {
                 Command::Append(request) => answer(request, Err(super::closed())),
+                Command::Change(change) => change.answer(Err(super::closed())),
                 Command::Close(reply) => closing.push(reply),
                 Command::Reopen { .. } | Command::Check => {}
             }
@@ -102,12 +116,36 @@ impl Writer {
         }
     }
 
+    /// The next command. While there is none, what is to go is freed.
+    fn next_command(&mut self) -> Option<Command> {
+        if let Some(command) = self.next.take() {
+            return Some(command);
+        }
+        loop {
+            let works = self.retry.is_none();
+            if works && self.freeing.is_overdue() {
+                self.free();
+            }
+            match self.queue.try_recv() {
+                Ok(command) => return Some(command),
+                Err(TryRecvError::Disconnected) => return None,
+                Err(TryRecvError::Empty) if works && self.freeing.queued => self.free(),
+                Err(TryRecvError::Empty) => return self.queue.blocking_recv(),
+            }
+        }
+    }
+
     fn on_command(&mut self, command: Command) -> ControlFlow<oneshot::Sender<()>> {
         match command {
-            Command::Append(request) => {
-                let (group, next) = self.gather(request);
-                self.on_group(group);
-                next.map_or(ControlFlow::Continue(()), |command| self.on_command(command))
+            Command::Append(_) | Command::Change(_) => {
+                let (group, changes) = self.gather(command);
+                if !group.is_empty() {
+                    self.on_group(group);
+                }
+                if !changes.is_empty() {
+                    self.on_changes(changes);
+                }
+                ControlFlow::Continue(())
             }
             Command::Reopen { opening } => {
                 if self.store.opening() == Some(opening) {
@@ -128,21 +166,30 @@ impl Writer {
         }
     }
 
-    /// Everything that waits, up to the bounds of one commit or to the next other command.
-    fn gather(&mut self, first: Request) -> (Vec<Request>, Option<Command>) {
-        let mut bytes = first.bytes();
-        let mut group = vec![first];
-        while group.len() < EMBEDDED_COMMIT_BATCHES_MAX && bytes < EMBEDDED_COMMIT_BYTES_MAX {
-            match self.queue.try_recv() {
-                Ok(Command::Append(request)) => {
+    /// Everything that waits, up to the bounds of one commit or to the next other command, appends and changes
+    /// apart: nobody has been answered, so each order is as good.
+    fn gather(&mut self, first: Command) -> (Vec<Request>, Vec<Box<dyn Change>>) {
+        let (mut group, mut changes, mut bytes) = (Vec::new(), Vec::new(), 0);
+        let mut next = Some(first);
+        while let Some(command) = next {
+            match command {
+                Command::Append(request) => {
                     bytes += request.bytes();
                     group.push(request);
                 }
-                Ok(other) => return (group, Some(other)),
-                Err(_) => break,
+                Command::Change(change) => {
+                    bytes += change.bytes();
+                    changes.push(change);
+                }
+                other => {
+                    self.next = Some(other);
+                    break;
+                }
             }
+            let full = group.len() + changes.len() >= EMBEDDED_COMMIT_BATCHES_MAX;
+            next = if full || bytes >= EMBEDDED_COMMIT_BYTES_MAX { None } else { self.queue.try_recv().ok() };
         }
-        (group, None)
+        (group, changes)
     }
 
     fn on_group(&mut self, group: Vec<Request>) {
@@ -164,7 +211,7 @@ impl Writer {
     }
 
     /// Whether to try: after a failure not before it is time, and with space in sight.
-    fn ready(&mut self) -> Result<(), LogError> {
+    pub(super) fn ready(&mut self) -> Result<(), LogError> {
         let Some(retry) = &self.retry else { return Ok(()) };
         if Instant::now() < retry.at {
             return Err(self.store.absent());
@@ -214,29 +261,37 @@ impl Writer {
 
     /// The transaction failed. Opens the database again, and looks there for what was stored.
     fn on_abort(&mut self, group: Vec<Request>, abort: Abort) {
-        tracing::warn!(failure = ?abort.failure, in_doubt = abort.in_doubt, "a commit failed");
-        self.store.close();
-        self.fail(&abort.failure);
-        self.try_reopen();
+        let in_doubt = abort.in_doubt;
+        let (not_stored, damage) = self.open_again(abort);
         // Damage belongs to one room of the group: the others must be stored without it, and need
         // not wait.
-        let damage = matches!(abort.failure, Failure::Damage(_));
         let shared_damage = damage && group.len() > 1;
-        if damage && self.store.opening().is_some() {
-            self.recovered();
-        }
-        let not_stored = match &abort.failure {
-            Failure::Damage(why) if shared_damage => LogError::Unavailable(why.clone()),
-            failure => failure.clone().into_log_error(),
+        let not_stored = match not_stored {
+            LogError::Fatal(why) if shared_damage => LogError::Unavailable(why),
+            error => error,
         };
         for request in group {
             match self.look_for(&request) {
                 Some(Some(appended)) => answer(request, Ok(appended)),
                 Some(None) if shared_damage => self.on_group(vec![request]),
-                None if abort.in_doubt => answer(request, Err(LogError::Unknown(not_stored.to_string()))),
+                None if in_doubt => answer(request, Err(LogError::Unknown(not_stored.to_string()))),
                 Some(None) | None => answer(request, Err(not_stored.clone())),
             }
         }
+    }
+
+    /// Opens the database again after a transaction that failed. What callers are told if nothing was
+    /// stored, and whether it was for damage.
+    pub(super) fn open_again(&mut self, abort: Abort) -> (LogError, bool) {
+        tracing::warn!(failure = ?abort.failure, in_doubt = abort.in_doubt, "a commit failed");
+        self.store.close();
+        self.fail(&abort.failure);
+        self.try_reopen();
+        let damage = matches!(abort.failure, Failure::Damage(_));
+        if damage && self.store.opening().is_some() {
+            self.recovered();
+        }
+        (abort.failure.into_log_error(), damage)
     }
 
     /// What the database says of a batch: stored, not stored; `None` if it cannot be asked.
@@ -262,7 +317,8 @@ impl Writer {
         }));
     }
 
-    fn recovered(&mut self) {
+    pub(super) fn recovered(&mut self) {
+        self.freeing.on_commit();
         if self.retry.take().is_some() {
             tracing::info!("the store takes appends again");
             self.store.set_state(Ok(()));

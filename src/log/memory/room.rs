@@ -5,12 +5,12 @@ use std::collections::{BTreeMap, HashMap};
 use bytes::Bytes;
 
 use crate::ids::{InstanceId, Position};
-use crate::limits::{SNAPSHOT_CHUNK_BYTES, UPLOAD_MS_MAX};
-use crate::log::record::StoredRecord;
-use crate::log::{
-    Adopted, Adoption, Appended, Batch, Head, LogError, SnapshotRef, UploadId, check_adoption,
-    check_repeated, kept_snapshots,
+use crate::log::check::{
+    Uploaded, adopted_before, check_adoption, check_chunk, check_repeated, is_upload_gone, judge,
+    kept_snapshots,
 };
+use crate::log::record::StoredRecord;
+use crate::log::{Adopted, Adoption, Appended, Batch, Head, LogError, SnapshotRef, UploadId};
 
 /// A room. It exists from its genesis record on.
 #[derive(Default)]
@@ -48,6 +48,16 @@ struct Upload {
     chunks: BTreeMap<u32, Bytes>,
     /// When the newest chunk came: an upload that nobody adopts goes some time after.
     touched_ms: u64,
+}
+
+impl Upload {
+    fn uploaded(&self) -> Uploaded {
+        Uploaded {
+            chunks: u32::try_from(self.chunks.len()).unwrap_or(u32::MAX),
+            end: self.chunks.keys().next_back().map_or(0, |index| index + 1),
+            bytes: self.chunks.values().map(|chunk| chunk.len() as u64).sum(),
+        }
+    }
 }
 
 impl Room {
@@ -96,14 +106,24 @@ impl Room {
             return Ok(None);
         };
         check_repeated(last.number, batch.number)?;
-        let created = last.created.clone();
+        let created = last.created.clone().map(|created| self.as_stored(created)).transpose()?;
         Ok(Some(Appended { created, first: last.first, last: last.last, duplicate: true }))
+    }
+
+    /// A record as it stands there; as it was, if it is trimmed.
+    fn as_stored(&self, record: StoredRecord) -> Result<StoredRecord, LogError> {
+        let index = record.position().seq.checked_sub(self.base + 1);
+        let index = index.and_then(|index| usize::try_from(index).ok());
+        match index.and_then(|index| self.records.get(index)) {
+            Some((position, bytes)) => judge(*position, bytes.clone()),
+            None => Ok(record),
+        }
     }
 
     pub(super) fn read(&self, after: u64, count_max: usize) -> Result<Vec<StoredRecord>, LogError> {
         let skip = usize::try_from(after.saturating_sub(self.base)).unwrap_or(usize::MAX);
         let records = self.records.iter().skip(skip).take(count_max);
-        records.map(|(position, bytes)| crate::log::judge(*position, bytes.clone())).collect()
+        records.map(|(position, bytes)| judge(*position, bytes.clone())).collect()
     }
 
     /// The stored bytes of a record, to damage them.
@@ -119,14 +139,9 @@ impl Room {
         bytes: Bytes,
         now_ms: u64,
     ) -> Result<(), LogError> {
-        if bytes.len() > SNAPSHOT_CHUNK_BYTES {
-            return Err(LogError::Fatal(format!("a chunk has at most {SNAPSHOT_CHUNK_BYTES} bytes")));
-        }
-        let adopted: Vec<UploadId> = self.snapshots.iter().map(|snapshot| snapshot.upload).collect();
-        self.uploads.retain(|id, upload| {
-            adopted.contains(id) || now_ms.saturating_sub(upload.touched_ms) < UPLOAD_MS_MAX
-        });
-        if adopted.contains(&upload) {
+        check_chunk(index, &bytes)?;
+        self.forget_old_uploads(now_ms);
+        if self.is_adopted(upload) {
             return Err(LogError::Fatal("the snapshot is adopted, and cannot be changed".to_owned()));
         }
         let upload = self.uploads.entry(upload).or_default();
@@ -135,8 +150,19 @@ impl Room {
         Ok(())
     }
 
-    pub(super) fn chunk(&self, upload: UploadId, index: u32) -> Option<Bytes> {
-        self.uploads.get(&upload)?.chunks.get(&index).cloned()
+    pub(super) fn chunk(&self, upload: UploadId, index: u32, now_ms: u64) -> Option<Bytes> {
+        let known = self.uploads.get(&upload)?;
+        let there = self.is_adopted(upload) || !is_upload_gone(known.touched_ms, now_ms);
+        known.chunks.get(&index).filter(|_| there).cloned()
+    }
+
+    fn is_adopted(&self, upload: UploadId) -> bool {
+        self.snapshots.iter().any(|snapshot| snapshot.upload == upload)
+    }
+
+    fn forget_old_uploads(&mut self, now_ms: u64) {
+        let adopted: Vec<UploadId> = self.snapshots.iter().map(|snapshot| snapshot.upload).collect();
+        self.uploads.retain(|id, upload| adopted.contains(id) || !is_upload_gone(upload.touched_ms, now_ms));
     }
 
     /// The stored bytes of a chunk, to damage them.
@@ -144,21 +170,17 @@ impl Room {
         self.uploads.get_mut(&upload)?.chunks.get_mut(&index)
     }
 
-    pub(super) fn adopt(&mut self, adoption: &Adoption) -> Result<Adopted, LogError> {
+    pub(super) fn adopt(&mut self, adoption: &Adoption, now_ms: u64) -> Result<Adopted, LogError> {
+        if let Some(answer) = adopted_before(adoption, &self.snapshots) {
+            return Ok(answer);
+        }
         if adoption.revision != self.revision {
             self.uploads.remove(&adoption.upload);
             return Ok(Adopted::Lost(self.revision));
         }
+        self.forget_old_uploads(now_ms);
         let head = self.head();
-        check_adoption(adoption, &head)?;
-        let chunks = self.uploads.get(&adoption.upload).map(|upload| &upload.chunks);
-        let complete = |chunks: &BTreeMap<u32, Bytes>| {
-            let bytes: usize = chunks.values().map(Bytes::len).sum();
-            chunks.keys().copied().eq(0..adoption.chunks) && bytes as u64 == adoption.bytes
-        };
-        if adoption.chunks == 0 || !chunks.is_some_and(complete) {
-            return Err(LogError::Fatal("the snapshot's chunks are not what was said".to_owned()));
-        }
+        check_adoption(adoption, &head, self.uploads.get(&adoption.upload).map(Upload::uploaded))?;
         self.revision += 1;
         self.snapshots = kept_snapshots(&head, &adoption.drop);
         self.snapshots.push(SnapshotRef {

@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::super::seat::{Outlet, Seat};
 use super::super::state::{Submission, SubmitError};
-use super::super::{Command, Member, Synced, refusal_close};
+use super::super::{Command, Member, Synced, refusal_close, room_ended};
 use super::{Actor, End};
 use crate::gate;
 use crate::ids::SessionId;
@@ -19,12 +20,17 @@ impl Actor {
         match command {
             Command::Join { wants_acks, outlet, reply } => self.on_join(wants_acks, outlet, reply),
             Command::Leave { session } => self.on_leave(session),
+            // A second one is dropped, and its sender told so: there is one removal at a time.
+            Command::Retire(retire) => self.retiring = Some(retire),
             Command::Submit(submission) => self.on_submit(submission).await?,
-            Command::Sync { state_vector, reply } => {
-                let answer = self.on_sync(&state_vector).await?;
+            Command::Sync { session, state_vector, reply } => {
+                let answer = self.on_sync(session, state_vector).await?;
                 let _ = reply.send(answer); // the session may have gone meanwhile
             }
-            Command::CatchUp { covers, reply } => {
+            Command::CatchUp { session, reply, .. } if !self.seats.contains_key(&session) => {
+                let _ = reply.send(Err(room_ended()));
+            }
+            Command::CatchUp { covers, reply, .. } => {
                 self.release();
                 let frame = self.with_state(true, move |state| state.catch_up(&covers)).await??;
                 let covers = self.checkpoint()?;
@@ -49,12 +55,14 @@ impl Actor {
         self.seats.insert(session, Arc::clone(&seat));
         self.idle_due = None;
         // If nobody waits for the answer any more, the member is dropped, and so leaves.
-        let _ = reply.send(Ok(Member { shared: Arc::clone(&self.shared), seat }));
+        let _ = reply.send(Ok(Member::new(Arc::clone(&self.shared), seat)));
     }
 
     fn on_leave(&mut self, session: SessionId) {
         self.seats.remove(&session);
+        self.state_mut().forget_session(session);
         if self.seats.is_empty() {
+            self.on_last_leave();
             self.idle_due = Some(Instant::now() + self.rooms.options.idle_unload);
             self.upkeep.start_if_worth_it(&self.rooms, &self.shared.name);
         }
@@ -64,9 +72,10 @@ impl Actor {
 
     async fn on_submit(&mut self, submission: Submission) -> Result<(), End> {
         let (session, ordinal, cost) = (submission.session, submission.ordinal, submission.cost);
+        // A room that is to be removed takes nothing; what it does not ack stays with its author.
         // Whoever was refused is off the list: what comes behind the refused update must neither be
         // stored nor acked over it.
-        if !self.seats.contains_key(&session) {
+        if self.retiring.is_some() || !self.seats.contains_key(&session) {
             self.shared.inflow.add_permits(cost as usize);
             return Ok(());
         }
@@ -91,6 +100,10 @@ impl Actor {
                 self.rooms.metrics.updates_refused.inc();
                 let close = match &error {
                     SubmitError::Refused(refusal) => refusal_close(*refusal),
+                    SubmitError::Generation(error) => {
+                        self.expel(session, error.close());
+                        return Ok(());
+                    }
                     SubmitError::Record(_) => Close::new(close::TOO_LARGE, error.to_string()),
                 };
                 if let Some(seat) = self.seats.remove(&session) {
@@ -101,10 +114,26 @@ impl Actor {
         Ok(())
     }
 
-    async fn on_sync(&mut self, state_vector: &[u8]) -> Result<Result<Synced, Close>, End> {
-        let theirs = match gate::parse_state_vector(state_vector) {
+    async fn on_sync(
+        &mut self,
+        session: SessionId,
+        state_vector: Bytes,
+    ) -> Result<Result<Synced, Close>, End> {
+        if !self.seats.contains_key(&session) {
+            return Ok(Err(room_ended()));
+        }
+        let theirs = match gate::parse_state_vector(&state_vector) {
             Ok(theirs) => theirs,
             Err(refusal) => return Ok(Err(refusal_close(refusal))),
+        };
+        let heavy = state_vector.len() > INLINE_BYTES_MAX;
+        let greeted = self.with_state(heavy, move |state| state.greet(session, &theirs).map(|()| theirs));
+        let theirs = match greeted.await? {
+            Ok(theirs) => theirs,
+            Err(error) => {
+                self.expel(session, error.close());
+                return Ok(Err(error.close()));
+            }
         };
         let heavy = self.state().encoded_bytes() > INLINE_BYTES_MAX;
         // The checkpoint must not cover what only a later round shows.
@@ -113,5 +142,14 @@ impl Actor {
         self.note_size();
         let covers = self.checkpoint()?;
         Ok(Ok(Synced { frame, cursor: self.shared.ring.cursor(covers) }))
+    }
+
+    /// Ends a session that has no place in this life of the room.
+    pub(super) fn expel(&mut self, session: SessionId, close: Close) {
+        let Some(seat) = self.seats.remove(&session) else { return };
+        if close.code == close::OTHER_GENERATION {
+            self.rooms.metrics.sessions_of_other_lives.inc();
+        }
+        seat.expel(close);
     }
 }

@@ -227,7 +227,7 @@ impl World {
         assert_eq!(view(self.state.document.doc()), view(self.stored.doc()), "[R1]");
         let stored = gate::parse_state_vector(&self.stored.state_vector()).unwrap();
         assert_eq!(self.state.state_vector().unwrap(), &stored, "[R1]");
-        for theirs in [StateVector::default(), stored] {
+        for theirs in [gate::StateVector::default(), stored] {
             let frame = self.state.step2(&theirs).unwrap();
             let mut newcomer = Document::new();
             if theirs.is_empty() {
@@ -355,7 +355,7 @@ fn step2_of(frame: &Bytes) -> Vec<u8> {
         127 => 10,
         _ => 2,
     };
-    match y_websocket::decode(&frame.slice(header..)) {
+    match crate::wire::y_websocket::decode(&frame.slice(header..)) {
         Ok((crate::wire::Message::SyncStep2(update), _)) => update.to_vec(),
         other => panic!("not a Step2: {other:?}"),
     }

@@ -1,7 +1,7 @@
 // The real server, as a process of its own: started, killed and started again on the same store.
 
 import { spawn } from 'node:child_process'
-import { mkdtemp, rm } from 'node:fs/promises'
+import { mkdtemp, readdir, rm } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
@@ -23,14 +23,15 @@ async function freePort () {
 
 export class Server {
   /**
-   * A server of this test's own, ended with the test.
+   * A server of this test's own, ended with the test; on a directory of its own, or on `store`.
    * @param {import('node:test').TestContext} t
    */
-  static async start (t, { args = [], env = {} } = {}) {
+  static async start (t, { args = [], env = {}, store } = {}) {
     const server = new Server()
     server.directory = await mkdtemp(join(tmpdir(), 'ruang-clients-'))
     server.port = await freePort()
     server.args = args
+    server.store = store ?? `file:${server.directory}`
     server.env = env
     t.after(async () => {
       await server.kill()
@@ -50,7 +51,7 @@ export class Server {
   async startAgain () {
     const lines = []
     const child = spawn(binary, [
-      'serve', '--listen', `127.0.0.1:${this.port}`, '--store', `file:${this.directory}`, ...this.args
+      'serve', '--listen', `127.0.0.1:${this.port}`, '--store', this.store, ...this.args
     ], { stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, ...this.env } })
     this.process = child
     this.lines = lines
@@ -69,6 +70,19 @@ export class Server {
     if (failed || !this.running) {
       throw new Error(`${binary} ended at its start: ${failed?.message ?? ''}\n${lines.join('\n')}`)
     }
+  }
+
+  /** Starts again with an empty store: for every room that is as if it had expired. */
+  async forget () {
+    await this.kill()
+    for (const name of await readdir(this.directory)) await rm(join(this.directory, name), { recursive: true })
+    await this.startAgain()
+  }
+
+  /** A number from /metrics. */
+  async metric (name) {
+    const text = await (await fetch(`${this.http}/metrics`)).text()
+    return Number(text.split('\n').find((line) => line.startsWith(`ruang_${name} `))?.split(' ')[1])
   }
 
   /** Ends the process at once, as a crash would. */

@@ -1,0 +1,147 @@
+//! Removing a room: it is emptied, brought to rest and removed from the log while nobody can enter.
+//!
+//! Invariants:
+//! - Whoever joins finds the room whole, or absent: while it is being removed, joins wait.
+//! - Sessions are told that the room is deleted only once it is.
+//! - A batch that was under way is decided before the room is removed, or cannot be stored after it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
+
+use super::registry::Listed;
+use super::{Command, Rooms, Shared};
+use crate::ids::RoomName;
+use crate::limits::RETIRE_MS_MAX;
+use crate::log::LogError;
+use crate::wire::close::{self, Close};
+
+/// Keeps everyone out of a room while it lives.
+pub(crate) struct Reservation {
+    rooms: Arc<Rooms>,
+    name: RoomName,
+    removed: CancellationToken,
+}
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        self.rooms.listed.lock().reserved.remove(&self.name);
+        self.removed.cancel();
+    }
+}
+
+/// What a room's task is asked when the room is to be removed.
+pub(super) struct Retire {
+    /// Answered when the room ends: whether nothing of it can change the log any more.
+    pub(super) at_rest: oneshot::Sender<bool>,
+    /// Then says how its sessions end. Dropped if the room is not removed after all.
+    pub(super) goodbye: oneshot::Receiver<Close>,
+}
+
+impl Rooms {
+    /// Deletes a room: its sessions are sent away for good, its records and snapshots are gone, and a
+    /// tombstone stays under its name. Goes on if the caller goes away. False if there was no such
+    /// room; the tombstone is there all the same.
+    ///
+    /// # Errors
+    /// [`LogError`]: the room is as it was (or may be deleted, after [`LogError::Unknown`]); its
+    /// sessions were asked to come back.
+    pub async fn delete(self: &Arc<Self>, name: &RoomName) -> Result<bool, LogError> {
+        if self.stop.is_cancelled() {
+            return Err(LogError::Unavailable("the server restarts".to_owned()));
+        }
+        let deletion = self.tasks.spawn(Arc::clone(self).delete_whole(name.clone()));
+        deletion.await.unwrap_or_else(|failed| Err(LogError::Unknown(failed.to_string())))
+    }
+
+    async fn delete_whole(self: Arc<Self>, name: RoomName) -> Result<bool, LogError> {
+        let (reserved, open) = self.reserve_open(&name).await;
+        let goodbye = match open {
+            Some(shared) => retire(&shared).await?,
+            None => None,
+        };
+        let existed = self.delete_from_log(&name).await?;
+        if existed {
+            self.metrics.life.deleted.inc();
+            tracing::info!(room = %name.log_id(), "a room is deleted");
+        }
+        // A room that nothing was stored in has no life that could be over: its sessions may return.
+        if let Some(goodbye) = goodbye.filter(|_| existed) {
+            let _ = goodbye.send(Close::new(close::OTHER_GENERATION, "this room was deleted"));
+        }
+        drop(reserved);
+        Ok(existed)
+    }
+
+    /// Asks the log until it has answered, but not for ever.
+    async fn delete_from_log(&self, name: &RoomName) -> Result<bool, LogError> {
+        // Asked first: after an answer that was lost, the log only knows that there is nothing now.
+        let existed = self.log.open(name).await?.is_some();
+        let mut waits = DELETE_WAITS.iter();
+        loop {
+            match (self.log.delete(name).await, waits.next()) {
+                (Ok(deleted), _) => return Ok(existed || deleted),
+                (Err(error), Some(wait)) if error.is_temporary() => {
+                    tracing::warn!(room = %name.log_id(), %error, "a room cannot be deleted yet");
+                    sleep(*wait).await;
+                }
+                (Err(error), _) => return Err(error),
+            }
+        }
+    }
+
+    /// Takes a room off the list and keeps everyone out. Waits for another removal of it. Returns the
+    /// room too, if it was open.
+    async fn reserve_open(self: &Arc<Self>, name: &RoomName) -> (Reservation, Option<Arc<Shared>>) {
+        loop {
+            let other = {
+                let mut listed = self.listed.lock();
+                match listed.reserved.get(name) {
+                    Some(other) => other.clone(),
+                    None => {
+                        let open = listed.open.remove(name);
+                        self.metrics.rooms_open.dec_by(i64::from(open.is_some()));
+                        return (self.reservation(&mut listed, name), open);
+                    }
+                }
+            };
+            other.cancelled().await;
+        }
+    }
+
+    /// Keeps everyone out of a room that is not open. `None` if it is, or is being removed.
+    pub(crate) fn reserve_closed(self: &Arc<Self>, name: &RoomName) -> Option<Reservation> {
+        let mut listed = self.listed.lock();
+        let free = !listed.open.contains_key(name) && !listed.reserved.contains_key(name);
+        free.then(|| self.reservation(&mut listed, name))
+    }
+
+    fn reservation(self: &Arc<Self>, listed: &mut Listed, name: &RoomName) -> Reservation {
+        let removed = CancellationToken::new();
+        listed.reserved.insert(name.clone(), removed.clone());
+        Reservation { rooms: Arc::clone(self), name: name.clone(), removed }
+    }
+}
+
+/// Brings an open room to rest. Returns where to say how its sessions end; `None` if it has ended by
+/// itself.
+async fn retire(shared: &Shared) -> Result<Option<oneshot::Sender<Close>>, LogError> {
+    let (at_rest, resting) = oneshot::channel();
+    let (goodbye, heard) = oneshot::channel();
+    if shared.inbox.send(Command::Retire(Retire { at_rest, goodbye: heard })).is_err() {
+        return Ok(None);
+    }
+    match timeout(Duration::from_millis(RETIRE_MS_MAX), resting).await {
+        Ok(Ok(true)) => Ok(Some(goodbye)),
+        Ok(Ok(false)) => Err(LogError::Unavailable("the room's first batch is not decided yet".to_owned())),
+        Ok(Err(_)) => Ok(None),
+        Err(_) => Err(LogError::Unavailable("the room does not come to rest".to_owned())),
+    }
+}
+
+/// Between tries to delete a room.
+const DELETE_WAITS: [Duration; 3] =
+    [Duration::from_millis(100), Duration::from_millis(400), Duration::from_secs(1)];

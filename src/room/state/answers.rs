@@ -1,0 +1,70 @@
+//! What a room answers from its committed document, with encodings that all who ask share.
+
+use bytes::Bytes;
+
+use super::State;
+use crate::document::FoldError;
+use crate::gate::{self, StateVector};
+use crate::wire::{websocket, y_websocket};
+
+/// Encoded frames for one committed position, shared by all who ask.
+#[derive(Default)]
+pub(super) struct Answers {
+    /// Step2 for a client that has nothing.
+    everything: Option<Bytes>,
+    /// Step2 for a client that has every block: the whole delete set.
+    nothing_new: Option<Bytes>,
+    state_vector: Option<StateVector>,
+}
+
+impl State {
+    /// The Step2 for a client that has `theirs`, as a whole frame.
+    ///
+    /// # Errors
+    /// [`FoldError`] if the document cannot be encoded: load the room again.
+    pub(crate) fn step2(&mut self, theirs: &StateVector) -> Result<Bytes, FoldError> {
+        if theirs.is_empty() {
+            return match &self.answers.everything {
+                Some(answer) => Ok(answer.clone()),
+                None => {
+                    let full = self.document.encode_full();
+                    self.encoded_bytes = full.len();
+                    Ok(self.answers.everything.insert(step2_frame(&full)).clone())
+                }
+            };
+        }
+        if !theirs.covers(self.state_vector()?) {
+            return Ok(step2_frame(&self.document.diff(&theirs.encode())?));
+        }
+        match &self.answers.nothing_new {
+            Some(answer) => Ok(answer.clone()),
+            None => {
+                let deletes_only = self.document.diff(&theirs.encode())?;
+                Ok(self.answers.nothing_new.insert(step2_frame(&deletes_only)).clone())
+            }
+        }
+    }
+
+    /// One frame with an update of all that a session lacks that covers `theirs`.
+    ///
+    /// # Errors
+    /// As [`State::step2`].
+    pub(crate) fn catch_up(&mut self, theirs: &[u8]) -> Result<Bytes, FoldError> {
+        Ok(websocket::frame(&y_websocket::update(&self.document.diff(theirs)?)))
+    }
+
+    /// The committed state vector.
+    ///
+    /// # Errors
+    /// As [`State::step2`].
+    pub(crate) fn state_vector(&mut self) -> Result<&StateVector, FoldError> {
+        if self.answers.state_vector.is_none() {
+            self.answers.state_vector = Some(gate::parse_state_vector(&self.document.state_vector())?);
+        }
+        Ok(self.answers.state_vector.as_ref().expect("it was set just now"))
+    }
+}
+
+fn step2_frame(update: &[u8]) -> Bytes {
+    websocket::frame(&y_websocket::sync_step2(update))
+}

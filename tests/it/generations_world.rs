@@ -1,0 +1,91 @@
+//! Copies of rooms that are gone, and other instances that write to the same log.
+
+use std::sync::Arc;
+
+use ruang::ids::{Generation, InstanceId, RoomName};
+use ruang::log::memory::MemoryLog;
+use ruang::log::record::{Kind, Metadata, Record, Role, RoomKind, StoredRecord, genesis_update};
+use ruang::log::{Batch, Expects, Log};
+use yrs::updates::decoder::Decode;
+use yrs::{Doc, ReadTxn, StateVector, Transact, Update};
+
+use crate::harness::{Client, Server};
+
+pub fn room() -> RoomName {
+    "r".parse().unwrap()
+}
+
+/// A board that was edited in room `r` of a server that is gone, and so with the marker of that life:
+/// `keys` of the map.
+pub async fn old_board(keys: &[&str]) -> Doc {
+    let server = Server::start(Arc::new(MemoryLog::new())).await;
+    let mut author = server.join("r").await;
+    for key in keys {
+        author.set(key, "old").await;
+    }
+    let mut witness = server.join("r").await;
+    for key in keys {
+        witness.until_set(key, "old").await;
+    }
+    let doc = witness.crash();
+    drop(author);
+    server.stop().await;
+    doc
+}
+
+/// A client with a copy that has not said anything.
+pub async fn holder(server: &Server, doc: &Doc, acks: bool) -> Client {
+    let mut client = if acks { server.connect_for_acks("r").await } else { server.connect("r").await };
+    client.doc = doc.clone();
+    client
+}
+
+/// A copy of a copy: what another device has.
+pub fn twin(doc: &Doc) -> Doc {
+    let other = Doc::new();
+    let update = doc.transact().encode_state_as_update_v1(&StateVector::default());
+    other.transact_mut().apply_update(Update::decode_v1(&update).unwrap()).unwrap();
+    other
+}
+
+pub fn whole(doc: &Doc) -> Vec<u8> {
+    doc.transact().encode_state_as_update_v1(&StateVector::default())
+}
+
+/// The kinds of a room's records.
+pub async fn kinds(log: &Arc<dyn Log>) -> Vec<Kind> {
+    let records = log.read(&room(), 0, 100).await.unwrap();
+    let kind = |record: &StoredRecord| match record {
+        StoredRecord::Intact { record, .. } => record.kind(),
+        StoredRecord::Damaged { why, .. } => panic!("{why}"),
+    };
+    records.iter().map(kind).collect()
+}
+
+fn record(kind: Kind, update: &[u8]) -> Record {
+    let metadata = Metadata {
+        user: None,
+        session: None,
+        instance: InstanceId(99),
+        role: Role::Server,
+        batch: 1,
+        claims: Vec::new(),
+        relayed_by: None,
+        room_kind: RoomKind::Free,
+        admitted_ms: 5,
+    };
+    Record::new(kind, &metadata, update).unwrap()
+}
+
+/// What another instance appends: a room with a marker of its own, and these updates behind it.
+pub async fn append_elsewhere(log: &Arc<dyn Log>, nonce: u32, number: u64, updates: &[Vec<u8>]) {
+    let batch = Batch {
+        instance: InstanceId(99),
+        number,
+        genesis: record(Kind::Genesis, &genesis_update(&room(), Generation { nonce })),
+        records: updates.iter().map(|update| record(Kind::Update, update)).collect(),
+        expects: Expects::Anything,
+        ttl_ms: None,
+    };
+    log.append(&room(), batch).await.unwrap();
+}

@@ -1,0 +1,17 @@
+//! The life of rooms: deadlines, sweeps, deletion, on a memory log with clocks that the test moves.
+//! Rules H20 to H30 of `docs/RULES.md`; `src/life/deadline/tests.rs` shows the decisions alone.
+
+#![allow(
+    clippy::unwrap_used,
+    unreachable_pub,
+    missing_docs,
+    reason = "a test says what it expects by failing"
+)]
+
+mod harness;
+mod life_api;
+mod life_archive;
+mod life_delete;
+mod life_support;
+mod life_sweep;
+mod life_touch;
