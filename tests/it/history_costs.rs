@@ -19,7 +19,7 @@ use history_support::*;
 use random_docs::Random;
 use ruang::history::{Range, Start};
 use yrs::updates::decoder::Decode;
-use yrs::{ClientID, Doc, Map, MapPrelim, MapRef, OffsetKind, Options, Out, ReadTxn, Transact, Update};
+use yrs::{ClientID, Doc, Map, MapPrelim, MapRef, OffsetKind, Options, Out, Transact, Update};
 
 const CLIENTS: u64 = 20;
 const ITEMS: usize = 500;
@@ -123,9 +123,7 @@ async fn costs_of_twenty_thousand_updates() {
 
     load("a load from the snapshot", Start::NEWEST).await;
     let more = keystrokes(99, 900);
-    let mut number = 1_000_000;
-    for strokes in more.chunks(256) {
-        number += 1;
+    for (number, strokes) in (1..).zip(more.chunks(256)) {
         let batch = ruang::log::Batch {
             instance: ruang::ids::InstanceId(8),
             number,

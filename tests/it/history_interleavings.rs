@@ -176,8 +176,11 @@ type Truth = Vec<StateVector>;
 struct Run {
     room: RoomName,
     store: Arc<dyn Log>,
-    actors: Vec<(Arc<Gate>, Option<Pin<Box<dyn Future<Output = Result<(), String>>>>>)>,
+    /// Where each stands, and what is left of it.
+    actors: Vec<(Arc<Gate>, Option<ActorFuture>)>,
 }
+
+type ActorFuture = Pin<Box<dyn Future<Output = Result<(), String>>>>;
 
 /// Who takes part.
 #[derive(Debug, Clone, Copy)]
@@ -408,11 +411,11 @@ fn the_real_code_holds_in_every_order_of_a_larger_cast() {
 #[test]
 fn each_mistake_is_found_with_the_real_code() {
     for cast in [COMPACTORS, LOADER] {
-        assert!(run_all(&|| SimStore::new(Mutation::default()), cast).is_ok());
+        assert!(run_all(&|| SimStore::open(Mutation::default()), cast).is_ok());
     }
     for (mutation, cast) in [(NO_REVISION_CHECK, COMPACTORS), (TRIM_TO_END, LARGE[1]), (HIDE_JUMPS, LARGE[1])]
     {
         println!("{mutation:?}");
-        assert!(run_all(&|| SimStore::new(mutation), cast).is_err());
+        assert!(run_all(&|| SimStore::open(mutation), cast).is_err());
     }
 }

@@ -56,7 +56,7 @@ impl Room {
 }
 
 impl SimStore {
-    pub fn new(mutation: Mutation) -> Arc<dyn Log> {
+    pub fn open(mutation: Mutation) -> Arc<dyn Log> {
         Arc::new(Self { mutation, room: Mutex::default() })
     }
 }
