@@ -3,6 +3,7 @@
 //! | file | what | pure |
 //! |---|---|---|
 //! | `fold` | one record after the other through the gate into the document | yes |
+//! | `page` | whether a page of records is whole, and how it is folded | yes |
 //! | `snapshot` | the bytes of a snapshot | yes |
 //! | `plan` | when to compact, which snapshots stay, what is trimmed | yes |
 //! | `start` | reads the snapshot that a walk begins with, or an older one if that is damaged | |
@@ -17,6 +18,7 @@
 mod compact;
 mod compactor;
 mod fold;
+mod page;
 mod plan;
 mod snapshot;
 mod start;

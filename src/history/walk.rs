@@ -13,6 +13,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use super::fold::{Broken, Fold, Folded, OnTrouble, SetAside};
+use super::page::{fold_page, follows};
 use super::start::{self, DamagedSnapshot, Start};
 use crate::ids::{Position, RoomName};
 use crate::limits::{INLINE_BYTES_MAX, LOAD_PAGE_RECORDS, WALK_TRIES_MAX};
@@ -377,36 +378,6 @@ enum Pages {
     Jump,
     /// A record breaks the document: this one, or one of its page.
     Broken(SetAside),
-}
-
-/// Whether a page begins right behind `after` and has no hole, and is not empty.
-fn follows(after: u64, page: &[StoredRecord]) -> bool {
-    !page.is_empty() && page.iter().zip(after + 1..).all(|(stored, seq)| stored.position().seq == seq)
-}
-
-fn fold_page(
-    fold: &mut Fold,
-    page: &[StoredRecord],
-    one_by_one: bool,
-    broken: &BTreeMap<u64, SetAside>,
-) -> Result<(), Broken> {
-    for run in page.chunk_by(|a, b| a.position().seq + 1 == b.position().seq) {
-        let first = run[0].position();
-        if first.seq > fold.last().seq + 1 {
-            fold.pass_missing(Position { seq: first.seq - 1, ms: fold.last().ms });
-        }
-        if !one_by_one {
-            fold.page(run)?;
-            continue;
-        }
-        for stored in run {
-            match broken.get(&stored.position().seq) {
-                Some(record) if fold.stopped().is_none() => fold.pass(record.clone()),
-                _ => drop(fold.one(stored)?),
-            }
-        }
-    }
-    Ok(())
 }
 
 fn lost() -> WalkError {

@@ -1,13 +1,15 @@
 //! The room's task: it waits for commands, for the log and for the clock, and carries out what
 //! `state` decides.
 //!
-//! `commands` is what sessions ask, `life` keeps the room alive and brings it to rest; here is what the
-//! log and the clock bring.
+//! `open` brings the room into memory, `commands` is what sessions ask, `life` keeps the room alive and brings
+//! it to rest, `compaction` keeps its log short; here is what the log and the clock bring.
 //!
 //! Absences: nothing here looks inside an update, and nothing here waits for a socket.
 
 mod commands;
+mod compaction;
 mod life;
+mod open;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -21,7 +23,6 @@ use tokio::time::{Instant, sleep_until, timeout};
 use self::life::Deadline;
 use super::append::{Append, Refused};
 use super::fan_out::{FanOut, Seats};
-use super::load::{self, LoadError};
 use super::registry::Rooms;
 use super::removal::Retire;
 use super::state::{Committed, State};
@@ -29,7 +30,6 @@ use super::upkeep::Upkeep;
 use super::{Command, Shared};
 use crate::document::FoldError;
 use crate::generation::GenerationError;
-use crate::history::{CompactError, Compacted, DamagedSnapshot, SetAside};
 use crate::ids::{Position, SessionId};
 use crate::limits::{BEAT_MS, PRESENCE_TICK_MS, ROUND_SESSIONS_MIN};
 use crate::log::{APPEND_TIMEOUT, Appended, LogError};
@@ -88,12 +88,12 @@ impl Actor {
         shared: Arc<Shared>,
         mut commands: mpsc::UnboundedReceiver<Command>,
     ) {
-        let (state, upkeep) = match open(&rooms, &shared).await {
+        let (state, upkeep) = match open::open(&rooms, &shared).await {
             Ok(opened) => opened,
             Err(error) => {
                 tracing::error!(room = %shared.name.log_id(), %error, "a room cannot be loaded; joins are told to come back");
                 rooms.forget(&shared);
-                refuse_joins(&mut commands, &error.to_string());
+                open::refuse_joins(&mut commands, &error.to_string());
                 return;
             }
         };
@@ -215,22 +215,6 @@ impl Actor {
         }
         self.ack(acks, position);
         Ok(())
-    }
-
-    fn compact_if_due(&mut self) {
-        let document_bytes = self.state().encoded_bytes();
-        self.upkeep.start_if_due(&self.rooms, &self.shared.name, document_bytes);
-    }
-
-    /// A compaction of this room has ended.
-    fn on_compacted(&mut self, done: Option<Result<Compacted, CompactError>>) {
-        let Some(SetAside { position, why }) = self.upkeep.note_done(done) else { return };
-        self.rooms.metrics.compactions_stopped.inc();
-        tracing::error!(
-            room = %self.shared.name.log_id(), %position, why,
-            "a record cannot be folded: the room stays open and writable, but no snapshot goes beyond this record and \
-             its log grows until the room ends. Keep a backup of the store, and export the room"
-        );
     }
 
     fn ack(&self, acks: HashMap<SessionId, u64>, position: Position) {
@@ -394,36 +378,3 @@ impl Actor {
 }
 
 const STATE_IS_HERE: &str = "the state is away only while its own task waits for it";
-
-/// Loads a room and reports what had to be left out.
-async fn open(rooms: &Rooms, shared: &Shared) -> Result<(State, Upkeep), LoadError> {
-    let began = Instant::now();
-    let loaded =
-        load::load(&rooms.log, &shared.name, (rooms.instance, rooms.next_life()), rooms.options.ttl).await?;
-    let room = shared.name.log_id();
-    for SetAside { position, why } in &loaded.set_aside {
-        tracing::error!(%room, %position, why, "a record is set aside; the room is served without it");
-        rooms.metrics.records_set_aside.inc();
-    }
-    for DamagedSnapshot { revision, through, why } in &loaded.damaged_snapshots {
-        tracing::error!(
-            %room, revision, %through, why,
-            "a snapshot cannot be read; the room is served from an older one and the records behind it, and the next \
-             snapshot replaces it. Check the disk, and keep a backup of the store"
-        );
-        rooms.metrics.snapshots_damaged.inc();
-    }
-    tracing::debug!(%room, records = loaded.records, took = ?began.elapsed(), "room loaded");
-    rooms.metrics.rooms_loaded.inc();
-    Ok((loaded.state, loaded.upkeep))
-}
-
-/// Tells all who wait for a room that it cannot be had.
-fn refuse_joins(commands: &mut mpsc::UnboundedReceiver<Command>, why: &str) {
-    commands.close();
-    while let Ok(command) = commands.try_recv() {
-        if let Command::Join { reply, .. } = command {
-            let _ = reply.send(Err(format!("the room cannot be loaded now: {why}")));
-        }
-    }
-}

@@ -382,4 +382,6 @@ impl State {
 }
 
 #[cfg(test)]
+mod corruption;
+#[cfg(test)]
 mod tests;

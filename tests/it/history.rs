@@ -10,6 +10,8 @@
 
 mod history_compaction;
 mod history_hooks;
+mod history_interleavings;
+mod history_sim;
 mod history_snapshots;
 mod history_support;
 mod random_docs;

@@ -18,6 +18,7 @@
 //!   builds on it. The rest of the room is served; a client that holds the content brings it back.
 //! - R12 A room that fails, by a panic or a log that cannot be read, asks all its sessions, silent ones
 //!   too, to come back (1013). No other room notices, and later joins get in.
+//! - H5, H7 to H9: when a room is compacted, and what happens if it cannot be.
 //! - S1  Nothing of the room is sent before the client's Step1.
 //! - S2  A gap is not stored; its sender is asked for it once; a Step2 repairs it.
 //! - S3  Everyone ends up with the same document.
@@ -41,6 +42,7 @@ mod craft;
 mod harness;
 mod hex;
 mod random_docs;
+mod room_compaction;
 mod room_damage;
 mod room_faults;
 mod room_random;

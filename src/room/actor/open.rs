@@ -1,0 +1,44 @@
+//! How a room comes into memory, and what those who wait are told if it cannot.
+
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+
+use super::super::load::{self, LoadError};
+use super::super::registry::Rooms;
+use super::super::state::State;
+use super::super::upkeep::Upkeep;
+use super::super::{Command, Shared};
+use crate::history::{DamagedSnapshot, SetAside};
+
+/// Loads a room and reports what had to be left out.
+pub(super) async fn open(rooms: &Rooms, shared: &Shared) -> Result<(State, Upkeep), LoadError> {
+    let began = Instant::now();
+    let loaded =
+        load::load(&rooms.log, &shared.name, (rooms.instance, rooms.next_life()), rooms.options.ttl).await?;
+    let room = shared.name.log_id();
+    for SetAside { position, why } in &loaded.set_aside {
+        tracing::error!(%room, %position, why, "a record is set aside; the room is served without it");
+        rooms.metrics.records_set_aside.inc();
+    }
+    for DamagedSnapshot { revision, through, why } in &loaded.damaged_snapshots {
+        tracing::error!(
+            %room, revision, %through, why,
+            "a snapshot cannot be read; the room is served from an older one and the records behind it, and the next \
+             snapshot replaces it. Check the disk, and keep a backup of the store"
+        );
+        rooms.metrics.snapshots_damaged.inc();
+    }
+    tracing::debug!(%room, records = loaded.records, took = ?began.elapsed(), "room loaded");
+    rooms.metrics.rooms_loaded.inc();
+    Ok((loaded.state, loaded.upkeep))
+}
+
+/// Tells all who wait for a room that it cannot be had.
+pub(super) fn refuse_joins(commands: &mut mpsc::UnboundedReceiver<Command>, why: &str) {
+    commands.close();
+    while let Ok(command) = commands.try_recv() {
+        if let Command::Join { reply, .. } = command {
+            let _ = reply.send(Err(format!("the room cannot be loaded now: {why}")));
+        }
+    }
+}
