@@ -96,6 +96,10 @@ pub const EMBEDDED_FREE_BYTES_MAX: usize = 4 << 20;
 /// at once when nobody waits.
 pub const EMBEDDED_FREE_COMMITS: u32 = 64;
 
+/// Empty commits in a row that do not make the embedded store's file shorter, after which it is left as it is.
+/// What is freed counts as free two commits later.
+pub const EMBEDDED_SHRINK_COMMITS: u32 = 3;
+
 /// Bytes of the embedded store's page cache. redb's own default is 1 GiB.
 pub const EMBEDDED_CACHE_BYTES: usize = 64 << 20;
 

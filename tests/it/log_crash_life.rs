@@ -155,8 +155,9 @@ async fn check_nothing_leaks(dir: &Path) {
     }
 }
 
-/// Opens an image: all that was answered is so, the step under way is done or not, the story goes on, nothing leaks.
-async fn check(format: &Path, image: &Image, expected: &[String]) {
+/// Opens an image: all that was answered is so, the step under way is done or not; `leaks`: what is to go
+/// goes, and appends go on.
+async fn check(format: &Path, image: &Image, expected: &[String], leaks: bool) {
     let dir = tempfile::tempdir().unwrap();
     fs::copy(format, dir.path().join("FORMAT")).unwrap();
     fs::write(dir.path().join("log.redb"), &image.bytes).unwrap();
@@ -169,6 +170,9 @@ async fn check(format: &Path, image: &Image, expected: &[String]) {
         "after {answered} steps:\n{seen}\nexpected\n{}\nor\n{next:?}",
         expected[answered]
     );
+    if !leaks {
+        return;
+    }
     drop(log);
     check_nothing_leaks(dir.path()).await;
     let log = open(dir.path(), false, None);
@@ -179,8 +183,9 @@ async fn check(format: &Path, image: &Image, expected: &[String]) {
 async fn check_all(dir: &Path, images: &[Image]) {
     assert!(images.len() > 100, "only {} images", images.len());
     let expected = expected().await;
-    for image in images {
-        check(&dir.join("FORMAT"), image, &expected).await;
+    for (index, image) in images.iter().enumerate() {
+        // Every fourth is followed to the end: it takes several openings.
+        check(&dir.join("FORMAT"), image, &expected, index % 4 == 0).await;
     }
     println!("{} images opened", images.len());
 }

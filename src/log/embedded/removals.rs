@@ -21,7 +21,7 @@ use super::rooms::check_of;
 use super::snapshots;
 use super::store::Failure;
 use super::writer::Writer;
-use crate::limits::{EMBEDDED_FREE_BYTES_MAX, EMBEDDED_FREE_COMMITS};
+use crate::limits::{EMBEDDED_FREE_BYTES_MAX, EMBEDDED_FREE_COMMITS, EMBEDDED_SHRINK_COMMITS};
 use crate::log::UploadId;
 
 pub(super) const REMOVALS: TableDefinition<'_, (u64, u8, u64), u32> = TableDefinition::new("removals");
@@ -39,6 +39,8 @@ pub(super) struct Freeing {
     commits: u32,
     /// Entries that one slice may free.
     entries_max: usize,
+    /// Empty commits to try, so that the file gets shorter.
+    shrinks: u32,
 }
 
 /// How much of a slice is left.
@@ -50,11 +52,16 @@ struct Slice {
 impl Freeing {
     /// An earlier process may have left something.
     pub(super) fn new(entries_max: usize) -> Self {
-        Self { queued: true, commits: 0, entries_max }
+        Self { queued: true, commits: 0, entries_max, shrinks: 0 }
     }
 
     pub(super) fn on_commit(&mut self) {
         self.commits = self.commits.saturating_add(1);
+    }
+
+    /// Whether the file may get shorter.
+    pub(super) fn may_shrink(&self) -> bool {
+        self.shrinks > 0
     }
 
     /// Whether some must be freed although others wait.
@@ -101,7 +108,8 @@ impl Writer {
     /// One transaction of freeing.
     pub(super) fn free(&mut self) {
         let entries_max = self.freeing.entries_max;
-        self.freeing = Freeing { queued: false, commits: 0, entries_max };
+        (self.freeing.queued, self.freeing.commits) = (false, 0);
+        let mut freed_something = false;
         let freed = self.change(|tables| {
             tables.queued =
                 match snapshots::forget_gone(tables).and_then(|()| free_slice(tables, entries_max)) {
@@ -109,12 +117,34 @@ impl Writer {
                     Err(Stop::Store(error)) => return Err(error),
                     Err(Stop::Refuse(_)) => false, // nobody asked, nobody is refused
                 };
+            freed_something = tables.changed;
             Ok(())
         });
+        if freed_something {
+            self.freeing.shrinks = EMBEDDED_SHRINK_COMMITS;
+        }
         let Err((abort, _)) = freed else { return };
         // It goes on when the store works again; but not over damage, which would be met again and again.
         self.freeing.queued = !matches!(abort.failure, Failure::Damage(_));
         self.open_again(abort);
+    }
+
+    /// One empty commit: with each, the database gives up to half of the free space at its end back to the file
+    /// system. What is freed is free two commits later.
+    pub(super) fn shrink(&mut self) {
+        let before = self.store.disk.len();
+        let committed = self.change(|tables| {
+            tables.changed = true;
+            Ok(())
+        });
+        match committed {
+            Ok(()) if self.store.disk.len() < before => self.freeing.shrinks = EMBEDDED_SHRINK_COMMITS,
+            Ok(()) => self.freeing.shrinks -= 1,
+            Err((abort, _)) => {
+                self.freeing.shrinks = 0;
+                self.open_again(abort);
+            }
+        }
     }
 }
 

@@ -224,3 +224,77 @@ pub(super) fn le_u64(bytes: &[u8], index: usize) -> u64 {
 pub(super) fn check_of(key: &[u64]) -> u32 {
     key.iter().fold(0, |crc, value| crc32c::crc32c_append(crc, &value.to_le_bytes()))
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn furnished() -> RoomMeta {
+        let snapshot = |revision| SnapshotRef {
+            revision,
+            upload: UploadId(u64::MAX - revision),
+            through: Position { seq: 3 * revision, ms: 5 },
+            log_bytes: 7,
+            chunks: 9,
+            bytes: 11,
+        };
+        let batch = |instance| LastBatch {
+            instance: InstanceId(instance),
+            number: 4,
+            first: 2,
+            last: 6,
+            ms: 8,
+            created: instance == 1,
+        };
+        RoomMeta {
+            number: 12,
+            last: Position { seq: 13, ms: 14 },
+            base: 2,
+            bytes: Some(15),
+            revision: 2,
+            snapshots: vec![snapshot(1), snapshot(2)],
+            deadline_ms: Some(0),
+            frozen: true,
+            batches: vec![batch(1), batch(2)],
+        }
+    }
+
+    /// An entry comes back as it was written, under its own name only.
+    #[test]
+    fn an_entry_comes_back() {
+        let name = RoomName::parse("a").unwrap();
+        for meta in [furnished(), RoomMeta { bytes: Some(0), ..RoomMeta::new(1) }] {
+            let entry = meta.encode(&name);
+            assert_eq!(RoomMeta::decode(&name, &entry), Ok(meta));
+            assert!(RoomMeta::decode(&RoomName::parse("b").unwrap(), &entry).is_err());
+        }
+    }
+
+    /// [L40] Each flipped bit and each truncation of an entry is detected.
+    #[test]
+    fn each_flipped_bit_is_detected() {
+        let name = RoomName::parse("a").unwrap();
+        let entry = furnished().encode(&name);
+        for bit in 0..entry.len() * 8 {
+            let mut turned = entry.clone();
+            turned[bit / 8] ^= 1 << (bit % 8);
+            assert!(RoomMeta::decode(&name, &turned).is_err(), "bit {bit}");
+        }
+        for len in 0..entry.len() {
+            assert!(RoomMeta::decode(&name, &entry[..len]).is_err(), "cut to {len}");
+        }
+    }
+
+    /// [L64] An entry of a newer ruang is told apart from damage, in one line.
+    #[test]
+    fn a_newer_entry_says_so() {
+        let name = RoomName::parse("a").unwrap();
+        let mut entry = furnished().encode(&name);
+        entry.truncate(entry.len() - 4);
+        entry[0] = VERSION + 1;
+        entry.put_u32_le(check(&name, &entry));
+        let text = RoomMeta::decode(&name, &entry).unwrap_err().to_string();
+        assert!(text.contains("its version is 3, this ruang knows up to 2"), "{text}");
+    }
+}

@@ -130,6 +130,7 @@ impl Writer {
                 Ok(command) => return Some(command),
                 Err(TryRecvError::Disconnected) => return None,
                 Err(TryRecvError::Empty) if works && self.freeing.queued => self.free(),
+                Err(TryRecvError::Empty) if works && self.freeing.may_shrink() => self.shrink(),
                 Err(TryRecvError::Empty) => return self.queue.blocking_recv(),
             }
         }
