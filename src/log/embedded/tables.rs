@@ -5,10 +5,15 @@
 //! | `rooms` | name | [`RoomMeta`] |
 //! | `log` | room number, counter | milliseconds (8), check (4), record |
 //! | `counters` | `"rooms"` | the highest room number given |
+//! | `counters` | `"journal"`, `"journal-check"` | the newest frame of the journal that is moved, its crc32c |
 //!
 //! Integers are little endian. The check is the crc32c of key and milliseconds: with the record's
 //! own checksum no bit of a position or record can turn around unnoticed. redb does not check its
 //! pages when it reads them.
+
+mod moving;
+
+pub(super) use moving::{Moved, moved};
 
 use std::ops::Bound;
 
@@ -17,7 +22,7 @@ use redb::{Error as RedbError, ReadTransaction, ReadableTable, Table, TableDefin
 
 use crate::ids::{InstanceId, Position, RoomName};
 use crate::limits::{BATCH_MEMORY_INSTANCES_MAX, READ_BYTES_MAX};
-use crate::log::record::{Record, StoredRecord};
+use crate::log::record::StoredRecord;
 use crate::log::{Appended, Batch, LogError, check_repeated, judge};
 
 const ROOMS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("rooms");
@@ -81,7 +86,7 @@ impl<'txn> Tables<'txn> {
         let (mut meta, genesis) = match found {
             Some(Err(why)) => return Ok(Err(damaged_room(&why))),
             Some(Ok(meta)) => {
-                if let Some(answer) = meta.answer_again(batch, &self.log)? {
+                if let Some(answer) = meta.answer_again(batch, |seq| entry(&self.log, meta.number, seq))? {
                     return Ok(answer);
                 }
                 (meta, None)
@@ -89,37 +94,23 @@ impl<'txn> Tables<'txn> {
             None => (RoomMeta::new(self.next_room_number()?), Some(&batch.genesis)),
         };
 
-        let ms = now_ms.max(meta.last.ms);
         let mut position = meta.last;
+        let appended = meta.place(batch, genesis.is_some(), now_ms);
         for record in genesis.into_iter().chain(&batch.records) {
-            position = Position { seq: position.seq + 1, ms };
-            self.insert(meta.number, position, record)?;
+            position = Position { seq: position.seq + 1, ms: appended.last.ms };
+            self.insert(meta.number, position, &record.encoded)?;
         }
-        let first = Position { seq: meta.last.seq + 1 + u64::from(genesis.is_some()), ms };
-        let created = genesis.map(|record| StoredRecord::Intact {
-            position: Position { seq: meta.last.seq + 1, ms },
-            record: record.clone(),
-        });
-        meta.last = position;
-        meta.remember(LastBatch {
-            instance: batch.instance,
-            number: batch.number,
-            first: first.seq,
-            last: position.seq,
-            ms,
-            created: created.is_some(),
-        });
         self.rooms.insert(room.as_str(), meta.encode(room).as_slice())?;
-        Ok(Ok(Appended { created, first, last: position, duplicate: false }))
+        Ok(Ok(appended))
     }
 
-    fn insert(&mut self, room: u64, position: Position, record: &Record) -> Result<(), RedbError> {
-        let len = ENTRY_HEADER + record.encoded.len();
+    fn insert(&mut self, room: u64, position: Position, record: &[u8]) -> Result<(), RedbError> {
+        let len = ENTRY_HEADER + record.len();
         let mut value = self.log.insert_reserve((room, position.seq), len)?;
         let mut out: &mut [u8] = value.as_mut();
         out.put_u64_le(position.ms);
         out.put_u32_le(entry_check(room, position));
-        out.put_slice(&record.encoded);
+        out.put_slice(record);
         Ok(())
     }
 
@@ -224,39 +215,60 @@ pub(super) fn find_batch(
         Err(error) => return Err(error),
     };
     let log = transaction.open_table(LOG)?;
-    Ok(meta.answer_again(batch, &log)?.transpose())
+    Ok(meta.answer_again(batch, |seq| entry(&log, meta.number, seq))?.transpose())
+}
+
+/// One record of a room, if there is a value for it.
+fn entry(
+    log: &impl ReadableTable<(u64, u64), &'static [u8]>,
+    room: u64,
+    seq: u64,
+) -> Result<Option<Result<StoredRecord, LogError>>, RedbError> {
+    Ok(log.get((room, seq))?.map(|entry| judge_entry(room, seq, entry.value())))
 }
 
 impl RoomMeta {
-    fn new(number: u64) -> Self {
+    /// A room that is about to be made.
+    pub(super) fn new(number: u64) -> Self {
         Self { number, last: Position::START, batches: Vec::new() }
     }
 
     /// The answer to a batch that is stored; an error for one that came too late; `None` for a new
-    /// one.
-    fn answer_again(
+    /// one. `record` finds the genesis record by its counter.
+    pub(super) fn answer_again<E>(
         &self,
         batch: &Batch,
-        log: &impl ReadableTable<(u64, u64), &'static [u8]>,
-    ) -> Result<Option<Result<Appended, LogError>>, RedbError> {
+        record: impl FnOnce(u64) -> Result<Option<Result<StoredRecord, LogError>>, E>,
+    ) -> Result<Option<Result<Appended, LogError>>, E> {
         let known = self.batches.iter().find(|known| known.instance == batch.instance);
         let Some(known) = known.filter(|known| batch.number <= known.number) else { return Ok(None) };
         if let Err(error) = check_repeated(known.number, batch.number) {
             return Ok(Some(Err(error)));
         }
-        let created = if known.created {
-            let seq = known.first - 1;
-            let entry = log.get((self.number, seq))?;
-            match entry.map(|entry| judge_entry(self.number, seq, entry.value())).transpose() {
-                Ok(created) => created,
-                Err(error) => return Ok(Some(Err(error))),
-            }
-        } else {
-            None
-        };
+        let created = if known.created { record(known.first - 1)?.transpose() } else { Ok(None) };
         let at = |seq| Position { seq, ms: known.ms };
-        let appended = Appended { created, first: at(known.first), last: at(known.last), duplicate: true };
-        Ok(Some(Ok(appended)))
+        let answer = |created| Appended { created, first: at(known.first), last: at(known.last), duplicate: true };
+        Ok(Some(created.map(answer)))
+    }
+
+    /// Gives a new batch its positions, behind the genesis record if it creates the room.
+    pub(super) fn place(&mut self, batch: &Batch, creates: bool, now_ms: u64) -> Appended {
+        let ms = now_ms.max(self.last.ms);
+        let at = |seq| Position { seq, ms };
+        let before = self.last.seq;
+        let first = before + 1 + u64::from(creates);
+        self.last = at(before + u64::from(creates) + batch.records.len() as u64);
+        self.remember(LastBatch {
+            instance: batch.instance,
+            number: batch.number,
+            first,
+            last: self.last.seq,
+            ms,
+            created: creates,
+        });
+        let created =
+            creates.then(|| StoredRecord::Intact { position: at(before + 1), record: batch.genesis.clone() });
+        Appended { created, first: at(first), last: self.last, duplicate: false }
     }
 
     fn remember(&mut self, batch: LastBatch) {
