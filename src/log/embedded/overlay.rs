@@ -124,7 +124,7 @@ impl Layer {
     fn places(&self, room: &RoomName, after: u64) -> impl Iterator<Item = (Position, &Place)> {
         let room = self.rooms.get(room);
         let (first, places) = room.map_or((1, &[][..]), |room| (room.first, room.records.as_slice()));
-        let skip = usize::try_from((after + 1).saturating_sub(first)).unwrap_or(usize::MAX).min(places.len());
+        let skip = usize::try_from(after.saturating_add(1).saturating_sub(first)).unwrap_or(usize::MAX).min(places.len());
         (first + skip as u64..)
             .zip(&places[skip..])
             .map(|(seq, place)| (Position { seq, ms: place.ms }, place))
