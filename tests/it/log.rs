@@ -8,6 +8,7 @@ mod log_crash;
 mod log_damage;
 mod log_directory;
 mod log_disk;
+mod log_journal;
 mod log_memory;
 mod log_random;
 mod log_records;

@@ -237,25 +237,26 @@ async fn nothing_answered_is_lost_by_a_power_cut() {
 async fn cut_power(setting: Setting) {
     let (seed, _) = seeded();
     let dir = tempfile::tempdir().unwrap();
-    drop(open(dir.path(), setting, Arc::new(|_| Ok(()))));
-    let durable = |name| fs::read(dir.path().join(name)).unwrap();
-    let disk = Arc::new(Mutex::new(Forgetful {
-        random: StdRng::seed_from_u64(seed),
-        files: FILES.map(|name| ForgetfulFile { durable: durable(name), pending: Vec::new() }),
-        images: Vec::new(),
-    }));
-    let answered = Arc::new(AtomicU64::new(0));
+    let (answered, disk) = (Arc::new(AtomicU64::new(0)), Arc::new(Mutex::new(None::<Forgetful>)));
     let hook: DiskHook = {
         let (disk, answered) = (Arc::clone(&disk), Arc::clone(&answered));
         Arc::new(move |operation| {
-            disk.lock().before(operation, answered.load(Ordering::SeqCst));
+            if let Some(disk) = disk.lock().as_mut() {
+                disk.before(operation, answered.load(Ordering::SeqCst));
+            }
             Ok(())
         })
     };
     let log = open(dir.path(), setting, hook);
+    let durable = |name| fs::read(dir.path().join(name)).unwrap();
+    *disk.lock() = Some(Forgetful {
+        random: StdRng::seed_from_u64(seed),
+        files: FILES.map(|name| ForgetfulFile { durable: durable(name), pending: Vec::new() }),
+        images: Vec::new(),
+    });
     work(&log, &answered, 60).await;
     drop(log);
-    let images = std::mem::take(&mut disk.lock().images);
+    let images = disk.lock().take().unwrap().images;
     check_all(dir.path(), &images).await;
 }
 

@@ -156,17 +156,33 @@ impl Journal {
         self.at = FRAMES_AT;
     }
 
-    /// Everything has been moved: makes a journal that was not ready work again.
+    /// Everything has been moved: makes a journal that was not ready work again, with new files.
     ///
     /// # Errors
     /// If a file had failed and cannot be made anew. The journal is not ready then.
     pub(super) fn restart(&mut self) -> io::Result<()> {
-        if self.state == State::Failed {
-            let file = &mut self.files[self.current];
-            *file = JournalFile::create(&file.path, self.current, file.len, self.hook.as_ref())?;
+        match self.state {
+            State::Ready => {}
+            State::Failed => self.remake(self.current)?,
+            // They were read, so the page cache holds them in large parts; but they are good.
+            State::Found => {
+                for index in 0..FILES {
+                    if let Err(error) = self.remake(index) {
+                        tracing::warn!(%error, "a file of the journal was not made anew");
+                        // It may be large, and the disk full.
+                        let _ = fs::remove_file(new_path(&self.files[index].path));
+                    }
+                }
+            }
         }
         self.at = FRAMES_AT;
         self.state = State::Ready;
+        Ok(())
+    }
+
+    fn remake(&mut self, index: usize) -> io::Result<()> {
+        let file = &mut self.files[index];
+        *file = JournalFile::create(&file.path, index, file.len, self.hook.as_ref())?;
         Ok(())
     }
 
@@ -184,7 +200,7 @@ impl JournalFile {
     /// Makes the file at its full length, in place of one that may be there.
     fn create(path: &Path, index: usize, len: usize, hook: Option<&DiskHook>) -> io::Result<Self> {
         let salt = rand::random();
-        let new = path.with_extension("new");
+        let new = new_path(path);
         let file = OpenOptions::new().read(true).write(true).create(true).truncate(true).open(&new)?;
         let (mut at, mut part) = (0, frame::file_header(index, salt, len as u64));
         while at < len {
@@ -220,8 +236,14 @@ impl JournalFile {
     }
 }
 
-/// Bytes written at once while a file is made.
-const CREATE_PART: usize = 256 << 10;
+/// Where a file is made before it takes its place.
+fn new_path(path: &Path) -> PathBuf {
+    path.with_extension("new")
+}
+
+/// Bytes written at once while a file is made. The page cache keeps them together, and writes them together: with
+/// 256 KiB each commit of 200 bytes would write 256 KiB.
+const CREATE_PART: usize = 4 << 10;
 
 /// What of both files the database does not have. Says what is wrong if anything that was synced is
 /// missing.

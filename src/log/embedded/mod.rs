@@ -47,14 +47,14 @@ use crate::limits::{
     EMBEDDED_QUICK_REPAIR_BYTES, EMBEDDED_READS_MAX,
 };
 use directory::Directory;
-use journal::Journal;
-use overlay::{Layer, Overlay};
-use reads::{Looked, Reads};
 pub use directory::OpenError;
 pub use disk::{DiskHook, DiskOperation};
+use journal::Journal;
+use mover::Mover;
+use overlay::{Layer, Overlay};
+use reads::{Looked, Reads};
 use store::{Failure, OpenMode, Store};
 use tables::{Moved, RoomMeta};
-use mover::Mover;
 use writer::{Command, Request, Writer};
 
 /// See the module.
@@ -123,7 +123,8 @@ impl EmbeddedLog {
         directory.complete()?;
         let (queue, commands) = mpsc::channel(EMBEDDED_QUEUE_MAX);
         let thread_failed = |source| OpenError::Io { path: dir.to_path_buf(), source };
-        let mover = Mover::start(reads.clone(), queue.downgrade(), options.journal_idle).map_err(thread_failed)?;
+        let mover =
+            Mover::start(reads.clone(), queue.downgrade(), options.journal_idle).map_err(thread_failed)?;
         let mut writer = Writer::new(reads.clone(), directory, journal, mover, commands, &options);
         writer.take_up();
         let thread = std::thread::Builder::new().name("ruang-log".to_owned());
@@ -171,7 +172,9 @@ fn open_journal(directory: &Directory, reads: &Reads, options: &Options) -> Resu
     let moved = match reads.moved().map_err(|failure| unusable(directory, failure))? {
         Moved::Through(moved) => moved,
         Moved::Never if !directory.has_journal() => 0,
-        Moved::Never | Moved::Damaged => return Err(damaged("what it has of the journal is not known".to_owned())),
+        Moved::Never | Moved::Damaged => {
+            return Err(damaged("what it has of the journal is not known".to_owned()));
+        }
     };
     if !directory.has_journal() {
         // From now on the database says so: a journal without that would be damage.

@@ -135,7 +135,9 @@ fn transact(store: &Store, layers: &[Arc<Layer>], only: Option<&[RoomName]>) -> 
             return Ok(Ok(()));
         }
         Moved::Through(_) | Moved::Never => {}
-        Moved::Damaged => return Ok(Err(Failure::Damage("what it has of the journal is not known".to_owned()))),
+        Moved::Damaged => {
+            return Ok(Err(Failure::Damage("what it has of the journal is not known".to_owned())));
+        }
     }
     let all: BTreeSet<&RoomName> = match only {
         Some(rooms) => rooms.iter().collect(),

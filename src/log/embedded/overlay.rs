@@ -118,13 +118,16 @@ impl Layer {
 
     /// The records of a room above a counter.
     pub(super) fn records(&self, room: &RoomName, after: u64) -> impl Iterator<Item = (Position, &[u8])> {
-        self.places(room, after).map(|(position, place)| (position, &self.frames[place.frame as usize][place.range()]))
+        self.places(room, after)
+            .map(|(position, place)| (position, &self.frames[place.frame as usize][place.range()]))
     }
 
     fn places(&self, room: &RoomName, after: u64) -> impl Iterator<Item = (Position, &Place)> {
         let room = self.rooms.get(room);
         let (first, places) = room.map_or((1, &[][..]), |room| (room.first, room.records.as_slice()));
-        let skip = usize::try_from(after.saturating_add(1).saturating_sub(first)).unwrap_or(usize::MAX).min(places.len());
+        let skip = usize::try_from(after.saturating_add(1).saturating_sub(first))
+            .unwrap_or(usize::MAX)
+            .min(places.len());
         (first + skip as u64..)
             .zip(&places[skip..])
             .map(|(seq, place)| (Position { seq, ms: place.ms }, place))

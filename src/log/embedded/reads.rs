@@ -32,7 +32,10 @@ impl Reads {
         };
         self.looking(view, |head, transaction| match head {
             Some(last) => Ok(Ok(Some(Head { last: *last }))),
-            None => Ok(tables::room_meta(transaction, room)?.map(|meta| meta.map(|meta| Head { last: meta.last }))),
+            None => {
+                Ok(tables::room_meta(transaction, room)?
+                    .map(|meta| meta.map(|meta| Head { last: meta.last })))
+            }
         })
     }
 

@@ -49,7 +49,11 @@ impl<'a> Stage<'a> {
     ///
     /// # Errors
     /// The outer error is the disk's, and ends the group; damage concerns this batch.
-    pub(super) fn take(&mut self, room: &RoomName, batch: &Batch) -> Result<Result<Appended, LogError>, Failure> {
+    pub(super) fn take(
+        &mut self,
+        room: &RoomName,
+        batch: &Batch,
+    ) -> Result<Result<Appended, LogError>, Failure> {
         if !self.rooms.contains_key(room) {
             match self.look_up(room)? {
                 Ok(found) => self.rooms.insert(room.clone(), found),

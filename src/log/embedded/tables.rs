@@ -247,7 +247,8 @@ impl RoomMeta {
         }
         let created = if known.created { record(known.first - 1)?.transpose() } else { Ok(None) };
         let at = |seq| Position { seq, ms: known.ms };
-        let answer = |created| Appended { created, first: at(known.first), last: at(known.last), duplicate: true };
+        let answer =
+            |created| Appended { created, first: at(known.first), last: at(known.last), duplicate: true };
         Ok(Some(created.map(answer)))
     }
 

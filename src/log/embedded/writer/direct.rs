@@ -97,8 +97,10 @@ impl Writer {
 
     /// What the database says of a batch: stored, not stored; `None` if it cannot be asked.
     fn look_for(&self, request: &Request) -> Option<Option<Appended>> {
-        let found =
-            self.reads.store.reading(|transaction| tables::find_batch(transaction, &request.room, &request.batch));
+        let found = self
+            .reads
+            .store
+            .reading(|transaction| tables::find_batch(transaction, &request.room, &request.batch));
         let found = found.ok()?.ok()?;
         Some(found.map(|appended| Appended { duplicate: false, ..appended }))
     }

@@ -83,7 +83,8 @@ impl Writer {
         if stuck.is_empty() {
             // Only the journal's end is left to be told.
             let end = move_layers(&self.reads.store, &layers, None);
-            end.inspect(|()| overlay.clear(self.journal.through())).inspect_err(|failure| self.on_failure(failure))
+            end.inspect(|()| overlay.clear(self.journal.through()))
+                .inspect_err(|failure| self.on_failure(failure))
         } else {
             tracing::error!(
                 rooms = stuck.len(),
