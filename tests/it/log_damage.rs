@@ -66,12 +66,17 @@ async fn a_flipped_bit_of_the_file_invents_nothing() {
     drop(log);
     let path = dir.path().join("log.redb");
     let good = fs::read(&path).unwrap();
+    let journals = ["journal-0", "journal-1"].map(|name| dir.path().join(name));
+    let journals = journals.map(|path| (fs::read(&path).unwrap(), path));
     let used: Vec<usize> = (0..good.len()).filter(|at| good[*at] != 0).collect();
     let (mut refused, mut told, mut same) = (0, 0, 0);
     for _ in 0..FLIPS {
         let mut bytes = good.clone();
         bytes[used[random.random_range(0..used.len())]] ^= 1 << random.random_range(0..8);
         fs::write(&path, bytes).unwrap();
+        for (good, path) in &journals {
+            fs::write(path, good).unwrap();
+        }
         let Ok(log) = open_hooked(dir.path(), Arc::new(|_| Ok(()))) else {
             refused += 1;
             continue;

@@ -245,7 +245,14 @@ async fn an_embedded_log_follows_a_memory_log() {
             if left == 0 { Err(std::io::ErrorKind::Other.into()) } else { Ok(()) }
         }
     });
-    let options = Options { clock: clock(&now_ms), disk: Some(disk), free_entries: 2, ..Options::default() };
+    let options = Options {
+        clock: clock(&now_ms),
+        disk: Some(disk),
+        free_entries: 2,
+        journal_bytes: 16 << 10, // so small that it is moved for want of space too
+        journal_idle: Duration::from_millis(5),
+        ..Options::default()
+    };
     let mut log = EmbeddedLog::open_with(dir.path(), InstanceId(0), options.clone()).unwrap();
     let (model, _) = MemoryLog::with_clock(clock(&now_ms));
     let mut author = Author::new(random);

@@ -105,7 +105,8 @@ pub(super) fn last_room_number(transaction: &WriteTransaction) -> Result<u64, Re
 }
 
 impl Writer {
-    /// One transaction of freeing.
+    /// One transaction of freeing, while nothing is moved. What is freed is under numbers that no record in the journal
+    /// will ever get, so the journal may have what it wants.
     pub(super) fn free(&mut self) {
         let entries_max = self.freeing.entries_max;
         (self.freeing.queued, self.freeing.commits) = (false, 0);
@@ -132,13 +133,13 @@ impl Writer {
     /// One empty commit: with each, the database gives up to half of the free space at its end back to the file
     /// system. What is freed is free two commits later.
     pub(super) fn shrink(&mut self) {
-        let before = self.store.disk.len();
+        let before = self.reads.store.disk.len();
         let committed = self.change(|tables| {
             tables.changed = true;
             Ok(())
         });
         match committed {
-            Ok(()) if self.store.disk.len() < before => self.freeing.shrinks = EMBEDDED_SHRINK_COMMITS,
+            Ok(()) if self.reads.store.disk.len() < before => self.freeing.shrinks = EMBEDDED_SHRINK_COMMITS,
             Ok(()) => self.freeing.shrinks -= 1,
             Err((abort, _)) => {
                 self.freeing.shrinks = 0;
