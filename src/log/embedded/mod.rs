@@ -154,7 +154,7 @@ impl EmbeddedLog {
         look: impl FnOnce(&ReadTransaction) -> Result<Result<T, LogError>, RedbError> + Send + 'static,
     ) -> Result<T, LogError> {
         let permit = Arc::clone(&self.reads).acquire_owned().await.map_err(|_| closed())?;
-        if self.store.opening().is_none() {
+        if self.store.state().is_err() {
             self.ask_for_opening();
         }
         let store = Arc::clone(&self.store);
