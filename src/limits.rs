@@ -100,6 +100,17 @@ pub const EMBEDDED_FREE_COMMITS: u32 = 64;
 /// What is freed counts as free two commits later.
 pub const EMBEDDED_SHRINK_COMMITS: u32 = 3;
 
+/// Bytes of records and chunks that must have been freed, and a quarter of the file, before it is looked at whether
+/// the embedded store's file is worth compacting.
+pub const EMBEDDED_COMPACT_FREED_BYTES_MIN: u64 = 4 << 20;
+
+/// Larger files are not looked at: that takes 8 µs for each page in use, while everybody waits.
+pub const EMBEDDED_COMPACT_FILE_BYTES_MAX: u64 = 256 << 20;
+
+/// Bytes in use with which a file is compacted: at about 12 ms per MiB, everybody waits 0.2 s. A file with
+/// more in use keeps its free space and fills it again.
+pub const EMBEDDED_COMPACT_USED_BYTES_MAX: u64 = 16 << 20;
+
 /// Bytes of each of the two files of the embedded store's journal. What stands in them is in memory too, so this
 /// bounds that. The more is moved into the database at once, the less each record costs there; this much is moved
 /// in a fifth of a second.

@@ -143,25 +143,6 @@ async fn a_flipped_bit_of_a_chunk_stays_in_that_chunk() {
     assert_eq!(intact, 32); // the bits of the checksum itself
 }
 
-/// [L40] Every bit of the entry of an upload may turn: the upload is lost, and says so when it is adopted.
-#[tokio::test]
-async fn each_flipped_bit_of_an_uploads_entry_is_detected() {
-    const UPLOADS: TableDefinition<'_, (u64, u64), &[u8]> = TableDefinition::new("uploads");
-    let dir = tempfile::tempdir().unwrap();
-    let name = room("a");
-    let log = open_hooked(dir.path(), Arc::new(|_| Ok(()))).unwrap();
-    append(&log, &name, 1, 1, &["one"]).await;
-    log.put_chunk(&name, UploadId(7), 0, "x".into()).await.unwrap();
-    log.close().await;
-    drop(log);
-    // It belongs to an earlier opening of the store, so it must be gone with and without damage.
-    entry!(dir.path(), UPLOADS, (1, 7))(&mut |value| value[9] ^= 1);
-    let log = open_hooked(dir.path(), Arc::new(|_| Ok(()))).unwrap();
-    assert_eq!(log.chunk(&name, UploadId(7), 0).await, Ok(None));
-    let refused = adopt(&log, &name, UploadId(7), 0, 2, 1, 1).await;
-    assert!(matches!(refused, Err(LogError::Fatal(_))), "{refused:?}");
-}
-
 /// [L40] What is queued to be freed may be damaged: then it is not freed, and nothing that lives is.
 #[tokio::test]
 async fn a_damaged_removal_frees_nothing_that_lives() {

@@ -188,7 +188,7 @@ impl EmbeddedLog {
         look: impl FnOnce(&Reads) -> Looked<T> + Send + 'static,
     ) -> Result<T, LogError> {
         let permit = Arc::clone(&self.readers).acquire_owned().await.map_err(|_| closed())?;
-        if self.reads.store.opening().is_none() {
+        if self.reads.store.state().is_err() {
             self.ask_for_opening();
         }
         let reads = self.reads.clone();
@@ -284,7 +284,7 @@ impl Log for EmbeddedLog {
     }
 
     async fn delete(&self, room: &RoomName) -> Result<bool, LogError> {
-        self.change(room, Scope::Removal, 0, move |tables, room| life::delete(tables, room)).await
+        self.change(room, Scope::Removal, 0, life::delete).await
     }
 
     async fn tombstone(&self, room: &RoomName) -> Result<Option<Tombstone>, LogError> {

@@ -55,7 +55,9 @@ impl Mover {
                     Err(RecvTimeoutError::Disconnected) => return,
                 }
                 // A full queue keeps the writer awake anyway.
-                let _ = queue.upgrade().map(|queue| queue.try_send(Command::Beat));
+                if let Some(queue) = queue.upgrade() {
+                    let _ = queue.try_send(Command::Beat);
+                }
             }
         };
         let thread = std::thread::Builder::new().name("ruang-log-move".to_owned()).spawn(run)?;

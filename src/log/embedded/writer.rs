@@ -182,6 +182,11 @@ impl Writer {
                 Err(TryRecvError::Disconnected) => return None,
                 Err(TryRecvError::Empty) if works && self.freeing.queued => self.free(),
                 Err(TryRecvError::Empty) if works && self.freeing.may_shrink() => self.shrink(),
+                Err(TryRecvError::Empty)
+                    if works && self.freeing.may_compact(self.reads.store.disk.len()) =>
+                {
+                    self.compact();
+                }
                 Err(TryRecvError::Empty) => return self.queue.blocking_recv(),
             }
         }
