@@ -132,7 +132,7 @@ async fn a_truncated_journal_is_refused() {
     assert_eq!(outcome(dir.path()).await, "same");
 }
 
-/// [L31] A commit that was never finished, whatever part of it got to the disk, is no damage: the
+/// [L31] [L42] A commit that was never finished, whatever part of it got to the disk, is no damage: the
 /// store opens without it, and what is written next is not mixed up with it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_unfinished_commit_is_left_out() {
@@ -163,7 +163,7 @@ async fn an_unfinished_commit_is_left_out() {
     }
 }
 
-/// [L1] [L10] Readers see one log while everything moves: all that was answered, each record once,
+/// [L1] [L10] [L41] Readers see one log while everything moves: all that was answered, each record once,
 /// no holes.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn readers_see_one_log_while_it_is_moved() {
@@ -202,7 +202,7 @@ async fn readers_see_one_log_while_it_is_moved() {
     assert!(looks > 10, "only {looks} looks");
 }
 
-/// [L34] A store of format 1 opens with everything in it and becomes one of format 2, which an older
+/// [L34] [L44] A store of format 1 opens with everything in it and becomes one of format 2, which an older
 /// ruang refuses.
 #[tokio::test]
 async fn a_store_of_format_1_becomes_format_2() {
@@ -257,7 +257,7 @@ async fn a_failed_sync_of_the_journal_is_not_trusted() {
     assert_eq!(texts(&open(copy.path()).unwrap(), &room("a")).await, ["one", "two"]);
 }
 
-/// [L8] [L37] The database is damaged where a room of the journal belongs: that room is refused, its
+/// [L8] [L43] The database is damaged where a room of the journal belongs: that room is refused, its
 /// records stay in the journal, and all others go on, also after the next start.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn damage_in_one_room_does_not_hold_up_the_journal() {
