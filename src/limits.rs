@@ -102,7 +102,7 @@ pub const EMBEDDED_SHRINK_COMMITS: u32 = 3;
 
 /// Bytes of records and chunks that must have been freed, and a quarter of the file, before it is looked at whether
 /// the embedded store's file is worth compacting.
-pub const EMBEDDED_COMPACT_FREED_BYTES_MIN: u64 = 4 << 20;
+pub const EMBEDDED_COMPACT_FREED_BYTES_MIN: u64 = 512 << 10;
 
 /// Larger files are not looked at: that takes 8 µs for each page in use, while everybody waits.
 pub const EMBEDDED_COMPACT_FILE_BYTES_MAX: u64 = 256 << 20;
@@ -131,8 +131,10 @@ pub const EMBEDDED_JOURNAL_IDLE_MS: u64 = 1_000;
 /// again. Until then appends go to the database itself.
 pub const EMBEDDED_JOURNAL_RETRY_MS: u64 = 1_000;
 
-/// Bytes of the embedded store's page cache. redb's own default is 1 GiB.
-pub const EMBEDDED_CACHE_BYTES: usize = 64 << 20;
+/// Bytes of the embedded store's page cache. Half of it may be pages that a move has changed, about as
+/// many as a file of the journal fills; reading a room needs each page once, and the system caches
+/// the file too. redb's own default is 1 GiB.
+pub const EMBEDDED_CACHE_BYTES: usize = 8 << 20;
 
 /// Reads of the embedded store that run at once, each on a thread of the blocking pool.
 pub const EMBEDDED_READS_MAX: usize = 16;

@@ -17,6 +17,7 @@ mod log_disk;
 mod log_disk_life;
 mod log_golden;
 mod log_journal;
+mod log_journal_life;
 mod log_memory;
 mod log_random;
 mod log_random_life;

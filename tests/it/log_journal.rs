@@ -132,7 +132,7 @@ async fn a_truncated_journal_is_refused() {
     assert_eq!(outcome(dir.path()).await, "same");
 }
 
-/// [L31] A commit that was never finished, whatever part of it got to the disk, is no damage: the
+/// [L31] [L42] A commit that was never finished, whatever part of it got to the disk, is no damage: the
 /// store opens without it, and what is written next is not mixed up with it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_unfinished_commit_is_left_out() {
@@ -163,7 +163,7 @@ async fn an_unfinished_commit_is_left_out() {
     }
 }
 
-/// [L1] [L10] Readers see one log while everything moves: all that was answered, each record once,
+/// [L1] [L10] [L41] Readers see one log while everything moves: all that was answered, each record once,
 /// no holes.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn readers_see_one_log_while_it_is_moved() {
@@ -202,12 +202,12 @@ async fn readers_see_one_log_while_it_is_moved() {
     assert!(looks > 10, "only {looks} looks");
 }
 
-/// [L34] A store of format 1 opens with everything in it and becomes one of format 2, which an older
+/// [L34] [L44] A store of format 1 opens with everything in it and becomes one of format 2, which an older
 /// ruang refuses.
 #[tokio::test]
 async fn a_store_of_format_1_becomes_format_2() {
     let dir = tempfile::tempdir().unwrap();
-    let golden = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/store-1");
+    let golden = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/stores/v1-b");
     for name in ["FORMAT", "log.redb"] {
         fs::copy(golden.join(name), dir.path().join(name)).unwrap();
     }
@@ -257,7 +257,7 @@ async fn a_failed_sync_of_the_journal_is_not_trusted() {
     assert_eq!(texts(&open(copy.path()).unwrap(), &room("a")).await, ["one", "two"]);
 }
 
-/// [L8] [L37] The database is damaged where a room of the journal belongs: that room is refused, its
+/// [L8] [L43] The database is damaged where a room of the journal belongs: that room is refused, its
 /// records stay in the journal, and all others go on, also after the next start.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn damage_in_one_room_does_not_hold_up_the_journal() {
@@ -291,6 +291,14 @@ async fn damage_in_one_room_does_not_hold_up_the_journal() {
         }
         let refused = log.append(&room("c"), batch(&room("c"), 2, 1, &["on"])).await;
         assert!(matches!(refused, Err(LogError::Fatal(_))), "{refused:?}");
+        // Changes go on too, but rooms that went now would come back out of the journal.
+        log.touch(&room("a"), Some(7)).await.unwrap();
+        assert_eq!(log.open(&room("a")).await.unwrap().unwrap().deadline_ms, Some(1_007));
+        for name in ["b", "c"] {
+            let refused = log.delete(&room(name)).await;
+            assert!(matches!(refused, Err(LogError::Fatal(_))), "{refused:?}");
+        }
+        assert!(matches!(log.touch(&room("c"), None).await, Err(LogError::Fatal(_))));
         assert!(matches!(log.read(&room("c"), 0, 10).await, Err(LogError::Fatal(_))));
         assert_eq!(log.health().await, Ok(()));
     }

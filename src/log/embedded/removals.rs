@@ -164,10 +164,19 @@ impl Writer {
 
     /// Compacts the file, where empty commits did not make it shorter: something that stays lies at its end.
     pub(super) fn compact(&mut self) {
-        self.freeing.freed_bytes = 0;
-        if let Err(failure) = self.reads.store.compact(EMBEDDED_COMPACT_USED_BYTES_MAX) {
-            // What is stored is as it was: only its place changes.
-            self.open_again(Abort { failure, in_doubt: false });
+        let again = self.reads.store.disk.len() / 16;
+        match self.reads.store.compact(EMBEDDED_COMPACT_USED_BYTES_MAX) {
+            // Too much is in use, or somebody reads: some more must go before it is worth another look.
+            Ok(false) => {
+                let worth = EMBEDDED_COMPACT_FREED_BYTES_MIN.max(again * 4);
+                self.freeing.freed_bytes = worth.saturating_sub(again);
+            }
+            Ok(true) => self.freeing.freed_bytes = 0,
+            Err(failure) => {
+                self.freeing.freed_bytes = 0;
+                // What is stored is as it was: only its place changes.
+                self.open_again(Abort { failure, in_doubt: false });
+            }
         }
     }
 }
