@@ -113,11 +113,11 @@ pub const BATCH_MEMORY_INSTANCES_MAX: usize = 16;
 /// room has one under way.
 pub const EMBEDDED_QUEUE_MAX: usize = 4_096;
 
-/// Bytes in one transaction of the embedded store, unless a single batch is larger. It bounds what
-/// a commit must write, and so how long those who came next wait.
-pub const EMBEDDED_COMMIT_BYTES_MAX: usize = 4 << 20;
+/// Bytes in one commit of the embedded store, unless a single batch is larger. It bounds what
+/// a commit must write, and so how long those who came next wait; a quarter of a file of the journal.
+pub const EMBEDDED_COMMIT_BYTES_MAX: usize = 1 << 20;
 
-/// Batches in one transaction of the embedded store, for the same reason.
+/// Batches in one commit of the embedded store, for the same reason.
 pub const EMBEDDED_COMMIT_BATCHES_MAX: usize = 1_024;
 
 /// Records and chunks that one transaction of the embedded store frees, of those that were trimmed or
@@ -131,8 +131,45 @@ pub const EMBEDDED_FREE_BYTES_MAX: usize = 4 << 20;
 /// at once when nobody waits.
 pub const EMBEDDED_FREE_COMMITS: u32 = 64;
 
-/// Bytes of the embedded store's page cache. redb's own default is 1 GiB.
-pub const EMBEDDED_CACHE_BYTES: usize = 64 << 20;
+/// Empty commits in a row that do not make the embedded store's file shorter, after which it is left as it is.
+/// What is freed counts as free two commits later.
+pub const EMBEDDED_SHRINK_COMMITS: u32 = 3;
+
+/// Bytes of records and chunks that must have been freed, and a quarter of the file, before it is looked at whether
+/// the embedded store's file is worth compacting.
+pub const EMBEDDED_COMPACT_FREED_BYTES_MIN: u64 = 512 << 10;
+
+/// Larger files are not looked at: that takes 8 µs for each page in use, while everybody waits.
+pub const EMBEDDED_COMPACT_FILE_BYTES_MAX: u64 = 256 << 20;
+
+/// Bytes in use with which a file is compacted: at about 12 ms per MiB, everybody waits 0.2 s. A file with
+/// more in use keeps its free space and fills it again.
+pub const EMBEDDED_COMPACT_USED_BYTES_MAX: u64 = 16 << 20;
+
+/// Bytes of each of the two files of the embedded store's journal. What stands in them is in memory too, so this
+/// bounds that. The more is moved into the database at once, the less each record costs there; this much is moved
+/// in a fifth of a second.
+pub const EMBEDDED_JOURNAL_BYTES: usize = 4 << 20;
+
+/// Bytes in the journal that the writing thread of the embedded store moves itself before it makes changes: a few
+/// milliseconds. What is more is moved beside it first, and the changes wait for that.
+pub const EMBEDDED_SETTLE_BYTES: usize = 128 << 10;
+
+/// Bytes of changes that wait for a move in the embedded store, above which appends wait too.
+pub const EMBEDDED_CHANGES_BYTES_MAX: usize = 4 << 20;
+
+/// Milliseconds without an append after which the journal is moved into the database, whatever is
+/// in it: then a room that has gone costs no memory, and a start has nothing to do.
+pub const EMBEDDED_JOURNAL_IDLE_MS: u64 = 1_000;
+
+/// Milliseconds before a file of the journal that failed, and could not be made anew, is tried
+/// again. Until then appends go to the database itself.
+pub const EMBEDDED_JOURNAL_RETRY_MS: u64 = 1_000;
+
+/// Bytes of the embedded store's page cache. Half of it may be pages that a move has changed, about as
+/// many as a file of the journal fills; reading a room needs each page once, and the system caches
+/// the file too. redb's own default is 1 GiB.
+pub const EMBEDDED_CACHE_BYTES: usize = 8 << 20;
 
 /// Reads of the embedded store that run at once, each on a thread of the blocking pool.
 pub const EMBEDDED_READS_MAX: usize = 16;

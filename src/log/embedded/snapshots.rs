@@ -222,3 +222,29 @@ impl UploadMeta {
         Some(Self { process: le_u64(body, 0), touched_ms: le_u64(body, 1), uploaded })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// [L40] An upload's entry comes back as it was written, under its own key only; each flipped bit and each
+    /// truncation is detected.
+    #[test]
+    fn each_flipped_bit_of_an_upload_is_detected() {
+        let uploaded = Uploaded { chunks: 0x0102_0304, end: 0x0506_0708, bytes: u64::MAX - 1 };
+        let meta = UploadMeta { process: 3, touched_ms: 4, uploaded };
+        let (number, upload) = (5, UploadId(6));
+        let entry = meta.encode(number, upload);
+        assert_eq!(UploadMeta::decode(number, upload, &entry), Some(meta));
+        assert_eq!(UploadMeta::decode(number + 1, upload, &entry), None);
+        assert_eq!(UploadMeta::decode(number, UploadId(7), &entry), None);
+        for bit in 0..entry.len() * 8 {
+            let mut turned = entry.clone();
+            turned[bit / 8] ^= 1 << (bit % 8);
+            assert_eq!(UploadMeta::decode(number, upload, &turned), None, "bit {bit}");
+        }
+        for len in 0..entry.len() {
+            assert_eq!(UploadMeta::decode(number, upload, &entry[..len]), None, "cut to {len}");
+        }
+    }
+}
