@@ -44,8 +44,8 @@ pub const NAME_BYTES_MAX: usize = 1024;
 /// at the same time, for ever. A step takes yrs 0.3 µs.
 pub const STEPS_PER_UPDATE_FREE: u64 = 2_048;
 
-/// Steps for nothing for each block of an update: with its 2 to 5 µs, decoding and integrating a
-/// block costs about as much.
+/// Steps for nothing for each block of an update, 5 µs: what a large update costs stays in proportion to
+/// its size.
 pub const STEPS_PER_BLOCK_FREE: u64 = 16;
 
 /// Steps above what is free that a room may owe before an Update is refused that takes more: 0.3 s.

@@ -232,12 +232,15 @@ fn hostile_messages_cost_little() {
         let mut messages = dense(bytes);
         messages.push(("declared counts", [&[0x80, 0x80, 0x80, 0x40][..], &vec![0x7f; bytes]].concat()));
         for (name, message) in messages {
-            for is_ordered in [false, true] {
+            // Counting takes the same number of steps for the larger ones, and seconds in debug builds.
+            let ways: &[bool] = if kib == 64 { &[false, true] } else { &[false] };
+            for &is_ordered in ways {
                 let mut gate = Gate::new();
+                let source = if is_ordered { Source::Update } else { Source::Step2 };
                 if is_ordered {
                     gate.learn_order([]).unwrap();
                 }
-                let (peak, time) = measured(|| drop(gate.admit(&message, Source::Step2)));
+                let (peak, time) = measured(|| drop(gate.admit(&message, source)));
                 let times = peak as f64 / message.len() as f64;
                 let how = if is_ordered { "counted" } else { "estimated" };
                 println!("{kib} KiB of {name}, {how}: {time:?}, {times:.1} times its size");
