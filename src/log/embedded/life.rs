@@ -56,7 +56,7 @@ pub(super) fn delete(tables: &mut ChangeTables<'_>, room: &RoomName) -> Result<b
         }
         Ok(None) => false,
         Err(Stop::Refuse(error)) => {
-            tracing::warn!(room = room.as_str(), %error, "deleted, but its bytes cannot be freed");
+            tracing::warn!(%error, "a room is deleted, but its bytes cannot be freed");
             tables.rooms.remove(room.as_str())?;
             true
         }

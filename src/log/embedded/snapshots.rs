@@ -94,7 +94,12 @@ pub(super) fn chunk(
     let bytes = chunk_bytes(value.value());
     if value.value().first_chunk() != Some(&chunk_check(key, bytes).to_le_bytes()) {
         // Whoever reads it checks it, and falls back; this is how an operator learns of a failing disk.
-        tracing::warn!(room = room.as_str(), upload = upload.0, index, "a piece of a snapshot is damaged");
+        tracing::warn!(
+            room_number = meta.number,
+            upload = upload.0,
+            index,
+            "a piece of a snapshot is damaged"
+        );
     }
     Ok(Ok(Some(Bytes::copy_from_slice(bytes))))
 }
