@@ -56,15 +56,29 @@ fn spawn_writer(log: &Arc<EmbeddedLog>, stop: &Arc<AtomicBool>) -> tokio::task::
 }
 
 async fn beside<T>(log: &Arc<EmbeddedLog>, what: &str, work: impl Future<Output = T>) -> T {
+    beside_rooms(log, 1, what, work).await
+}
+
+/// How long the appends of so many other rooms take while something else is done.
+async fn beside_rooms<T>(
+    log: &Arc<EmbeddedLog>,
+    rooms: usize,
+    what: &str,
+    work: impl Future<Output = T>,
+) -> T {
     let stop = Arc::new(AtomicBool::new(false));
-    let writer = spawn_writer(log, &stop);
+    let writers: Vec<_> = (0..rooms).map(|_| spawn_writer(log, &stop)).collect();
+    tokio::time::sleep(Duration::from_millis(if rooms > 1 { 1_000 } else { 0 })).await;
     let before = Instant::now();
     let done = work.await;
     let took = before.elapsed();
     stop.store(true, Ordering::Relaxed);
-    let mut times = writer.await.unwrap();
+    let mut times = Vec::new();
+    for writer in writers {
+        times.append(&mut writer.await.unwrap());
+    }
     println!(
-        "{what}: {took:.1?}; another room's {} appends: p50 {:.2} ms, p99 {:.2} ms, worst {:.2} ms",
+        "{what}: {took:.1?}; {rooms} other rooms' {} appends: p50 {:.2} ms, p99 {:.2} ms, worst {:.2} ms",
         times.len(),
         percentile(&mut times, 50),
         percentile(&mut times, 99),
@@ -104,6 +118,56 @@ async fn measure_trims() {
         tokio::time::sleep(Duration::from_millis(500)).await;
     })
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "a measurement"]
+async fn measure_changes_while_64_rooms_write() {
+    let dir = bench_dir();
+    let log = Arc::new(EmbeddedLog::open(dir.path(), InstanceId(1)).unwrap());
+    for index in 0..1_000 {
+        append(&*log, &room(&format!("room {index}")), 1, 1, &["x"]).await;
+    }
+    let name = room("room 0");
+    fill(&log, "room 0", 8, 256).await;
+    let last = head(&*log, &name).await.last.seq;
+    for round in 0..3_u64 {
+        beside_rooms(&log, 64, "nothing", tokio::time::sleep(Duration::from_secs(2))).await;
+        beside_rooms(&log, 64, "a compaction", async {
+            let mut steps = Vec::new();
+            let mut before = Instant::now();
+            for index in 0..4 {
+                log.put_chunk(&name, UploadId(round), index, vec![7; 256 << 10].into()).await.unwrap();
+            }
+            steps.push(before.elapsed());
+            before = Instant::now();
+            adopt(&*log, &name, UploadId(round), round, last, 4, 1 << 20).await.unwrap();
+            steps.push(before.elapsed());
+            before = Instant::now();
+            log.trim(&name, u64::MAX).await.unwrap();
+            steps.push(before.elapsed());
+            println!("chunks, adoption, trim: {steps:.1?}");
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        })
+        .await;
+        for at_once in [1_000, 50, 1] {
+            let touches = if at_once == 1 { 100 } else { 1_000 };
+            beside_rooms(&log, 64, &format!("{touches} touches, {at_once} at once"), async {
+                let tasks = (0..at_once).map(|part| {
+                    let log = Arc::clone(&log);
+                    tokio::spawn(async move {
+                        for index in (part..touches).step_by(at_once) {
+                            log.touch(&room(&format!("room {index}")), Some(3_600_000)).await.unwrap();
+                        }
+                    })
+                });
+                for task in tasks.collect::<Vec<_>>() {
+                    task.await.unwrap();
+                }
+            })
+            .await;
+        }
+    }
 }
 
 /// 10,000 rooms of 40 records and a snapshot each, 50 at a time.
