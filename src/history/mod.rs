@@ -26,7 +26,7 @@ mod walk;
 
 pub use compact::{CompactError, Compacted, Outcome, Written, compact};
 pub use compactor::Compactor;
-pub use fold::{Fold, Folded, OnTrouble, Parts, SetAside};
+pub use fold::{Broken, Fold, Folded, OnTrouble, Parts, SetAside};
 pub use plan::{Retention, Tail};
 pub use snapshot::{About, Snapshot, SnapshotError};
 pub use start::{DamagedSnapshot, Start};
