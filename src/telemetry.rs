@@ -49,6 +49,8 @@ pub struct Metrics {
     pub updates_stored: Counter,
     /// Updates refused whole by the gate.
     pub updates_refused: Counter,
+    /// Documents whose order a gate had to learn.
+    pub orders_learnt: Counter,
     /// Updates of which something built on what the room does not have.
     pub updates_with_gaps: Counter,
     /// Appends begun; one carries a whole batch.
@@ -93,6 +95,7 @@ impl Metrics {
         let messages_unknown = counter("messages_unknown", "Ignored messages of unknown type");
         let updates_stored = counter("updates_stored", "Updates stored");
         let updates_refused = counter("updates_refused", "Updates refused whole by the gate");
+        let orders_learnt = counter("orders_learnt", "Documents whose order a gate had to learn");
         let updates_with_gaps =
             counter("updates_with_gaps", "Updates that build on what the room does not have");
         let appends = counter("appends", "Appends begun, each a whole batch");
@@ -126,6 +129,7 @@ impl Metrics {
             messages_unknown,
             updates_stored,
             updates_refused,
+            orders_learnt,
             updates_with_gaps,
             appends,
             appends_refused,

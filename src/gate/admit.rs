@@ -12,11 +12,12 @@ use hashbrown::HashMap;
 use super::block::{Block, Kind, Parent, read_block, write_gc};
 use super::index::{Index, Mark, Spot, What};
 use super::names::NO_NAME;
+use super::order::Placed;
 use super::parse::{Parsed, Section, read_range};
 use super::ranges;
 use super::read::{Id, Reader};
 use super::refusal::Refusal;
-use super::siblings::Siblings;
+use super::walks::Account;
 use super::write::{DeletePart, OwnedPart, Part};
 use super::{Dropped, Source};
 use crate::limits::{CLIENTS_PER_DOCUMENT_MAX, TYPE_DEPTH_MAX};
@@ -49,7 +50,7 @@ enum Place {
 /// One update on its way into the index.
 pub(super) struct Judgement<'g, 'u> {
     index: &'g mut Index,
-    siblings: Siblings<'g>,
+    account: Account<'g>,
     update: &'u Parsed<'u>,
     source: Source,
     cursors: Vec<Cursor>,
@@ -64,7 +65,7 @@ pub(super) struct Judgement<'g, 'u> {
 impl<'g, 'u> Judgement<'g, 'u> {
     pub(super) fn new(
         index: &'g mut Index,
-        siblings: Siblings<'g>,
+        account: Account<'g>,
         update: &'u Parsed<'u>,
         source: Source,
     ) -> Self {
@@ -82,17 +83,19 @@ impl<'g, 'u> Judgement<'g, 'u> {
         });
         let cursors = cursors.collect();
         let (waits, parts, dropped) = (BTreeSet::new(), None, Dropped::default());
-        Self { index, siblings, update, source, cursors, waits, parts, dropped, mark }
+        Self { index, account, update, source, cursors, waits, parts, dropped, mark }
     }
 
     /// Judges all blocks. On an error the index is as it was.
     pub(super) fn blocks(&mut self) -> Result<(), Refusal> {
         let judged = self.judge();
         if judged.is_err() {
-            for (cursor, section) in self.cursors.iter().zip(&self.update.sections) {
-                if cursor.known > cursor.known_before {
-                    self.index.truncate(section.client, cursor.known_before);
-                }
+            let parts = self.cursors.iter().zip(&self.update.sections);
+            let changed = parts.filter(|(cursor, _)| cursor.known > cursor.known_before);
+            let blocks = changed.map(|(cursor, section)| (section.client, cursor.known_before));
+            self.account.undo(blocks.clone(), self.index);
+            for (client, from) in blocks {
+                self.index.truncate(client, from);
             }
             self.index.rewind(self.mark);
         }
@@ -142,6 +145,7 @@ impl<'g, 'u> Judgement<'g, 'u> {
         let mut reader = Reader::starting_at(self.update.bytes, cursor.at);
         let block = read_block::<false>(&mut reader)?;
         let (known, end) = (cursor.known, reader.at() as u32);
+        let cursor_known_before = cursor.known_before;
         let offset = known - cursor.clock;
         if offset >= block.len {
             self.dropped.known_clocks += u64::from(block.len);
@@ -158,15 +162,19 @@ impl<'g, 'u> Judgement<'g, 'u> {
             Place::At(spot) => spot,
         };
         let what = self.what(&block, spot)?;
-        if spot.key != NO_NAME {
-            self.siblings.count(spot, origin)?;
-        }
         let len = block.len - offset;
         let wide = spot.key != NO_NAME && len > 1 && what == What::Content;
+        let id = Id { client, clock: known };
+        let first = known == cursor_known_before;
+        let mut placed = Placed { id, len, origin, right: block.right, spot, first };
         if wide {
-            self.index.append(client, len - 1, spot, What::Deleted);
+            placed.len = len - 1;
+            self.take_in(&placed, What::Deleted)?;
+            let last = Id { client, clock: known + len - 2 };
+            let id = Id { client, clock: known + len - 1 };
+            placed = Placed { id, len: 1, origin: Some(last), first: false, ..placed };
         }
-        self.index.append(client, if wide { 1 } else { len }, spot, what);
+        self.take_in(&placed, what)?;
         self.dropped.known_clocks += u64::from(offset);
         let cursor = &mut self.cursors[part];
         let (at, clock) = ((cursor.at, end), cursor.clock);
@@ -188,6 +196,13 @@ impl<'g, 'u> Judgement<'g, 'u> {
         cursor.known += len;
         cursor.pass(&block, end);
         Ok(Step::Passed)
+    }
+
+    /// Takes a block, or half of one, into account and index.
+    fn take_in(&mut self, block: &Placed, what: What) -> Result<(), Refusal> {
+        self.account.block(block, self.index)?;
+        self.index.append(block.id.client, block.len, block.spot, what);
+        Ok(())
     }
 
     /// Finds where a block lives, as Yjs does: where its neighbours live, else where it says. A
@@ -287,6 +302,9 @@ impl<'g, 'u> Judgement<'g, 'u> {
             let new = self.index.delete(asked.client, &wanted);
             self.dropped.unknown_deletes += total - knowable;
             self.dropped.known_deletes += knowable - ranges::clocks(&new);
+            for &range in &new {
+                self.account.cut(asked.client, range, self.index);
+            }
             if !new.is_empty() {
                 parts.push(DeletePart { client: asked.client, ranges: new });
             }
@@ -294,17 +312,28 @@ impl<'g, 'u> Judgement<'g, 'u> {
         parts
     }
 
-    /// What goes on, part by part, and where the index stood before.
-    pub(super) fn finish(mut self) -> (Vec<OwnedPart>, Mark) {
-        self.siblings.keep();
+    /// What goes on, part by part, and what it takes to take it back.
+    pub(super) fn finish(self) -> Finished {
+        let (steps, named) = self.account.keep();
         let parts = self.cursors.into_iter().zip(&self.update.sections);
         let admitted = parts.filter(|(cursor, _)| cursor.known > cursor.known_before);
         let owned = admitted.map(|(cursor, section)| {
             let clocks = (cursor.known_before, cursor.known);
             OwnedPart { client: section.client, clocks, part: cursor.part }
         });
-        (owned.collect(), self.mark)
+        Finished { parts: owned.collect(), before: self.mark, steps, named }
     }
+}
+
+/// An update that is judged.
+pub(super) struct Finished {
+    pub(super) parts: Vec<OwnedPart>,
+    /// Where the index stood before.
+    pub(super) before: Mark,
+    /// What integrating it costs at most.
+    pub(super) steps: u64,
+    /// What its sets of keys have named as origin.
+    pub(super) named: Vec<Id>,
 }
 
 impl Cursor {

@@ -70,6 +70,15 @@ struct Client {
     end: u32,
     /// Deleted clocks, in order.
     deleted: Vec<Range>,
+    /// Whether the newest clock may be some block's origin.
+    newest_is_named: bool,
+}
+
+impl Client {
+    fn is_deleted(&self, clock: u32) -> bool {
+        let next = self.deleted.partition_point(|range| range.1 <= clock);
+        self.deleted.get(next).is_some_and(|range| range.0 <= clock)
+    }
 }
 
 /// The index of one document.
@@ -87,6 +96,13 @@ pub(super) struct Index {
 pub(super) struct Mark {
     types: u32,
     names: u32,
+}
+
+impl Mark {
+    /// Whether a spot came after the mark: nothing lived in it before.
+    pub(super) fn is_before(self, spot: Spot) -> bool {
+        spot.parent >= self.types || spot.key != NO_NAME && spot.key >= self.names
+    }
 }
 
 impl Index {
@@ -164,6 +180,7 @@ impl Index {
             ranges::append(&mut held.deleted, (held.end, held.end + len));
         }
         held.end += len;
+        held.newest_is_named = false;
     }
 
     /// Forgets a client's clocks from `from` on.
@@ -174,6 +191,7 @@ impl Index {
             let end = held.end;
             held.runs.truncate(held.runs.partition_point(|run| run.clock < from));
             held.end = from.min(end);
+            held.newest_is_named = true;
             ranges::remove(&mut held.deleted, (from, end));
         }
     }
@@ -184,6 +202,29 @@ impl Index {
         let new = ranges::subtract(asked, &held.deleted);
         ranges::insert(&mut held.deleted, &new);
         new
+    }
+
+    /// Whether an id is known and deleted.
+    #[cfg(test)]
+    pub(super) fn is_deleted(&self, id: Id) -> bool {
+        self.clients.get(&id.client).is_some_and(|held| held.is_deleted(id.clock))
+    }
+
+    /// How often deletes begin or end within clocks `(from, to)`, not at their edges.
+    pub(super) fn cuts(&self, client: ClientId, (from, to): Range) -> u64 {
+        let Some(held) = self.clients.get(&client) else { return 0 };
+        let before =
+            |clock: u32, edge: fn(&Range) -> u32| held.deleted.partition_point(|range| edge(range) < clock);
+        let edges = |edge: fn(&Range) -> u32| before(to, edge) - before(from + 1, edge);
+        (edges(|range| range.0) + edges(|range| range.1)) as u64
+    }
+
+    /// Notes that an id is some block's origin. Tells whether it is the newest of its client and was
+    /// nobody's origin before (nothing stands behind it that names it), and whether it is deleted.
+    pub(super) fn name(&mut self, id: Id) -> (bool, bool) {
+        let Some(held) = self.clients.get_mut(&id.client) else { return (false, true) };
+        let is_newest = id.clock + 1 == held.end && !std::mem::replace(&mut held.newest_is_named, true);
+        (is_newest, held.is_deleted(id.clock))
     }
 
     /// Takes a deletion back.

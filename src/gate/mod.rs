@@ -20,15 +20,16 @@ mod block;
 mod index;
 mod merge;
 mod names;
+mod order;
 mod parse;
 mod presence;
 mod ranges;
 mod read;
 mod refusal;
-mod siblings;
 mod touched;
 mod value;
 mod vector;
+mod walks;
 mod write;
 
 pub use merge::{merge, try_merge};
@@ -37,10 +38,10 @@ pub use refusal::Refusal;
 pub use touched::{Path, Touched};
 pub use vector::{StateVector, parse_state_vector};
 
-use admit::Judgement;
+use admit::{Finished, Judgement};
 use index::{Index, Mark};
 use read::Id;
-use siblings::{Pressure, Siblings};
+use walks::{Account, Walks};
 
 use crate::ids::ClientId;
 use crate::limits::{DOCUMENT_BYTES_MAX, UPDATE_BYTES_MAX};
@@ -143,9 +144,9 @@ pub struct Remainder {
     pub update: Vec<u8>,
     /// What the index took in for it, to take back if the append is refused.
     pub receipt: Receipt,
-    /// How many blocks it has: what folding costs grows with them, and with what stands between
-    /// their neighbours.
-    pub blocks: u32,
+    /// Steps that integrating its blocks can take, at most: each passes a block that stands between
+    /// the neighbours of another.
+    pub steps: u64,
 }
 
 /// What one admission added to the index. Taken back newest first.
@@ -158,6 +159,8 @@ pub struct Receipt {
     pub deletes: Vec<(ClientId, u32, u32)>,
     /// How many types and names the index had before.
     before: Mark,
+    /// What its sets of keys have named as origin first of those in flight.
+    named: Vec<Id>,
     /// Which admission it was: the newest one's types and names can be forgotten.
     number: u64,
 }
@@ -167,7 +170,7 @@ pub struct Receipt {
 #[derive(Default)]
 pub struct Gate {
     index: Index,
-    pressure: Pressure,
+    walks: Walks,
     /// Admissions with a remainder that still stand.
     admissions: u64,
 }
@@ -183,7 +186,8 @@ impl Gate {
     /// update may build on it before it is stored.
     ///
     /// # Errors
-    /// The rule that the update breaks. Nothing of it was taken in.
+    /// The rule that the update breaks. Nothing of it was taken in. [`Refusal::OrderUnknown`] is no
+    /// verdict: call [`Gate::learn_order`] and ask again.
     pub fn admit(&mut self, update: &[u8], source: Source) -> Result<Admission, Refusal> {
         self.admit_parsed(&parse_update(update, source)?)
     }
@@ -195,13 +199,12 @@ impl Gate {
     pub fn admit_parsed(&mut self, update: &ParsedUpdate<'_>) -> Result<Admission, Refusal> {
         let ParsedUpdate { parsed, source } = update;
         let source = *source;
-        let blocks = parsed.sections.iter().map(|section| u64::from(section.blocks)).sum();
-        let siblings = Siblings::new(&mut self.pressure, source, blocks);
-        let mut judgement = Judgement::new(&mut self.index, siblings, parsed, source);
+        let account = Account::new(&mut self.walks, source, self.index.mark());
+        let mut judgement = Judgement::new(&mut self.index, account, parsed, source);
         judgement.blocks()?;
         let mut deletes = judgement.deletes();
         let dropped = judgement.dropped;
-        let (mut parts, before) = judgement.finish();
+        let Finished { mut parts, before, steps, named } = judgement.finish();
         if parts.is_empty() && deletes.is_empty() {
             self.index.rewind(before);
             return Ok(Admission { remainder: None, dropped });
@@ -215,11 +218,11 @@ impl Gate {
             blocks: parts.iter().map(|part| (part.client, part.clocks.0, part.clocks.1)).collect(),
             deletes: deletes.iter().flat_map(ranges).collect(),
             before,
+            named,
             number: self.admissions,
         };
-        let blocks = parts.iter().map(|part| part.part.blocks()).sum();
         let update = write::write_update(parsed.bytes, &mut parts, &mut deletes);
-        Ok(Admission { remainder: Some(Remainder { update, receipt, blocks }), dropped })
+        Ok(Admission { remainder: Some(Remainder { update, receipt, steps }), dropped })
     }
 
     /// Takes an admission back: its append was refused. Newest first; what was admitted after it
@@ -230,14 +233,42 @@ impl Gate {
         }
         for &(client, from, to) in &receipt.blocks {
             debug_assert_eq!(self.index.known(client), to, "admissions are taken back newest first");
+            self.walks.truncate(client, from, &self.index);
             self.index.truncate(client, from);
         }
+        self.walks.forget_named(&receipt.named);
         // Types and names are numbered in one row: only the newest admission's can be forgotten.
         // Others stay, unused: that happens only if another instance's record came in between.
         if receipt.number == self.admissions {
             self.index.rewind(receipt.before);
             self.admissions -= 1;
         }
+    }
+
+    /// An admission is stored and folded, and its deletes are noted.
+    pub fn settle(&mut self, receipt: &Receipt) {
+        self.walks.forget_named(&receipt.named);
+    }
+
+    /// Learns the order of the document from what makes it up: the whole document as one update, then
+    /// what is in flight, oldest first. Costs as much as judging all of it; for a loaded room once.
+    ///
+    /// # Errors
+    /// The rule that is broken, if an update is none that this gate has admitted. Nothing was learnt
+    /// then.
+    pub fn learn_order<'a>(&mut self, updates: impl IntoIterator<Item = &'a [u8]>) -> Result<(), Refusal> {
+        let mut copy = Self { walks: Walks::ordered(), ..Self::default() };
+        for update in updates {
+            copy.admit(update, Source::Record)?;
+        }
+        self.walks.learn(copy.walks, &self.index);
+        Ok(())
+    }
+
+    /// How many blocks stand in the order, if the gate has learnt it.
+    #[must_use]
+    pub fn ordered_blocks(&self) -> Option<usize> {
+        self.walks.ordered_blocks()
     }
 
     /// Notes ids that became deleted when blocks were integrated: the loser of two sets of one key,
@@ -249,6 +280,7 @@ impl Gate {
             ranges::normalise(&mut ranges);
             self.index.delete(chunk[0].0, &ranges);
         }
+        self.walks.records_are_folded();
     }
 
     /// The first clock of a client that is not known, in flight included.
@@ -293,6 +325,6 @@ impl Gate {
     /// Bytes on the heap, give or take what the allocator adds.
     #[must_use]
     pub fn heap_bytes(&self) -> usize {
-        self.index.heap_bytes() + self.pressure.heap_bytes()
+        self.index.heap_bytes() + self.walks.heap_bytes()
     }
 }

@@ -83,12 +83,12 @@ pub enum Refusal {
     /// Left and right neighbour live in different places, or are one and the same.
     #[error("a block's neighbours are not neighbours")]
     CrossedNeighbours,
-    /// Too many sets of one key beside each other.
-    #[error("one key is set more than {max} times without building on an earlier set")]
-    TooManySiblings {
-        /// Sets allowed here.
-        max: u32,
-    },
+    /// Blocks that stand among too many others which they do not know, or that too many span.
+    #[error("blocks stand among too many others that do not know them")]
+    FarNeighbours,
+    /// No verdict, and never told to a client: the gate must learn the document's order first.
+    #[error("the order of the document is not known yet")]
+    OrderUnknown,
 }
 
 impl Refusal {

@@ -47,11 +47,6 @@ impl Part {
         self.bytes.1 = at.1;
     }
 
-    /// How many blocks it has.
-    pub(super) fn blocks(&self) -> u32 {
-        self.blocks
-    }
-
     /// Takes other blocks, so many, in place of the one at these bytes.
     pub(super) fn replace(&mut self, at: Place, blocks: u32, write: impl FnOnce(&mut Vec<u8>)) {
         self.copy(at);

@@ -215,6 +215,7 @@ fn what_damage_took_may_come_back() {
     let healing = Brings::Healing(vec![Marker { client: client_of(9), nonce: 9 }]);
     assert_eq!(damaged.judge(&back, Some(&claim), true), Ok(healing));
     assert_eq!(damaged.judge(&back, None, false), Err(GenerationError::OtherLife));
+    assert_eq!(damaged.outlook(&claim), Outlook::Open, "whatever others store");
     let edit = blocks(Blocks::of(6, 1).one(At::Root("a")));
     let edit = parse_update(&edit, Source::Update).unwrap();
     assert_eq!(damaged.judge(&edit, Some(&claim), false), Ok(Brings::Nothing), "edits do not wait");

@@ -18,7 +18,8 @@ use crate::ids::RoomName;
 use crate::limits::{ADMIN_BATCH_BYTES_MAX, REPLAY_PAGE_RECORDS};
 use crate::log::{Batch, LogError};
 use crate::replay::portable::{
-    AppendedForm, BatchForm, ErrorForm, HeadForm, RoomsForm, TombstoneForm, parse_upload,
+    AdoptedForm, AdoptionForm, AppendedForm, BatchForm, ErrorForm, HeadForm, RoomsForm, TombstoneForm,
+    TrimForm, parse_upload,
 };
 use crate::replay::{export, part};
 
@@ -31,7 +32,9 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/v1/rooms", get(rooms))
         .route("/v1/rooms/{room}", get(open))
         .route("/v1/rooms/{room}/records", get(records))
-        .route("/v1/rooms/{room}/chunks/{upload}/{index}", get(chunk))
+        .route("/v1/rooms/{room}/chunks/{upload}/{index}", get(chunk).put(put_chunk))
+        .route("/v1/rooms/{room}/snapshots", post(adopt))
+        .route("/v1/rooms/{room}/trim", post(trim))
         .route("/v1/rooms/{room}/tombstone", get(tombstone))
         .route("/v1/rooms/{room}/export", get(export_room))
         .route("/v1/rooms/{room}/freeze", post(freeze))
@@ -138,9 +141,36 @@ async fn chunk(
     State(app): Shared,
     Path((room, upload, index)): Path<(String, String, u32)>,
 ) -> Result<Response, Failure> {
-    let upload = parse_upload(&upload).ok_or_else(|| Failure::bad("an upload is sixteen hex digits"))?;
+    let upload = parse_upload(&upload).ok_or_else(bad_upload)?;
     let chunk = app.log.chunk(&parse_room(&room)?, upload, index).await?;
     chunk.map(octets).ok_or_else(|| Failure::absent("there is no such chunk"))
+}
+
+async fn put_chunk(
+    State(app): Shared,
+    Path((room, upload, index)): Path<(String, String, u32)>,
+    body: Bytes,
+) -> Result<StatusCode, Failure> {
+    let upload = parse_upload(&upload).ok_or_else(bad_upload)?;
+    app.log.put_chunk(&parse_room(&room)?, upload, index, body).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+async fn adopt(
+    State(app): Shared,
+    Path(room): Path<String>,
+    body: Bytes,
+) -> Result<Json<AdoptedForm>, Failure> {
+    let form: AdoptionForm = serde_json::from_slice(&body).map_err(Failure::bad)?;
+    let adoption = form.adoption().ok_or_else(|| Failure::bad("an id in it is none"))?;
+    let adopted = app.log.adopt(&parse_room(&room)?, adoption).await?;
+    Ok(Json(AdoptedForm::from(adopted)))
+}
+
+async fn trim(State(app): Shared, Path(room): Path<String>, body: Bytes) -> Result<Json<TrimForm>, Failure> {
+    let form: TrimForm = serde_json::from_slice(&body).map_err(Failure::bad)?;
+    let through = app.log.trim(&parse_room(&room)?, form.through).await?;
+    Ok(Json(TrimForm { through }))
 }
 
 async fn tombstone(State(app): Shared, Path(room): Path<String>) -> Result<Json<TombstoneForm>, Failure> {
@@ -213,6 +243,10 @@ fn octets(bytes: Bytes) -> Response {
 
 fn parse_room(name: &str) -> Result<RoomName, Failure> {
     RoomName::parse(name).map_err(Failure::bad)
+}
+
+fn bad_upload() -> Failure {
+    Failure::bad("an upload is sixteen hex digits")
 }
 
 fn no_room() -> Failure {

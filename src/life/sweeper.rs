@@ -1,9 +1,11 @@
 //! The sweeper: one task per instance that goes through all rooms, closed ones among them, and
-//! removes those whose time has passed. `deadline` decides which.
+//! removes those whose time has passed. `deadline` decides which. Those that stay are compacted if
+//! they were left with more than is worth keeping as it is: by a crash, or while their store was away.
 //!
 //! It rests between pages of names, so that a store with many rooms notices little of it, and looks
 //! at the clocks more often than it sweeps.
 
+use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,7 +15,8 @@ use tokio::time::{Instant, sleep, sleep_until};
 use super::archive::{Archive, ArchiveError};
 use super::deadline::{Now, Sweeps};
 use super::in_ms;
-use crate::ids::RoomName;
+use crate::history::{Compacted, Outcome, Tail};
+use crate::ids::{Position, RoomName};
 use crate::limits::{CLOCK_LOOK_MS, SWEEP_MS, SWEEP_PAGE_ROOMS, SWEEP_PAUSE_MS};
 use crate::log::{Head, Log, LogError};
 use crate::room::Rooms;
@@ -24,6 +27,9 @@ pub struct Sweeper {
     log: Arc<dyn Log>,
     archive: Option<Archive>,
     sweeps: Sweeps,
+    /// Rooms that could not be compacted up to here: not tried again before they have changed. Only
+    /// rooms with trouble are in it.
+    not_compacted: HashMap<RoomName, Position>,
     /// The archive has failed in this sweep: the other rooms are not even tried, nor each reported.
     archive_fails: bool,
 }
@@ -35,6 +41,8 @@ pub struct Swept {
     pub rooms: u64,
     /// Rooms that are gone.
     pub expired: u64,
+    /// Closed rooms that got a snapshot.
+    pub compacted: u64,
     /// Rooms that were to go and stay: they could not be archived, or not be removed.
     pub kept: u64,
 }
@@ -59,7 +67,14 @@ impl Sweeper {
         let archive = options.life.archive.as_deref().map(Archive::at);
         let now = options.life.clocks.now();
         let sweeps = Sweeps::new(options.ttl.map(in_ms), in_ms(options.life.grace), now);
-        Self { log: Arc::clone(&rooms.log), archive, sweeps, archive_fails: false, rooms }
+        Self {
+            log: Arc::clone(&rooms.log),
+            archive,
+            sweeps,
+            not_compacted: HashMap::new(),
+            archive_fails: false,
+            rooms,
+        }
     }
 
     /// Sweeps now and then until the rooms are stopped. A room that is on its way out is finished.
@@ -120,7 +135,10 @@ impl Sweeper {
         }
         match self.log.open(room).await {
             Ok(Some(head)) => self.on_closed(room, &head, swept).await,
-            Ok(None) => self.sweeps.forget(room),
+            Ok(None) => {
+                self.sweeps.forget(room);
+                self.not_compacted.remove(room);
+            }
             Err(error) if error.is_temporary() => return Err(error),
             Err(error) => tracing::warn!(room = %room.log_id(), %error, "a room cannot be looked at"),
         }
@@ -130,7 +148,9 @@ impl Sweeper {
     /// A room that nobody is in.
     async fn on_closed(&mut self, room: &RoomName, head: &Head, swept: &mut Swept) {
         let now = self.look_at_clocks();
-        let Some(deadline_ms) = self.sweeps.on_closed(room, head, now) else { return };
+        let Some(deadline_ms) = self.sweeps.on_closed(room, head, now) else {
+            return self.compact(room, head, swept).await;
+        };
         if self.archive_fails {
             swept.kept += 1;
             return;
@@ -157,6 +177,30 @@ impl Sweeper {
             Err(stays @ Stays::Log(_)) => {
                 swept.kept += 1;
                 tracing::warn!(room = %room_id, %stays, "a room's time has passed, but it cannot be removed now");
+            }
+        }
+    }
+
+    /// Compacts a closed room that stays, if it has enough behind its newest snapshot.
+    async fn compact(&mut self, room: &RoomName, head: &Head, swept: &mut Swept) {
+        let covered = head.snapshots.last().map_or(Tail::default(), |snapshot| Tail {
+            records: snapshot.through.seq,
+            bytes: snapshot.log_bytes,
+        });
+        let tail = Tail { records: head.last.seq, bytes: head.bytes }.since(covered);
+        let tried = self.not_compacted.get(room) == Some(&head.last);
+        if head.frozen || tried || !tail.is_worth_it() {
+            return;
+        }
+        // How it went is reported there.
+        match self.rooms.compact(room).await {
+            Ok(Some(Ok(Compacted { outcome: Outcome::Written(_), .. }))) => {
+                self.not_compacted.remove(room);
+                swept.compacted += 1;
+            }
+            Ok(None) => {} // it is under way already
+            _ => {
+                self.not_compacted.insert(room.clone(), head.last);
             }
         }
     }

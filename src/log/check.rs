@@ -79,7 +79,7 @@ pub(super) fn is_upload_gone(touched_ms: u64, now_ms: u64) -> bool {
     now_ms.saturating_sub(touched_ms) >= UPLOAD_MS_MAX
 }
 
-/// Which snapshots stay when `adoption` comes: see [`Log::adopt`](super::Log::adopt).
+/// Which snapshots stay when `adoption` comes: see [`super::Log::adopt`].
 pub(super) fn kept_snapshots(head: &Head, drop: &[u64]) -> Vec<SnapshotRef> {
     let mut kept: Vec<SnapshotRef> = Vec::with_capacity(head.snapshots.len() + 1);
     let newest = head.snapshots.last().map(|snapshot| snapshot.revision);

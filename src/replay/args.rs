@@ -1,16 +1,15 @@
 //! The command line of `ruang replay`.
 
 use std::path::PathBuf;
-use std::time::Duration;
 
 use clap::{Args, Subcommand};
 
 use super::place::Place;
 use super::show::parse_kind;
 use super::state::Format;
-use crate::config::{Store, parse_duration};
+use crate::config::{RoomTtl, Store, parse_retention};
+use crate::history::Retention;
 use crate::ids::RoomName;
-use crate::limits::ROOM_TTL_MS;
 use crate::log::record::Kind;
 
 /// Look at what rooms have been: any record, any moment, on a store, through its server, or in an exported file.
@@ -64,6 +63,8 @@ pub(super) enum Verb {
     Export(ExportArgs),
     /// Make a room of an exported file.
     Import(ImportArgs),
+    /// Write a snapshot of a room now, and trim what is older than is kept.
+    Compact(CompactArgs),
     /// Stop compaction of a room.
     Freeze(RoomArgs),
     /// Allow compaction of a room again.
@@ -75,6 +76,16 @@ pub(super) struct RoomArgs {
     /// The room.
     #[arg(value_name = "ROOM")]
     pub(super) room: RoomName,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct CompactArgs {
+    /// The room.
+    #[arg(value_name = "ROOM")]
+    pub(super) room: RoomName,
+    /// How much of the past stays replayable, by age and by size.
+    #[arg(long, env = "RUANG_LOG_RETENTION", value_name = "AGE,SIZE", default_value = "24h,64MiB", value_parser = parse_retention)]
+    pub(super) log_retention: Retention,
 }
 
 #[derive(Debug, Args)]
@@ -147,18 +158,6 @@ pub(super) struct ImportArgs {
     #[arg(long)]
     pub(super) force: bool,
     /// How long the room lives after its last edit and its last leave, such as 24h; never keeps it.
-    #[arg(long, env = "RUANG_ROOM_TTL", value_name = "DURATION", default_value = "24h", value_parser = parse_ttl)]
-    pub(super) room_ttl: Ttl,
-}
-
-/// A time to live.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Ttl(pub(super) Option<u64>);
-
-fn parse_ttl(text: &str) -> Result<Ttl, String> {
-    if text == "never" {
-        return Ok(Ttl(None));
-    }
-    let duration: Duration = parse_duration(text).map_err(|why| format!("{why}; or never"))?;
-    Ok(Ttl(Some(u64::try_from(duration.as_millis()).unwrap_or(ROOM_TTL_MS))))
+    #[arg(long, env = "RUANG_ROOM_TTL", value_name = "DURATION|never", default_value = "24h")]
+    pub(super) room_ttl: RoomTtl,
 }

@@ -22,6 +22,7 @@ use tokio::io::{AsyncWrite, AsyncWriteExt};
 
 use super::part::{self, PartKind};
 use super::portable::{HeadForm, SnapshotForm};
+use crate::history::{self, OnTrouble, Range, Start};
 use crate::ids::{Position, RoomName};
 use crate::limits::{EXPORT_TRIES, REPLAY_PAGE_RECORDS};
 use crate::log::record::StoredRecord;
@@ -40,6 +41,10 @@ pub struct ExportHeader {
     pub ruang: String,
     /// When, in ms since 1970, by the clock of the machine that wrote it.
     pub exported_ms: u64,
+    /// The nonces of the generations that the room had when the export began, as far as its first record or its
+    /// newest snapshot says. For people: the truth is in the records.
+    #[serde(default)]
+    pub generations: Vec<u32>,
 }
 
 /// The last part: what is in the file.
@@ -193,6 +198,7 @@ pub async fn export<W: AsyncWrite + Unpin + Send>(
         room: room.as_str().to_owned(),
         ruang: env!("CARGO_PKG_VERSION").to_owned(),
         exported_ms: now_ms,
+        generations: generations(log, room, &head).await,
     };
     writer.part(PartKind::Header, &json(&header)).await?;
 
@@ -228,6 +234,19 @@ pub async fn export<W: AsyncWrite + Unpin + Send>(
     writer.part(PartKind::End, &json(&end)).await?;
     writer.out.flush().await.map_err(ExportError::Output)?;
     Ok(Exported { bytes: writer.bytes, ..exported })
+}
+
+/// By the first record, or where that is trimmed by the newest snapshot, which costs a document in memory. None if
+/// neither can be read: that must not keep a room from being exported.
+async fn generations(log: &Arc<dyn Log>, room: &RoomName, head: &Head) -> Vec<u32> {
+    let (start, until) = if head.base == 0 { (Start::Genesis, 1) } else { (Start::NEWEST, 0) };
+    let range = Range { start, until, on_trouble: OnTrouble::SetAside };
+    let Ok(Some(mut walk)) = history::walk(log, room, range).await else { return Vec::new() };
+    if walk.to_end().await.is_err() {
+        return Vec::new();
+    }
+    let generations = walk.fold().map(|fold| fold.generations()).unwrap_or_default();
+    generations.iter().map(|generation| generation.nonce).collect()
 }
 
 /// False if a chunk was gone: then the room has newer snapshots, and whoever reads the file finds this one

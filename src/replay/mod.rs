@@ -1,13 +1,15 @@
 //! The operators' verbs: `ruang replay`. Each looks at a room's history through [`history::walk`], on a store, on
 //! the store of a running server, or on an exported file, and knows none of them: it sees a [`Log`].
 //!
-//! One verb a file: `rooms`, `show`, `state`, `verify`, `transfer` (export and import), `freeze`. Below them:
+//! One verb a file: `rooms`, `show`, `state`, `verify`, `transfer` (export and import), `compact`,
+//! `freeze` (and thaw). Below them:
 //! `place` (positions as they are typed), `source` (what is looked at), `remote` (a server's log), `export`,
 //! `import`, `file` and `part` (exported files), `view` and `effect` (documents and records for people), `output`.
 //!
 //! [`history::walk`]: crate::history::walk()
 
 mod args;
+pub mod compact;
 pub mod effect;
 pub mod export;
 pub mod file;
@@ -81,6 +83,9 @@ pub enum ReplayError {
     /// Nobody takes what is printed.
     #[error("the output cannot be written: {0}")]
     Output(#[from] io::Error),
+    /// There is no new snapshot.
+    #[error(transparent)]
+    Compact(#[from] crate::history::CompactError),
     /// Ended by SIGINT.
     #[error("stopped")]
     Stopped,
@@ -171,7 +176,7 @@ fn check_form(args: &ReplayArgs) -> Result<(), ReplayError> {
         }
         Verb::State(state) => state.room.is_some(),
         Verb::Verify(verify) => verify.room.is_some() || verify.all,
-        Verb::Import(_) | Verb::Freeze(_) | Verb::Thaw(_) if file.is_some() => {
+        Verb::Import(_) | Verb::Compact(_) | Verb::Freeze(_) | Verb::Thaw(_) if file.is_some() => {
             return usage("--file: an exported file can only be read");
         }
         _ => true,
@@ -213,11 +218,12 @@ async fn verb(args: &ReplayArgs, source: &Source, output: &mut Output<'_>) -> Re
                 name: import.name.clone(),
                 dry_run: import.dry_run,
                 force: import.force,
-                ttl_ms: import.room_ttl.0,
+                ttl_ms: import.room_ttl.0.map(|ttl| u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX)),
                 now_ms,
             };
             transfer::import(&import.from, log, &options, output).await
         }
+        Verb::Compact(args) => compact::compact(log, &args.room, args.log_retention, output).await,
         Verb::Freeze(room) => freeze::freeze(log, &room.room, true, output).await,
         Verb::Thaw(room) => freeze::freeze(log, &room.room, false, output).await,
     }

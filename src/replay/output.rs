@@ -167,6 +167,12 @@ impl Table {
     pub fn new(names: &'static [&'static str]) -> Self {
         Self { names, widths: names.iter().map(|name| name.len()).collect(), head_printed: false }
     }
+
+    /// Makes the first column wide enough for texts that are to come.
+    pub fn expect<'t>(&mut self, texts: impl Iterator<Item = &'t str>) {
+        let widest = texts.map(|text| printable(text).chars().count()).max().unwrap_or(0);
+        self.widths[0] = self.widths[0].max(widest);
+    }
 }
 
 impl Cell {

@@ -9,7 +9,7 @@ use super::part::{self, PartError, PartKind};
 use super::place::parse_id;
 use crate::ids::{InstanceId, Position, RoomName};
 use crate::log::record::{Record, StoredRecord};
-use crate::log::{Appended, Batch, Expects, Head, LogError, SnapshotRef, UploadId};
+use crate::log::{Adopted, Adoption, Appended, Batch, Expects, Head, LogError, SnapshotRef, UploadId};
 
 /// [`Head`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -272,6 +272,62 @@ impl AppendedForm {
         let (first, last) = (parse_id(&self.first)?, parse_id(&self.last)?);
         Some(Appended { created, first, last, duplicate: self.duplicate })
     }
+}
+
+/// [`Adoption`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AdoptionForm {
+    /// See [`SnapshotForm`]; its revision is that at which the snapshot was begun.
+    snapshot: SnapshotForm,
+    drop: Vec<u64>,
+}
+
+impl From<&Adoption> for AdoptionForm {
+    fn from(adoption: &Adoption) -> Self {
+        let &Adoption { upload, revision, through, log_bytes, chunks, bytes, .. } = adoption;
+        let snapshot = SnapshotRef { revision, upload, through, log_bytes, chunks, bytes };
+        Self { snapshot: SnapshotForm::from(&snapshot), drop: adoption.drop.clone() }
+    }
+}
+
+impl AdoptionForm {
+    /// Back again; `None` if an id in it is none.
+    #[must_use]
+    pub fn adoption(self) -> Option<Adoption> {
+        let SnapshotRef { revision, upload, through, log_bytes, chunks, bytes } = self.snapshot.snapshot()?;
+        Some(Adoption { upload, revision, through, log_bytes, chunks, bytes, drop: self.drop })
+    }
+}
+
+/// [`Adopted`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AdoptedForm {
+    /// It is the newest now.
+    adopted: bool,
+    /// The room's revision.
+    revision: u64,
+}
+
+impl From<Adopted> for AdoptedForm {
+    fn from(adopted: Adopted) -> Self {
+        match adopted {
+            Adopted::Done(revision) => Self { adopted: true, revision },
+            Adopted::Lost(revision) => Self { adopted: false, revision },
+        }
+    }
+}
+
+impl From<AdoptedForm> for Adopted {
+    fn from(form: AdoptedForm) -> Self {
+        if form.adopted { Self::Done(form.revision) } else { Self::Lost(form.revision) }
+    }
+}
+
+/// How far a room is trimmed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TrimForm {
+    /// Records up to this counter are to go; in an answer: are gone.
+    pub through: u64,
 }
 
 /// What a room's name is left with after a deletion.

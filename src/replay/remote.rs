@@ -17,7 +17,8 @@ use tokio::time::timeout;
 
 use super::part;
 use super::portable::{
-    AppendedForm, BatchForm, ErrorForm, HeadForm, RoomsForm, TombstoneForm, path_segment, upload_text,
+    AdoptedForm, AdoptionForm, AppendedForm, BatchForm, ErrorForm, HeadForm, RoomsForm, TombstoneForm,
+    TrimForm, path_segment, upload_text,
 };
 use crate::admin;
 use crate::ids::RoomName;
@@ -103,6 +104,11 @@ fn json<T: serde::de::DeserializeOwned>(body: &[u8]) -> Result<T, LogError> {
     serde_json::from_slice(body).map_err(|error| strange(&error))
 }
 
+/// Our own forms are strings, numbers and lists of them.
+fn form<T: serde::Serialize>(form: &T) -> Bytes {
+    Bytes::from(serde_json::to_vec(form).expect("a form has no map with keys that are no strings"))
+}
+
 fn strange(error: &dyn std::fmt::Display) -> LogError {
     LogError::Fatal(format!("the server's answer is not understood: {error}"))
 }
@@ -145,8 +151,15 @@ impl Log for RemoteLog {
         rooms.iter().map(|room| RoomName::parse(room).map_err(|error| strange(&error))).collect()
     }
 
-    async fn put_chunk(&self, _: &RoomName, _: UploadId, _: u32, _: Bytes) -> Result<(), LogError> {
-        Err(not_offered())
+    async fn put_chunk(
+        &self,
+        room: &RoomName,
+        upload: UploadId,
+        index: u32,
+        bytes: Bytes,
+    ) -> Result<(), LogError> {
+        let path = format!("{}/chunks/{}/{index}", room_path(room), upload_text(upload));
+        self.call(Method::PUT, path, bytes).await.map(drop)
     }
 
     async fn chunk(&self, room: &RoomName, upload: UploadId, index: u32) -> Result<Option<Bytes>, LogError> {
@@ -154,12 +167,16 @@ impl Log for RemoteLog {
         Ok(self.get(path).await?.found())
     }
 
-    async fn adopt(&self, _: &RoomName, _: Adoption) -> Result<Adopted, LogError> {
-        Err(not_offered())
+    async fn adopt(&self, room: &RoomName, adoption: Adoption) -> Result<Adopted, LogError> {
+        let path = format!("{}/snapshots", room_path(room));
+        let answer = self.call(Method::POST, path, form(&AdoptionForm::from(&adoption))).await?;
+        Ok(json::<AdoptedForm>(&answer.found().unwrap_or_default())?.into())
     }
 
-    async fn trim(&self, _: &RoomName, _: u64) -> Result<u64, LogError> {
-        Err(not_offered())
+    async fn trim(&self, room: &RoomName, through: u64) -> Result<u64, LogError> {
+        let path = format!("{}/trim", room_path(room));
+        let answer = self.call(Method::POST, path, form(&TrimForm { through })).await?;
+        Ok(json::<TrimForm>(&answer.found().unwrap_or_default())?.through)
     }
 
     async fn touch(&self, _: &RoomName, _: Option<u64>) -> Result<(), LogError> {

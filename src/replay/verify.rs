@@ -10,11 +10,12 @@ use serde::Serialize;
 
 use super::output::{Cell, Line, Output, Table};
 use super::{Done, ReplayError, open_room};
+use crate::document::Document;
 use crate::history::{self, Fold, Folded, OnTrouble, Range, Start, Step, WalkError};
 use crate::ids::{Position, RoomName};
 use crate::limits::REPLAY_PAGE_RECORDS;
 use crate::log::record::StoredRecord;
-use crate::log::{Head, Log, LogError};
+use crate::log::{Head, Log, LogError, SnapshotRef};
 
 /// Something that is not as it should be.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -81,6 +82,7 @@ pub async fn verify(
     let mut after: Option<RoomName> = None;
     loop {
         let page = log.rooms(after.as_ref(), REPLAY_PAGE_RECORDS).await?;
+        table.expect(page.iter().map(RoomName::as_str));
         for room in &page {
             match log.open(room).await {
                 Ok(Some(head)) => printer.room(log, room, &head, &mut table, output).await?,
@@ -179,19 +181,10 @@ pub async fn verify_room(
         Err(error) => return Err(error.into()),
     };
 
-    let mut snapshots = Vec::new();
-    for snapshot in &head.snapshots {
-        match read_snapshot(log, room, snapshot.revision, snapshot.through).await? {
-            Ok(fold) => snapshots.push((snapshot.through, fold)),
-            Err((why, help)) => {
-                found(&mut findings, format!("snapshot {}", snapshot.revision), why, help);
-            }
-        }
-    }
-    let read = snapshots.len();
-    let compared = fold_and_compare(log, room, head, snapshots, &mut findings).await?;
+    let read = fold_and_compare(log, room, head, &mut findings).await?;
     let room = room.as_str().to_owned();
-    let verified = Verified { room, records, snapshots: read, compared, findings: findings.len() };
+    let (snapshots, compared) = (read.sound, read.compared);
+    let verified = Verified { room, records, snapshots, compared, findings: findings.len() };
     Ok((verified, findings))
 }
 
@@ -210,7 +203,7 @@ async fn look_at_records(
         }
         for stored in page.iter().take_while(|stored| stored.position().seq <= head.last.seq) {
             let position = stored.position();
-            if position.seq != last.seq + 1 {
+            if position.seq != last.seq + 1 && !was_trimmed(log, room, position.seq - 1).await? {
                 let what = format!("records #{} to #{} are missing", last.seq + 1, position.seq - 1);
                 findings.push(finding(room, position, what, HELP_HEAD));
             }
@@ -232,84 +225,119 @@ async fn look_at_records(
     Ok((records, findings))
 }
 
-/// What a snapshot holds, or what is wrong with it.
-async fn read_snapshot(
-    log: &Arc<dyn Log>,
-    room: &RoomName,
-    revision: u64,
-    through: Position,
-) -> Result<Result<Fold, (String, &'static str)>, ReplayError> {
-    let wrong = |why: String, help| Ok(Err((why, help)));
-    let range = Range {
-        start: Start::Snapshot { at_most: through.seq },
-        until: through.seq,
-        on_trouble: OnTrouble::SetAside,
-    };
-    match history::walk(log, room, range).await {
-        Ok(None) => Err(ReplayError::Absent),
-        Ok(Some(walk)) => {
-            let damaged = walk.damaged_snapshots().iter().find(|damaged| damaged.revision == revision);
-            match damaged {
-                Some(damaged) => wrong(damaged.why.clone(), HELP_SNAPSHOT),
-                None if walk.started_at().is_some_and(|start| start.revision == revision) => {
-                    Ok(Ok(walk.into_fold()?))
-                }
-                None => wrong("another snapshot stands at the same record".to_owned(), HELP_SNAPSHOT),
-            }
-        }
-        Err(error @ (WalkError::NoSnapshot { .. } | WalkError::Trimmed { .. })) => {
-            wrong(error.to_string(), HELP_BASE)
-        }
-        Err(error @ WalkError::Newer(_)) => wrong(error.to_string(), HELP_NEWER),
-        Err(error) => Err(error.into()),
-    }
+/// Whether records up to a counter have been trimmed by now.
+async fn was_trimmed(log: &Arc<dyn Log>, room: &RoomName, through: u64) -> Result<bool, LogError> {
+    Ok(log.open(room).await?.is_none_or(|head| head.base >= through))
 }
 
-/// Folds what is there, and compares with each snapshot on the way. Returns how many were compared.
+/// What became of the snapshots.
+#[derive(Default)]
+struct Read {
+    /// Those that can be read.
+    sound: usize,
+    /// Those that were compared with what the records say.
+    compared: usize,
+}
+
+/// Folds what is there, and compares with each snapshot on the way. One snapshot is in memory at a time.
 async fn fold_and_compare(
     log: &Arc<dyn Log>,
     room: &RoomName,
     head: &Head,
-    snapshots: Vec<(Position, Fold)>,
     findings: &mut Vec<Finding>,
-) -> Result<usize, ReplayError> {
-    let start = if head.base == 0 {
-        Start::Genesis
-    } else {
-        // Up to the oldest that can be read, there is nothing to compare it with.
-        let Some((through, _)) = snapshots.first() else { return Ok(0) };
-        Start::Snapshot { at_most: through.seq }
-    };
-    let range = Range { start, until: head.last.seq, on_trouble: OnTrouble::SetAside };
-    let mut walk = match history::walk(log, room, range).await {
-        Ok(Some(walk)) => walk,
-        Ok(None) => return Ok(0),
-        Err(WalkError::Log(LogError::Fatal(_))) => return Ok(0), // found before
-        Err(error) => return Err(error.into()),
-    };
-    let mut compared = 0;
-    let mut snapshots = snapshots.into_iter().peekable();
-    if walk.started_at().is_some() {
-        snapshots.next();
-    }
-    while let Some(step) = walk.next().await? {
-        let Step::Record(stored, folded, fold) = step else { continue };
-        // What is damaged was found before.
-        if let (StoredRecord::Intact { .. }, Folded::SetAside(record)) = (&stored, &folded) {
-            findings.push(finding(room, record.position, record.why.clone(), HELP_RECORD));
+) -> Result<Read, ReplayError> {
+    let mut read = Read::default();
+    let mut snapshots = head.snapshots.iter().copied().peekable();
+    let mut start = Start::Genesis;
+    while head.base > 0
+        && let Some(snapshot) = snapshots.next()
+    {
+        // With the oldest that can be read there is nothing to compare: it is where the rest begins.
+        if read_snapshot(log, room, &snapshot, findings).await?.is_some() {
+            read.sound += 1;
+            start = Start::Snapshot { at_most: snapshot.through.seq };
+            break;
         }
-        while let Some((through, snapshot)) = snapshots.next_if(|(through, _)| through.seq <= fold.last().seq)
-        {
-            compared += 1;
-            if let Some(what) = difference(snapshot, fold) {
-                findings.push(finding(room, format!("snapshot at {through}"), what, HELP_WRONG_SNAPSHOT));
+    }
+    let range = Range { start, until: head.last.seq, on_trouble: OnTrouble::SetAside };
+    let walk = match history::walk(log, room, range).await {
+        // Found before: records that need a newer version, or no snapshot that can be read.
+        Err(
+            WalkError::Log(LogError::Fatal(_)) | WalkError::Trimmed { .. } | WalkError::NoSnapshot { .. },
+        ) => None,
+        walk => walk?,
+    };
+    if let Some(mut walk) = walk {
+        while let Some(step) = step(&mut walk).await? {
+            let Step::Record(stored, folded, fold) = step else { continue };
+            // What is damaged was found before.
+            if let (StoredRecord::Intact { .. }, Folded::SetAside(record)) = (&stored, &folded) {
+                findings.push(finding(room, record.position, record.why.clone(), HELP_RECORD));
+            }
+            while let Some(snapshot) = snapshots.next_if(|next| next.through.seq <= fold.last().seq) {
+                let Some(found) = read_snapshot(log, room, &snapshot, findings).await? else { continue };
+                read.sound += 1;
+                read.compared += 1;
+                if let Some(what) = difference(found, fold) {
+                    findings.push(finding(room, snapshot_text(&snapshot), what, HELP_WRONG_SNAPSHOT));
+                }
             }
         }
     }
-    Ok(compared)
+    for snapshot in snapshots {
+        read.sound += usize::from(read_snapshot(log, room, &snapshot, findings).await?.is_some());
+    }
+    Ok(read)
 }
 
-/// What differs between a snapshot and the records that it was made from.
+/// The next step; none at a record that needs a newer version, which was found before.
+async fn step(walk: &mut history::Walk) -> Result<Option<Step<'_>>, ReplayError> {
+    match walk.next().await {
+        Err(WalkError::Log(LogError::Fatal(_))) => Ok(None),
+        step => Ok(step?),
+    }
+}
+
+fn snapshot_text(snapshot: &SnapshotRef) -> String {
+    format!("snapshot {} (#{})", snapshot.revision, snapshot.through.seq)
+}
+
+/// What a snapshot holds; nothing if it cannot be read, which is a finding unless it has been replaced.
+async fn read_snapshot(
+    log: &Arc<dyn Log>,
+    room: &RoomName,
+    snapshot: &SnapshotRef,
+    findings: &mut Vec<Finding>,
+) -> Result<Option<Fold>, ReplayError> {
+    let through = snapshot.through.seq;
+    let range = Range {
+        start: Start::Snapshot { at_most: through },
+        until: through,
+        on_trouble: OnTrouble::SetAside,
+    };
+    let (why, help) = match history::walk(log, room, range).await {
+        Ok(None) => return Err(WalkError::Gone.into()),
+        Ok(Some(walk)) => {
+            if walk.started_at() == Some(snapshot) {
+                return Ok(Some(walk.into_fold()?));
+            }
+            let damaged = walk.damaged_snapshots().iter().find(|it| it.revision == snapshot.revision);
+            (damaged.map_or_else(|| "it is not used".to_owned(), |it| it.why.clone()), HELP_SNAPSHOT)
+        }
+        Err(WalkError::NoSnapshot { why, .. }) => (why, HELP_SNAPSHOT),
+        Err(error @ WalkError::Trimmed { .. }) => (error.to_string(), HELP_BASE),
+        Err(error @ WalkError::Newer(_)) => (error.to_string(), HELP_NEWER),
+        Err(error) => return Err(error.into()),
+    };
+    let still_there = log.open(room).await?.is_some_and(|head| head.snapshots.contains(snapshot));
+    if still_there {
+        findings.push(finding(room, snapshot_text(snapshot), why, help));
+    }
+    Ok(None)
+}
+
+/// What differs between a snapshot and the records that it was made from. How the engine cuts runs of blocks depends
+/// on what it folded together, until it loads them once: encodings are compared after a load.
 fn difference(snapshot: Fold, records: &Fold) -> Option<String> {
     let differs = |what: &str| Some(format!("its {what} is not what the records say"));
     if snapshot.gate().state_vector() != records.gate().state_vector() {
@@ -324,8 +352,16 @@ fn difference(snapshot: Fold, records: &Fold) -> Option<String> {
     if snapshot.claims() != records.claims() {
         return differs("table of claims");
     }
-    if snapshot.document().encode_full() != records.document().encode_full() {
+    let encoded = snapshot.document().encode_full();
+    drop(snapshot); // a document less in memory
+    if loaded(&encoded) != loaded(&records.document().encode_full()) {
         return differs("document");
     }
     None
+}
+
+/// The encoding of a document once it was loaded; nothing if it cannot be.
+fn loaded(encoded: &[u8]) -> Option<Vec<u8>> {
+    let mut document = Document::new();
+    document.apply(&[encoded]).ok().map(|_| document.encode_full())
 }

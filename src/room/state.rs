@@ -22,7 +22,7 @@ use crate::gate::{self, Dropped, Gate, Receipt, Refusal, Source};
 use crate::generation::{Brings, Claim, GenerationError, Generations};
 use crate::ids::{InstanceId, Position, SessionId};
 use crate::limits::{
-    BATCH_BYTES_MAX, BATCH_UPDATES_MAX, DOCUMENT_BYTES_MAX, INLINE_BLOCKS_MAX, INLINE_BYTES_MAX,
+    BATCH_BYTES_MAX, BATCH_UPDATES_MAX, DOCUMENT_BYTES_MAX, INLINE_BYTES_MAX, INLINE_COUNTED_BYTES_MAX,
     INLINE_STEPS_MAX,
 };
 use crate::log::record::{Kind, Metadata, Record, RecordError, Role, RoomKind, StoredRecord};
@@ -58,7 +58,8 @@ struct Draft {
     records: Vec<Record>,
     receipts: Vec<Receipt>,
     bytes: usize,
-    blocks: u64,
+    /// Steps that integrating it can take.
+    steps: u64,
     author: Author,
     /// It brings another life of the room: its first record, so nothing was in flight before it.
     revives: bool,
@@ -195,7 +196,7 @@ impl State {
         match Record::new(kind, &metadata, &remainder.update) {
             Ok(record) => {
                 self.draft_life(brings);
-                self.draft(record, remainder.receipt, remainder.blocks, submission);
+                self.draft(record, remainder.receipt, remainder.steps, submission);
                 Ok(Judged { dropped: admission.dropped, decided_now: false, cost: 0 })
             }
             Err(error) => {
@@ -237,7 +238,7 @@ impl State {
                 records: Vec::new(),
                 receipts: Vec::new(),
                 bytes: 0,
-                blocks: 0,
+                steps: 0,
                 author: Author::Nobody,
                 revives: false,
                 acks: HashMap::new(),
@@ -247,12 +248,12 @@ impl State {
         self.drafts.back().map_or(self.batches, |draft| draft.number)
     }
 
-    fn draft(&mut self, record: Record, receipt: Receipt, blocks: u32, submission: &Submission) {
+    fn draft(&mut self, record: Record, receipt: Receipt, steps: u64, submission: &Submission) {
         let draft = self.drafts.back_mut().expect("open_draft has made one");
         draft.bytes += record.encoded.len();
         draft.records.push(record);
         draft.receipts.push(receipt);
-        draft.blocks += u64::from(blocks);
+        draft.steps += steps;
         draft.author = draft.author.and(Author::One(submission.session));
         draft.acks.insert(submission.session, submission.ordinal);
         draft.cost += submission.cost;
@@ -308,6 +309,7 @@ impl State {
         let slices: Vec<&[u8]> = updates.iter().map(AsRef::as_ref).collect();
         let deletes = self.document.apply(&slices)?;
         self.gate.note_deleted(&deletes);
+        draft.receipts.iter().for_each(|receipt| self.gate.settle(receipt));
         self.committed = appended.last;
         self.answers = Answers::default();
         self.encoded_bytes += draft.bytes;
@@ -347,14 +349,30 @@ impl State {
         self.drafts.iter().map(|draft| draft.records.len()).sum()
     }
 
-    /// Whether folding the batch in flight may take long. Integrating a block walks over what
-    /// stands between its neighbours: next to nothing in honest edits, the whole document in
-    /// hostile ones.
+    /// Shows the gate the document and what is in flight, so that it learns their order. Heavy: it
+    /// goes through the whole document.
+    ///
+    /// # Errors
+    /// [`Refusal`]: the document holds what the gate would not take.
+    pub(crate) fn learn_order(&mut self) -> Result<(), Refusal> {
+        let full = self.document.encode_full();
+        let in_flight = self.drafts.iter().flat_map(|draft| &draft.records);
+        let updates: Vec<Bytes> = in_flight.map(Record::update).collect();
+        self.gate.learn_order([full.as_slice()].into_iter().chain(updates.iter().map(AsRef::as_ref)))
+    }
+
+    /// Whether judging an update of so many bytes may take long.
+    pub(crate) fn is_submission_heavy(&self, bytes: usize) -> bool {
+        let counted = self.gate.ordered_blocks().is_some();
+        bytes > if counted { INLINE_COUNTED_BYTES_MAX } else { INLINE_BYTES_MAX }
+            || self.is_nearly_full(bytes)
+    }
+
+    /// Whether folding the batch in flight may take long.
     pub(crate) fn is_batch_heavy(&self) -> bool {
-        self.drafts.front().is_some_and(|draft| {
-            let steps = draft.blocks * self.gate.runs() as u64;
-            draft.bytes > INLINE_BYTES_MAX || draft.blocks > INLINE_BLOCKS_MAX && steps > INLINE_STEPS_MAX
-        })
+        self.drafts
+            .front()
+            .is_some_and(|draft| draft.bytes > INLINE_BYTES_MAX || draft.steps > INLINE_STEPS_MAX)
     }
 
     /// About how many bytes the document has when encoded.

@@ -17,8 +17,8 @@
 //! - G12 A parent is a shared type, or garbage; neighbours live in one place; a key is set to one
 //!   value at a time. What lives in garbage is admitted as garbage.
 //! - G13 Values have at most 32 levels, shared types 64.
-//! - G14 Sets of one key beside each other are bounded per update, per Step2 and per loaded room; a
-//!   chain of sets is not, nor are records.
+//! - G14 Sets of one key beside each other are bounded, as G22 has it; a chain of sets is not, nor
+//!   are records.
 //! - G15 Updates, documents, clients and names have a largest size; a refusal tells size from form.
 //! - G16 What is admitted folds. A fold that fails all the same, by error or panic, poisons its
 //!   document and nothing else, and leaves no lock behind.
@@ -26,12 +26,14 @@
 //! - G18 State vectors obey the same rules of form.
 //! - G19 Presence: JSON that every client can parse, of bounded size, depth and number.
 //! - G20 The index takes at most 24 bytes a run, and can say the path of every id.
+//! - G21 to G24 are shown in `gate_walks.rs` and in `src/gate/order/tests.rs`.
 #![allow(clippy::unwrap_used)]
 
 mod craft;
 mod gate_bounds;
 mod gate_form;
 mod hex;
+mod learning;
 
 use craft::{At, Blocks, blocks, update};
 use hex::{bytes, hex};
@@ -48,7 +50,7 @@ struct Room {
 impl Room {
     /// Admits and folds.
     fn offer(&mut self, update: &[u8], source: Source) -> Result<Admission, Refusal> {
-        let admission = self.gate.admit(update, source)?;
+        let admission = learning::admit(&mut self.gate, &self.document, update, source)?;
         if let Some(remainder) = &admission.remainder {
             let deleted = self.document.apply(&[&remainder.update]).expect("what is admitted folds");
             self.gate.note_deleted(&deleted);

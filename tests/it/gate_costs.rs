@@ -1,4 +1,4 @@
-//! [G4, G20] What the gate costs: memory of a board's index, memory and time of judging. Figures are
+//! [G4, G20, G25] What the gate costs: memory of a board's index and of a list's order, memory and time of judging. Figures are
 //! printed; only sizes are asserted, never times.
 #![allow(clippy::unwrap_used)]
 
@@ -11,7 +11,8 @@ use peak_alloc::PeakAlloc;
 use ruang::document::Document;
 use ruang::gate::{Gate, Source, parse_presence, parse_state_vector};
 use yrs::{
-    Any, ClientID, Doc, Map, MapPrelim, MapRef, OffsetKind, Options, Out, ReadTxn, StateVector, Transact,
+    Any, Array, ClientID, Doc, Map, MapPrelim, MapRef, OffsetKind, Options, Out, ReadTxn, StateVector,
+    Transact,
 };
 
 #[global_allocator]
@@ -22,6 +23,7 @@ static HEAP: PeakAlloc = PeakAlloc;
 fn costs_are_bounded() {
     empty_gates_are_small();
     boards_are_indexed_in_little();
+    lists_are_ordered_in_little();
     hostile_messages_cost_little();
 }
 
@@ -94,8 +96,8 @@ fn boards_are_indexed_in_little() {
         let mut gate = Gate::new();
         let admission = gate.admit(&board, Source::Step2).unwrap();
         assert!(!admission.dropped.is_gap());
-        drop(admission);
         gate.note_deleted(&deleted);
+        gate.settle(&admission.remainder.unwrap().receipt);
         let gate_bytes = HEAP.current_usage() - before;
         drop(deleted);
         let (runs, percent) = (gate.runs(), gate_bytes as f64 * 100.0 / document_bytes as f64);
@@ -134,7 +136,8 @@ fn times(gate: &mut Gate, document: &Document, board: &[u8]) {
         let start = Instant::now();
         let admission = gate.admit(&update, Source::Update).unwrap();
         times.push(start.elapsed());
-        assert!(admission.remainder.is_some() && !admission.dropped.is_gap());
+        assert!(!admission.dropped.is_gap());
+        gate.settle(&admission.remainder.unwrap().receipt);
     }
     times.sort();
     println!(
@@ -151,6 +154,77 @@ fn times(gate: &mut Gate, document: &Document, board: &[u8]) {
     println!("  the whole board, new: {:?}", start.elapsed());
 }
 
+/// [G25] A list of 8,000 items with 5,000 insertions at random places, one update each: the order
+/// takes at most 64 bytes a block, and a quarter of the document's heap.
+fn lists_are_ordered_in_little() {
+    let peer = doc(5);
+    let list = peer.get_or_insert_array("a");
+    let mut at = 7_u32;
+    for n in 0..8_000 {
+        list.insert(&mut peer.transact_mut(), 0, f64::from(n));
+    }
+    let (mut gate, mut document) = (Gate::new(), Document::new());
+    let first = peer.transact().encode_diff_v1(&StateVector::default());
+    gate.admit(&first, Source::Record).unwrap();
+    document.apply(&[&first]).unwrap();
+    let mut times = (Vec::new(), Vec::new(), Duration::ZERO);
+    for n in 0..5_000 {
+        at = at.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        let mut transaction = peer.transact_mut();
+        list.insert(&mut transaction, at % (8_000 + n), f64::from(n));
+        let update = transaction.encode_update_v1();
+        drop(transaction);
+        let is_counted = gate.ordered_blocks().is_some();
+        let began = Instant::now();
+        match gate.admit(&update, Source::Update) {
+            Ok(_) => {
+                if is_counted {
+                    times.1.push(began.elapsed())
+                } else {
+                    times.0.push(began.elapsed())
+                }
+            }
+            Err(_) => {
+                let began = Instant::now();
+                gate.learn_order([document.encode_full().as_slice()]).unwrap();
+                times.2 = began.elapsed();
+                gate.admit(&update, Source::Update).expect("honest work");
+            }
+        }
+        document.apply(&[&update]).unwrap();
+    }
+    let median = |times: &mut Vec<Duration>| {
+        times.sort();
+        (times.len(), times[times.len() / 2], times[times.len() * 99 / 100])
+    };
+    println!(
+        "insertions at random: estimated {:?}, learning {:?}, counted {:?}",
+        median(&mut times.0),
+        times.2,
+        median(&mut times.1)
+    );
+    let full = document.encode_full();
+    let before = HEAP.current_usage();
+    let mut document = Document::new();
+    drop(document.apply(&[&full]).unwrap());
+    let document_bytes = HEAP.current_usage() - before;
+    let mut gate = Gate::new();
+    drop(gate.admit(&full, Source::Record).unwrap());
+    let before = HEAP.current_usage();
+    let (peak, time) = measured(|| gate.learn_order([full.as_slice()]).unwrap());
+    let order_bytes = HEAP.current_usage() - before;
+    let blocks = gate.ordered_blocks().unwrap();
+    println!(
+        "an order of {blocks} blocks: {} kB, {} B a block, {:.1} % of the document's {} kB; learnt in {time:?} with {} kB",
+        order_bytes / 1_000,
+        order_bytes / blocks,
+        order_bytes as f64 * 100.0 / document_bytes as f64,
+        document_bytes / 1_000,
+        peak / 1_000,
+    );
+    assert!(order_bytes <= 64 * blocks && order_bytes <= document_bytes / 4);
+}
+
 /// [G4] The densest messages of each kind, 64 KiB to 1 MiB.
 fn hostile_messages_cost_little() {
     for kib in [64, 1_024] {
@@ -158,11 +232,20 @@ fn hostile_messages_cost_little() {
         let mut messages = dense(bytes);
         messages.push(("declared counts", [&[0x80, 0x80, 0x80, 0x40][..], &vec![0x7f; bytes]].concat()));
         for (name, message) in messages {
-            let mut gate = Gate::new();
-            let (peak, time) = measured(|| drop(gate.admit(&message, Source::Step2)));
-            let times = peak as f64 / message.len() as f64;
-            println!("{kib} KiB of {name}: {time:?}, {times:.1} times its size");
-            assert!(peak <= (64 * message.len()).max(1 << 20), "{name}: {times}");
+            // Counting takes the same number of steps for the larger ones, and seconds in debug builds.
+            let ways: &[bool] = if kib == 64 { &[false, true] } else { &[false] };
+            for &is_ordered in ways {
+                let mut gate = Gate::new();
+                let source = if is_ordered { Source::Update } else { Source::Step2 };
+                if is_ordered {
+                    gate.learn_order([]).unwrap();
+                }
+                let (peak, time) = measured(|| drop(gate.admit(&message, source)));
+                let times = peak as f64 / message.len() as f64;
+                let how = if is_ordered { "counted" } else { "estimated" };
+                println!("{kib} KiB of {name}, {how}: {time:?}, {times:.1} times its size");
+                assert!(peak <= (64 * message.len()).max(1 << 20), "{name}: {times}");
+            }
         }
         let vector = [&[0x80, 0x80, 0x80, 0x40][..], &vec![0x01; bytes]].concat();
         let (peak, _) = measured(|| drop((parse_state_vector(&vector), parse_presence(&vector))));

@@ -7,11 +7,13 @@
 //! | `diff <state vector in hex>` | `ok <hex>`, what someone with it lacks |
 //! | `sv` | `ok <hex>`, the state vector |
 //! | `reset` | `ok -`, an empty room |
+//! | `learn` | `ok <blocks>`, the gate has learnt the order and counts every step from here on |
 //!
 //! What is admitted is folded at once. `known` and `unknown` count clocks and deleted ids that were
 //! cut off, and blocks and deleted ids that were dropped.
 
 mod hex;
+mod learning;
 
 use std::io::{BufRead, Write};
 
@@ -37,6 +39,10 @@ impl Room {
                 Ok(diff) => format!("ok {}", hex(&diff)),
                 Err(error) => format!("refused {error}"),
             },
+            ["learn"] => match self.gate.learn_order([self.document.encode_full().as_slice()]) {
+                Ok(()) => format!("ok {}", self.gate.ordered_blocks().unwrap_or_default()),
+                Err(refusal) => format!("refused {refusal}"),
+            },
             ["reset"] => {
                 *self = Self::default();
                 "ok -".to_owned()
@@ -46,7 +52,7 @@ impl Room {
     }
 
     fn admit(&mut self, update: &[u8], source: Source) -> String {
-        let admission = match self.gate.admit(update, source) {
+        let admission = match learning::admit(&mut self.gate, &self.document, update, source) {
             Ok(admission) => admission,
             Err(refusal) => return format!("refused {refusal}"),
         };

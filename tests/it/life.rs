@@ -9,9 +9,12 @@
 )]
 
 mod harness;
+#[allow(dead_code, reason = "the tests of history use the rest")]
+mod history_support;
 mod life_api;
 mod life_archive;
 mod life_delete;
 mod life_support;
 mod life_sweep;
 mod life_touch;
+mod random_docs;

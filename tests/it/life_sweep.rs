@@ -9,6 +9,7 @@ use ruang::log::memory::{Faults, MemoryLog};
 use ruang::log::{Log, LogError};
 use ruang::room::{Rooms, RoomsOptions};
 
+use crate::history_support::{Writer, keystrokes};
 use crate::life_support::{
     DAY, HOUR, MINUTE, Nowhere, Person, TestClocks, eventually, head, leave_one_edit, room, rooms,
     until_closed,
@@ -48,13 +49,13 @@ async fn rooms_die_a_life_after_their_last_edit() {
     let (old, young) = (room("old"), room("young"));
     leave_one_edit(&world.rooms, &old).await;
     leave_one_edit(&world.rooms, &young).await;
-    assert_eq!(world.sweep_after(12 * HOUR).await, Swept { rooms: 2, expired: 0, kept: 0 });
+    assert_eq!(world.sweep_after(12 * HOUR).await, Swept { rooms: 2, expired: 0, compacted: 0, kept: 0 });
     let mut person = Person::join(&world.rooms, &young).await;
     person.set("new").await;
     drop(person);
     until_closed(&world.rooms, &young).await;
     assert_eq!(world.sweep_after(12 * HOUR).await.expired, 0, "the first sight");
-    assert_eq!(world.sweep_after(10 * MINUTE).await, Swept { rooms: 2, expired: 1, kept: 0 });
+    assert_eq!(world.sweep_after(10 * MINUTE).await, Swept { rooms: 2, expired: 1, compacted: 0, kept: 0 });
     assert_eq!(head(&world.log, &old).await, None);
     assert!(world.log.read(&old, 0, 10).await.unwrap().is_empty());
     assert_eq!(world.log.rooms(None, 10).await.unwrap(), [young]);
@@ -223,7 +224,7 @@ async fn a_join_in_the_last_moment_keeps_a_room() {
     leave_one_edit(&world.rooms, &name).await;
     world.sweep_after(25 * HOUR).await;
     *entering.lock() = Some(Arc::clone(&world.rooms));
-    assert_eq!(world.sweep_after(HOUR).await, Swept { rooms: 1, expired: 0, kept: 0 });
+    assert_eq!(world.sweep_after(HOUR).await, Swept { rooms: 1, expired: 0, compacted: 0, kept: 0 });
     assert!(entering.lock().is_none(), "someone came");
     assert_eq!(Person::join(&world.rooms, &name).await.keys().await, ["old"]);
 }
@@ -320,8 +321,47 @@ async fn all_pages_are_swept_and_the_sweeper_ends_with_the_rooms() {
     }
     eventually("all are unloaded", || world.rooms.open_count() == 0).await;
     assert_eq!(world.sweep_after(25 * HOUR).await.rooms, 150);
-    assert_eq!(world.sweep_after(HOUR).await, Swept { rooms: 150, expired: 150, kept: 0 });
+    assert_eq!(world.sweep_after(HOUR).await, Swept { rooms: 150, expired: 150, compacted: 0, kept: 0 });
     assert!(world.log.rooms(None, 1).await.unwrap().is_empty());
     world.rooms.start_sweeper();
     world.rooms.shut_down().await;
+}
+
+/// [H31] A closed room that was left with a long tail, as by a crash, is compacted by the sweeper: one whose
+/// tail is short is not, nor one that is frozen. What fails is not tried again before the room has
+/// changed.
+#[tokio::test]
+async fn what_was_left_long_is_compacted() {
+    let mut world = world(|options| options.ttl = None);
+    for (name, count) in [("long", 300), ("short", 20), ("frozen", 300)] {
+        Writer::new(&world.log, name).write(&keystrokes(7, count)).await;
+    }
+    assert!(world.log.freeze(&room("frozen"), true).await.unwrap());
+    world.faults.fail_change(0, LogError::Full("as the test asked".to_owned()));
+    let swept = |compacted| Swept { rooms: 3, compacted, ..Swept::default() };
+    assert_eq!(world.sweep_after(HOUR).await, swept(0), "the store was full");
+    assert_eq!(world.sweep_after(HOUR).await, swept(0), "it is not tried again at once");
+    let mut person = Person::join(&world.rooms, &room("long")).await;
+    person.set("new").await;
+    let seen = head(&world.log, &room("long")).await.unwrap();
+    assert_eq!((seen.last.seq, seen.snapshots.len()), (302, 0));
+    drop(person);
+    until_closed(&world.rooms, &room("long")).await;
+    // Its last leave has begun a compaction of its own; if that is not done yet, the sweep waits for none.
+    for _ in 0..100 {
+        world.sweep_after(HOUR).await;
+        if !head(&world.log, &room("long")).await.unwrap().snapshots.is_empty() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let snapshots = head(&world.log, &room("long")).await.unwrap().snapshots;
+    assert_eq!(
+        snapshots.last().map(|newest| newest.through.seq),
+        Some(302),
+        "it has changed, so it is tried"
+    );
+    for name in ["short", "frozen"] {
+        assert!(head(&world.log, &room(name)).await.unwrap().snapshots.is_empty(), "{name}");
+    }
 }

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use ruang::ids::InstanceId;
-use ruang::log::embedded::{DiskHook, DiskOperation, EmbeddedLog, Options};
+use ruang::log::embedded::{DiskHook, EmbeddedLog, Options};
 use ruang::log::record::{Record, StoredRecord};
 use ruang::log::{Batch, Log};
 use tempfile::TempDir;
@@ -29,7 +29,7 @@ fn open_counting(dir: &Path, quick: bool) -> (Arc<EmbeddedLog>, Arc<AtomicU64>) 
     let syncs = Arc::new(AtomicU64::new(0));
     let counted = Arc::clone(&syncs);
     let hook: DiskHook = Arc::new(move |operation| {
-        counted.fetch_add(u64::from(operation == DiskOperation::Sync), Ordering::Relaxed);
+        counted.fetch_add(u64::from(operation.is_sync()), Ordering::Relaxed);
         Ok(())
     });
     let quick_repair_bytes = if quick { 0 } else { u64::MAX };
@@ -118,8 +118,9 @@ async fn load(quick: bool) {
         log.append(&room("filler"), batch).await.unwrap();
     }
     let copy = bench_dir();
-    fs::copy(dir.path().join("FORMAT"), copy.path().join("FORMAT")).unwrap();
-    fs::copy(dir.path().join("log.redb"), copy.path().join("log.redb")).unwrap();
+    for name in ["FORMAT", "log.redb", "journal-0", "journal-1"] {
+        fs::copy(dir.path().join(name), copy.path().join(name)).unwrap();
+    }
     drop(log);
     for (how, dir) in [("closed", &dir), ("killed", &copy)] {
         let before = Instant::now();

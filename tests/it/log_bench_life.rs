@@ -30,7 +30,8 @@ fn percentile(times: &mut [Duration], percent: usize) -> f64 {
 
 async fn fill(log: &EmbeddedLog, name: &str, batches: u64, records: usize) {
     let name = room(name);
-    let batch = Batch { records: vec![record(&[7; 100]); records], ..batch(&name, 1, 1, &["x"]) };
+    let instance = rand::random_range(1..u64::from(u32::MAX));
+    let batch = Batch { records: vec![record(&[7; 100]); records], ..batch(&name, instance, 1, &["x"]) };
     for number in 1..=batches {
         log.append(&name, Batch { number, ..batch.clone() }).await.unwrap();
     }
@@ -105,6 +106,47 @@ async fn measure_trims() {
     .await;
 }
 
+/// 10,000 rooms of 40 records and a snapshot each, 50 at a time.
+async fn make_rooms(log: &Arc<EmbeddedLog>) {
+    let tasks = (0..50).map(|part| {
+        let log = Arc::clone(log);
+        tokio::spawn(async move {
+            for index in 0..200 {
+                let name = format!("room {}", part * 200 + index);
+                fill(&log, &name, 1, 40).await;
+                log.put_chunk(&room(&name), UploadId(1), 0, vec![7; 3_000].into()).await.unwrap();
+                adopt(&*log, &room(&name), UploadId(1), 0, 41, 1, 3_000).await.unwrap();
+                log.touch(&room(&name), Some(0)).await.unwrap();
+            }
+        })
+    });
+    for task in tasks.collect::<Vec<_>>() {
+        task.await.unwrap();
+    }
+}
+
+/// All rooms that have a deadline, 50 at a time, but for one of so many.
+async fn expire_rooms(log: &Arc<EmbeddedLog>, keep: usize) {
+    let mut names = log.rooms(None, 20_000).await.unwrap();
+    let mut index = 0;
+    names.retain(|_| {
+        index += 1;
+        index % keep != 0
+    });
+    let tasks = names.chunks(200).map(|names| {
+        let (log, names) = (Arc::clone(log), names.to_vec());
+        tokio::spawn(async move {
+            for name in names {
+                let Some(deadline) = head(&*log, &name).await.deadline_ms else { continue };
+                assert!(log.expire(&name, deadline).await.unwrap());
+            }
+        })
+    });
+    for task in tasks.collect::<Vec<_>>() {
+        task.await.unwrap();
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "a measurement"]
 async fn measure_rooms_that_come_and_go() {
@@ -113,51 +155,17 @@ async fn measure_rooms_that_come_and_go() {
     let log = Arc::new(EmbeddedLog::open_with(dir.path(), InstanceId(1), options).unwrap());
     fill(&log, "stays", 1, 100).await;
     println!("baseline: {} KiB", file_len(dir.path()) >> 10);
-    for round in 0..3 {
+    for round in 0..4 {
         let before = Instant::now();
-        let mut tasks = Vec::new();
-        for part in 0..50 {
-            let log = Arc::clone(&log);
-            tasks.push(tokio::spawn(async move {
-                for index in 0..200 {
-                    let name = format!("room {}", part * 200 + index);
-                    fill(&log, &name, 1, 40).await;
-                    log.put_chunk(&room(&name), UploadId(1), 0, vec![7; 3_000].into()).await.unwrap();
-                    adopt(&*log, &room(&name), UploadId(1), 0, 41, 1, 3_000).await.unwrap();
-                    log.touch(&room(&name), Some(0)).await.unwrap();
-                }
-            }));
-        }
-        for task in tasks {
-            task.await.unwrap();
-        }
-        println!(
-            "round {round}: 10,000 rooms made in {:.1?}: {} KiB",
-            before.elapsed(),
-            file_len(dir.path()) >> 10
-        );
-        let names = log.rooms(None, 20_000).await.unwrap();
+        make_rooms(&log).await;
+        let len = file_len(dir.path()) >> 10;
+        println!("round {round}: 10,000 rooms made in {:.1?}: {len} KiB", before.elapsed());
         let before = Instant::now();
-        let mut tasks = Vec::new();
-        for names in names.chunks(200) {
-            let (log, names) = (Arc::clone(&log), names.to_vec());
-            tasks.push(tokio::spawn(async move {
-                for name in names {
-                    let Some(deadline) = log.open(&name).await.unwrap().unwrap().deadline_ms else {
-                        continue;
-                    };
-                    assert!(log.expire(&name, deadline).await.unwrap());
-                }
-            }));
-        }
-        for task in tasks {
-            task.await.unwrap();
-        }
+        // In the last round, every tenth room stays.
+        expire_rooms(&log, if round == 3 { 10 } else { usize::MAX }).await;
         println!("expired in {:.1?}: {} KiB", before.elapsed(), file_len(dir.path()) >> 10);
-        tokio::time::sleep(Duration::from_secs(3)).await;
-        println!("3 s later: {} KiB", file_len(dir.path()) >> 10);
-        fill(&log, "stays", 20, 1).await;
-        println!("20 appends later: {} KiB", file_len(dir.path()) >> 10);
+        tokio::time::sleep(Duration::from_secs(4)).await;
+        println!("4 s later: {} KiB", file_len(dir.path()) >> 10);
     }
     log.close().await;
     drop(log);

@@ -1,4 +1,4 @@
-//! The contract of `ruang::log::Log`, third part: how rooms live and die.
+//! The contract of `ruang::log::Log`, fourth part: how rooms live and die.
 
 use std::sync::atomic::Ordering;
 

@@ -63,7 +63,7 @@ async fn absent_and_empty_directories_become_stores() {
         use std::os::unix::fs::PermissionsExt;
         assert_eq!(fs::metadata(&dir).unwrap().permissions().mode() & 0o777, 0o700);
     }
-    assert_eq!(fs::read_to_string(dir.join("FORMAT")).unwrap(), "ruang store, format 1\n");
+    assert_eq!(fs::read_to_string(dir.join("FORMAT")).unwrap(), "ruang store, format 2\n");
     fs::create_dir_all(root.path().join("volume/lost+found")).unwrap();
     filled(&root.path().join("volume")).await;
 }
@@ -129,13 +129,13 @@ async fn a_newer_format_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     filled(dir.path()).await;
     let format = dir.path().join("FORMAT");
-    fs::write(&format, "ruang store, format 2\n").unwrap();
-    assert!(matches!(refused(dir.path()), OpenError::Newer { found: 2, known: 1, .. }));
+    fs::write(&format, "ruang store, format 3\n").unwrap();
+    assert!(matches!(refused(dir.path()), OpenError::Newer { found: 3, known: 2, .. }));
     for text in ["", "ruang store, format 0\n", "ruang store, format x", "\u{0}\u{0}", "hello"] {
         fs::write(&format, text).unwrap();
         assert!(matches!(refused(dir.path()), OpenError::Damaged { .. }), "{text:?}");
     }
-    fs::write(&format, "ruang store, format 1\n").unwrap();
+    fs::write(&format, "ruang store, format 2\n").unwrap();
     drop(open(dir.path()).unwrap());
 }
 

@@ -199,7 +199,13 @@ async fn an_embedded_log_follows_the_model() {
             if left == 0 { Err(std::io::ErrorKind::Other.into()) } else { Ok(()) }
         }
     });
-    let options = Options { clock: clock(&now_ms), disk: Some(disk), ..Options::default() };
+    let options = Options {
+        clock: clock(&now_ms),
+        disk: Some(disk),
+        journal_bytes: 16 << 10, // so small that it is moved for want of space too
+        journal_idle: std::time::Duration::from_millis(5),
+        ..Options::default()
+    };
     let log = EmbeddedLog::open_with(dir.path(), InstanceId(0), options).unwrap();
     let spoil: Break = Box::new(move |random| {
         if random.random_bool(0.2) {

@@ -11,7 +11,7 @@ use ruang::log::clock::Clock;
 use ruang::log::embedded::{EmbeddedLog, Options};
 use ruang::log::memory::{Damage, Faults, MemoryLog};
 use ruang::log::record::{Kind, Metadata, Record, Role, RoomKind, StoredRecord, genesis_update};
-use ruang::log::{Adopted, Adoption, Appended, Batch, Expects, Log, LogError, UploadId};
+use ruang::log::{Adopted, Adoption, Appended, Batch, Expects, Head, Log, LogError, UploadId};
 use tempfile::TempDir;
 
 /// A log of some kind, empty, with a clock in our hands.
@@ -153,6 +153,11 @@ pub async fn append(
     updates: &[impl AsRef<str>],
 ) -> Appended {
     log.append(name, batch(name, instance, number, updates)).await.unwrap()
+}
+
+/// A room that is there.
+pub async fn head(log: &dyn Log, name: &RoomName) -> Head {
+    log.open(name).await.unwrap().unwrap()
 }
 
 /// Adopts an upload; drops nothing.

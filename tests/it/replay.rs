@@ -16,3 +16,4 @@ mod replay_import;
 mod replay_remote;
 mod replay_support;
 mod replay_verbs;
+mod replay_verify;

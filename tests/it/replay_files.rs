@@ -15,6 +15,7 @@ use ruang::replay::file::{ExportedRoom, FileError};
 use ruang::replay::part::{self, PartKind};
 use ruang::replay::show::ShowOptions;
 use ruang::replay::verify::verify;
+use serde_json::json;
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, DuplexStream};
 use tokio::task::JoinHandle;
@@ -192,6 +193,7 @@ async fn golden_exports_load_for_ever() {
     let golden = ExportedRoom::open(&golden_path()).unwrap();
     same(&*fixture.log, &golden, &name).await;
     assert_eq!((golden.header().room.as_str(), golden.header().exported_ms), ("team/retro", TEN));
+    assert_eq!(golden.header().generations, [12_345]);
     let (stored, written) = (std::fs::read(golden_path()).unwrap(), std::fs::read(&path).unwrap());
     assert_eq!(stored[..PREAMBLE], written[..PREAMBLE]);
     assert_eq!(parts(&stored)[1..], parts(&written)[1..], "all but the header");
@@ -349,4 +351,26 @@ async fn verbs_work_on_files() {
     }
     let verified = async |log| printed(true, async |output| verify(log, None, output).await).await.out.text();
     assert_eq!(verified(&file).await, verified(&fixture.log).await);
+}
+
+/// [O18] So does one of a room that was compacted, with what its snapshots hold.
+#[tokio::test]
+async fn golden_exports_of_compacted_rooms_load_for_ever() {
+    let path = golden_path().with_file_name("v1-compacted.ruang");
+    let (fixture, name) = with_snapshots(true).await;
+    if std::env::var_os(WRITE_GOLDEN).is_some() && !path.exists() {
+        export_to_file(&fixture.log, &name, &path, TEN).await.unwrap();
+    }
+    let golden: Arc<dyn Log> = Arc::new(ExportedRoom::open(&path).unwrap());
+    assert_eq!(read_all(&*golden, &name).await, read_all(&*fixture.log, &name).await);
+    let printed = printed(true, async |output| verify(&golden, None, output).await).await;
+    let line = &printed.out.lines()[0];
+    assert_eq!(
+        (&line["snapshots"], &line["compared"], &line["findings"]),
+        (&json!(2), &json!(1), &json!(0)),
+        "{line}"
+    );
+    for at in [3, 5, 7] {
+        assert_eq!(state_at(&golden, &name, at).await, state_at(&fixture.log, &name, at).await);
+    }
 }

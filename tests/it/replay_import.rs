@@ -171,3 +171,16 @@ async fn of_two_one_makes_the_room() {
     assert!(matches!(full, Err(ImportError::Log(LogError::Full(_)))), "{full:?}");
     assert_eq!(fixture.log.open(&room("d")).await.unwrap(), None);
 }
+
+/// [O22] A trimmed room comes over from its snapshot and the records behind it.
+#[tokio::test]
+async fn trimmed_rooms_are_imported() {
+    let (fixture, name) = with_snapshots(true).await;
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("trimmed.ruang");
+    export_to_file(&fixture.log, &name, &path, TEN).await.unwrap();
+    let imported = import(&path, &fixture.log, &options(Some("copy"))).await.unwrap();
+    assert_eq!((imported.last.seq, imported.claims), (7, 1));
+    assert_eq!(imported.not_kept, ["who wrote what and when in records #4 to #7"]);
+    assert_eq!(state_at(&fixture.log, &room("copy"), 3).await, state_at(&fixture.log, &name, 7).await);
+}

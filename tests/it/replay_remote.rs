@@ -6,12 +6,15 @@ use std::path::Path;
 use std::sync::Arc;
 
 use ruang::admin::AdminSocket;
+use ruang::history::Retention;
 use ruang::ids::{InstanceId, RoomName};
 use ruang::log::memory::Damage;
-use ruang::log::{Expects, Log, LogError, UploadId};
+use ruang::log::{Adopted, Adoption, Expects, Log, LogError, UploadId};
+use ruang::replay::compact::compact;
 use ruang::replay::remote::RemoteLog;
 use ruang::room::RoomsOptions;
 use ruang::{http, server};
+use serde_json::json;
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -105,8 +108,49 @@ async fn a_remote_log_appends() {
         assert_eq!(fixture.log.open(&name).await.unwrap().unwrap().frozen, frozen);
     }
     assert!(!there.freeze(&room("never"), true).await.unwrap());
-    assert!(there.delete(&name).await.is_err() && there.trim(&name, 1).await.is_err());
+    assert!(there.delete(&name).await.is_err());
     assert!(there.touch(&name, None).await.is_err() && there.expire(&name, 1).await.is_err());
+}
+
+/// [O24] Compaction goes through the socket too: chunks, adoption by compare-and-set, trimming.
+#[tokio::test]
+async fn a_remote_log_is_compacted() {
+    let (fixture, name) = (Fixture::new(), room("a/b"));
+    fixture.story(&name).await;
+    let remote = Remote::of(&fixture).await;
+    let there: Arc<dyn Log> = Arc::new(remote.log);
+    let document = state_at(&fixture.log, &name, 6).await;
+    let no_retention = Retention { age_ms: 0, bytes: 0 };
+    let compacted =
+        async || printed(true, async |output| compact(&there, &name, no_retention, output).await).await;
+    let line = compacted().await.out.lines().remove(0);
+    let (bytes, log_bytes) = (&line["bytes"], &line["log_bytes"]);
+    let expected = json!({
+        "v": 1, "type": "compacted", "room": "a/b", "outcome": "written", "through": "1795428240000-6",
+        "bytes": bytes, "log_bytes": log_bytes, "trimmed": 0, "stopped": null, "why": null,
+    });
+    assert_eq!(line, expected);
+    assert_eq!(state_at(&fixture.log, &name, 6).await, document);
+    assert_eq!(compacted().await.out.lines()[0]["outcome"], "nothing");
+    fixture.append(&name, vec![update_record(None, vec![], &[0, 0])]).await;
+    assert_eq!(compacted().await.out.lines()[0]["trimmed"], 6, "what the one before covers");
+    let head = there.open(&name).await.unwrap().unwrap();
+    assert_eq!((head.base, head.revision), (6, 2));
+    let adopted = *head.snapshots.last().unwrap();
+    let late = Adoption {
+        upload: UploadId(5),
+        revision: 0,
+        through: adopted.through,
+        log_bytes: 0,
+        chunks: 1,
+        bytes: 1,
+        drop: vec![1],
+    };
+    assert_eq!(there.adopt(&name, late).await, Ok(Adopted::Lost(2)));
+    assert_eq!(there.trim(&name, 9).await, fixture.log.trim(&name, 9).await);
+    there.freeze(&name, true).await.unwrap();
+    fixture.append(&name, vec![update_record(None, vec![], &[0, 0])]).await;
+    assert_eq!(compacted().await.out.lines()[0]["outcome"], "frozen");
 }
 
 /// [O24] Each failure of the log arrives as what it is.

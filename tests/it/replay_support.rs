@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
+use ruang::history::{Retention, compact};
 use ruang::ids::{Generation, InstanceId, RoomName, SessionId};
 use ruang::log::memory::{Faults, MemoryLog};
 use ruang::log::record::{Kind, Metadata, Record, Role, RoomKind, genesis_update};
@@ -17,7 +18,7 @@ use ruang::replay::{Done, ReplayError};
 use serde_json::Value;
 use yrs::{Doc, GetString, Map, MapPrelim, ReadTxn, StateVector, Text, Transact};
 
-use crate::log_support::clock;
+use crate::log_support::{clock, room};
 
 /// 2026-11-23T10:00Z.
 pub const TEN: u64 = 1_795_428_000_000;
@@ -194,4 +195,36 @@ pub async fn state_at(log: &Arc<dyn Log>, room: &RoomName, seq: u64) -> Value {
     let printed = printed.await;
     assert_eq!(printed.done.unwrap(), Done::Good);
     printed.out.lines()[0]["document"].clone()
+}
+
+/// A room with snapshots at #3 and #6, and what was between them; trimmed up to #3 if asked for.
+pub async fn with_snapshots(trimmed: bool) -> (Fixture, RoomName) {
+    let (fixture, name) = (Fixture::new(), room("team/retro"));
+    let log = &fixture.log;
+    let keep = Retention::default();
+    let mut author = Author::new(9);
+    let items = author.doc.get_or_insert_map("items");
+    for n in 0..6_i64 {
+        let update = author.edit(|doc| {
+            yrs::Map::insert(&items, &mut doc.transact_mut(), format!("k{}", n % 2), n);
+        });
+        fixture.append(&name, vec![update_record(Some("budi"), vec![9], &update)]).await;
+        if n == 1 || n == 4 {
+            compact(log, &name, keep).await.unwrap();
+        }
+    }
+    if trimmed {
+        assert_eq!(log.trim(&name, 3).await.unwrap(), 3);
+    }
+    let head = log.open(&name).await.unwrap().unwrap();
+    let through: Vec<u64> = head.snapshots.iter().map(|snapshot| snapshot.through.seq).collect();
+    assert_eq!((head.last.seq, &through[..]), (7, &[3, 6][..]));
+    (fixture, name)
+}
+
+/// A room with the story.
+pub async fn story() -> (Fixture, RoomName) {
+    let (fixture, name) = (Fixture::new(), room("team/retro"));
+    fixture.story(&name).await;
+    (fixture, name)
 }

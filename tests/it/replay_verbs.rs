@@ -28,12 +28,6 @@ fn place(text: &str) -> Place {
     text.parse().unwrap()
 }
 
-async fn story() -> (Fixture, RoomName) {
-    let (fixture, name) = (Fixture::new(), room("team/retro"));
-    fixture.story(&name).await;
-    (fixture, name)
-}
-
 /// [O11] Each room is one line, in byte order, with what an operator asks first. The lines' form is pinned.
 #[tokio::test]
 async fn rooms_are_listed() {
@@ -264,40 +258,38 @@ async fn a_document_with_damage_says_so() {
     );
 }
 
-async fn findings(fixture: &Fixture, name: Option<&RoomName>) -> (Done, Vec<Value>) {
-    let printed = printed(true, async |output| verify(&fixture.log, name, output).await).await;
-    (printed.done.unwrap(), printed.out.lines())
+/// [O12, O13] In a trimmed room the oldest moment is that of the oldest snapshot; what is before is refused in one line.
+#[tokio::test]
+async fn trimmed_rooms_begin_later() {
+    let (fixture, name) = with_snapshots(true).await;
+    let lines = shown(&fixture.log, &name, ShowOptions::default()).await;
+    assert_eq!(field(&lines, "seq"), [4, 5, 6, 7]);
+    assert_eq!(field(&lines, "outcome"), ["new"; 4]);
+    let snapshot = document(&fixture, &name, "snapshot", Format::Json).await.out.text();
+    assert_eq!(serde_json::from_str::<Value>(&snapshot).unwrap(), json!({ "items": { "k0": 4, "k1": 3 } }));
+    let third = document(&fixture, &name, "#3", Format::Json).await.out.text();
+    assert_eq!(serde_json::from_str::<Value>(&third).unwrap(), json!({ "items": { "k0": 0, "k1": 1 } }));
+    let gone = document(&fixture, &name, "#2", Format::Json).await.done.unwrap_err().to_string();
+    assert!(gone.contains("records up to 3 are trimmed") && !gone.contains('\n'), "{gone}");
 }
 
-/// [O15] A good room has no findings; the line says what was looked at.
+/// [O12] Records that are older than the oldest snapshot are still shown, though nothing can be folded there; so are
+/// all of them if no snapshot can be read.
 #[tokio::test]
-async fn good_rooms_have_no_findings() {
-    let (fixture, name) = story().await;
-    let good = json!({
-        "v": 1, "type": "verified", "room": "team/retro", "records": 6, "snapshots": 0, "compared": 0, "findings": 0,
-    });
-    assert_eq!(findings(&fixture, Some(&name)).await, (Done::Good, vec![good.clone()]));
-    assert_eq!(findings(&fixture, None).await, (Done::Good, vec![good]));
-}
-
-/// [O15] Damaged records, records that are no updates, and what builds on them: each is found at its place, with
-/// what would help. The line's form is pinned.
-#[tokio::test]
-async fn damage_is_found() {
-    let (fixture, name) = story().await;
-    fixture.append(&name, vec![update_record(None, vec![], b"no update")]).await;
-    let (done, lines) = findings(&fixture, Some(&name)).await;
-    assert_eq!(done, Done::Findings);
-    let help = "the room is served without it; a client that has it brings it back when it syncs, or restore a backup";
-    let what = &lines[0]["what"];
-    let expected = json!({ "v": 1, "type": "finding", "room": "team/retro", "at": "1795428300000-7", "what": what, "help": help });
-    assert_eq!((lines.len(), &lines[0]), (2, &expected));
-    assert!(fixture.faults.damage(&name, 3, Damage::FlipBit(400)));
-    let (_, lines) = findings(&fixture, None).await;
-    let at: Vec<&Value> = field(&lines[..lines.len() - 1], "at");
-    assert_eq!(at[0], "1795428060000-3", "{lines:?}");
-    assert!(at.contains(&&json!("1795428120000-4")) && at.contains(&&json!("1795428300000-7")), "{lines:?}");
-    assert_eq!(lines.last().unwrap()["findings"], json!(at.len()));
+async fn records_before_the_oldest_snapshot_are_shown() {
+    let (fixture, name) = with_snapshots(false).await;
+    let snapshots = fixture.log.open(&name).await.unwrap().unwrap().snapshots;
+    assert_eq!(fixture.log.trim(&name, 1).await.unwrap(), 1);
+    let lines = shown(&fixture.log, &name, ShowOptions::default()).await;
+    assert_eq!(field(&lines, "seq"), [2, 3, 4, 5, 6, 7]);
+    let outcomes = field(&lines, "outcome");
+    assert_eq!(outcomes[..2], [&Value::Null, &Value::Null]);
+    assert_eq!(outcomes[2..], ["new"; 4]);
+    for snapshot in snapshots {
+        assert!(fixture.faults.rewrite_chunk(&name, snapshot.upload, 0, Vec::clear));
+    }
+    let lines = shown(&fixture.log, &name, ShowOptions::default()).await;
+    assert_eq!((field(&lines, "seq").len(), &lines[5]["outcome"]), (6, &Value::Null));
 }
 
 /// [O16] Frozen is seen in the list, and thawed is not.

@@ -15,3 +15,4 @@ mod random_docs;
 mod sockets_hostile;
 mod sockets_names;
 mod sockets_presence;
+mod sockets_walks;

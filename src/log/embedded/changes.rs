@@ -1,18 +1,16 @@
 //! Everything that changes the store and is no append: pieces of snapshots, adoptions, trims, and how rooms
-//! live and die. The writing thread takes those that wait, commits them with one sync, and answers.
+//! live and die. What one is, and what it works on; `writer::altering` makes them.
 //!
 //! Each commit of changes counts up `changes` in the table `counters`: after a commit that failed, the number in the
 //! file tells whether it landed.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
-
-use redb::{Error as RedbError, ReadableTable, StorageError, Table, TableError, WriteTransaction};
+use redb::{
+    Error as RedbError, ReadTransaction, ReadableTable, StorageError, Table, TableError, WriteTransaction,
+};
 use tokio::sync::oneshot;
 
 use super::rooms::RoomMeta;
-use super::store::{Failure, panic_text};
 use super::tables::{self, COUNTERS, LOG, ROOMS};
-use super::writer::{Abort, Writer};
 use super::{life, removals, snapshots};
 use crate::ids::RoomName;
 use crate::log::LogError;
@@ -21,12 +19,26 @@ const COUNTER_CHANGES: &str = "changes";
 
 /// One change that waits for its answer.
 pub(super) trait Change: Send {
+    /// The room that it is about.
+    fn room(&self) -> &RoomName;
+    fn scope(&self) -> Scope;
     /// Bytes that it brings.
     fn bytes(&self) -> usize;
     /// Makes the change in a transaction and keeps the answer. Once more if the transaction was not committed.
     fn apply(&mut self, tables: &mut ChangeTables<'_>) -> Result<(), RedbError>;
     /// Gives the answer, or says that the change was not made.
     fn answer(self: Box<Self>, committed: Result<(), LogError>);
+}
+
+/// What a change has to do with what stands in the journal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Scope {
+    /// Nothing, but that the room must be in the database: a piece of a snapshot.
+    Upload,
+    /// It reads or changes the room's entry: everything in the journal is moved before.
+    Room,
+    /// And the room goes with it.
+    Removal,
 }
 
 /// Why a change is not made. Nothing was written before it was found out.
@@ -64,6 +76,8 @@ pub(super) struct Moment {
 
 /// A [`Change`] that is a function.
 struct Asked<T, F> {
+    room: RoomName,
+    scope: Scope,
     bytes: usize,
     change: F,
     found: Option<Result<T, LogError>>,
@@ -72,28 +86,38 @@ struct Asked<T, F> {
 
 /// Makes a change of a function that is run on the writing thread, and where its answer comes.
 pub(super) fn asked<T, F>(
+    room: RoomName,
+    scope: Scope,
     bytes: usize,
     change: F,
 ) -> (Box<dyn Change>, oneshot::Receiver<Result<T, LogError>>)
 where
     T: Send + 'static,
-    F: FnMut(&mut ChangeTables<'_>) -> Result<T, Stop> + Send + 'static,
+    F: FnMut(&mut ChangeTables<'_>, &RoomName) -> Result<T, Stop> + Send + 'static,
 {
     let (reply, answer) = oneshot::channel();
-    (Box::new(Asked { bytes, change, found: None, reply }), answer)
+    (Box::new(Asked { room, scope, bytes, change, found: None, reply }), answer)
 }
 
 impl<T, F> Change for Asked<T, F>
 where
     T: Send,
-    F: FnMut(&mut ChangeTables<'_>) -> Result<T, Stop> + Send,
+    F: FnMut(&mut ChangeTables<'_>, &RoomName) -> Result<T, Stop> + Send,
 {
+    fn room(&self) -> &RoomName {
+        &self.room
+    }
+
+    fn scope(&self) -> Scope {
+        self.scope
+    }
+
     fn bytes(&self) -> usize {
         self.bytes
     }
 
     fn apply(&mut self, tables: &mut ChangeTables<'_>) -> Result<(), RedbError> {
-        self.found = Some(match (self.change)(tables) {
+        self.found = Some(match (self.change)(tables, &self.room) {
             Ok(found) => Ok(found),
             Err(Stop::Refuse(error)) => Err(error),
             Err(Stop::Store(error)) => return Err(error),
@@ -129,11 +153,8 @@ impl<'txn> ChangeTables<'txn> {
     /// A room's entry, its bytes counted.
     pub(super) fn meta(&self, room: &RoomName) -> Result<Option<RoomMeta>, Stop> {
         let Some(entry) = self.rooms.get(room.as_str())? else { return Ok(None) };
-        let mut meta = RoomMeta::decode(room, entry.value())?;
-        if meta.bytes.is_none() {
-            meta.bytes = Some(tables::count_bytes(&meta, &self.log)?);
-        }
-        Ok(Some(meta))
+        let meta = RoomMeta::decode(room, entry.value())?;
+        Ok(Some(tables::counted(meta, &self.log)?))
     }
 
     /// The same of a room that must exist.
@@ -148,97 +169,16 @@ impl<'txn> ChangeTables<'txn> {
     }
 
     /// Counts a commit of changes.
-    fn count(&mut self) -> Result<u64, RedbError> {
+    pub(super) fn count(&mut self) -> Result<u64, RedbError> {
         let count = self.counters.get(COUNTER_CHANGES)?.map_or(0, |count| count.value()).wrapping_add(1);
         self.counters.insert(COUNTER_CHANGES, count)?;
         Ok(count)
     }
 }
 
-impl Writer {
-    pub(super) fn on_changes(&mut self, mut group: Vec<Box<dyn Change>>) {
-        if let Err(error) = self.ready() {
-            group.into_iter().for_each(|change| refuse(change, &error));
-            return;
-        }
-        let applied = self.change(|tables| group.iter_mut().try_for_each(|change| change.apply(tables)));
-        let (abort, count) = match applied {
-            Ok(()) => {
-                self.recovered();
-                group.into_iter().for_each(|change| change.answer(Ok(())));
-                return;
-            }
-            Err(failed) => failed,
-        };
-        let in_doubt = abort.in_doubt;
-        let landed = |writer: &Self| if in_doubt { writer.counted(count) } else { Some(false) };
-        let (not_done, damage) = self.open_again(abort);
-        match landed(self) {
-            Some(true) => group.into_iter().for_each(|change| change.answer(Ok(()))),
-            // Damage belongs to one of them.
-            Some(false) if damage && group.len() > 1 => {
-                group.into_iter().for_each(|change| self.on_changes(vec![change]));
-            }
-            Some(false) => group.into_iter().for_each(|change| refuse(change, &not_done)),
-            None => {
-                let unknown = LogError::Unknown(not_done.to_string());
-                group.into_iter().for_each(|change| refuse(change, &unknown));
-            }
-        }
-    }
-
-    /// Whether the commit of changes that counted to this is in the file; `None` if it cannot be asked.
-    fn counted(&self, count: Option<u64>) -> Option<bool> {
-        let found = self.store.reading(|transaction| {
-            let counters = transaction.open_table(COUNTERS)?;
-            Ok(Ok(counters.get(COUNTER_CHANGES)?.map(|count| count.value())))
-        });
-        Some(found.ok()?.ok()? == count && count.is_some())
-    }
-
-    /// One transaction, one sync. Every transaction of changes begins here. A failure comes with what the
-    /// commit would have counted to.
-    pub(super) fn change(
-        &mut self,
-        apply: impl FnOnce(&mut ChangeTables<'_>) -> Result<(), RedbError>,
-    ) -> Result<(), (Abort, Option<u64>)> {
-        let headers_before = self.store.disk.header_writes();
-        let moment = Moment { now_ms: (self.clock)(), process: self.process };
-        let (mut count, mut queued) = (None, false);
-        let committed = catch_unwind(AssertUnwindSafe(|| -> Result<bool, RedbError> {
-            let Some(transaction) = self.store.begin_write()? else { return Ok(false) };
-            let mut tables = ChangeTables::open(&transaction, moment)?;
-            apply(&mut tables)?;
-            queued = tables.queued;
-            let changed = tables.changed;
-            if changed {
-                count = Some(tables.count()?);
-            }
-            drop(tables);
-            if changed {
-                transaction.commit()?
-            } else {
-                transaction.abort()?
-            }
-            Ok(true)
-        }));
-        let failure = match committed {
-            Ok(Ok(true)) => {
-                self.freeing.queued |= queued;
-                return Ok(());
-            }
-            Ok(Ok(false)) => Failure::Disk("it is being opened again".to_owned()),
-            Ok(Err(error)) => self.store.failure(&error),
-            Err(panic) => Failure::Damage(panic_text(&*panic)),
-        };
-        // It may have landed.
-        self.freeing.queued |= queued;
-        Err((Abort { failure, in_doubt: self.store.disk.header_writes() != headers_before }, count))
-    }
-}
-
-fn refuse(change: Box<dyn Change>, error: &LogError) {
-    change.answer(Err(error.clone()));
+/// How many commits of changes are in the file.
+pub(super) fn counted(transaction: &ReadTransaction) -> Result<Option<u64>, RedbError> {
+    Ok(transaction.open_table(COUNTERS)?.get(COUNTER_CHANGES)?.map(|count| count.value()))
 }
 
 impl From<LogError> for Stop {

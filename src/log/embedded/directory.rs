@@ -2,28 +2,43 @@
 //!
 //! | name | what |
 //! |---|---|
-//! | `FORMAT` | one line, `ruang store, format 1`; written last, so a directory with it is complete |
+//! | `FORMAT` | one line, `ruang store, format 2`; written last, so a directory with it is complete |
 //! | `LOCK` | locked while a process uses the store; says which one |
 //! | `log.redb` | the database |
+//! | `journal-0`, `journal-1` | the journal: what is not in the database yet; format 1 had none |
 //! | `PROBE` | exists for a moment, to learn whether a full disk has space again |
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, Write};
 use std::path::{Path, PathBuf};
 
+use super::journal::FILES;
 use crate::ids::InstanceId;
 use crate::limits::EMBEDDED_PROBE_BYTES;
 
 const FORMAT: &str = "FORMAT";
 const FORMAT_NEW: &str = "FORMAT.new";
-const FORMAT_KNOWN: u32 = 1;
+const FORMAT_KNOWN: u32 = 2;
+/// The first format with a journal.
+const FORMAT_JOURNAL: u32 = 2;
 const FORMAT_PREFIX: &str = "ruang store, format ";
 const LOCK: &str = "LOCK";
 const DATABASE: &str = "log.redb";
+const JOURNALS: [&str; FILES] = ["journal-0", "journal-1"];
 const PROBE: &str = "PROBE";
 /// What may lie in a directory that is to become a store: what an interrupted first start leaves,
 /// and what a file system puts into its root.
-const HARMLESS: [&str; 5] = [FORMAT_NEW, LOCK, DATABASE, PROBE, "lost+found"];
+const HARMLESS: [&str; 9] = [
+    FORMAT_NEW,
+    LOCK,
+    DATABASE,
+    PROBE,
+    JOURNALS[0],
+    JOURNALS[1],
+    "journal-0.new",
+    "journal-1.new",
+    "lost+found",
+];
 
 /// Why a store could not be opened. Each text is one line for the operator.
 #[derive(Debug, thiserror::Error)]
@@ -94,8 +109,9 @@ impl OpenError {
 /// A directory that is ours until this is dropped.
 pub(super) struct Directory {
     path: PathBuf,
-    /// Whether the store was complete before; if not, [`Directory::complete`] makes it so.
-    existed: bool,
+    /// The format of the store, if it was complete before; [`Directory::complete`] makes it so, and
+    /// of our format.
+    format: Option<u32>,
     /// Holds the lock, through re-opens of the database too.
     _lock: File,
 }
@@ -105,19 +121,30 @@ impl Directory {
     /// it.
     pub(super) fn claim(path: &Path, instance: InstanceId) -> Result<Self, OpenError> {
         create_private(path).map_err(|error| OpenError::io(path, error))?;
-        let existed = check_format(path)?;
-        if !existed && !only_harmless(path).map_err(|error| OpenError::io(path, error))? {
+        let format = check_format(path)?;
+        if format.is_none() && !only_harmless(path).map_err(|error| OpenError::io(path, error))? {
             return Err(OpenError::Foreign { dir: path.to_path_buf() });
         }
         let lock = lock(path, instance)?;
         // What a probe left that was cut off; there is none otherwise.
         let _ = fs::remove_file(path.join(PROBE));
-        Ok(Self { path: path.to_path_buf(), existed, _lock: lock })
+        Ok(Self { path: path.to_path_buf(), format, _lock: lock })
     }
 
     /// Whether the store was complete before, so that there must be a database.
     pub(super) fn existed(&self) -> bool {
-        self.existed
+        self.format.is_some()
+    }
+
+    /// Whether there must be a journal: what an older format has of one is from an upgrade that was
+    /// cut off, and empty.
+    pub(super) fn has_journal(&self) -> bool {
+        self.format.is_some_and(|format| format >= FORMAT_JOURNAL)
+    }
+
+    /// The files of the journal.
+    pub(super) fn journals(&self) -> [PathBuf; FILES] {
+        JOURNALS.map(|name| self.path.join(name))
     }
 
     /// The database file.
@@ -125,9 +152,10 @@ impl Directory {
         self.path.join(DATABASE)
     }
 
-    /// Marks the store as complete, once the database exists. Survives a power cut.
+    /// Marks the store as complete and of our format, once database and journal exist. Survives a
+    /// power cut.
     pub(super) fn complete(&self) -> Result<(), OpenError> {
-        if self.existed {
+        if self.format == Some(FORMAT_KNOWN) {
             return Ok(());
         }
         let (new, format) = (self.path.join(FORMAT_NEW), self.path.join(FORMAT));
@@ -167,17 +195,17 @@ fn create_private(path: &Path) -> io::Result<()> {
     builder.create(path)
 }
 
-/// Whether the directory is a complete store, of a format that we know.
-fn check_format(dir: &Path) -> Result<bool, OpenError> {
+/// The format of a complete store, one that we know; none if it is not complete.
+fn check_format(dir: &Path) -> Result<Option<u32>, OpenError> {
     let path = dir.join(FORMAT);
     let text = match fs::read(&path) {
         Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(OpenError::io(&path, error)),
     };
     let number = text.strip_prefix(FORMAT_PREFIX).map(str::trim_end).and_then(|text| text.parse().ok());
     match number {
-        Some(FORMAT_KNOWN) => Ok(true),
+        Some(known @ 1..=FORMAT_KNOWN) => Ok(Some(known)),
         Some(found) if found > FORMAT_KNOWN => {
             Err(OpenError::Newer { dir: dir.to_path_buf(), found, known: FORMAT_KNOWN })
         }
@@ -229,6 +257,6 @@ fn lock(dir: &Path, instance: InstanceId) -> Result<File, OpenError> {
 }
 
 /// Makes names in the directory survive a power cut.
-fn sync_directory(path: &Path) -> io::Result<()> {
+pub(super) fn sync_directory(path: &Path) -> io::Result<()> {
     File::open(path)?.sync_all()
 }

@@ -17,7 +17,7 @@ use parking_lot::Mutex;
 use redb::backends::FileBackend;
 use redb::{BackendError, StorageBackend};
 
-/// An operation on the database file.
+/// An operation on the database file, or on a file of the journal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DiskOperation<'a> {
     /// Bytes are about to be read.
@@ -38,9 +38,36 @@ pub enum DiskOperation<'a> {
     SetLen(u64),
     /// Everything written is about to be synced.
     Sync,
+    /// A file of the journal is about to be read.
+    JournalRead {
+        /// Which one.
+        file: usize,
+    },
+    /// Bytes are about to be written to a file of the journal, or to one that is to replace it.
+    JournalWrite {
+        /// Which one.
+        file: usize,
+        /// From the start of the file.
+        offset: u64,
+        /// The bytes.
+        data: &'a [u8],
+    },
+    /// Everything written to a file of the journal is about to be synced.
+    JournalSync {
+        /// Which one.
+        file: usize,
+    },
 }
 
-/// Asked before each operation on the database file: an error is what the operation fails with.
+impl DiskOperation<'_> {
+    /// Whether what was written is about to be synced.
+    #[must_use]
+    pub fn is_sync(&self) -> bool {
+        matches!(self, Self::Sync | Self::JournalSync { .. })
+    }
+}
+
+/// Asked before each operation on the files: an error is what the operation fails with.
 /// It may wait. For tests of full, failing and slow disks.
 pub type DiskHook = Arc<dyn Fn(DiskOperation<'_>) -> io::Result<()> + Send + Sync>;
 

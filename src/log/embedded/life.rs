@@ -56,7 +56,7 @@ pub(super) fn delete(tables: &mut ChangeTables<'_>, room: &RoomName) -> Result<b
         }
         Ok(None) => false,
         Err(Stop::Refuse(error)) => {
-            tracing::warn!(room = room.as_str(), %error, "deleted, but its bytes cannot be freed");
+            tracing::warn!(%error, "a room is deleted, but its bytes cannot be freed");
             tables.rooms.remove(room.as_str())?;
             true
         }
@@ -86,6 +86,14 @@ pub(super) fn tombstone(
 }
 
 /// Whether there is a tombstone. A damaged one counts.
+pub(super) fn has_tombstone(
+    transaction: &ReadTransaction,
+    room: &RoomName,
+) -> Result<Result<bool, LogError>, RedbError> {
+    Ok(Ok(transaction.open_table(TOMBSTONES)?.get(room.as_str())?.is_some()))
+}
+
+/// The same within a transaction that writes.
 pub(super) fn is_deleted(transaction: &WriteTransaction, room: &RoomName) -> Result<bool, RedbError> {
     Ok(transaction.open_table(TOMBSTONES)?.get(room.as_str())?.is_some())
 }

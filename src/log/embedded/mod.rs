@@ -1,17 +1,38 @@
-//! The embedded store: a directory with one database file, one process, one writing thread.
+//! The embedded store: a directory with a journal and a database, one process, one writing thread.
+//!
+//! A commit is a frame at the end of the journal: one write, one sync. Now and then another thread
+//! moves what the journal has into the database. Readers see both as one log.
+//!
+//! In reading order: `writer` takes appends, `stage` decides positions and answers, `frame` and
+//! `journal` write, `overlay` shows, `mover` moves, `reads` reads, `opening` takes up what was left; `changes` is
+//! everything that is no append: `snapshots`, `life`, and what goes with them, `removals`; `tables` and
+//! `rooms` are the database's content, `store` its opening and failing, `disk` its file, `directory` what is around
+//! all that.
 //!
 //! Invariants:
-//! - An append is answered with `Ok` after the sync of the transaction that holds it, never before.
+//! - An append is answered with `Ok` after the sync of the frame or transaction that holds it, never
+//!   before.
+//! - A frame of the journal is let go only when the transaction that moved it is synced, and the
+//!   same transaction says so.
+//! - What changes the database otherwise than by moving first settles the journal, so it sees the
+//!   whole truth.
 //! - The directory stays locked from open to close, also while the database is opened again.
-//! - A room that nobody reads or writes costs no memory here.
+//! - A room that nobody reads or writes costs no memory here, a moment later.
 
 mod changes;
 mod directory;
 mod disk;
+mod frame;
+mod journal;
 mod life;
+mod mover;
+mod opening;
+mod overlay;
+mod reads;
 mod removals;
 mod rooms;
 mod snapshots;
+mod stage;
 mod store;
 mod tables;
 mod writer;
@@ -19,11 +40,11 @@ mod writer;
 use std::path::Path;
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use parking_lot::Mutex;
-use redb::{Error as RedbError, ReadTransaction};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use super::check::{check_batch, check_chunk};
@@ -32,26 +53,29 @@ use super::record::StoredRecord;
 use super::{Adopted, Adoption, Appended, Batch, Durability, Head, Log, LogError, Tombstone, UploadId};
 use crate::ids::{InstanceId, RoomName};
 use crate::limits::{
-    EMBEDDED_CACHE_BYTES, EMBEDDED_FREE_ENTRIES_MAX, EMBEDDED_QUEUE_MAX, EMBEDDED_QUICK_REPAIR_BYTES,
-    EMBEDDED_READS_MAX,
+    EMBEDDED_CACHE_BYTES, EMBEDDED_FREE_ENTRIES_MAX, EMBEDDED_JOURNAL_BYTES, EMBEDDED_JOURNAL_IDLE_MS,
+    EMBEDDED_QUEUE_MAX, EMBEDDED_QUICK_REPAIR_BYTES, EMBEDDED_READS_MAX,
 };
-use changes::{ChangeTables, Moment, Stop};
+use changes::{ChangeTables, Moment, Scope, Stop};
 use directory::Directory;
 pub use directory::OpenError;
 pub use disk::{DiskHook, DiskOperation};
-use removals::Freeing;
+use mover::Mover;
+use opening::open_journal;
+use overlay::Overlay;
+use reads::{Looked, Reads};
 use store::{Failure, OpenMode, Store};
 use writer::{Command, Request, Writer};
 
 /// See the module.
 pub struct EmbeddedLog {
-    store: Arc<Store>,
+    reads: Reads,
     /// `None` once this is being dropped: the writer ends with its queue.
     queue: Option<mpsc::Sender<Command>>,
     /// Waited for when this is dropped, so that the directory is free afterwards.
     writer: Mutex<Option<JoinHandle<()>>>,
     /// Bounds the threads that read.
-    reads: Arc<Semaphore>,
+    readers: Arc<Semaphore>,
     clock: Clock,
     /// See [`Moment::process`].
     process: u64,
@@ -70,6 +94,10 @@ pub struct Options {
     pub cache_bytes: usize,
     /// See [`EMBEDDED_FREE_ENTRIES_MAX`].
     pub free_entries: usize,
+    /// Of a new store; see [`EMBEDDED_JOURNAL_BYTES`].
+    pub journal_bytes: usize,
+    /// See [`EMBEDDED_JOURNAL_IDLE_MS`].
+    pub journal_idle: Duration,
 }
 
 impl Default for Options {
@@ -80,6 +108,8 @@ impl Default for Options {
             quick_repair_bytes: EMBEDDED_QUICK_REPAIR_BYTES,
             cache_bytes: EMBEDDED_CACHE_BYTES,
             free_entries: EMBEDDED_FREE_ENTRIES_MAX,
+            journal_bytes: EMBEDDED_JOURNAL_BYTES,
+            journal_idle: Duration::from_millis(EMBEDDED_JOURNAL_IDLE_MS),
         }
     }
 }
@@ -104,22 +134,24 @@ impl EmbeddedLog {
         let store = Arc::new(Store::new(&options));
         let mode = if directory.existed() { OpenMode::Existing } else { OpenMode::Create };
         store.open(&directory.database(), mode)?;
+        let reads = Reads { store, overlay: Arc::new(Overlay::default()) };
+        let journal = open_journal(&directory, &reads, &options)?;
         directory.complete()?;
         let (queue, commands) = mpsc::channel(EMBEDDED_QUEUE_MAX);
-        let (clock, process) = (options.clock, rand::random());
-        let freeing = Freeing::new(options.free_entries);
-        let writer =
-            Writer::new(Arc::clone(&store), directory, commands, Arc::clone(&clock), process, freeing);
+        let thread_failed = |source| OpenError::Io { path: dir.to_path_buf(), source };
+        let mover =
+            Mover::start(reads.clone(), queue.downgrade(), options.journal_idle).map_err(thread_failed)?;
+        let process = rand::random();
+        let mut writer = Writer::new(reads.clone(), directory, journal, mover, commands, process, &options);
+        writer.take_up();
         let thread = std::thread::Builder::new().name("ruang-log".to_owned());
-        let writer = thread
-            .spawn(move || writer.run())
-            .map_err(|source| OpenError::Io { path: dir.to_path_buf(), source })?;
+        let writer = thread.spawn(move || writer.run()).map_err(thread_failed)?;
         Ok(Self {
-            store,
+            reads,
             queue: Some(queue),
             writer: Mutex::new(Some(writer)),
-            reads: Arc::new(Semaphore::new(EMBEDDED_READS_MAX)),
-            clock,
+            readers: Arc::new(Semaphore::new(EMBEDDED_READS_MAX)),
+            clock: options.clock,
             process,
         })
     }
@@ -132,10 +164,12 @@ impl EmbeddedLog {
     /// Has the writing thread make a change that brings so many bytes.
     async fn change<T: Send + 'static>(
         &self,
+        room: &RoomName,
+        scope: Scope,
         bytes: usize,
-        change: impl FnMut(&mut ChangeTables<'_>) -> Result<T, Stop> + Send + 'static,
+        change: impl FnMut(&mut ChangeTables<'_>, &RoomName) -> Result<T, Stop> + Send + 'static,
     ) -> Result<T, LogError> {
-        let (change, answer) = changes::asked(bytes, change);
+        let (change, answer) = changes::asked(room.clone(), scope, bytes, change);
         self.command(Command::Change(change)).await?;
         answer.await.unwrap_or_else(|_| Err(LogError::Unknown("the writing thread ended".to_owned())))
     }
@@ -148,19 +182,19 @@ impl EmbeddedLog {
         }
     }
 
-    /// Runs a look at the database on the blocking pool.
+    /// Runs a look at the store on the blocking pool.
     async fn reading<T: Send + 'static>(
         &self,
-        look: impl FnOnce(&ReadTransaction) -> Result<Result<T, LogError>, RedbError> + Send + 'static,
+        look: impl FnOnce(&Reads) -> Looked<T> + Send + 'static,
     ) -> Result<T, LogError> {
-        let permit = Arc::clone(&self.reads).acquire_owned().await.map_err(|_| closed())?;
-        if self.store.opening().is_none() {
+        let permit = Arc::clone(&self.readers).acquire_owned().await.map_err(|_| closed())?;
+        if self.reads.store.state().is_err() {
             self.ask_for_opening();
         }
-        let store = Arc::clone(&self.store);
+        let reads = self.reads.clone();
         let looked = tokio::task::spawn_blocking(move || {
             let _permit = permit;
-            store.reading(look)
+            look(&reads)
         });
         match looked.await {
             Ok(Ok(answer)) => answer,
@@ -186,7 +220,7 @@ impl Log for EmbeddedLog {
 
     async fn open(&self, room: &RoomName) -> Result<Option<Head>, LogError> {
         let room = room.clone();
-        self.reading(move |transaction| tables::head(transaction, &room)).await
+        self.reading(move |reads| reads.open(&room)).await
     }
 
     async fn read(
@@ -196,12 +230,12 @@ impl Log for EmbeddedLog {
         count_max: usize,
     ) -> Result<Vec<StoredRecord>, LogError> {
         let room = room.clone();
-        self.reading(move |transaction| tables::read(transaction, &room, after, count_max)).await
+        self.reading(move |reads| reads.read(&room, after, count_max)).await
     }
 
     async fn rooms(&self, after: Option<&RoomName>, count_max: usize) -> Result<Vec<RoomName>, LogError> {
         let after = after.cloned();
-        self.reading(move |transaction| tables::room_names(transaction, after.as_ref(), count_max)).await
+        self.reading(move |reads| reads.rooms(after.as_ref(), count_max)).await
     }
 
     async fn put_chunk(
@@ -212,49 +246,51 @@ impl Log for EmbeddedLog {
         bytes: Bytes,
     ) -> Result<(), LogError> {
         check_chunk(index, &bytes)?;
-        let (room, len) = (room.clone(), bytes.len());
-        self.change(len, move |tables| snapshots::put_chunk(tables, &room, upload, index, &bytes)).await
+        let len = bytes.len();
+        let put = move |tables: &mut ChangeTables<'_>, room: &RoomName| {
+            snapshots::put_chunk(tables, room, upload, index, &bytes)
+        };
+        self.change(room, Scope::Upload, len, put).await
     }
 
     async fn chunk(&self, room: &RoomName, upload: UploadId, index: u32) -> Result<Option<Bytes>, LogError> {
         let room = room.clone();
         let moment = Moment { now_ms: (self.clock)(), process: self.process };
-        self.reading(move |transaction| snapshots::chunk(transaction, moment, &room, upload, index)).await
+        let look = move |reads: &Reads| {
+            reads.store.reading(|transaction| snapshots::chunk(transaction, moment, &room, upload, index))
+        };
+        self.reading(look).await
     }
 
     async fn adopt(&self, room: &RoomName, adoption: Adoption) -> Result<Adopted, LogError> {
-        let room = room.clone();
-        self.change(0, move |tables| snapshots::adopt(tables, &room, &adoption)).await
+        self.change(room, Scope::Room, 0, move |tables, room| snapshots::adopt(tables, room, &adoption)).await
     }
 
     async fn trim(&self, room: &RoomName, through: u64) -> Result<u64, LogError> {
-        let room = room.clone();
-        self.change(0, move |tables| snapshots::trim(tables, &room, through)).await
+        self.change(room, Scope::Room, 0, move |tables, room| snapshots::trim(tables, room, through)).await
     }
 
     async fn touch(&self, room: &RoomName, ttl_ms: Option<u64>) -> Result<(), LogError> {
-        let room = room.clone();
-        self.change(0, move |tables| life::touch(tables, &room, ttl_ms)).await
+        self.change(room, Scope::Room, 0, move |tables, room| life::touch(tables, room, ttl_ms)).await
     }
 
     async fn freeze(&self, room: &RoomName, frozen: bool) -> Result<bool, LogError> {
-        let room = room.clone();
-        self.change(0, move |tables| life::freeze(tables, &room, frozen)).await
+        self.change(room, Scope::Room, 0, move |tables, room| life::freeze(tables, room, frozen)).await
     }
 
     async fn expire(&self, room: &RoomName, deadline_ms: u64) -> Result<bool, LogError> {
-        let room = room.clone();
-        self.change(0, move |tables| life::expire(tables, &room, deadline_ms)).await
+        self.change(room, Scope::Removal, 0, move |tables, room| life::expire(tables, room, deadline_ms))
+            .await
     }
 
     async fn delete(&self, room: &RoomName) -> Result<bool, LogError> {
-        let room = room.clone();
-        self.change(0, move |tables| life::delete(tables, &room)).await
+        self.change(room, Scope::Removal, 0, life::delete).await
     }
 
     async fn tombstone(&self, room: &RoomName) -> Result<Option<Tombstone>, LogError> {
         let room = room.clone();
-        self.reading(move |transaction| life::tombstone(transaction, &room)).await
+        self.reading(move |reads| reads.store.reading(|transaction| life::tombstone(transaction, &room)))
+            .await
     }
 
     fn durability(&self) -> Durability {
@@ -262,7 +298,7 @@ impl Log for EmbeddedLog {
     }
 
     async fn health(&self) -> Result<(), LogError> {
-        let state = self.store.state();
+        let state = self.reads.store.state();
         if state.is_err() {
             self.ask_for_opening();
         }

@@ -20,8 +20,11 @@ use super::changes::{ChangeTables, Stop};
 use super::rooms::check_of;
 use super::snapshots;
 use super::store::Failure;
-use super::writer::Writer;
-use crate::limits::{EMBEDDED_FREE_BYTES_MAX, EMBEDDED_FREE_COMMITS};
+use super::writer::{Abort, Writer};
+use crate::limits::{
+    EMBEDDED_COMPACT_FILE_BYTES_MAX, EMBEDDED_COMPACT_FREED_BYTES_MIN, EMBEDDED_COMPACT_USED_BYTES_MAX,
+    EMBEDDED_FREE_BYTES_MAX, EMBEDDED_FREE_COMMITS, EMBEDDED_SHRINK_COMMITS,
+};
 use crate::log::UploadId;
 
 pub(super) const REMOVALS: TableDefinition<'_, (u64, u8, u64), u32> = TableDefinition::new("removals");
@@ -39,22 +42,39 @@ pub(super) struct Freeing {
     commits: u32,
     /// Entries that one slice may free.
     entries_max: usize,
+    /// Empty commits to try, so that the file gets shorter.
+    shrinks: u32,
+    /// Bytes freed since the file was last compacted, or looked at.
+    freed_bytes: u64,
 }
 
-/// How much of a slice is left.
+/// One transaction of freeing.
 struct Slice {
+    /// How many entries may still be freed.
     entries: usize,
+    /// Bytes that were freed.
     bytes: usize,
 }
 
 impl Freeing {
     /// An earlier process may have left something.
     pub(super) fn new(entries_max: usize) -> Self {
-        Self { queued: true, commits: 0, entries_max }
+        Self { queued: true, commits: 0, entries_max, shrinks: 0, freed_bytes: 0 }
     }
 
     pub(super) fn on_commit(&mut self) {
         self.commits = self.commits.saturating_add(1);
+    }
+
+    /// Whether the file may get shorter.
+    pub(super) fn may_shrink(&self) -> bool {
+        self.shrinks > 0
+    }
+
+    /// Whether so much was freed that the file may be worth compacting, and it is small enough for others to wait.
+    pub(super) fn may_compact(&self, file_bytes: u64) -> bool {
+        let worth = self.freed_bytes >= EMBEDDED_COMPACT_FREED_BYTES_MIN.max(file_bytes / 4);
+        worth && file_bytes <= EMBEDDED_COMPACT_FILE_BYTES_MAX
     }
 
     /// Whether some must be freed although others wait.
@@ -98,29 +118,71 @@ pub(super) fn last_room_number(transaction: &WriteTransaction) -> Result<u64, Re
 }
 
 impl Writer {
-    /// One transaction of freeing.
+    /// One transaction of freeing, while nothing is moved. What is freed is under numbers that no record in the journal
+    /// will ever get, so the journal may have what it wants.
     pub(super) fn free(&mut self) {
-        let entries_max = self.freeing.entries_max;
-        self.freeing = Freeing { queued: false, commits: 0, entries_max };
+        (self.freeing.queued, self.freeing.commits) = (false, 0);
+        let mut slice = Slice { entries: self.freeing.entries_max, bytes: 0 };
+        let mut freed_something = false;
         let freed = self.change(|tables| {
-            tables.queued =
-                match snapshots::forget_gone(tables).and_then(|()| free_slice(tables, entries_max)) {
-                    Ok(more) => more,
-                    Err(Stop::Store(error)) => return Err(error),
-                    Err(Stop::Refuse(_)) => false, // nobody asked, nobody is refused
-                };
+            tables.queued = match snapshots::forget_gone(tables).and_then(|()| free_slice(tables, &mut slice))
+            {
+                Ok(more) => more,
+                Err(Stop::Store(error)) => return Err(error),
+                Err(Stop::Refuse(_)) => false, // nobody asked, nobody is refused
+            };
+            freed_something = tables.changed;
             Ok(())
         });
+        if freed_something {
+            self.freeing.shrinks = EMBEDDED_SHRINK_COMMITS;
+            self.freeing.freed_bytes += slice.bytes as u64;
+        }
         let Err((abort, _)) = freed else { return };
         // It goes on when the store works again; but not over damage, which would be met again and again.
         self.freeing.queued = !matches!(abort.failure, Failure::Damage(_));
         self.open_again(abort);
     }
+
+    /// One empty commit: with each, the database gives up to half of the free space at its end back to the file
+    /// system. What is freed is free two commits later.
+    pub(super) fn shrink(&mut self) {
+        let before = self.reads.store.disk.len();
+        let committed = self.change(|tables| {
+            tables.changed = true;
+            Ok(())
+        });
+        match committed {
+            Ok(()) if self.reads.store.disk.len() < before => self.freeing.shrinks = EMBEDDED_SHRINK_COMMITS,
+            Ok(()) => self.freeing.shrinks -= 1,
+            Err((abort, _)) => {
+                self.freeing.shrinks = 0;
+                self.open_again(abort);
+            }
+        }
+    }
+
+    /// Compacts the file, where empty commits did not make it shorter: something that stays lies at its end.
+    pub(super) fn compact(&mut self) {
+        let again = self.reads.store.disk.len() / 16;
+        match self.reads.store.compact(EMBEDDED_COMPACT_USED_BYTES_MAX) {
+            // Too much is in use, or somebody reads: some more must go before it is worth another look.
+            Ok(false) => {
+                let worth = EMBEDDED_COMPACT_FREED_BYTES_MIN.max(again * 4);
+                self.freeing.freed_bytes = worth.saturating_sub(again);
+            }
+            Ok(true) => self.freeing.freed_bytes = 0,
+            Err(failure) => {
+                self.freeing.freed_bytes = 0;
+                // What is stored is as it was: only its place changes.
+                self.open_again(Abort { failure, in_doubt: false });
+            }
+        }
+    }
 }
 
 /// Frees as much as a slice may. True if there is more.
-fn free_slice(tables: &mut ChangeTables<'_>, entries_max: usize) -> Result<bool, Stop> {
-    let mut slice = Slice { entries: entries_max, bytes: EMBEDDED_FREE_BYTES_MAX };
+fn free_slice(tables: &mut ChangeTables<'_>, slice: &mut Slice) -> Result<bool, Stop> {
     while slice.entries > 0 {
         let Some((key, check)) = tables.removals.first()?.map(|(key, check)| (key.value(), check.value()))
         else {
@@ -168,13 +230,13 @@ impl Slice {
         let mut last = None;
         let mut more = false;
         for entry in table.range(from..=to)? {
-            if self.entries == 0 || self.bytes == 0 {
+            if self.entries == 0 || self.bytes >= EMBEDDED_FREE_BYTES_MAX {
                 more = true;
                 break;
             }
             let (key, value) = entry?;
             self.entries -= 1;
-            self.bytes = self.bytes.saturating_sub(value.value().len());
+            self.bytes += value.value().len();
             last = Some(key.value());
         }
         if let Some(last) = last {

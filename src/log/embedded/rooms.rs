@@ -5,9 +5,12 @@
 
 use bytes::BufMut;
 
+use super::frame::Entry;
 use crate::ids::{InstanceId, Position, RoomName};
 use crate::limits::BATCH_MEMORY_INSTANCES_MAX;
-use crate::log::{Head, LogError, SnapshotRef, UploadId};
+use crate::log::check::check_repeated;
+use crate::log::record::StoredRecord;
+use crate::log::{Appended, Batch, Head, LogError, SnapshotRef, UploadId};
 
 const VERSION: u8 = 2;
 const VERSION_WITHOUT_SNAPSHOTS: u8 = 1;
@@ -19,6 +22,8 @@ const SNAPSHOT: usize = 5 * 8 + 4 + 8;
 const BATCH: usize = 5 * 8 + 1;
 const FLAG_FROZEN: u8 = 1;
 const FLAG_DEADLINE: u8 = 2;
+/// Whoever looks up an entry to change it counts them.
+const COUNTED: &str = "bytes are counted before an entry is changed";
 
 /// What is known of a room without reading its records.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -92,12 +97,76 @@ impl RoomMeta {
         self.snapshots.iter().any(|snapshot| snapshot.upload == upload)
     }
 
-    /// The last batch of an instance, if it is still known.
-    pub(super) fn last_batch(&self, instance: InstanceId) -> Option<&LastBatch> {
-        self.batches.iter().find(|known| known.instance == instance)
+    /// The answer to a batch that is stored; an error for one that came too late; `None` for a new
+    /// one. `record` finds the genesis record by its counter: trims leave it where it is.
+    pub(super) fn answer_again<E>(
+        &self,
+        batch: &Batch,
+        record: impl FnOnce(u64) -> Result<Option<Result<StoredRecord, LogError>>, E>,
+    ) -> Result<Option<Result<Appended, LogError>>, E> {
+        let known = self.batches.iter().find(|known| known.instance == batch.instance);
+        let Some(known) = known.filter(|known| batch.number <= known.number) else { return Ok(None) };
+        if let Err(error) = check_repeated(known.number, batch.number) {
+            return Ok(Some(Err(error)));
+        }
+        let created = if known.created { record(known.first - 1)?.transpose() } else { Ok(None) };
+        let at = |seq| Position { seq, ms: known.ms };
+        let answer =
+            |created| Appended { created, first: at(known.first), last: at(known.last), duplicate: true };
+        Ok(Some(created.map(answer)))
     }
 
-    pub(super) fn remember(&mut self, batch: LastBatch) {
+    /// Gives a new batch its positions, behind the genesis record if it creates the room.
+    ///
+    /// # Panics
+    /// If the bytes of an older entry were not counted.
+    pub(super) fn place(&mut self, batch: &Batch, creates: bool, now_ms: u64) -> Appended {
+        let ms = now_ms.max(self.last.ms);
+        let at = |seq| Position { seq, ms };
+        let before = self.last.seq;
+        let genesis = creates.then_some(&batch.genesis);
+        let bytes = genesis.into_iter().chain(&batch.records).map(|record| record.encoded.len() as u64);
+        self.bytes = Some(self.bytes.expect(COUNTED) + bytes.sum::<u64>());
+        self.touch(batch.ttl_ms, now_ms);
+        let first = before + 1 + u64::from(creates);
+        self.last = at(before + u64::from(creates) + batch.records.len() as u64);
+        self.remember(LastBatch {
+            instance: batch.instance,
+            number: batch.number,
+            first,
+            last: self.last.seq,
+            ms,
+            created: creates,
+        });
+        let created =
+            genesis.map(|record| StoredRecord::Intact { position: at(before + 1), record: record.clone() });
+        Appended { created, first: at(first), last: self.last, duplicate: false }
+    }
+
+    /// Takes note of a batch that the journal has.
+    pub(super) fn note(&mut self, entry: &Entry) {
+        self.last = entry.last();
+        self.bytes = Some(self.bytes.expect(COUNTED) + entry.bytes());
+        self.deadline_ms = entry.deadline_ms;
+        self.remember(LastBatch {
+            instance: entry.instance,
+            number: entry.number,
+            first: entry.first + u64::from(entry.created),
+            last: self.last.seq,
+            ms: entry.ms,
+            created: entry.created,
+        });
+    }
+
+    /// Takes over what appends change of the entry of the same room as the journal has it.
+    pub(super) fn take_over(&mut self, newest: &Self) {
+        self.last = newest.last;
+        self.bytes = newest.bytes;
+        self.deadline_ms = newest.deadline_ms;
+        self.batches.clone_from(&newest.batches);
+    }
+
+    fn remember(&mut self, batch: LastBatch) {
         self.batches.retain(|known| known.instance != batch.instance);
         if self.batches.len() == BATCH_MEMORY_INSTANCES_MAX {
             self.batches.remove(0);
@@ -113,7 +182,7 @@ impl RoomMeta {
         let variable = self.snapshots.len() * SNAPSHOT + self.batches.len() * BATCH;
         let mut out = Vec::with_capacity(FIXED_V2 + variable + 4);
         out.put_u8(VERSION);
-        let bytes = self.bytes.expect("bytes are counted before an entry is written");
+        let bytes = self.bytes.expect(COUNTED);
         let deadline_ms = self.deadline_ms.unwrap_or_default();
         let fixed = [self.number, self.last.seq, self.last.ms, self.base, bytes, self.revision, deadline_ms];
         fixed.into_iter().for_each(|value| out.put_u64_le(value));
@@ -223,4 +292,78 @@ pub(super) fn le_u64(bytes: &[u8], index: usize) -> u64 {
 /// The crc32c of a row of integers: keys are a part of what their values are checked with.
 pub(super) fn check_of(key: &[u64]) -> u32 {
     key.iter().fold(0, |crc, value| crc32c::crc32c_append(crc, &value.to_le_bytes()))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn furnished() -> RoomMeta {
+        let snapshot = |revision| SnapshotRef {
+            revision,
+            upload: UploadId(u64::MAX - revision),
+            through: Position { seq: 3 * revision, ms: 5 },
+            log_bytes: 7,
+            chunks: 9,
+            bytes: 11,
+        };
+        let batch = |instance| LastBatch {
+            instance: InstanceId(instance),
+            number: 4,
+            first: 2,
+            last: 6,
+            ms: 8,
+            created: instance == 1,
+        };
+        RoomMeta {
+            number: 12,
+            last: Position { seq: 13, ms: 14 },
+            base: 2,
+            bytes: Some(15),
+            revision: 2,
+            snapshots: vec![snapshot(1), snapshot(2)],
+            deadline_ms: Some(0),
+            frozen: true,
+            batches: vec![batch(1), batch(2)],
+        }
+    }
+
+    /// An entry comes back as it was written, under its own name only.
+    #[test]
+    fn an_entry_comes_back() {
+        let name = RoomName::parse("a").unwrap();
+        for meta in [furnished(), RoomMeta { bytes: Some(0), ..RoomMeta::new(1) }] {
+            let entry = meta.encode(&name);
+            assert_eq!(RoomMeta::decode(&name, &entry), Ok(meta));
+            assert!(RoomMeta::decode(&RoomName::parse("b").unwrap(), &entry).is_err());
+        }
+    }
+
+    /// [L40] Each flipped bit and each truncation of an entry is detected.
+    #[test]
+    fn each_flipped_bit_is_detected() {
+        let name = RoomName::parse("a").unwrap();
+        let entry = furnished().encode(&name);
+        for bit in 0..entry.len() * 8 {
+            let mut turned = entry.clone();
+            turned[bit / 8] ^= 1 << (bit % 8);
+            assert!(RoomMeta::decode(&name, &turned).is_err(), "bit {bit}");
+        }
+        for len in 0..entry.len() {
+            assert!(RoomMeta::decode(&name, &entry[..len]).is_err(), "cut to {len}");
+        }
+    }
+
+    /// [L64] An entry of a newer ruang is told apart from damage, in one line.
+    #[test]
+    fn a_newer_entry_says_so() {
+        let name = RoomName::parse("a").unwrap();
+        let mut entry = furnished().encode(&name);
+        entry.truncate(entry.len() - 4);
+        entry[0] = VERSION + 1;
+        entry.put_u32_le(check(&name, &entry));
+        let text = RoomMeta::decode(&name, &entry).unwrap_err().to_string();
+        assert!(text.contains("its version is 3, this ruang knows up to 2"), "{text}");
+    }
 }

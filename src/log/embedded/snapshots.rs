@@ -94,7 +94,12 @@ pub(super) fn chunk(
     let bytes = chunk_bytes(value.value());
     if value.value().first_chunk() != Some(&chunk_check(key, bytes).to_le_bytes()) {
         // Whoever reads it checks it, and falls back; this is how an operator learns of a failing disk.
-        tracing::warn!(room = room.as_str(), upload = upload.0, index, "a piece of a snapshot is damaged");
+        tracing::warn!(
+            room_number = meta.number,
+            upload = upload.0,
+            index,
+            "a piece of a snapshot is damaged"
+        );
     }
     Ok(Ok(Some(Bytes::copy_from_slice(bytes))))
 }
@@ -220,5 +225,31 @@ impl UploadMeta {
         let u32_of = |bytes: &[u8]| bytes.iter().rev().fold(0, |sum, byte| sum << 8 | u32::from(*byte));
         let uploaded = Uploaded { chunks: u32_of(chunks), end: u32_of(end), bytes: le_u64(body, 2) };
         Some(Self { process: le_u64(body, 0), touched_ms: le_u64(body, 1), uploaded })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// [L40] An upload's entry comes back as it was written, under its own key only; each flipped bit and each
+    /// truncation is detected.
+    #[test]
+    fn each_flipped_bit_of_an_upload_is_detected() {
+        let uploaded = Uploaded { chunks: 0x0102_0304, end: 0x0506_0708, bytes: u64::MAX - 1 };
+        let meta = UploadMeta { process: 3, touched_ms: 4, uploaded };
+        let (number, upload) = (5, UploadId(6));
+        let entry = meta.encode(number, upload);
+        assert_eq!(UploadMeta::decode(number, upload, &entry), Some(meta));
+        assert_eq!(UploadMeta::decode(number + 1, upload, &entry), None);
+        assert_eq!(UploadMeta::decode(number, UploadId(7), &entry), None);
+        for bit in 0..entry.len() * 8 {
+            let mut turned = entry.clone();
+            turned[bit / 8] ^= 1 << (bit % 8);
+            assert_eq!(UploadMeta::decode(number, upload, &turned), None, "bit {bit}");
+        }
+        for len in 0..entry.len() {
+            assert_eq!(UploadMeta::decode(number, upload, &entry[..len]), None, "cut to {len}");
+        }
     }
 }

@@ -12,8 +12,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::{Mutex, RwLock};
 use redb::{
-    Builder, Database, DatabaseError, Durability, Error as RedbError, ReadTransaction, ReadableDatabase,
-    StorageError, TableHandle, WriteTransaction,
+    Builder, CompactionError, Database, DatabaseError, Durability, Error as RedbError, ReadTransaction,
+    ReadableDatabase, StorageError, TableHandle, WriteTransaction,
 };
 
 use super::Options;
@@ -135,6 +135,33 @@ impl Store {
         transaction.set_durability(Durability::Immediate)?;
         transaction.set_quick_repair(self.disk.len() >= self.options.quick_repair_bytes);
         Ok(Some(transaction))
+    }
+
+    /// Moves what is in use to the front of the file and gives the rest back, if at most so many bytes are in use and
+    /// that is less than half of the file. Everybody waits meanwhile. Nothing is done while somebody reads.
+    /// Says whether it was done.
+    pub(super) fn compact(&self, used_bytes_max: u64) -> Result<bool, Failure> {
+        let mut guard = self.database.write();
+        let Some(opened) = guard.as_mut() else { return Ok(false) };
+        let compacted = catch_unwind(AssertUnwindSafe(|| -> Result<bool, RedbError> {
+            let transaction = opened.database.begin_write()?;
+            let stats = transaction.stats()?;
+            let used = stats.allocated_pages() * stats.page_size() as u64;
+            transaction.abort()?;
+            if used > used_bytes_max || used > self.disk.len() / 2 {
+                return Ok(false);
+            }
+            match opened.database.compact() {
+                Ok(_) => Ok(true),
+                Err(CompactionError::TransactionInProgress) => Ok(false),
+                Err(error) => Err(error.into()),
+            }
+        }));
+        match compacted {
+            Ok(Ok(done)) => Ok(done),
+            Ok(Err(error)) => Err(self.failure(&error)),
+            Err(panic) => Err(Failure::Damage(panic_text(&*panic))),
+        }
     }
 
     /// Runs a look at the database; waits for the disk. A failure comes with the opening that it

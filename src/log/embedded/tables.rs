@@ -6,6 +6,7 @@
 //! | `log` | room number, counter | milliseconds (8), check (4), record |
 //! | `counters` | `"rooms"` | the highest room number given |
 //! | | `"changes"` | see `changes` |
+//! | | `"journal"`, `"journal-check"` | the newest frame of the journal that is moved, its crc32c |
 //!
 //! `chunks` and `uploads` are in `snapshots`, `tombstones` in `life`, `removals` in `removals`.
 //!
@@ -13,24 +14,29 @@
 //! own checksum no bit of a position or record can turn around unnoticed. redb does not check its
 //! pages when it reads them.
 
+mod moving;
+
+pub(super) use moving::{Moved, moved};
+
 use std::ops::Bound;
 
 use bytes::{BufMut, Bytes};
 use redb::{Error as RedbError, ReadTransaction, ReadableTable, Table, TableDefinition, WriteTransaction};
 
 use super::changes::{ChangeTables, Moment};
-use super::rooms::{LastBatch, RoomMeta, check_of, le_u64};
+use super::rooms::{RoomMeta, check_of, le_u64};
 use super::{life, removals};
 use crate::ids::{Position, RoomName};
 use crate::limits::READ_BYTES_MAX;
-use crate::log::check::{check_expects, check_repeated, judge};
-use crate::log::record::{Record, StoredRecord};
-use crate::log::{Appended, Batch, Expects, Head, LogError};
+use crate::log::check::{check_expects, judge};
+use crate::log::record::StoredRecord;
+use crate::log::{Appended, Batch, Expects, LogError};
 
 pub(super) const ROOMS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("rooms");
 pub(super) const LOG: TableDefinition<'_, (u64, u64), &[u8]> = TableDefinition::new("log");
 pub(super) const COUNTERS: TableDefinition<'_, &str, u64> = TableDefinition::new("counters");
 const COUNTER_ROOMS: &str = "rooms";
+const NO_NUMBERS: &str = "the store has no room numbers left";
 
 /// Bytes before the record in a value of `log`.
 const ENTRY_HEADER: usize = 12;
@@ -67,7 +73,7 @@ impl<'txn> Tables<'txn> {
             Ok(known) => known,
         };
         if let Some(meta) = &known
-            && let Some(answer) = answer_again(meta, batch, &self.log)?
+            && let Some(answer) = meta.answer_again(batch, |seq| entry(&self.log, meta.number, seq))?
         {
             return Ok(answer);
         }
@@ -78,48 +84,30 @@ impl<'txn> Tables<'txn> {
             return Ok(Err(moved));
         }
         let (mut meta, genesis) = match known {
-            Some(meta) => (meta, None),
+            Some(meta) => (counted(meta, &self.log)?, None),
             None => match self.next_room_number()? {
                 Some(number) => (RoomMeta::new(number), Some(&batch.genesis)),
-                None => return Ok(Err(LogError::Fatal("the store has no room numbers left".to_owned()))),
+                None => return Ok(Err(LogError::Fatal(NO_NUMBERS.to_owned()))),
             },
         };
 
-        let ms = now_ms.max(meta.last.ms);
         let mut position = meta.last;
-        let mut bytes = meta.bytes.map_or_else(|| count_bytes(&meta, &self.log), Ok)?;
+        let appended = meta.place(batch, genesis.is_some(), now_ms);
         for record in genesis.into_iter().chain(&batch.records) {
-            position = Position { seq: position.seq + 1, ms };
-            bytes += record.encoded.len() as u64;
-            self.insert(meta.number, position, record)?;
+            position = Position { seq: position.seq + 1, ms: appended.last.ms };
+            self.insert(meta.number, position, &record.encoded)?;
         }
-        let first = Position { seq: meta.last.seq + 1 + u64::from(genesis.is_some()), ms };
-        let created = genesis.map(|record| StoredRecord::Intact {
-            position: Position { seq: meta.last.seq + 1, ms },
-            record: record.clone(),
-        });
-        meta.last = position;
-        meta.bytes = Some(bytes);
-        meta.touch(batch.ttl_ms, now_ms);
-        meta.remember(LastBatch {
-            instance: batch.instance,
-            number: batch.number,
-            first: first.seq,
-            last: position.seq,
-            ms,
-            created: created.is_some(),
-        });
         self.rooms.insert(room.as_str(), meta.encode(room).as_slice())?;
-        Ok(Ok(Appended { created, first, last: position, duplicate: false }))
+        Ok(Ok(appended))
     }
 
-    fn insert(&mut self, room: u64, position: Position, record: &Record) -> Result<(), RedbError> {
-        let len = ENTRY_HEADER + record.encoded.len();
+    fn insert(&mut self, room: u64, position: Position, record: &[u8]) -> Result<(), RedbError> {
+        let len = ENTRY_HEADER + record.len();
         let mut value = self.log.insert_reserve((room, position.seq), len)?;
         let mut out: &mut [u8] = value.as_mut();
         out.put_u64_le(position.ms);
         out.put_u32_le(entry_check(room, position));
-        out.put_slice(&record.encoded);
+        out.put_slice(record);
         Ok(())
     }
 
@@ -151,21 +139,6 @@ pub(super) fn room_meta(
     let rooms = transaction.open_table(ROOMS)?;
     let meta = rooms.get(room.as_str())?.map(|meta| RoomMeta::decode(room, meta.value())).transpose();
     Ok(meta)
-}
-
-/// A room as the contract shows it, or `None` if there is no such room.
-pub(super) fn head(
-    transaction: &ReadTransaction,
-    room: &RoomName,
-) -> Result<Result<Option<Head>, LogError>, RedbError> {
-    let meta = match room_meta(transaction, room)? {
-        Ok(Some(meta)) => meta,
-        Ok(None) => return Ok(Ok(None)),
-        Err(error) => return Ok(Err(error)),
-    };
-    let count = || count_bytes(&meta, &transaction.open_table(LOG)?);
-    let bytes = meta.bytes.map_or_else(count, Ok)?;
-    Ok(Ok(Some(meta.head(bytes))))
 }
 
 /// Up to `count_max` records of a room above the counter `after`, and above what is trimmed.
@@ -248,38 +221,56 @@ pub(super) fn find_batch(
         Err(error) => return Err(error),
     };
     let log = transaction.open_table(LOG)?;
-    Ok(answer_again(&meta, batch, &log)?.transpose())
+    Ok(meta.answer_again(batch, |seq| entry(&log, meta.number, seq))?.transpose())
 }
 
-/// The answer to a batch that is stored; an error for one that came too late; `None` for a new one.
-fn answer_again(
-    meta: &RoomMeta,
-    batch: &Batch,
+/// One record of a room, if there is a value for it: also one that is trimmed and not freed, as the first one never
+/// is.
+fn entry(
     log: &impl ReadableTable<(u64, u64), &'static [u8]>,
-) -> Result<Option<Result<Appended, LogError>>, RedbError> {
-    let known = meta.last_batch(batch.instance).filter(|known| batch.number <= known.number);
-    let Some(known) = known else { return Ok(None) };
-    if let Err(error) = check_repeated(known.number, batch.number) {
-        return Ok(Some(Err(error)));
+    room: u64,
+    seq: u64,
+) -> Result<Option<Result<StoredRecord, LogError>>, RedbError> {
+    Ok(log.get((room, seq))?.map(|entry| judge_entry(room, seq, entry.value())))
+}
+
+/// The same by the room's name.
+pub(super) fn record(
+    transaction: &ReadTransaction,
+    room: &RoomName,
+    seq: u64,
+) -> Result<Result<Option<StoredRecord>, LogError>, RedbError> {
+    match room_meta(transaction, room)? {
+        Ok(Some(meta)) => Ok(entry(&transaction.open_table(LOG)?, meta.number, seq)?.transpose()),
+        Ok(None) => Ok(Ok(None)),
+        Err(error) => Ok(Err(error)),
     }
-    let created = if known.created {
-        // Trims leave the first record where it is.
-        let seq = known.first - 1;
-        let entry = log.get((meta.number, seq))?;
-        match entry.map(|entry| judge_entry(meta.number, seq, entry.value())).transpose() {
-            Ok(created) => created,
-            Err(error) => return Ok(Some(Err(error))),
-        }
-    } else {
-        None
-    };
-    let at = |seq| Position { seq, ms: known.ms };
-    let appended = Appended { created, first: at(known.first), last: at(known.last), duplicate: true };
-    Ok(Some(Ok(appended)))
+}
+
+/// A room's entry with its bytes counted, as it must be before anything is written.
+pub(super) fn counted_meta(
+    transaction: &ReadTransaction,
+    room: &RoomName,
+) -> Result<Result<Option<RoomMeta>, LogError>, RedbError> {
+    match room_meta(transaction, room)? {
+        Ok(Some(meta)) => Ok(Ok(Some(counted(meta, &transaction.open_table(LOG)?)?))),
+        other => Ok(other),
+    }
+}
+
+/// The same entry, its bytes counted.
+pub(super) fn counted(
+    mut meta: RoomMeta,
+    log: &impl ReadableTable<(u64, u64), &'static [u8]>,
+) -> Result<RoomMeta, RedbError> {
+    if meta.bytes.is_none() {
+        meta.bytes = Some(count_bytes(&meta, log)?);
+    }
+    Ok(meta)
 }
 
 /// Bytes of all records of a room whose entry does not say it: it has never been trimmed.
-pub(super) fn count_bytes(
+fn count_bytes(
     meta: &RoomMeta,
     log: &impl ReadableTable<(u64, u64), &'static [u8]>,
 ) -> Result<u64, RedbError> {

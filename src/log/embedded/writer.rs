@@ -1,24 +1,31 @@
 //! The one thread that writes: it takes all appends that wait, commits them with one sync, and
 //! answers. There is no timer: the longer a commit takes, the more the next one carries.
+//!
+//! A commit is a frame of the journal. What does not fit there, or comes while the journal has
+//! failed, goes to the database itself (`direct`), after everything that the journal has (`settle`); so does
+//! everything that is no append (`altering`).
+
+mod altering;
+mod direct;
+mod settle;
 
 use std::ops::ControlFlow;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use redb::Error as RedbError;
 use tokio::sync::mpsc::error::TryRecvError;
 use tokio::sync::{mpsc, oneshot};
 
+use super::Options;
 use super::changes::Change;
 use super::directory::Directory;
+use super::journal::{Journal, Unwritten};
+use super::mover::Mover;
+use super::reads::Reads;
 use super::removals::Freeing;
-use super::store::{Failure, OpenMode, Store, panic_text};
-use super::tables::{self, Tables};
+use super::stage::Stage;
+use super::store::Failure;
 use crate::ids::RoomName;
-use crate::limits::{
-    EMBEDDED_COMMIT_BATCHES_MAX, EMBEDDED_COMMIT_BYTES_MAX, EMBEDDED_RETRY_MS_MAX, EMBEDDED_RETRY_MS_MIN,
-};
+use crate::limits::{EMBEDDED_COMMIT_BATCHES_MAX, EMBEDDED_COMMIT_BYTES_MAX};
 use crate::log::clock::Clock;
 use crate::log::{Appended, Batch, LogError};
 
@@ -34,6 +41,8 @@ pub(super) enum Command {
     },
     /// Somebody asked a store that had failed: see whether it works again.
     Check,
+    /// A move has ended, or some time has passed while the journal has something.
+    Beat,
     /// The end, once what came before is done.
     Close(oneshot::Sender<()>),
 }
@@ -47,7 +56,7 @@ pub(super) struct Request {
 
 type Answer = Result<Appended, LogError>;
 
-/// Why a group was not committed, and whether it may have been after all.
+/// Why a transaction was not committed, and whether it may have been after all.
 pub(super) struct Abort {
     pub(super) failure: Failure,
     pub(super) in_doubt: bool,
@@ -55,19 +64,36 @@ pub(super) struct Abort {
 
 /// See the module.
 pub(super) struct Writer {
-    pub(super) store: Arc<Store>,
+    pub(super) reads: Reads,
     directory: Directory,
+    journal: Journal,
+    mover: Mover,
     queue: mpsc::Receiver<Command>,
     /// Came from the queue, and waits for what came before it.
     next: Option<Command>,
-    pub(super) clock: Clock,
+    /// Changes that wait until nothing is moved.
+    waiting: Vec<Box<dyn Change>>,
+    /// The journal was moved for those.
+    moved_ahead: bool,
+    clock: Clock,
     /// See [`super::changes::Moment`].
-    pub(super) process: u64,
+    process: u64,
     /// What is to be freed.
     pub(super) freeing: Freeing,
+    /// The journal is moved after so long without an append.
+    idle: Duration,
+    appended_at: Instant,
     /// After a failure: when to try again, and how long to wait after the next one.
     retry: Option<Retry>,
+    /// When to try again to make a failed file of the journal anew.
+    renew_at: Instant,
+    /// Records of some rooms cannot be moved, as the database is damaged there. They stay where
+    /// they are, and so does the journal: all appends go to the database.
+    stuck: bool,
 }
+
+/// What is said to those whose room is in the journal for ever.
+const STUCK: &str = "records of some rooms cannot be moved into the damaged database";
 
 struct Retry {
     at: Instant,
@@ -79,14 +105,33 @@ struct Retry {
 
 impl Writer {
     pub(super) fn new(
-        store: Arc<Store>,
+        reads: Reads,
         directory: Directory,
+        journal: Journal,
+        mover: Mover,
         queue: mpsc::Receiver<Command>,
-        clock: Clock,
         process: u64,
-        freeing: Freeing,
+        options: &Options,
     ) -> Self {
-        Self { store, directory, queue, next: None, clock, process, freeing, retry: None }
+        let now = Instant::now();
+        Self {
+            reads,
+            directory,
+            journal,
+            mover,
+            queue,
+            next: None,
+            waiting: Vec::new(),
+            moved_ahead: false,
+            clock: options.clock.clone(),
+            process,
+            freeing: Freeing::new(options.free_entries),
+            idle: options.journal_idle,
+            appended_at: now,
+            retry: None,
+            renew_at: now,
+            stuck: false,
+        }
     }
 
     /// Runs until it is told to close, or until every handle is gone.
@@ -99,16 +144,19 @@ impl Writer {
             }
         }
         self.queue.close();
-        self.store.set_state(Err(super::closed()));
+        self.make_changes_now();
+        self.finish();
+        self.reads.store.set_state(Err(super::closed()));
         while let Ok(command) = self.queue.try_recv() {
             match command {
                 Command::Append(request) => answer(request, Err(super::closed())),
                 Command::Change(change) => change.answer(Err(super::closed())),
                 Command::Close(reply) => closing.push(reply),
-                Command::Reopen { .. } | Command::Check => {}
+                Command::Reopen { .. } | Command::Check | Command::Beat => {}
             }
         }
-        self.store.close();
+        drop(self.mover);
+        self.reads.store.close();
         drop(self.directory);
         for reply in closing {
             // Whoever asked may have gone.
@@ -116,13 +164,16 @@ impl Writer {
         }
     }
 
-    /// The next command. While there is none, what is to go is freed.
+    /// The next command. Changes that waited are made before it; while there is none, what is to go is freed.
     fn next_command(&mut self) -> Option<Command> {
         if let Some(command) = self.next.take() {
             return Some(command);
         }
         loop {
-            let works = self.retry.is_none();
+            self.poll_move();
+            self.make_changes();
+            // The database takes one transaction at a time.
+            let works = self.retry.is_none() && !self.mover.is_under_way();
             if works && self.freeing.is_overdue() {
                 self.free();
             }
@@ -130,6 +181,12 @@ impl Writer {
                 Ok(command) => return Some(command),
                 Err(TryRecvError::Disconnected) => return None,
                 Err(TryRecvError::Empty) if works && self.freeing.queued => self.free(),
+                Err(TryRecvError::Empty) if works && self.freeing.may_shrink() => self.shrink(),
+                Err(TryRecvError::Empty)
+                    if works && self.freeing.may_compact(self.reads.store.disk.len()) =>
+                {
+                    self.compact();
+                }
                 Err(TryRecvError::Empty) => return self.queue.blocking_recv(),
             }
         }
@@ -145,25 +202,13 @@ impl Writer {
                 if !changes.is_empty() {
                     self.on_changes(changes);
                 }
-                ControlFlow::Continue(())
             }
-            Command::Reopen { opening } => {
-                if self.store.opening() == Some(opening) {
-                    self.store.close();
-                    self.fail(&Failure::Disk("a read failed".to_owned()));
-                    self.try_reopen();
-                }
-                ControlFlow::Continue(())
-            }
-            Command::Check => {
-                // The next append decides whether it is over; until then, this is what is known.
-                if self.retry.is_some() && self.ready().is_ok() {
-                    self.store.set_state(Ok(()));
-                }
-                ControlFlow::Continue(())
-            }
-            Command::Close(reply) => ControlFlow::Break(reply),
+            Command::Reopen { opening } => self.on_failed_read(opening),
+            Command::Check => self.check(),
+            Command::Beat => self.on_beat(),
+            Command::Close(reply) => return ControlFlow::Break(reply),
         }
+        ControlFlow::Continue(())
     }
 
     /// Everything that waits, up to the bounds of one commit or to the next other command, appends and changes
@@ -194,148 +239,75 @@ impl Writer {
 
     fn on_group(&mut self, group: Vec<Request>) {
         if let Err(error) = self.ready() {
-            for request in group {
-                answer(request, Err(error.clone()));
-            }
-            return;
+            return refuse(group, &error);
         }
-        match self.commit(&group) {
-            Ok(answers) => {
-                self.recovered();
-                for (request, result) in group.into_iter().zip(answers) {
-                    answer(request, result);
+        self.appended_at = Instant::now();
+        let bytes: usize = group.iter().map(Request::bytes).sum();
+        if self.stuck || !self.journal.is_ready() || bytes > self.journal.capacity() {
+            return self.direct(group);
+        }
+        self.journalled(group);
+    }
+
+    /// One frame, one write, one sync.
+    fn journalled(&mut self, group: Vec<Request>) {
+        let mut stage = Stage::new(&self.reads, (self.clock)());
+        let mut answers = Vec::with_capacity(group.len());
+        for request in &group {
+            match stage.take(&request.room, &request.batch) {
+                Ok(answer) => answers.push(answer),
+                Err(failure) => {
+                    drop(stage);
+                    self.on_failure(&failure);
+                    return refuse(group, &failure.into_log_error());
                 }
             }
-            Err(abort) => self.on_abort(group, abort),
         }
-    }
-
-    /// Whether to try: after a failure not before it is time, and with space in sight.
-    pub(super) fn ready(&mut self) -> Result<(), LogError> {
-        let Some(retry) = &self.retry else { return Ok(()) };
-        if Instant::now() < retry.at {
-            return Err(self.store.absent());
-        }
-        if retry.full
-            && let Err(error) = self.directory.probe()
-        {
-            self.fail(&Failure::Full(error.to_string()));
-            return Err(self.store.absent());
-        }
-        if self.store.opening().is_none() {
-            self.try_reopen();
-        }
-        if self.store.opening().is_some() { Ok(()) } else { Err(self.store.absent()) }
-    }
-
-    /// One transaction, one sync.
-    fn commit(&self, group: &[Request]) -> Result<Vec<Answer>, Abort> {
-        let headers_before = self.store.disk.header_writes();
-        let committed = catch_unwind(AssertUnwindSafe(|| self.transact(group)));
-        let failure = match committed {
-            Ok(Ok(Some(answers))) => return Ok(answers),
-            Ok(Ok(None)) => Failure::Disk("it is being opened again".to_owned()),
-            Ok(Err(error)) => self.store.failure(&error),
-            Err(panic) => Failure::Damage(panic_text(&*panic)),
-        };
-        Err(Abort { failure, in_doubt: self.store.disk.header_writes() != headers_before })
-    }
-
-    fn transact(&self, group: &[Request]) -> Result<Option<Vec<Answer>>, RedbError> {
-        let Some(transaction) = self.store.begin_write()? else { return Ok(None) };
-        let now_ms = (self.clock)();
-        let mut tables = Tables::open(&transaction)?;
-        let mut answers = Vec::with_capacity(group.len());
-        for request in group {
-            answers.push(tables.append(&request.room, &request.batch, now_ms)?);
-        }
-        drop(tables);
-        let stored = answers.iter().any(|answer| matches!(answer, Ok(appended) if !appended.duplicate));
-        if stored {
-            transaction.commit()?;
-        } else {
-            transaction.abort()?;
-        }
-        Ok(Some(answers))
-    }
-
-    /// The transaction failed. Opens the database again, and looks there for what was stored.
-    fn on_abort(&mut self, group: Vec<Request>, abort: Abort) {
-        let in_doubt = abort.in_doubt;
-        let (not_stored, damage) = self.open_again(abort);
-        // Damage belongs to one room of the group: the others must be stored without it, and need
-        // not wait.
-        let shared_damage = damage && group.len() > 1;
-        let not_stored = match not_stored {
-            LogError::Fatal(why) if shared_damage => LogError::Unavailable(why),
-            error => error,
-        };
-        for request in group {
-            match self.look_for(&request) {
-                Some(Some(appended)) => answer(request, Ok(appended)),
-                Some(None) if shared_damage => self.on_group(vec![request]),
-                None if in_doubt => answer(request, Err(LogError::Unknown(not_stored.to_string()))),
-                Some(None) | None => answer(request, Err(not_stored.clone())),
+        let staged = stage.finish();
+        if !staged.frame.is_empty() {
+            let len = staged.frame.len();
+            if len > self.journal.capacity() {
+                return self.direct(group);
+            }
+            if !self.journal.fits(len) && !self.waiting.is_empty() {
+                // All wait for the other file anyway; the changes must not be put off by one move after the other.
+                self.make_changes_now();
+                return self.on_group(group);
+            }
+            if !self.journal.fits(len)
+                && let Err(failure) = self.turn()
+            {
+                return match failure {
+                    // Not this group's, and told when the move is tried again.
+                    Failure::Damage(_) => self.direct(group),
+                    failure => refuse(group, &failure.into_log_error()),
+                };
+            }
+            match self.journal.append(staged.frame) {
+                Ok((frame, sequence)) => {
+                    self.reads.overlay.publish(sequence, frame, staged.entries, &staged.metas);
+                }
+                Err(unwritten) => return self.on_unwritten(group, unwritten),
             }
         }
-    }
-
-    /// Opens the database again after a transaction that failed. What callers are told if nothing was
-    /// stored, and whether it was for damage.
-    pub(super) fn open_again(&mut self, abort: Abort) -> (LogError, bool) {
-        tracing::warn!(failure = ?abort.failure, in_doubt = abort.in_doubt, "a commit failed");
-        self.store.close();
-        self.fail(&abort.failure);
-        self.try_reopen();
-        let damage = matches!(abort.failure, Failure::Damage(_));
-        if damage && self.store.opening().is_some() {
-            self.recovered();
-        }
-        (abort.failure.into_log_error(), damage)
-    }
-
-    /// What the database says of a batch: stored, not stored; `None` if it cannot be asked.
-    fn look_for(&self, request: &Request) -> Option<Option<Appended>> {
-        let found =
-            self.store.reading(|transaction| tables::find_batch(transaction, &request.room, &request.batch));
-        let found = found.ok()?.ok()?;
-        Some(found.map(|appended| Appended { duplicate: false, ..appended }))
-    }
-
-    /// Notes a failure and when to try again.
-    fn fail(&mut self, failure: &Failure) {
-        let delay = self.retry.as_ref().map_or(EMBEDDED_RETRY, |retry| retry.delay);
-        self.retry = Some(Retry {
-            at: Instant::now() + delay,
-            delay: (delay * 2).min(EMBEDDED_RETRY_MAX),
-            full: matches!(failure, Failure::Full(_)),
-        });
-        self.store.set_state(Err(match failure.clone().into_log_error() {
-            // The store goes on: only the room that met the damage is refused for ever.
-            LogError::Fatal(why) => LogError::Unavailable(why),
-            error => error,
-        }));
-    }
-
-    pub(super) fn recovered(&mut self) {
-        self.freeing.on_commit();
-        if self.retry.take().is_some() {
-            tracing::info!("the store takes appends again");
-            self.store.set_state(Ok(()));
+        self.recovered();
+        for (request, result) in group.into_iter().zip(answers) {
+            answer(request, result);
         }
     }
 
-    fn try_reopen(&mut self) {
-        if let Err(error) = self.store.open(&self.directory.database(), OpenMode::Existing) {
-            tracing::warn!(%error, "the store could not be opened again");
+    /// The journal failed under a group: what it has goes to the database, and the group behind it.
+    fn on_unwritten(&mut self, group: Vec<Request>, unwritten: Unwritten) {
+        let Unwritten { failure, in_doubt } = unwritten;
+        tracing::warn!(?failure, in_doubt, "a commit failed in the journal");
+        // Once that is done, the frame that failed is no news to anybody.
+        if self.settle().is_ok() || (self.stuck && !in_doubt) {
+            return self.direct(group);
         }
-        // What failed while opening must not explain a later failure.
-        let _ = self.store.disk.take_failure();
+        let error = failure.into_log_error();
+        refuse(group, &if in_doubt { LogError::Unknown(error.to_string()) } else { error });
     }
 }
-
-const EMBEDDED_RETRY: Duration = Duration::from_millis(EMBEDDED_RETRY_MS_MIN);
-const EMBEDDED_RETRY_MAX: Duration = Duration::from_millis(EMBEDDED_RETRY_MS_MAX);
 
 impl Request {
     fn bytes(&self) -> usize {
@@ -346,4 +318,10 @@ impl Request {
 /// Whoever asked may have gone: the batch is stored all the same.
 fn answer(request: Request, answer: Answer) {
     let _ = request.reply.send(answer);
+}
+
+fn refuse(group: Vec<Request>, error: &LogError) {
+    for request in group {
+        answer(request, Err(error.clone()));
+    }
 }

@@ -7,10 +7,10 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::super::seat::{Outlet, Seat};
-use super::super::state::{Submission, SubmitError};
+use super::super::state::{State, Submission, SubmitError};
 use super::super::{Command, Member, Synced, refusal_close, room_ended};
 use super::{Actor, End};
-use crate::gate;
+use crate::gate::{self, Refusal};
 use crate::ids::SessionId;
 use crate::limits::INLINE_BYTES_MAX;
 use crate::wire::close::{self, Close};
@@ -80,8 +80,17 @@ impl Actor {
             return Ok(());
         }
         let size = submission.update.len();
-        let heavy = size > INLINE_BYTES_MAX || self.state().is_nearly_full(size);
-        let judged = self.with_state(heavy, move |state| state.submit(&submission)).await?;
+        let heavy = self.state().is_submission_heavy(size);
+        let judge = move |state: &mut State| (state.submit(&submission), submission);
+        let (mut judged, submission) = self.with_state(heavy, judge).await?;
+        if matches!(judged, Err(SubmitError::Refused(Refusal::OrderUnknown))) {
+            let learn = move |state: &mut State| {
+                state.learn_order()?;
+                state.submit(&submission)
+            };
+            judged = self.with_state(true, learn).await?;
+            self.rooms.metrics.orders_learnt.inc();
+        }
         match judged {
             Ok(judged) => {
                 self.shared.inflow.add_permits(judged.cost as usize);

@@ -1,0 +1,278 @@
+//! Bounds what it costs to integrate blocks that stand far from where they belong: the engine and
+//! every browser walk from a block's origin towards its right origin.
+//!
+//! A room has an account of steps. Each update may take some for nothing, what it takes above that
+//! is owed, and what it leaves is paid back. While little is owed the steps are estimated from above
+//! with a few counters. When the estimate owes too much the gate asks to be shown the document,
+//! learns its order, and counts exactly from then on: only that can refuse anyone.
+
+use std::hash::BuildHasher;
+
+use hashbrown::{DefaultHashBuilder, HashMap, HashSet};
+
+use super::Source;
+use super::index::{Index, Mark, Spot};
+use super::names::NO_NAME;
+use super::order::{Order, Placed};
+use super::ranges::Range;
+use super::read::Id;
+use super::refusal::Refusal;
+use crate::ids::ClientId;
+use crate::limits::{
+    STEPS_ESTIMATED_MAX, STEPS_OWED_MAX, STEPS_OWED_MAX_STEP2, STEPS_PER_BLOCK_FREE, STEPS_PER_UPDATE_FREE,
+    WALK_BUCKETS, WALK_BUCKETS_BLOCKS_MIN,
+};
+
+/// Entries of scratch memory that are kept between updates.
+const SCRATCH_KEPT: usize = 256;
+
+/// A room's account of steps.
+#[derive(Default)]
+pub(super) struct Walks {
+    owed: u64,
+    estimate: Estimate,
+    /// The order, once it was learnt; for the life of the loaded room.
+    order: Option<Box<Order>>,
+    /// Memory for the next [`Account`].
+    scratch: Vec<Counted>,
+}
+
+/// How many blocks there are beside each other, at most. Hashed by spot: a bucket counts all spots
+/// that fall into it.
+#[derive(Default)]
+struct Estimate {
+    /// None, one for all spots, or [`WALK_BUCKETS`].
+    buckets: Vec<Bucket>,
+    hasher: DefaultHashBuilder,
+    /// What sets of a key in flight have named as origin: it is not the key's value any more, though
+    /// not deleted yet.
+    named: HashSet<Id>,
+    /// Those of records: they are folded by the time that deletes are noted.
+    recorded: Vec<Id>,
+}
+
+#[derive(Clone, Copy, Default)]
+struct Bucket {
+    /// Blocks, counting pieces.
+    blocks: u32,
+    /// Those that may span others.
+    wide: u32,
+}
+
+impl Walks {
+    /// An empty document, whose order is known.
+    pub(super) fn ordered() -> Self {
+        Self { order: Some(Box::default()), ..Self::default() }
+    }
+
+    /// Takes over the order that another index of the same document has learnt.
+    pub(super) fn learn(&mut self, other: Self, index: &Index) {
+        let Some(mut order) = other.order else { return };
+        order.rename(index);
+        order.settle();
+        *self = Self { order: Some(order), ..Self::default() };
+    }
+
+    #[cfg(test)]
+    pub(super) fn order(&self) -> Option<&Order> {
+        self.order.as_deref()
+    }
+
+    /// How many blocks the order has, if it is known.
+    pub(super) fn ordered_blocks(&self) -> Option<usize> {
+        self.order.as_ref().map(|order| order.blocks())
+    }
+
+    /// An admission is folded, or taken back: its sets are no longer in flight.
+    pub(super) fn forget_named(&mut self, named: &[Id]) {
+        let all = &mut self.estimate.named;
+        for id in named {
+            all.remove(id);
+        }
+        if all.is_empty() && all.capacity() > SCRATCH_KEPT {
+            *all = HashSet::new();
+        }
+    }
+
+    /// All records that were admitted are folded.
+    pub(super) fn records_are_folded(&mut self) {
+        let recorded = std::mem::take(&mut self.estimate.recorded);
+        self.forget_named(&recorded);
+    }
+
+    /// Forgets a client's clocks from `from` on, before the index does.
+    pub(super) fn truncate(&mut self, client: ClientId, from: u32, index: &Index) {
+        if let Some(order) = &mut self.order {
+            order.truncate(client, from, index);
+        }
+    }
+
+    pub(super) fn heap_bytes(&self) -> usize {
+        self.estimate.buckets.capacity() * size_of::<Bucket>()
+            + self.estimate.named.allocation_size()
+            + self.estimate.recorded.capacity() * size_of::<Id>()
+            + self.scratch.capacity() * size_of::<Counted>()
+            + self.order.as_ref().map_or(0, |order| size_of::<Order>() + order.heap_bytes())
+    }
+}
+
+impl Estimate {
+    /// The number of a spot's bucket.
+    fn bucket(&mut self, spot: Spot) -> usize {
+        match self.buckets.as_slice() {
+            [] => self.buckets.push(Bucket::default()),
+            // All that was counted so far may have been in any of them.
+            [all] if all.blocks >= WALK_BUCKETS_BLOCKS_MIN => self.buckets = vec![*all; WALK_BUCKETS],
+            _ => {}
+        }
+        if self.buckets.len() == 1 { 0 } else { self.hasher.hash_one(spot) as usize % WALK_BUCKETS }
+    }
+}
+
+/// What a block has added to a bucket: its number, blocks, whether one is wide.
+type Counted = (u16, u8, bool);
+
+/// The steps of one update.
+pub(super) struct Account<'g> {
+    walks: &'g mut Walks,
+    source: Source,
+    mark: Mark,
+    steps: u64,
+    blocks: u64,
+    /// What the update added to buckets, and how many of them there were: `(bucket, blocks, wide)`.
+    counted: (usize, Vec<Counted>),
+    named: Vec<Id>,
+    /// Counts of spots that the update itself makes.
+    local: HashMap<Spot, Bucket>,
+}
+
+impl<'g> Account<'g> {
+    /// `mark` is where the index stands before the update.
+    pub(super) fn new(walks: &'g mut Walks, source: Source, mark: Mark) -> Self {
+        let counted = (0, std::mem::take(&mut walks.scratch));
+        let (named, local) = (Vec::new(), HashMap::new());
+        Self { walks, source, mark, steps: 0, blocks: 0, counted, named, local }
+    }
+
+    /// Takes in a block, before the index does.
+    ///
+    /// # Errors
+    /// [`Refusal::OrderUnknown`] if the estimate owes too much, [`Refusal::FarNeighbours`] if the
+    /// count does, [`Refusal::CrossedNeighbours`]. Then [`Account::undo`] the update.
+    pub(super) fn block(&mut self, block: &Placed, index: &mut Index) -> Result<(), Refusal> {
+        self.blocks += 1;
+        let free = STEPS_PER_UPDATE_FREE + STEPS_PER_BLOCK_FREE * self.blocks;
+        let max = match (self.source, &self.walks.order) {
+            (Source::Record, _) => None,
+            (_, None) => Some(STEPS_ESTIMATED_MAX),
+            (Source::Update, _) => Some(STEPS_OWED_MAX),
+            // What an earlier Step2 owes is no reason to refuse another one.
+            (Source::Step2, _) => Some(STEPS_OWED_MAX_STEP2),
+        };
+        // An update within what is free is never refused, whoever owes.
+        let left = max.map(|max| (max.saturating_sub(self.walks.owed) + free).saturating_sub(self.steps));
+        if let Some(order) = &mut self.walks.order {
+            self.steps += order.integrate(block, index, left)?;
+        } else if !block.spot.is_nowhere() {
+            let steps = self.estimate(block, index);
+            if left.is_some_and(|left| steps > left) {
+                return Err(Refusal::OrderUnknown);
+            }
+            self.steps += steps;
+        }
+        Ok(())
+    }
+
+    /// Steps of a block, from above.
+    fn estimate(&mut self, block: &Placed, index: &mut Index) -> u64 {
+        let (spot, estimate) = (block.spot, &mut self.walks.estimate);
+        let is_keyed = spot.key != NO_NAME;
+        let mut is_easy = false;
+        if let Some(origin) = block.origin {
+            // Nothing has been put after the newest block of a client: there is nothing to walk over.
+            let (is_newest, is_deleted) = index.name(origin);
+            is_easy = is_newest;
+            if is_keyed && estimate.named.insert(origin) {
+                // The value of a key is its last block.
+                is_easy |= !is_deleted;
+                let is_record = self.source == Source::Record;
+                if is_record { estimate.recorded.push(origin) } else { self.named.push(origin) }
+            }
+        }
+        let at = estimate.bucket(spot);
+        let is_local = self.mark.is_before(spot) && self.source != Source::Record;
+        let local = is_local.then(|| self.local.entry(spot).or_default());
+        let bucket = local.as_ref().map_or(estimate.buckets[at], |local| **local);
+        is_easy |= is_local && bucket.blocks == 0;
+        let steps = u64::from(bucket.wide) + if is_easy { 0 } else { u64::from(bucket.blocks) };
+        // It may cut the blocks of both neighbours.
+        let pieces = if is_keyed { 1 } else { 1 + u8::from(!is_easy) + u8::from(block.right.is_some()) };
+        let buckets = &mut estimate.buckets;
+        for bucket in local.into_iter().chain([&mut buckets[at]]) {
+            bucket.blocks = bucket.blocks.saturating_add(u32::from(pieces));
+            bucket.wide = bucket.wide.saturating_add(u32::from(!is_easy));
+        }
+        if self.source != Source::Record {
+            self.count(at, pieces, !is_easy);
+        }
+        steps
+    }
+
+    fn count(&mut self, at: usize, pieces: u8, is_wide: bool) {
+        let buckets = self.walks.estimate.buckets.len();
+        if self.counted.0 != buckets {
+            self.counted.0 = buckets;
+            self.counted.1.clear();
+        }
+        self.counted.1.push((at as u16, pieces, is_wide));
+    }
+
+    /// Notes that new deletes cut blocks: at most two, at the ends of a range.
+    pub(super) fn cut(&mut self, client: ClientId, (from, to): Range, index: &Index) {
+        if self.walks.order.is_some() {
+            return;
+        }
+        let last = (to - from > 1).then_some(to - 1);
+        for clock in [Some(from), last].into_iter().flatten() {
+            let found = index.find(Id { client, clock }).map(|(spot, _)| spot);
+            if let Some(spot) = found.filter(|spot| spot.key == NO_NAME && !spot.is_nowhere()) {
+                let at = self.walks.estimate.bucket(spot);
+                let blocks = &mut self.walks.estimate.buckets[at].blocks;
+                *blocks = blocks.saturating_add(2);
+            }
+        }
+    }
+
+    /// The update is refused: takes back what it has counted. The index still knows its blocks,
+    /// which begin at these clocks.
+    pub(super) fn undo(&mut self, blocks: impl Iterator<Item = (ClientId, u32)>, index: &Index) {
+        self.walks.forget_named(&self.named);
+        let (buckets, counted) = std::mem::take(&mut self.counted);
+        if buckets == self.walks.estimate.buckets.len() {
+            for (at, pieces, is_wide) in counted {
+                let bucket = &mut self.walks.estimate.buckets[usize::from(at)];
+                bucket.blocks = bucket.blocks.saturating_sub(u32::from(pieces));
+                bucket.wide = bucket.wide.saturating_sub(u32::from(is_wide));
+            }
+        }
+        if let Some(order) = &mut self.walks.order {
+            order.lower();
+            blocks.for_each(|(client, from)| order.truncate(client, from, index));
+        }
+    }
+
+    /// The update is admitted: says its steps, and what its sets have named.
+    pub(super) fn keep(mut self) -> (u64, Vec<Id>) {
+        self.counted.1.clear();
+        self.counted.1.shrink_to(SCRATCH_KEPT);
+        self.walks.scratch = self.counted.1;
+        if self.source != Source::Record && self.blocks > 0 {
+            let free = STEPS_PER_UPDATE_FREE + STEPS_PER_BLOCK_FREE * self.blocks;
+            self.walks.owed = (self.walks.owed + self.steps).saturating_sub(free);
+        }
+        if let Some(order) = &mut self.walks.order {
+            order.settle();
+        }
+        (self.steps, self.named)
+    }
+}
