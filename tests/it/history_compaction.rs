@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use ruang::history::{self, CompactError, Outcome, Range, Retention, Start};
+use ruang::ids::InstanceId;
 use ruang::log::clock::Clock;
+use ruang::log::embedded::EmbeddedLog;
 use ruang::log::memory::{Damage, MemoryLog};
 use ruang::log::{Head, Log, LogError};
 
@@ -66,6 +68,31 @@ async fn snapshots_and_tail_say_what_all_records_say() {
     }
     println!("{snapshots} snapshots, {trims} trims");
     assert!(trims > 50);
+}
+
+/// [H6] The same on the embedded store, which is closed and opened again in between.
+#[tokio::test]
+async fn the_embedded_store_says_the_same() {
+    for seed in seeds("the_embedded_store", 3) {
+        println!("replay with RUANG_SEED={seed}");
+        let mut random = Random::new(seed);
+        let dir = tempfile::tempdir().unwrap();
+        let open = || -> Arc<dyn Log> { Arc::new(EmbeddedLog::open(dir.path(), InstanceId(7)).unwrap()) };
+        let mut writer = Writer::new(&open(), "r");
+        let mut crowd = Crowd::new(&mut random, 3);
+        for round in 0..6 {
+            writer.write(&crowd.edit(&mut random, 10)).await;
+            let written = writer.compact(NO_RETENTION).await;
+            let head = head(&writer).await;
+            assert_eq!((written.through, written.log_bytes), (head.last, head.bytes));
+            assert_eq!(head.base > 0, round > 0);
+            writer.check(&format!("round {round}")).await;
+            writer.log.close().await;
+            writer.log = memory().0; // lets go of the directory
+            writer.log = open();
+            writer.check(&format!("round {round}, opened again")).await;
+        }
+    }
 }
 
 /// A room with two snapshots and a tail, whose next compaction trims.
