@@ -185,8 +185,8 @@ async fn prepare(room: RoomName, fold: Fold) -> Result<Prepared, CompactError> {
 }
 
 /// Encodes a fold so that its snapshot, loaded into a fresh gate and document, comes out as it went
-/// in. The engine may join blocks when it loads them that stood apart, once: then what came out is
-/// the snapshot.
+/// in, but for the order of entries in objects, which the engine does not keep. It may join blocks when
+/// it loads them that stood apart, once: then what came out is the snapshot.
 fn settle(room: &RoomName, fold: Fold) -> Result<Prepared, CompactError> {
     let (deleted, log_bytes) = (fold.gate().deleted(), fold.log_bytes());
     let mut snapshot = fold.snapshot();
@@ -200,7 +200,7 @@ fn settle(room: &RoomName, fold: Fold) -> Result<Prepared, CompactError> {
             return Err(CompactError::Unverified("other blocks are deleted after it is loaded"));
         }
         let again = loaded.snapshot();
-        if again == snapshot {
+        if again.says_the_same(&snapshot) {
             let through = snapshot.about.through;
             return Ok(Prepared { encoded: encoded.into(), through, log_bytes });
         }

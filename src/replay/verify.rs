@@ -13,7 +13,7 @@ use super::{Done, ReplayError, open_room};
 use crate::document::Document;
 use crate::history::{self, Fold, Folded, OnTrouble, Range, Start, Step, WalkError};
 use crate::ids::{Position, RoomName};
-use crate::limits::REPLAY_PAGE_RECORDS;
+use crate::limits::{REPLAY_PAGE_RECORDS, SNAPSHOT_SETTLE_TRIES};
 use crate::log::record::StoredRecord;
 use crate::log::{Head, Log, LogError, SnapshotRef};
 
@@ -337,7 +337,7 @@ async fn read_snapshot(
 }
 
 /// What differs between a snapshot and the records that it was made from. How the engine cuts runs of blocks depends
-/// on what it folded together, until it loads them once: encodings are compared after a load.
+/// on what it folded together, until it has loaded them: encodings are compared once loads leave them as they are.
 fn difference(snapshot: Fold, records: &Fold) -> Option<String> {
     let differs = |what: &str| Some(format!("its {what} is not what the records say"));
     if snapshot.gate().state_vector() != records.gate().state_vector() {
@@ -354,14 +354,23 @@ fn difference(snapshot: Fold, records: &Fold) -> Option<String> {
     }
     let encoded = snapshot.document().encode_full();
     drop(snapshot); // a document less in memory
-    if loaded(&encoded) != loaded(&records.document().encode_full()) {
-        return differs("document");
+    match (settled(encoded), settled(records.document().encode_full())) {
+        (Some(theirs), Some(ours)) if history::same_document(&theirs, &ours) => None,
+        _ => differs("document"),
     }
-    None
 }
 
-/// The encoding of a document once it was loaded; nothing if it cannot be.
-fn loaded(encoded: &[u8]) -> Option<Vec<u8>> {
-    let mut document = Document::new();
-    document.apply(&[encoded]).ok().map(|_| document.encode_full())
+/// The encoding of a document that a load does not change any more; nothing if it cannot be loaded, or is
+/// another one each time.
+fn settled(mut encoded: Vec<u8>) -> Option<Vec<u8>> {
+    for _ in 0..SNAPSHOT_SETTLE_TRIES {
+        let mut document = Document::new();
+        document.apply(&[&encoded]).ok()?;
+        let again = document.encode_full();
+        if history::same_document(&again, &encoded) {
+            return Some(encoded);
+        }
+        encoded = again;
+    }
+    None
 }
