@@ -7,6 +7,8 @@
 //! - Nothing of the room is sent before the client's SyncStep1 was read.
 //! - At most one SyncStep1 of ours is unanswered.
 //! - Every Step2 and Update is counted once, in order: acks are that count.
+//! - Only a Step2 that was asked for may be as large as a document: any other is an Update by another
+//!   name, and has an Update's limits.
 
 use bytes::Bytes;
 
@@ -69,18 +71,11 @@ impl Session {
                 self.asked |= first;
                 Intent::Sync { state_vector, first }
             }
-            Message::SyncStep2(update) if update.len() > DOCUMENT_BYTES_MAX => {
-                Intent::Close(Close::new(close::TOO_LARGE, "the document is larger than this server takes"))
-            }
-            Message::SyncStep2(update) => {
+            Message::SyncStep2(update) if self.asked => {
                 self.asked = false;
                 self.submit(update, Source::Step2)
             }
-            Message::Update(update) if update.len() > UPDATE_BYTES_MAX => Intent::Close(Close::new(
-                close::TOO_LARGE,
-                format!("an update has at most {UPDATE_BYTES_MAX} bytes, this one has {}", update.len()),
-            )),
-            Message::Update(update) => self.submit(update, Source::Update),
+            Message::SyncStep2(update) | Message::Update(update) => self.submit(update, Source::Update),
             Message::Presence(update) => Intent::Announce(update),
             Message::QueryPresence if self.greeted => Intent::SharePresence,
             Message::QueryPresence | Message::Unknown(_) => Intent::Ignore,
@@ -106,6 +101,14 @@ impl Session {
     }
 
     fn submit(&mut self, update: Bytes, source: Source) -> Intent {
+        let bytes_max = match source {
+            Source::Step2 | Source::Record => DOCUMENT_BYTES_MAX,
+            Source::Update => UPDATE_BYTES_MAX,
+        };
+        if update.len() > bytes_max {
+            let why = format!("such a message has at most {bytes_max} bytes, this one has {}", update.len());
+            return Intent::Close(Close::new(close::TOO_LARGE, why));
+        }
         self.submitted += 1;
         Intent::Submit { update, source }
     }
@@ -143,13 +146,31 @@ mod tests {
     #[test]
     fn updates_are_counted_and_bounded() {
         let mut session = Session::new();
+        session.handle(Message::SyncStep1(bytes(1)));
         session.handle(Message::Update(bytes(2)));
         session.handle(Message::SyncStep2(bytes(UPDATE_BYTES_MAX + 1)));
         assert_eq!(session.submitted(), 2);
-        assert!(matches!(
-            session.handle(Message::Update(bytes(UPDATE_BYTES_MAX + 1))),
-            Intent::Close(close) if close.code == close::TOO_LARGE
-        ));
+        assert!(is_too_large(&session.handle(Message::Update(bytes(UPDATE_BYTES_MAX + 1)))));
         assert_eq!(session.handle(Message::Unknown(9)), Intent::Ignore);
+    }
+
+    /// [S10] A Step2 that nobody asked for is judged as an Update: before the greeting, and once the
+    /// question was answered. One that was asked for may be as large as a document.
+    #[test]
+    fn only_an_answer_has_the_limits_of_a_step2() {
+        let submit = |source| Intent::Submit { update: bytes(2), source };
+        let mut session = Session::new();
+        assert_eq!(session.handle(Message::SyncStep2(bytes(2))), submit(Source::Update), "nothing was asked");
+        assert!(is_too_large(&session.handle(Message::SyncStep2(bytes(UPDATE_BYTES_MAX + 1)))));
+        session.handle(Message::SyncStep1(bytes(1)));
+        assert_eq!(session.handle(Message::SyncStep2(bytes(2))), submit(Source::Step2), "the greeting asks");
+        assert_eq!(session.handle(Message::SyncStep2(bytes(2))), submit(Source::Update), "answered already");
+        assert!(is_too_large(&session.handle(Message::SyncStep2(bytes(UPDATE_BYTES_MAX + 1)))));
+        assert!(session.ask_again());
+        assert!(is_too_large(&session.handle(Message::SyncStep2(bytes(DOCUMENT_BYTES_MAX + 1)))));
+    }
+
+    fn is_too_large(intent: &Intent) -> bool {
+        matches!(intent, Intent::Close(close) if close.code == close::TOO_LARGE)
     }
 }
