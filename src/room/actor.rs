@@ -13,7 +13,6 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::append::{Append, Refused};
@@ -70,17 +69,15 @@ enum End {
 
 impl Actor {
     /// Loads the room and runs it until it is idle, stopped or broken.
-    pub(super) async fn run(
-        rooms: Arc<Rooms>,
-        shared: Arc<Shared>,
-        mut commands: mpsc::UnboundedReceiver<Command>,
-    ) {
-        let state = match open(&rooms, &shared).await {
+    pub(super) async fn run(rooms: Arc<Rooms>, shared: Arc<Shared>) {
+        // Boxed, here and below, is what happens once or seldom: a room's future is as large as the
+        // largest of its parts for as long as it lives.
+        let state = match Box::pin(open(&rooms, &shared)).await {
             Ok(state) => state,
             Err(error) => {
                 tracing::error!(room = %shared.name.log_id(), %error, "a room cannot be loaded; joins are told to come back");
                 rooms.forget(&shared);
-                refuse_joins(&mut commands, &error.to_string());
+                refuse_joins(&shared, &error.to_string());
                 return;
             }
         };
@@ -97,15 +94,14 @@ impl Actor {
             shared,
         };
         actor.note_size();
-        if let Err(end) = actor.work(&mut commands).await {
+        if let Err(end) = actor.work().await {
             tracing::error!(room = %actor.shared.name.log_id(), %end, "a room ends and is loaded again from its log");
             actor.rooms.metrics.rooms_failed.inc();
         }
-        actor.finish().await;
+        Box::pin(actor.finish()).await;
     }
 
-    async fn work(&mut self, commands: &mut mpsc::UnboundedReceiver<Command>) -> Result<(), End> {
-        let mut inbox = Vec::with_capacity(8);
+    async fn work(&mut self) -> Result<(), End> {
         let shared = Arc::clone(&self.shared);
         let stop = self.rooms.stop.clone();
         loop {
@@ -115,12 +111,12 @@ impl Actor {
                 () = stop.cancelled() => return Ok(()),
                 appended = self.append.decided() => self.on_appended(appended).await?,
                 () = sleep_until(due) => {
-                    if self.on_due(commands).await? {
+                    if self.on_due()? {
                         return Ok(());
                     }
                 }
-                _ = commands.recv_many(&mut inbox, COMMANDS_PER_TURN) => {
-                    for command in inbox.drain(..) {
+                commands = shared.inbox.take(COMMANDS_PER_TURN) => {
+                    for command in commands {
                         self.on_command(command).await?;
                     }
                 }
@@ -206,7 +202,7 @@ impl Actor {
     }
 
     /// Does what is due. Returns true if the room was idle and is off the list now.
-    async fn on_due(&mut self, commands: &mpsc::UnboundedReceiver<Command>) -> Result<bool, End> {
+    fn on_due(&mut self) -> Result<bool, End> {
         let now = Instant::now();
         if self.fan_out.due().is_some_and(|due| due <= now) {
             self.release();
@@ -222,7 +218,7 @@ impl Actor {
             self.seats.values().for_each(|seat| seat.wake());
             self.shared.presence_changed.notify_one();
         }
-        Ok(self.idle_due.is_some_and(|due| due <= now) && self.unload(commands))
+        Ok(self.idle_due.is_some_and(|due| due <= now) && self.unload())
     }
 
     /// A tick is due soon, however far away the next sweep is.
@@ -251,9 +247,9 @@ impl Actor {
 
     /// Leaves the list of open rooms if nobody is here, nobody has asked to come, and everything
     /// is stored.
-    fn unload(&mut self, commands: &mpsc::UnboundedReceiver<Command>) -> bool {
+    fn unload(&mut self) -> bool {
         let settled = self.seats.is_empty() && !self.append.is_running() && self.state().uncommitted() == 0;
-        let gone = settled && self.rooms.forget_if(&self.shared, || commands.is_empty());
+        let gone = settled && self.rooms.forget_if(&self.shared, || self.shared.inbox.is_empty());
         if !gone {
             self.idle_due = Some(Instant::now() + self.rooms.options.idle_unload);
         }
@@ -261,7 +257,7 @@ impl Actor {
     }
 
     /// Finishes what is on its way into the log, shows and acks it, then ends the sessions.
-    async fn finish(mut self) {
+    async fn finish(&mut self) {
         while self.append.is_running() && self.state.is_some() {
             // A store that does not answer must not keep people from being told to come back; the
             // append goes on alone.
@@ -309,11 +305,11 @@ impl Actor {
             return Ok(work(self.state_mut()));
         }
         let mut state = self.state.take().expect(STATE_IS_HERE);
-        let (state, result) = tokio::task::spawn_blocking(move || {
+        let job = tokio::task::spawn_blocking(move || {
             let result = work(&mut state);
             (state, result)
-        })
-        .await?;
+        });
+        let (state, result) = job.await?;
         self.state = Some(state);
         Ok(result)
     }
@@ -345,9 +341,8 @@ async fn open(rooms: &Rooms, shared: &Shared) -> Result<State, LoadError> {
 }
 
 /// Tells all who wait for a room that it cannot be had.
-fn refuse_joins(commands: &mut mpsc::UnboundedReceiver<Command>, why: &str) {
-    commands.close();
-    while let Ok(command) = commands.try_recv() {
+fn refuse_joins(shared: &Shared, why: &str) {
+    for command in shared.inbox.close() {
         if let Command::Join { reply, .. } = command {
             let _ = reply.send(Err(format!("the room cannot be loaded now: {why}")));
         }

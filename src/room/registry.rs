@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use parking_lot::Mutex;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -120,17 +120,16 @@ impl Rooms {
         if let Some(shared) = open.get(name) {
             return Arc::clone(shared);
         }
-        let (inbox, commands) = mpsc::unbounded_channel();
-        let shared = Arc::new(Shared::new(name.clone(), inbox));
+        let shared = Arc::new(Shared::new(name.clone()));
         open.insert(name.clone(), Arc::clone(&shared));
         self.metrics.rooms_open.inc();
-        self.tasks.spawn(Arc::clone(self).run(Arc::clone(&shared), commands));
+        self.tasks.spawn(Arc::clone(self).run(Arc::clone(&shared)));
         shared
     }
 
     /// Runs one room to its end. A panic in it ends its sessions, which come back to a fresh load.
-    async fn run(self: Arc<Self>, shared: Arc<Shared>, commands: mpsc::UnboundedReceiver<Command>) {
-        let actor = Box::pin(Actor::run(Arc::clone(&self), Arc::clone(&shared), commands));
+    async fn run(self: Arc<Self>, shared: Arc<Shared>) {
+        let actor = Box::pin(Actor::run(Arc::clone(&self), Arc::clone(&shared)));
         if AssertUnwindSafe(actor).catch_unwind().await.is_err() {
             self.metrics.rooms_failed.inc();
             tracing::error!(
@@ -140,6 +139,7 @@ impl Rooms {
         }
         self.forget(&shared);
         shared.inflow.close();
+        drop(shared.inbox.close());
         shared.ring.close(super::room_ended());
     }
 
@@ -148,6 +148,7 @@ impl Rooms {
         let mut open = self.open.lock();
         if open.get(&shared.name).is_some_and(|listed| Arc::ptr_eq(listed, shared)) {
             open.remove(&shared.name);
+            give_back(&mut open);
             self.metrics.rooms_open.dec();
         }
     }
@@ -161,6 +162,7 @@ impl Rooms {
         }
         if open.get(&shared.name).is_some_and(|listed| Arc::ptr_eq(listed, shared)) {
             open.remove(&shared.name);
+            give_back(&mut open);
             self.metrics.rooms_open.dec();
         }
         true
@@ -173,5 +175,12 @@ impl Rooms {
 
     pub(super) fn next_session(&self) -> SessionId {
         SessionId(self.sessions.fetch_add(1, Ordering::Relaxed) + 1)
+    }
+}
+
+/// Lets go of the places of rooms that were open once. Seldom, so that it costs nothing per room.
+fn give_back(open: &mut HashMap<RoomName, Arc<Shared>>) {
+    if open.capacity() > 8 * open.len().max(64) {
+        open.shrink_to(2 * open.len());
     }
 }

@@ -280,6 +280,9 @@ impl State {
         let deletes = self.document.apply(&slices)?;
         self.gate.note_deleted(&deletes);
         self.committed = appended.last;
+        if self.drafts.is_empty() {
+            self.drafts = VecDeque::new(); // a quiet room keeps no place for batches
+        }
         self.answers = Answers::default();
         self.encoded_bytes += draft.bytes;
         let update = match updates.as_slice() {
