@@ -6,6 +6,7 @@
 //!   for itself.
 //! - Large answers are made and written under a [`Share`].
 
+mod end;
 mod io;
 mod share;
 
@@ -14,21 +15,22 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use hyper::upgrade::Upgraded;
-use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio::time::{Instant, sleep_until, timeout};
 
+use self::end::{End, Open, refuse};
 use self::io::{Gone, Socket, Unreadable};
 use self::share::Share;
 use super::App;
 use crate::gate::Source;
 use crate::ids::{Position, RoomName, RoomNameError};
 use crate::limits::{
-    BEAT_MS, DRAIN_SPREAD_MS_MAX, DRAIN_SPREAD_PER_SOCKET_US, GREETING_MS_MAX, HALF_OPEN_BEATS, PING_BEATS,
-    READS_PER_TURN_MAX, RING_BYTES_MAX, UPDATE_BYTES_MAX,
+    BEAT_MS, GREETING_MS_MAX, HALF_OPEN_BEATS, PING_BEATS, READS_PER_TURN_MAX, RING_BYTES_MAX,
+    UPDATE_BYTES_MAX,
 };
 use crate::room::{Member, News, Outlet, refusal_close};
 use crate::session::{Intent, Session};
 use crate::wire::close::{self, Close};
-use crate::wire::websocket::{FrameError, Incoming};
+use crate::wire::websocket::Incoming;
 use crate::wire::{Message, WireError, websocket, y_websocket};
 
 /// What a socket of the y-websocket family speaks beyond the family.
@@ -63,22 +65,6 @@ pub(super) async fn serve(
     }
 }
 
-/// Counts a socket while it is open, however it ends.
-struct Open(Arc<App>);
-
-impl Open {
-    fn new(app: Arc<App>) -> Self {
-        app.metrics.sockets_open.inc();
-        Self(app)
-    }
-}
-
-impl Drop for Open {
-    fn drop(&mut self) {
-        self.0.metrics.sockets_open.dec();
-    }
-}
-
 async fn enter(
     app: &Arc<App>,
     outlet: Arc<dyn Outlet>,
@@ -90,56 +76,6 @@ async fn enter(
     // A store that hangs must not pile up sockets whose clients have long given up.
     let joined = timeout(Duration::from_millis(GREETING_MS_MAX), join).await;
     joined.unwrap_or_else(|_| Err(Close::new(close::BUSY, "the room takes too long to load")))
-}
-
-async fn refuse(app: &App, socket: Socket, close: Close) {
-    if (4400..4500).contains(&close.code) {
-        app.metrics.sockets_refused.inc();
-    }
-    if close.code == close::RESTART {
-        spread_out(app).await;
-    }
-    socket.close(close).await;
-}
-
-/// A restart sends everyone away; clients come back at once, so they are not sent all at once.
-async fn spread_out(app: &App) {
-    let sockets = u64::try_from(app.metrics.sockets_open.get()).unwrap_or(0);
-    let spread_ms = (sockets * DRAIN_SPREAD_PER_SOCKET_US / 1000).min(DRAIN_SPREAD_MS_MAX);
-    sleep(Duration::from_millis(rand::random_range(0..=spread_ms))).await;
-}
-
-impl From<Unreadable> for End {
-    fn from(unreadable: Unreadable) -> Self {
-        match unreadable {
-            Unreadable::Gone(gone) => gone.into(),
-            Unreadable::Frame(error @ FrameError::TooLarge { .. }) => {
-                Close::new(close::TOO_LARGE, error.to_string()).into()
-            }
-            Unreadable::Frame(error) => Close::new(close::MALFORMED, error.to_string()).into(),
-        }
-    }
-}
-
-/// How a socket ends.
-enum End {
-    /// We say why.
-    Close(Close),
-    /// The client has gone, or does not answer.
-    Gone,
-}
-
-impl From<Close> for End {
-    fn from(close: Close) -> Self {
-        Self::Close(close)
-    }
-}
-
-impl From<Gone> for End {
-    fn from(gone: Gone) -> Self {
-        tracing::debug!(%gone, "a socket is given up");
-        Self::Gone
-    }
 }
 
 struct Shell {
