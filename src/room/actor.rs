@@ -16,6 +16,7 @@ use bytes::Bytes;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::append::{Append, Refused};
+use super::catch_up::CatchUps;
 use super::fan_out::{FanOut, Seats};
 use super::load::{self, LoadError, SetAside};
 use super::registry::Rooms;
@@ -39,6 +40,7 @@ pub(super) struct Actor {
     seats: Seats,
     append: Append,
     fan_out: FanOut,
+    catch_ups: CatchUps,
     presence_due: Option<Instant>,
     beat_due: Instant,
     idle_due: Option<Instant>,
@@ -48,7 +50,7 @@ impl Drop for Actor {
     /// However the room ends, by a panic too: no session is left waiting for it.
     fn drop(&mut self) {
         self.shared.ring.close(super::room_ended());
-        for seat in self.seats.values() {
+        for seat in self.seats.all() {
             seat.put(|post| {
                 post.close.get_or_insert_with(super::room_ended);
             });
@@ -84,9 +86,10 @@ impl Actor {
         let now = Instant::now();
         let mut actor = Self {
             state: Some(Box::new(state)),
-            seats: HashMap::new(),
+            seats: Seats::default(),
             append: Append::default(),
             fan_out: FanOut::new(now),
+            catch_ups: CatchUps::default(),
             presence_due: None,
             beat_due: now + Duration::from_millis(BEAT_MS),
             idle_due: Some(now + rooms.options.idle_unload),
@@ -111,7 +114,7 @@ impl Actor {
                 () = stop.cancelled() => return Ok(()),
                 appended = self.append.decided() => self.on_appended(appended).await?,
                 () = sleep_until(due) => {
-                    if self.on_due()? {
+                    if self.on_due().await? {
                         return Ok(());
                     }
                 }
@@ -152,7 +155,7 @@ impl Actor {
                 let (authors, cost) = self.state_mut().drop_overlay();
                 self.shared.inflow.add_permits(cost as usize);
                 // Off the list at once: what else of theirs is judged must not be acked over the loss.
-                for seat in authors.iter().filter_map(|session| self.seats.remove(session)) {
+                for seat in authors.into_iter().filter_map(|session| self.seats.remove(session)) {
                     seat.put(|post| {
                         post.close = Some(Close::new(close::BUSY, "the store refuses edits now"))
                     });
@@ -166,13 +169,13 @@ impl Actor {
     async fn on_committed(&mut self, appended: Appended) -> Result<(), End> {
         let position = appended.last;
         let heavy = self.state().is_batch_heavy();
-        let Committed { update, author, acks, updates, cost } =
+        let Committed { shown, acks, updates, cost } =
             self.with_state(heavy, move |state| state.on_committed(&appended)).await??;
         self.note_size();
         self.shared.inflow.add_permits(cost as usize);
         self.rooms.metrics.updates_stored.inc_by(updates as u64);
-        if self.fan_out.add(update, author, self.seats.len()) {
-            self.release();
+        if self.fan_out.add(shown, self.seats.len()) {
+            self.release().await;
         }
         self.ack(acks, position);
         Ok(())
@@ -180,15 +183,15 @@ impl Actor {
 
     fn ack(&self, acks: HashMap<SessionId, u64>, position: Position) {
         for (session, ordinal) in acks {
-            if let Some(seat) = self.seats.get(&session).filter(|seat| seat.wants_acks) {
+            if let Some(seat) = self.seats.get(session).filter(|seat| seat.wants_acks) {
                 seat.put(|post| post.ack = Some((ordinal, position)));
             }
         }
     }
 
     /// Begins a round of fan-out, if anything waits for one.
-    fn release(&mut self) {
-        if self.fan_out.release(&self.shared.ring, &self.seats) {
+    async fn release(&mut self) {
+        if self.fan_out.release(&self.shared.ring, &mut self.seats).await {
             self.rooms.metrics.frames.inc();
         }
     }
@@ -202,20 +205,23 @@ impl Actor {
     }
 
     /// Does what is due. Returns true if the room was idle and is off the list now.
-    fn on_due(&mut self) -> Result<bool, End> {
+    async fn on_due(&mut self) -> Result<bool, End> {
         let now = Instant::now();
         if self.fan_out.due().is_some_and(|due| due <= now) {
-            self.release();
+            self.release().await;
         }
         if self.presence_due.is_some_and(|due| due <= now) {
             self.tick_presence();
         }
         if self.beat_due <= now {
             self.beat_due = now + Duration::from_millis(BEAT_MS);
-            self.release();
+            self.release().await;
             let checkpoint = self.checkpoint()?;
             self.shared.ring.beat(checkpoint);
-            self.seats.values().for_each(|seat| seat.wake());
+            self.catch_ups.clear();
+            let taken_by_all = self.seats.all().filter_map(|seat| seat.next_frame()).min();
+            self.shared.ring.forget_before(taken_by_all.unwrap_or(u64::MAX));
+            self.seats.all().for_each(|seat| seat.wake());
             self.shared.presence_changed.notify_one();
         }
         Ok(self.idle_due.is_some_and(|due| due <= now) && self.unload())
@@ -238,7 +244,7 @@ impl Actor {
         drop(presence);
         if let Some((tick, message)) = message {
             self.shared.ring.set_presence(tick, message.clone());
-            for seat in self.seats.values() {
+            for seat in self.seats.all() {
                 seat.show_presence(tick, &message);
             }
         }
@@ -268,7 +274,7 @@ impl Actor {
             self.send_next_batch();
         }
         if self.state.is_some() {
-            self.release();
+            self.release().await;
         }
         self.rooms.forget(&self.shared);
         let close = if self.rooms.stop.is_cancelled() {
@@ -277,7 +283,7 @@ impl Actor {
             super::room_ended()
         };
         self.shared.ring.close(close.clone());
-        for seat in self.seats.values() {
+        for seat in self.seats.all() {
             seat.put(|post| {
                 post.close.get_or_insert(close.clone());
             });

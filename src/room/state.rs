@@ -11,7 +11,7 @@ use std::collections::{HashMap, VecDeque};
 
 use bytes::Bytes;
 
-use super::fan_out::Author;
+use super::fan_out::{Author, Shown};
 use crate::document::{Document, FoldError};
 use crate::gate::{self, Dropped, Gate, Receipt, Refusal, Source, StateVector};
 use crate::ids::{InstanceId, Position, SessionId};
@@ -21,7 +21,7 @@ use crate::limits::{
 };
 use crate::log::record::{Kind, Metadata, Record, RecordError, Role, RoomKind, StoredRecord};
 use crate::log::{Appended, Batch, Expects};
-use crate::wire::{websocket, y_websocket};
+use crate::wire::y_websocket;
 
 /// The document of a room, its gate, and the updates on their way into the log.
 pub(crate) struct State {
@@ -104,9 +104,8 @@ pub(crate) enum SubmitError {
 /// What a committed batch means for the sessions.
 #[derive(Debug)]
 pub(crate) struct Committed {
-    /// All of the batch as one update.
-    pub(crate) update: Bytes,
-    pub(crate) author: Author,
+    /// All of the batch, as one.
+    pub(crate) shown: Shown,
     pub(crate) acks: HashMap<SessionId, u64>,
     pub(crate) updates: usize,
     pub(crate) cost: u32,
@@ -289,7 +288,8 @@ impl State {
             [only] => only.clone(),
             _ => gate::merge(&slices).into(),
         };
-        Ok(Committed { update, author, acks: draft.acks, updates: draft.records.len(), cost: draft.cost })
+        let shown = Shown::new(update, author);
+        Ok(Committed { shown, acks: draft.acks, updates: draft.records.len(), cost: draft.cost })
     }
 
     /// The log will never take the batch in flight: forgets it and everything behind it. Returns
@@ -320,18 +320,18 @@ impl State {
                 None => {
                     let full = self.document.encode_full();
                     self.encoded_bytes = full.len();
-                    Ok(self.answers.everything.insert(step2_frame(&full)).clone())
+                    Ok(self.answers.everything.insert(y_websocket::sync_step2_frame(&full)).clone())
                 }
             };
         }
         if !theirs.covers(self.state_vector()?) {
-            return Ok(step2_frame(&self.document.diff(&theirs.encode())?));
+            return Ok(y_websocket::sync_step2_frame(&self.document.diff(&theirs.encode())?));
         }
         match &self.answers.nothing_new {
             Some(answer) => Ok(answer.clone()),
             None => {
                 let deletes_only = self.document.diff(&theirs.encode())?;
-                Ok(self.answers.nothing_new.insert(step2_frame(&deletes_only)).clone())
+                Ok(self.answers.nothing_new.insert(y_websocket::sync_step2_frame(&deletes_only)).clone())
             }
         }
     }
@@ -341,7 +341,7 @@ impl State {
     /// # Errors
     /// As [`State::step2`].
     pub(crate) fn catch_up(&mut self, theirs: &[u8]) -> Result<Bytes, FoldError> {
-        Ok(websocket::frame(&y_websocket::update(&self.document.diff(theirs)?)))
+        Ok(y_websocket::update_frame(&self.document.diff(theirs)?))
     }
 
     /// The committed state vector.
@@ -379,10 +379,6 @@ impl State {
     pub(crate) fn encoded_bytes(&self) -> usize {
         self.encoded_bytes
     }
-}
-
-fn step2_frame(update: &[u8]) -> Bytes {
-    websocket::frame(&y_websocket::sync_step2(update))
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
@@ -25,11 +26,8 @@ impl Actor {
                 let _ = reply.send(answer); // the session may have gone meanwhile
             }
             Command::CatchUp { covers, reply } => {
-                self.release();
-                let frame = self.with_state(true, move |state| state.catch_up(&covers)).await??;
-                let covers = self.checkpoint()?;
-                self.rooms.metrics.catch_ups.inc();
-                let _ = reply.send(Ok(Synced { frame, cursor: self.shared.ring.cursor(covers) }));
+                let answer = self.on_catch_up(covers).await?;
+                let _ = reply.send(Ok(answer));
             }
             Command::StateVector { reply } => {
                 let _ = reply.send(Ok(self.checkpoint()?));
@@ -46,14 +44,14 @@ impl Actor {
     ) {
         let session = self.rooms.next_session();
         let seat = Arc::new(Seat::new(session, wants_acks, outlet));
-        self.seats.insert(session, Arc::clone(&seat));
+        self.seats.insert(Arc::clone(&seat));
         self.idle_due = None;
         // If nobody waits for the answer any more, the member is dropped, and so leaves.
         let _ = reply.send(Ok(Member { shared: Arc::clone(&self.shared), seat }));
     }
 
     fn on_leave(&mut self, session: SessionId) {
-        self.seats.remove(&session);
+        self.seats.remove(session);
         if self.seats.is_empty() {
             self.idle_due = Some(Instant::now() + self.rooms.options.idle_unload);
         }
@@ -65,7 +63,7 @@ impl Actor {
         let (session, ordinal, cost) = (submission.session, submission.ordinal, submission.cost);
         // Whoever was refused is off the list: what comes behind the refused update must neither be
         // stored nor acked over it.
-        if !self.seats.contains_key(&session) {
+        if self.seats.get(session).is_none() {
             self.shared.inflow.add_permits(cost as usize);
             return Ok(());
         }
@@ -78,7 +76,7 @@ impl Actor {
                 self.rooms.metrics.note_dropped(&judged.dropped);
                 let ack = judged.decided_now.then(|| (ordinal, self.state().committed()));
                 let wanted = |seat: &&Arc<Seat>| seat.wants_acks && ack.is_some() || judged.dropped.is_gap();
-                if let Some(seat) = self.seats.get(&session).filter(wanted) {
+                if let Some(seat) = self.seats.get(session).filter(wanted) {
                     seat.put(|post| {
                         post.ack = ack.or(post.ack);
                         post.gap |= judged.dropped.is_gap();
@@ -92,12 +90,29 @@ impl Actor {
                     SubmitError::Refused(refusal) => refusal_close(*refusal),
                     SubmitError::Record(_) => Close::new(close::TOO_LARGE, error.to_string()),
                 };
-                if let Some(seat) = self.seats.remove(&session) {
+                if let Some(seat) = self.seats.remove(session) {
                     seat.put(|post| post.close = Some(close));
                 }
             }
         }
         Ok(())
+    }
+
+    /// Many fall off at the same time, when the network or the machine stalls: those that stand at
+    /// the same checkpoint share one diff.
+    async fn on_catch_up(&mut self, covers: Bytes) -> Result<Synced, End> {
+        self.rooms.metrics.catch_ups.inc();
+        if let Some(answer) = self.catch_ups.find(&covers, &self.shared.ring) {
+            return Ok(answer);
+        }
+        self.release().await;
+        let theirs = covers.clone();
+        let frame = self.with_state(true, move |state| state.catch_up(&theirs)).await??;
+        let covered = self.checkpoint()?;
+        let answer = Synced { frame, cursor: self.shared.ring.cursor(covered) };
+        self.rooms.metrics.catch_up_diffs.inc();
+        self.catch_ups.keep(covers, &answer);
+        Ok(answer)
     }
 
     async fn on_sync(&mut self, state_vector: &[u8]) -> Result<Result<Synced, Close>, End> {
@@ -107,7 +122,7 @@ impl Actor {
         };
         let heavy = self.state().encoded_bytes() > INLINE_BYTES_MAX;
         // The checkpoint must not cover what only a later round shows.
-        self.release();
+        self.release().await;
         let frame = self.with_state(heavy, move |state| state.step2(&theirs)).await??;
         self.note_size();
         let covers = self.checkpoint()?;

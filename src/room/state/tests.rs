@@ -16,6 +16,16 @@ use random_docs::{Client, Random, view};
 
 const INSTANCE: InstanceId = InstanceId(7);
 
+/// The update in a whole frame.
+fn update_in(frame: &Bytes) -> Bytes {
+    // The batch has more than 64 KiB, so the frame's header has ten bytes.
+    let message = frame.slice(10..);
+    match y_websocket::decode(&message) {
+        Ok((crate::wire::Message::Update(update), _)) => update,
+        other => panic!("a batch is shown as an update, not as {other:?}"),
+    }
+}
+
 fn seeds(count: u64) -> Vec<u64> {
     match std::env::var("RUANG_TEST_SEED") {
         Ok(seed) => vec![seed.parse().expect("RUANG_TEST_SEED is a number")],
@@ -188,7 +198,10 @@ impl World {
         assert_eq!(committed.acks, acks, "[S8] acked exactly when what was under way at judging is stored");
         assert_eq!((committed.updates, self.state.committed()), (batch.records.len(), appended.last));
         self.cost_held -= u64::from(committed.cost);
-        self.relayed.push(committed.update);
+        self.relayed.push(match committed.shown {
+            Shown::Small(update, _) => update,
+            Shown::Large(frame, _) => update_in(&frame),
+        });
         self.check();
     }
 
