@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -27,15 +28,19 @@ pub(super) struct Mover {
     jobs: Option<Sender<Vec<Arc<Layer>>>>,
     ends: Receiver<End>,
     under_way: bool,
+    /// See [`Mover::want_beats`].
+    wanted: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Mover {
     /// Starts the thread. It tells the writer through `queue` when a move has ended, and every
-    /// `beat` while there is something in the active layer.
+    /// `beat` while there is something in the active layer, or the writer wants it.
     pub(super) fn start(reads: Reads, queue: WeakSender<Command>, beat: Duration) -> io::Result<Self> {
         let (jobs, todo) = channel::<Vec<Arc<Layer>>>();
         let (done, ends) = channel();
+        let wanted = Arc::new(AtomicBool::new(false));
+        let beats = Arc::clone(&wanted);
         let run = move || {
             loop {
                 match todo.recv_timeout(beat) {
@@ -50,7 +55,11 @@ impl Mover {
                             return;
                         }
                     }
-                    Err(RecvTimeoutError::Timeout) if reads.overlay.is_quiet() => continue,
+                    Err(RecvTimeoutError::Timeout)
+                        if reads.overlay.is_quiet() && !beats.load(Ordering::Relaxed) =>
+                    {
+                        continue;
+                    }
                     Err(RecvTimeoutError::Timeout) => {}
                     Err(RecvTimeoutError::Disconnected) => return,
                 }
@@ -61,7 +70,7 @@ impl Mover {
             }
         };
         let thread = std::thread::Builder::new().name("ruang-log-move".to_owned()).spawn(run)?;
-        Ok(Self { jobs: Some(jobs), ends, under_way: false, thread: Some(thread) })
+        Ok(Self { jobs: Some(jobs), ends, under_way: false, wanted, thread: Some(thread) })
     }
 
     /// Gives it layers to move. Only one move is under way at a time.
@@ -69,6 +78,11 @@ impl Mover {
         assert!(!self.under_way, "a move is under way");
         let sent = self.jobs.as_ref().is_some_and(|jobs| jobs.send(layers).is_ok());
         self.under_way = sent;
+    }
+
+    /// Whether the writer is to be told the time also while there is nothing to be moved.
+    pub(super) fn want_beats(&self, wanted: bool) {
+        self.wanted.store(wanted, Ordering::Relaxed);
     }
 
     pub(super) fn is_under_way(&self) -> bool {

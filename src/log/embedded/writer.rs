@@ -182,12 +182,15 @@ impl Writer {
                 Err(TryRecvError::Disconnected) => return None,
                 Err(TryRecvError::Empty) if works && self.freeing.queued => self.free(),
                 Err(TryRecvError::Empty) if works && self.freeing.may_shrink() => self.shrink(),
-                Err(TryRecvError::Empty)
-                    if works && self.freeing.may_compact(self.reads.store.disk.len()) =>
-                {
-                    self.compact();
+                Err(TryRecvError::Empty) => {
+                    let compacts = works && self.freeing.may_compact(self.reads.store.disk.len());
+                    if compacts && self.is_idle() {
+                        self.compact(); // everybody waits for that
+                    } else {
+                        self.mover.want_beats(compacts);
+                        return self.queue.blocking_recv();
+                    }
                 }
-                Err(TryRecvError::Empty) => return self.queue.blocking_recv(),
             }
         }
     }
@@ -235,6 +238,11 @@ impl Writer {
             next = if full || bytes >= EMBEDDED_COMMIT_BYTES_MAX { None } else { self.queue.try_recv().ok() };
         }
         (group, changes)
+    }
+
+    /// Nothing was appended for a while.
+    fn is_idle(&self) -> bool {
+        self.appended_at.elapsed() >= self.idle
     }
 
     fn on_group(&mut self, group: Vec<Request>) {

@@ -195,8 +195,11 @@ impl Writer {
         if self.retry.is_some() || self.is_unsettled() {
             return self.check();
         }
-        let idle = self.appended_at.elapsed() >= self.idle;
-        if idle && self.journal.is_ready() && !self.reads.overlay.is_quiet() && !self.mover.is_under_way() {
+        if self.is_idle()
+            && self.journal.is_ready()
+            && !self.reads.overlay.is_quiet()
+            && !self.mover.is_under_way()
+        {
             // A failure is told by the state of the store.
             let _ = self.turn();
         }
