@@ -49,7 +49,7 @@ pub(super) enum Kind {
 }
 
 /// Where a block says it lives, if it names no neighbour.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Parent<'a> {
     Root(&'a str),
     Type(Id),
@@ -167,6 +167,12 @@ fn read_content<'a, const CHECK: bool>(
 }
 
 impl Block<'_> {
+    /// Whether another block is of the same kind and length and names the same place.
+    pub(super) fn stands_like(&self, other: &Self) -> bool {
+        (self.kind, self.len, self.origin, self.right) == (other.kind, other.len, other.origin, other.right)
+            && (self.parent, self.key) == (other.parent, other.key)
+    }
+
     /// Writes `len` clocks of deleted content in the place of the block: behind `origin` if it has
     /// one by now, else where the block says.
     pub(super) fn write_deleted(&self, out: &mut Vec<u8>, origin: Option<Id>, len: u32) {

@@ -17,6 +17,7 @@
 
 mod admit;
 mod block;
+mod compare;
 mod index;
 mod merge;
 mod names;
@@ -32,6 +33,7 @@ mod vector;
 mod walks;
 mod write;
 
+pub use compare::same_document;
 pub use merge::{merge, try_merge};
 pub use presence::{PresenceEntry, parse_presence};
 pub use refusal::Refusal;

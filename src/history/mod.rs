@@ -28,6 +28,6 @@ pub use compact::{CompactError, Compacted, Outcome, Written, compact};
 pub use compactor::Compactor;
 pub use fold::{Broken, Fold, Folded, OnTrouble, Parts, SetAside};
 pub use plan::{Retention, Tail};
-pub use snapshot::{About, Snapshot, SnapshotError, same_document};
+pub use snapshot::{About, Snapshot, SnapshotError};
 pub use start::{DamagedSnapshot, Start};
 pub use walk::{Range, Step, Walk, WalkError, walk};

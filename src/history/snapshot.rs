@@ -22,6 +22,7 @@ use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
+use crate::gate;
 use crate::ids::{ClientId, Generation, Position};
 use crate::limits::{SNAPSHOT_DOCUMENT_BYTES_MAX, SNAPSHOT_METADATA_BYTES_MAX};
 
@@ -46,24 +47,11 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
-    /// Whether another one was made of the same document: see [`same_document`].
+    /// Whether another one was made of the same document: see [`gate::same_document`].
     #[must_use]
     pub fn says_the_same(&self, other: &Self) -> bool {
-        self.about == other.about && same_document(&self.document, &other.document)
+        self.about == other.about && gate::same_document(&self.document, &other.document)
     }
-}
-
-/// Whether two encodings with the same blocks and deletions are of one document. The engine keeps
-/// the entries of an object (a value with several keys) in no order, so they come out in another one
-/// each time: what can be compared are the length and which bytes there are, in any order.
-#[must_use]
-pub fn same_document(one: &[u8], two: &[u8]) -> bool {
-    let counts = |bytes: &[u8]| {
-        let mut counts = [0_usize; 256];
-        bytes.iter().for_each(|byte| counts[usize::from(*byte)] += 1);
-        counts
-    };
-    one == two || one.len() == two.len() && counts(one) == counts(two)
 }
 
 /// What a snapshot says of itself, and what a document cannot hold.

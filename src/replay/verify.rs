@@ -11,6 +11,7 @@ use serde::Serialize;
 use super::output::{Cell, Line, Output, Table};
 use super::{Done, ReplayError, open_room};
 use crate::document::Document;
+use crate::gate;
 use crate::history::{self, Fold, Folded, OnTrouble, Range, Start, Step, WalkError};
 use crate::ids::{Position, RoomName};
 use crate::limits::{REPLAY_PAGE_RECORDS, SNAPSHOT_SETTLE_TRIES};
@@ -355,7 +356,7 @@ fn difference(snapshot: Fold, records: &Fold) -> Option<String> {
     let encoded = snapshot.document().encode_full();
     drop(snapshot); // a document less in memory
     match (settled(encoded), settled(records.document().encode_full())) {
-        (Some(theirs), Some(ours)) if history::same_document(&theirs, &ours) => None,
+        (Some(theirs), Some(ours)) if gate::same_document(&theirs, &ours) => None,
         _ => differs("document"),
     }
 }
@@ -367,7 +368,7 @@ fn settled(mut encoded: Vec<u8>) -> Option<Vec<u8>> {
         let mut document = Document::new();
         document.apply(&[&encoded]).ok()?;
         let again = document.encode_full();
-        if history::same_document(&again, &encoded) {
+        if gate::same_document(&again, &encoded) {
             return Some(encoded);
         }
         encoded = again;
