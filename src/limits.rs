@@ -69,7 +69,8 @@ pub const WALK_BUCKETS_BLOCKS_MIN: u32 = 512;
 /// in an update.
 pub const CLIENTS_PER_DOCUMENT_MAX: usize = 65_536;
 
-/// Bytes of an Update message. A Step2 is bounded by [`DOCUMENT_BYTES_MAX`] instead: what we hand
+/// Bytes of an Update message that is one edit or a few. A larger one is a document, and is judged as a
+/// Step2. A Step2 is bounded by [`DOCUMENT_BYTES_MAX`] instead: what we hand
 /// out as one Step2 we accept back as one.
 pub const UPDATE_BYTES_MAX: usize = 1 << 20;
 
@@ -159,7 +160,8 @@ pub const EMBEDDED_SETTLE_BYTES: usize = 128 << 10;
 pub const EMBEDDED_CHANGES_BYTES_MAX: usize = 4 << 20;
 
 /// Milliseconds without an append after which the journal is moved into the database, whatever is
-/// in it: then a room that has gone costs no memory, and a start has nothing to do.
+/// in it: then a room that has gone costs no memory, and a start has nothing to do. The database's file is
+/// compacted after so long at the earliest: everybody waits for that.
 pub const EMBEDDED_JOURNAL_IDLE_MS: u64 = 1_000;
 
 /// Milliseconds before a file of the journal that failed, and could not be made anew, is tried

@@ -69,17 +69,16 @@ impl Session {
                 self.asked |= first;
                 Intent::Sync { state_vector, first }
             }
-            Message::SyncStep2(update) if update.len() > DOCUMENT_BYTES_MAX => {
+            Message::SyncStep2(update) | Message::Update(update) if update.len() > DOCUMENT_BYTES_MAX => {
                 Intent::Close(Close::new(close::TOO_LARGE, "the document is larger than this server takes"))
             }
             Message::SyncStep2(update) => {
                 self.asked = false;
                 self.submit(update, Source::Step2)
             }
-            Message::Update(update) if update.len() > UPDATE_BYTES_MAX => Intent::Close(Close::new(
-                close::TOO_LARGE,
-                format!("an update has at most {UPDATE_BYTES_MAX} bytes, this one has {}", update.len()),
-            )),
+            // A copy that y-indexeddb loads after the join comes as one Update. It is judged as the
+            // Step2 that it would have been.
+            Message::Update(update) if update.len() > UPDATE_BYTES_MAX => self.submit(update, Source::Step2),
             Message::Update(update) => self.submit(update, Source::Update),
             Message::Presence(update) => Intent::Announce(update),
             Message::QueryPresence if self.greeted => Intent::SharePresence,
@@ -143,13 +142,21 @@ mod tests {
     #[test]
     fn updates_are_counted_and_bounded() {
         let mut session = Session::new();
-        session.handle(Message::Update(bytes(2)));
-        session.handle(Message::SyncStep2(bytes(UPDATE_BYTES_MAX + 1)));
-        assert_eq!(session.submitted(), 2);
-        assert!(matches!(
-            session.handle(Message::Update(bytes(UPDATE_BYTES_MAX + 1))),
-            Intent::Close(close) if close.code == close::TOO_LARGE
-        ));
+        let source = |intent| match intent {
+            Intent::Submit { source, .. } => Some(source),
+            _ => None,
+        };
+        assert_eq!(source(session.handle(Message::Update(bytes(2)))), Some(Source::Update));
+        let large = || bytes(UPDATE_BYTES_MAX + 1);
+        assert_eq!(source(session.handle(Message::SyncStep2(large()))), Some(Source::Step2));
+        assert_eq!(source(session.handle(Message::Update(large()))), Some(Source::Step2), "a whole document");
+        assert_eq!(session.submitted(), 3);
+        for message in [Message::Update, Message::SyncStep2] {
+            assert!(matches!(
+                session.handle(message(bytes(DOCUMENT_BYTES_MAX + 1))),
+                Intent::Close(close) if close.code == close::TOO_LARGE
+            ));
+        }
         assert_eq!(session.handle(Message::Unknown(9)), Intent::Ignore);
     }
 }

@@ -22,11 +22,13 @@ use craft::{At, Blocks, blocks};
 use generations_world::{append_elsewhere, holder, kinds, old_board, room, twin, whole};
 use harness::Server;
 use ruang::ids::Generation;
+use ruang::limits::UPDATE_BYTES_MAX;
 use ruang::log::Log;
 use ruang::log::memory::{Damage, MemoryLog};
 use ruang::log::record::{Kind, genesis_update};
 use ruang::room::RoomsOptions;
 use ruang::wire::y_websocket;
+use yrs::{Text, Transact};
 
 /// [R13, R15] A room with content of its own: a copy of another life is refused with 4409 at its
 /// Step1, in an Update and in a Step2. Nothing of it is stored, nothing of the room is sent to it,
@@ -134,10 +136,14 @@ async fn an_old_life_comes_in_several_messages() {
     server.stop().await;
 }
 
-/// [R16] A copy that is loaded after the join, and so comes as an Update, revives as well.
+/// [R16, G1] A copy that is loaded after the join, and so comes as one Update, revives as well, also if it
+/// is larger than any edit.
 #[tokio::test]
 async fn an_old_life_comes_as_an_update() {
     let old = old_board(&["a"]).await;
+    let notes = old.get_or_insert_text("notes");
+    notes.push(&mut old.transact_mut(), &"x".repeat(UPDATE_BYTES_MAX));
+    assert!(whole(&old).len() > UPDATE_BYTES_MAX);
     let server = Server::start(Arc::new(MemoryLog::new())).await;
     let (mut late, mut phone) = (server.join("r").await, server.join("r").await);
     late.send(y_websocket::update(&whole(&old))).await;

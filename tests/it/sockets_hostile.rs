@@ -165,7 +165,7 @@ fn generated() -> Vec<Attack> {
         as_update("deletes of what nobody has", &update([], &wide_deletes), Ignored),
         as_update("22,000 empty clients", &empty_clients, Refused),
         as_update("a subdocument", &blocks(of(0).block(root, 9, &subdocument)), Any),
-        as_update("an update above its limit", &vec![0; UPDATE_BYTES_MAX + 1], Closed(4413)),
+        as_update("an update of a megabyte of nothing", &vec![0; UPDATE_BYTES_MAX + 1], Closed(4400)),
         attack("a question who is here", vec![3], Ignored),
         attack("many keepalives in a frame", y_websocket::KEEPALIVE.repeat(5_000), Closed(4400)),
         text,
