@@ -8,9 +8,9 @@ use std::sync::Arc;
 
 use super::snapshot::{About, Snapshot, SnapshotError};
 use crate::document::{Document, ENGINE};
-use crate::gate::{self, Gate, Receipt, Source};
+use crate::gate::{self, Gate, Source};
+use crate::generation::Generations;
 use crate::ids::{ClientId, Generation, Position, RoomName};
-use crate::limits::GENERATION_NONCE_BITS;
 use crate::log::record::{Record, StoredRecord};
 
 /// A record that is in the log but, whole or in part, not in the document.
@@ -60,7 +60,6 @@ pub struct Fold {
     /// The largest that the encoded document can be: what was folded, never less what was overwritten.
     bytes: usize,
     claims: BTreeMap<ClientId, Arc<str>>,
-    generations: BTreeSet<u32>,
     set_aside: Vec<SetAside>,
     /// Records that the snapshot at the start had to leave out.
     left_out: Vec<Position>,
@@ -81,8 +80,6 @@ pub struct Parts {
     pub bytes: usize,
     /// See [`Fold::claims`].
     pub claims: BTreeMap<ClientId, Arc<str>>,
-    /// See [`Fold::generations`].
-    pub generations: Vec<Generation>,
 }
 
 impl Fold {
@@ -98,7 +95,6 @@ impl Fold {
             log_bytes: 0,
             bytes: 0,
             claims: BTreeMap::new(),
-            generations: BTreeSet::new(),
             set_aside: Vec::new(),
             left_out: Vec::new(),
             on_trouble,
@@ -113,8 +109,8 @@ impl Fold {
     pub fn resume(room: RoomName, snapshot: &Snapshot, on_trouble: OnTrouble) -> Result<Self, SnapshotError> {
         let damaged = |why: &str| SnapshotError::Damaged(why.to_owned());
         let mut fold = Self::new(room, on_trouble);
-        let About { through, records, log_bytes, generations, claims, state_vector, set_aside, .. } =
-            &snapshot.about;
+        // The generations follow from the document: they are said for who does not load it.
+        let About { through, records, log_bytes, claims, state_vector, set_aside, .. } = &snapshot.about;
         let admission = fold.gate.admit(&snapshot.document, Source::Record);
         let admission = admission.map_err(|refusal| SnapshotError::Damaged(refusal.to_string()))?;
         if admission.dropped.is_gap() {
@@ -129,7 +125,6 @@ impl Fold {
         }
         (fold.last, fold.records, fold.log_bytes) = (*through, *records, *log_bytes);
         fold.claims.clone_from(claims);
-        fold.generations = generations.iter().map(|generation| generation.nonce).collect();
         fold.left_out.clone_from(set_aside);
         Ok(fold)
     }
@@ -197,7 +192,9 @@ impl Fold {
     /// The generations whose markers are in the document, lowest nonce first.
     #[must_use]
     pub fn generations(&self) -> Vec<Generation> {
-        self.generations.iter().map(|&nonce| Generation { nonce }).collect()
+        let known = Generations::new(&self.room, (false, false), &self.gate.state_vector());
+        let nonces: BTreeSet<u32> = known.set().map(|marker| marker.nonce).collect();
+        nonces.into_iter().map(|nonce| Generation { nonce }).collect()
     }
 
     /// Records that are in the log but not in the document, in the order in which they came up.
@@ -215,9 +212,8 @@ impl Fold {
     /// Takes the fold apart.
     #[must_use]
     pub fn into_parts(self) -> Parts {
-        let generations = self.generations();
         let Self { gate, document, last, bytes, claims, .. } = self;
-        Parts { gate, document, last, bytes, claims, generations }
+        Parts { gate, document, last, bytes, claims }
     }
 
     /// Folds the records of one page, merged: what costs most is paid once a page. Nothing happens
@@ -334,10 +330,7 @@ impl Fold {
         self.records += 1;
         self.log_bytes += record.encoded.len() as u64;
         self.note_claims(record);
-        let update = admission.remainder.map(|remainder| {
-            self.note_markers(&remainder.receipt);
-            remainder.update
-        });
+        let update = admission.remainder.map(|remainder| remainder.update);
         match update {
             update if admission.dropped.is_gap() => Admitted::Trouble(update),
             Some(update) => Admitted::New(update),
@@ -364,17 +357,6 @@ impl Fold {
         let user: Arc<str> = user.into();
         for client in metadata.claims {
             self.claims.entry(client).or_insert_with(|| Arc::clone(&user));
-        }
-    }
-
-    /// A marker is known by its id and its length together: nobody else's blocks can look like one.
-    fn note_markers(&mut self, receipt: &Receipt) {
-        for &(client, from, to) in &receipt.blocks {
-            let generation = Generation { nonce: to };
-            if from == 0 && to < 1 << GENERATION_NONCE_BITS && generation.marker_client(&self.room) == client
-            {
-                self.generations.insert(to);
-            }
         }
     }
 }

@@ -35,6 +35,18 @@ pub struct Tail {
 }
 
 impl Tail {
+    /// All that a room's log ever had.
+    #[must_use]
+    pub fn of(head: &Head) -> Self {
+        Self { records: head.last.seq, bytes: head.bytes }
+    }
+
+    /// What a snapshot covers of that.
+    #[must_use]
+    pub fn covered_by(snapshot: &SnapshotRef) -> Self {
+        Self { records: snapshot.through.seq, bytes: snapshot.log_bytes }
+    }
+
     /// Whether a room in use is to be compacted now. The larger the document, the more must be new:
     /// a snapshot costs as much as loading and writing all of it.
     #[must_use]

@@ -5,16 +5,14 @@
 
 use std::fs::{self, DirBuilder, File};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-
-use tokio::io::{AsyncWriteExt, BufWriter};
 
 use crate::ids::RoomName;
 use crate::limits::ARCHIVE_NAME_BYTES_MAX;
 use crate::log::{Head, Log};
-use crate::replay::export::{ExportError, export};
+use crate::replay::export::{ExportError, export_to_file};
 use crate::room::wall_clock_ms;
 
 /// Why an export could not be kept.
@@ -34,7 +32,7 @@ pub enum ArchiveError {
 impl From<ExportError> for ArchiveError {
     fn from(error: ExportError) -> Self {
         match error {
-            ExportError::Output(error) => Self::Io(error),
+            ExportError::Output(source) | ExportError::File { source, .. } => Self::Io(source),
             ExportError::Absent | ExportError::Removed | ExportError::Compacted => Self::Changed,
             error => Self::Export(error),
         }
@@ -56,7 +54,7 @@ impl Archive {
         DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
         let archive = Self::at(directory);
         let probe = archive.directory.join(".probe");
-        create(&probe)?;
+        File::create(&probe)?;
         fs::remove_file(probe)?;
         Ok(archive)
     }
@@ -67,44 +65,27 @@ impl Archive {
     }
 
     /// Keeps an export of a room as it was when `head` was read. Returns its file, which is whole
-    /// and synced.
+    /// and synced. One that an earlier try has left is replaced.
     ///
     /// # Errors
-    /// [`ArchiveError`]. Nothing is left in the archive then but what an earlier export has left.
+    /// [`ArchiveError`]. Nothing of the room as `head` says is in the archive then.
     pub async fn keep(
         &self,
         log: &Arc<dyn Log>,
         room: &RoomName,
         head: &Head,
     ) -> Result<PathBuf, ArchiveError> {
-        let name = file_name(room, head);
-        let (part, file) = (self.directory.join(format!(".{name}.part")), self.directory.join(name));
-        let written = self.write(log, room, head, (&part, &file)).await;
-        if written.is_err() {
-            // What is left of it has a name that says so, and is overwritten by the next try.
-            let _ = tokio::fs::remove_file(&part).await;
+        let file = self.directory.join(file_name(room, head));
+        match tokio::fs::remove_file(&file).await {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error.into()),
+            _ => {}
         }
-        written.map(|()| file)
-    }
-
-    async fn write(
-        &self,
-        log: &Arc<dyn Log>,
-        room: &RoomName,
-        head: &Head,
-        (part, file): (&Path, &Path),
-    ) -> Result<(), ArchiveError> {
-        let path = part.to_owned();
-        let opened = tokio::task::spawn_blocking(move || create(&path)).await.map_err(io::Error::other)??;
-        let mut out = BufWriter::new(tokio::fs::File::from_std(opened));
-        let exported = export(log, room, &mut out, wall_clock_ms()).await?;
+        let exported = export_to_file(log, room, &file, wall_clock_ms()).await?;
         if exported.last != head.last {
+            self.forget(&file).await;
             return Err(ArchiveError::Changed);
         }
-        out.flush().await?;
-        out.get_ref().sync_all().await?;
-        tokio::fs::rename(part, file).await?;
-        self.sync_directory().await
+        Ok(file)
     }
 
     /// Lets go of the export of a room that lives on.
@@ -113,17 +94,6 @@ impl Archive {
             tracing::warn!(%error, "an export of a room that lives on stays in the archive");
         }
     }
-
-    /// A rename is on the disk once its directory is synced.
-    async fn sync_directory(&self) -> Result<(), ArchiveError> {
-        let directory = self.directory.clone();
-        let synced = tokio::task::spawn_blocking(move || File::open(directory)?.sync_all());
-        Ok(synced.await.map_err(io::Error::other)??)
-    }
-}
-
-fn create(path: &Path) -> io::Result<File> {
-    File::options().write(true).create(true).truncate(true).mode(0o600).open(path)
 }
 
 /// `NAME.HASH.MS-SEQ.ruang`: the room's name as far as a file system takes it, a hash that tells

@@ -183,11 +183,7 @@ impl Sweeper {
 
     /// Compacts a closed room that stays, if it has enough behind its newest snapshot.
     async fn compact(&mut self, room: &RoomName, head: &Head, swept: &mut Swept) {
-        let covered = head.snapshots.last().map_or(Tail::default(), |snapshot| Tail {
-            records: snapshot.through.seq,
-            bytes: snapshot.log_bytes,
-        });
-        let tail = Tail { records: head.last.seq, bytes: head.bytes }.since(covered);
+        let tail = Tail::of(head).since(head.snapshots.last().map(Tail::covered_by).unwrap_or_default());
         let tried = self.not_compacted.get(room) == Some(&head.last);
         if head.frozen || tried || !tail.is_worth_it() {
             return;

@@ -218,7 +218,7 @@ async fn verb(args: &ReplayArgs, source: &Source, output: &mut Output<'_>) -> Re
                 name: import.name.clone(),
                 dry_run: import.dry_run,
                 force: import.force,
-                ttl_ms: import.room_ttl.0.map(|ttl| u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX)),
+                ttl_ms: import.room_ttl.0.map(crate::life::in_ms),
                 now_ms,
             };
             transfer::import(&import.from, log, &options, output).await

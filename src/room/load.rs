@@ -10,6 +10,7 @@ use std::time::Duration;
 use crate::generation::Generations;
 use crate::history::{self, DamagedSnapshot, Fold, OnTrouble, Range, SetAside, Tail, WalkError};
 use crate::ids::{Generation, InstanceId, Position, RoomName};
+use crate::life::in_ms;
 use crate::log::record::{self, Kind, Metadata, Record, RecordError, Role, RoomKind};
 use crate::log::{Log, LogError};
 use crate::room::state::State;
@@ -53,10 +54,10 @@ pub(crate) async fn load(
         Some(mut walk) => {
             walk.to_end().await?;
             damaged_snapshots.extend_from_slice(walk.damaged_snapshots());
-            all = Tail { records: walk.head().last.seq, bytes: walk.head().bytes };
+            all = Tail::of(walk.head());
             // If a snapshot is damaged, the next one is written soon.
             if let Some(snapshot) = walk.started_at().filter(|_| damaged_snapshots.is_empty()) {
-                covered = Tail { records: snapshot.through.seq, bytes: snapshot.log_bytes };
+                covered = Tail::covered_by(snapshot);
             }
             walk.into_fold()?
         }
@@ -76,7 +77,7 @@ pub(crate) async fn load(
         generations.reserve(generation);
     }
     let genesis = genesis_record(room, generation, instance)?;
-    let ttl_ms = ttl.map(|ttl| u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX));
+    let ttl_ms = ttl.map(in_ms);
     let state = State::new(
         parts.gate,
         parts.document,

@@ -44,13 +44,7 @@ impl Upkeep {
 
     /// Has the room compacted if that is due.
     pub(super) fn start_if_due(&mut self, rooms: &Arc<Rooms>, room: &RoomName, document_bytes: usize) {
-        if self.rests() {
-            return;
-        }
-        let tail = self.log.since(self.covered);
-        let share =
-            |tail: Tail| Tail { records: tail.records >> self.failures, bytes: tail.bytes >> self.failures };
-        if share(tail).is_due(document_bytes) {
+        if !self.rests() && self.tail().is_due(document_bytes) {
             self.running = Some(rooms.compact(room));
         }
     }
