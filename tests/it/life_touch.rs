@@ -3,9 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use ruang::ids::RoomName;
 use ruang::life::Clocks;
-use ruang::log::memory::MemoryLog;
+use ruang::log::memory::{Faults, MemoryLog};
 use ruang::log::{Log, LogError};
+use ruang::room::Rooms;
 use tokio::time::{Instant, sleep};
 
 use crate::harness::Server;
@@ -18,18 +20,35 @@ fn runtime_clocks() -> Clocks {
     Clocks { wall: Arc::new(move || 1_780_000_000_000 + since()), steady: Arc::new(since) }
 }
 
+/// A room with one person in it, who has written something.
+struct World {
+    clocks: Clocks,
+    log: Arc<dyn Log>,
+    faults: Faults,
+    rooms: Arc<Rooms>,
+    name: RoomName,
+    person: Person,
+}
+
+impl World {
+    async fn new() -> Self {
+        let clocks = runtime_clocks();
+        let (log, faults) = MemoryLog::with_clock(Arc::clone(&clocks.wall));
+        let log: Arc<dyn Log> = Arc::new(log);
+        let mut options = TestClocks::new().options();
+        options.life.clocks = clocks.clone();
+        let (rooms, name) = (rooms(Arc::clone(&log), options), room("r"));
+        let mut person = Person::join(&rooms, &name).await;
+        person.set("k").await;
+        Self { clocks, log, faults, rooms, name, person }
+    }
+}
+
 /// [H21] Someone reads for 30 days and writes nothing: the deadline is never nearer than 23 hours less
 /// a beat. They leave: it is a day from then, and the room unloads.
 #[tokio::test(start_paused = true)]
 async fn readers_keep_a_room_alive() {
-    let clocks = runtime_clocks();
-    let (log, _) = MemoryLog::with_clock(Arc::clone(&clocks.wall));
-    let log: Arc<dyn Log> = Arc::new(log);
-    let mut options = TestClocks::new().options();
-    options.life.clocks = clocks.clone();
-    let (rooms, name) = (rooms(Arc::clone(&log), options), room("r"));
-    let mut person = Person::join(&rooms, &name).await;
-    person.set("k").await;
+    let World { clocks, log, rooms, name, person, .. } = World::new().await;
     let mut nearest_ms = u64::MAX;
     for _ in 0..30 * 24 {
         sleep(Duration::from_millis(HOUR)).await;
@@ -50,14 +69,7 @@ async fn readers_keep_a_room_alive() {
 /// hangs holds up neither edits nor acks.
 #[tokio::test(start_paused = true)]
 async fn touches_never_hold_up_a_room() {
-    let clocks = runtime_clocks();
-    let (log, faults) = MemoryLog::with_clock(Arc::clone(&clocks.wall));
-    let log: Arc<dyn Log> = Arc::new(log);
-    let mut options = TestClocks::new().options();
-    options.life.clocks = clocks.clone();
-    let (rooms, name) = (rooms(Arc::clone(&log), options), room("r"));
-    let mut person = Person::join(&rooms, &name).await;
-    person.set("k").await;
+    let World { log, faults, rooms, name, mut person, .. } = World::new().await;
     let deadline = async || head(&log, &name).await.unwrap().deadline_ms.unwrap();
     let first_ms = deadline().await;
 

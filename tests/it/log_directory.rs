@@ -165,7 +165,7 @@ fn a_read_only_directory_is_refused() {
     let root = tempfile::tempdir().unwrap();
     let dir = root.path().join("read-only");
     fs::create_dir(&dir).unwrap();
-    if let Some(_mounted) = crate::log_disk::Mounted::tmpfs(&dir, "size=64k,ro") {
+    if let Some(_mounted) = crate::log_support::Mounted::tmpfs(&dir, "size=64k,ro") {
         assert!(matches!(refused(&dir), OpenError::NotWritable { .. }));
         return;
     }

@@ -2,8 +2,7 @@
 
 use std::fs;
 use std::io;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -14,22 +13,6 @@ use ruang::log::embedded::{DiskHook, DiskOperation, EmbeddedLog, OpenError, Opti
 use ruang::log::{Appended, Log, LogError};
 
 use crate::log_support::*;
-
-/// A file system mounted for a test; `None` where that is not allowed.
-pub struct Mounted(PathBuf);
-
-impl Mounted {
-    pub fn tmpfs(dir: &Path, options: &str) -> Option<Self> {
-        let mount = Command::new("mount").args(["-t", "tmpfs", "-o", options, "tmpfs"]).arg(dir).output();
-        mount.is_ok_and(|mount| mount.status.success()).then(|| Self(dir.to_path_buf()))
-    }
-}
-
-impl Drop for Mounted {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg("-l").arg(&self.0).output();
-    }
-}
 
 pub fn open_hooked(dir: &Path, hook: DiskHook) -> Result<EmbeddedLog, OpenError> {
     let clock = clock(&Arc::new(AtomicU64::new(1_000)));

@@ -1,6 +1,7 @@
 //! Logs to test, and batches to put into them.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -235,6 +236,22 @@ pub fn seqs(records: &[StoredRecord]) -> Vec<u64> {
 
 pub fn at(seq: u64, ms: u64) -> Position {
     Position { seq, ms }
+}
+
+/// A file system mounted for a test; `None` where that is not allowed.
+pub struct Mounted(PathBuf);
+
+impl Mounted {
+    pub fn tmpfs(dir: &Path, options: &str) -> Option<Self> {
+        let mount = Command::new("mount").args(["-t", "tmpfs", "-o", options, "tmpfs"]).arg(dir).output();
+        mount.is_ok_and(|mount| mount.status.success()).then(|| Self(dir.to_path_buf()))
+    }
+}
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("-l").arg(&self.0).output();
+    }
 }
 
 /// A random generator whose seed is printed, and taken from `RUANG_TEST_SEED` if that is set.

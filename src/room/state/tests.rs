@@ -383,15 +383,12 @@ async fn histories_keep_to_the_model() {
 /// [R2] Batches are bounded in updates and bytes; a larger update goes alone.
 #[tokio::test]
 async fn batches_are_bounded() {
+    use yrs::{Text, Transact};
     let mut world = World::new(1).await;
     for n in 0..600_u64 {
         let bytes = if n % 100 == 99 { 300_000 } else { usize::try_from(n * 37 % 2_000).unwrap() };
-        let client = &world.peers[0].client;
-        {
-            use yrs::{Text, Transact};
-            let text = client.doc.get_or_insert_text("t");
-            text.insert(&mut client.doc.transact_mut(), 0, &"x".repeat(bytes + 1));
-        }
+        let doc = &world.peers[0].client.doc;
+        doc.get_or_insert_text("t").insert(&mut doc.transact_mut(), 0, &"x".repeat(bytes + 1));
         for update in world.peers[0].client.take_updates() {
             world.submit(0, update, Source::Update);
         }
