@@ -419,6 +419,10 @@ pub const RING_TAKE_BYTES_MAX: usize = 64 << 10;
 /// A batch goes to the blocking pool if integrating it can take more steps than this: about 30 ms.
 pub const INLINE_STEPS_MAX: u64 = 100_000;
 
+/// What one room's follower of the bus may leave waiting, in messages. A batch is one; whoever has
+/// missed some reads the log instead, so that more would only delay that.
+pub const BUS_HEARD_MAX: usize = 64;
+
 /// Connections that the system may hold for us before they are accepted. With the usual 128, a
 /// thousand people who join at once wait a second for their connection to be tried again.
 pub const LISTEN_BACKLOG: u32 = 4_096;

@@ -11,6 +11,7 @@ use crate::generation::Generations;
 use crate::history::{self, DamagedSnapshot, Fold, OnTrouble, Range, SetAside, Tail, WalkError};
 use crate::ids::{Generation, InstanceId, Position, RoomName};
 use crate::life::in_ms;
+use crate::log::bus::{Epoch, Seen};
 use crate::log::record::{self, Kind, Metadata, Record, RecordError, Role, RoomKind};
 use crate::log::{Log, LogError};
 use crate::room::state::State;
@@ -49,11 +50,13 @@ pub(crate) async fn load(
     ttl: Option<Duration>,
 ) -> Result<Loaded, LoadError> {
     let mut damaged_snapshots = Vec::new();
+    let mut epoch = Epoch::NONE;
     let (mut all, mut covered) = (Tail::default(), Tail::default());
     let fold = match history::walk(log, room, Range::TO_HEAD).await? {
         Some(mut walk) => {
             walk.to_end().await?;
             damaged_snapshots.extend_from_slice(walk.damaged_snapshots());
+            epoch = walk.head().epoch;
             all = Tail::of(walk.head());
             // If a snapshot is damaged, the next one is written soon.
             if let Some(snapshot) = walk.started_at().filter(|_| damaged_snapshots.is_empty()) {
@@ -81,7 +84,7 @@ pub(crate) async fn load(
     let state = State::new(
         parts.gate,
         parts.document,
-        parts.last,
+        Seen { last: parts.last, epoch },
         parts.bytes,
         (instance, life),
         (genesis, ttl_ms),

@@ -11,6 +11,7 @@ mod actor;
 mod append;
 mod fan_out;
 mod load;
+mod order;
 mod presence;
 mod registry;
 mod removal;
