@@ -360,9 +360,12 @@ pub const LOAD_PAGE_RECORDS: usize = 2_048;
 /// newest snapshots need, so once is rare already.
 pub const WALK_TRIES_MAX: u32 = 8;
 
-/// Bytes of a connection's read buffer. Most messages are below 100 bytes; the library's default
-/// of 128 KiB would make 10,000 idle connections cost 1.3 GB.
-pub const READ_BUFFER_BYTES: usize = 4 << 10;
+/// Bytes that one read of a socket takes, by way of the stack: a connection that waits holds no
+/// buffer. Most messages are below 100 bytes; a busy client's come several at once.
+pub const READ_SCRATCH_BYTES: usize = 4 << 10;
+
+/// Bytes that one read takes of a frame that is larger, straight into the place of that frame.
+pub const READ_CHUNK_BYTES: usize = 256 << 10;
 
 /// Messages up to this many bytes are copied together into one write; larger ones are written
 /// from the memory that all sessions share.

@@ -142,7 +142,6 @@ mod tests {
 
     #[test]
     fn updates_are_counted_and_bounded() {
-        let mut session = Session::new();
         for message in [Message::Update, Message::SyncStep2] {
             let mut session = Session::new();
             session.handle(Message::SyncStep1(bytes(1)));
