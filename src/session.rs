@@ -71,7 +71,9 @@ impl Session {
                 self.asked |= first;
                 Intent::Sync { state_vector, first }
             }
-            Message::SyncStep2(update) if std::mem::take(&mut self.asked) => self.submit(update, Source::Step2),
+            Message::SyncStep2(update) if std::mem::take(&mut self.asked) => {
+                self.submit(update, Source::Step2)
+            }
             // A copy that y-indexeddb loads after the join comes as one Update. It is judged as the
             // Step2 that it would have been.
             Message::SyncStep2(update) | Message::Update(update) if update.len() > UPDATE_BYTES_MAX => {
@@ -104,7 +106,10 @@ impl Session {
 
     fn submit(&mut self, update: Bytes, source: Source) -> Intent {
         if update.len() > DOCUMENT_BYTES_MAX {
-            return Intent::Close(Close::new(close::TOO_LARGE, "the document is larger than this server takes"));
+            return Intent::Close(Close::new(
+                close::TOO_LARGE,
+                "the document is larger than this server takes",
+            ));
         }
         self.submitted += 1;
         Intent::Submit { update, source }

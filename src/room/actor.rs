@@ -17,17 +17,16 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use self::life::Deadline;
+use super::Shared;
 use super::append::{Append, Refused};
 use super::fan_out::{FanOut, Seats};
 use super::registry::Rooms;
 use super::removal::Retire;
 use super::state::{Committed, State};
 use super::upkeep::Upkeep;
-use super::{Command, Shared};
 use crate::document::FoldError;
 use crate::generation::GenerationError;
 use crate::ids::{Position, SessionId};
@@ -83,17 +82,15 @@ enum End {
 
 impl Actor {
     /// Loads the room and runs it until it is idle, stopped or broken.
-    pub(super) async fn run(
-        rooms: Arc<Rooms>,
-        shared: Arc<Shared>,
-        mut commands: mpsc::UnboundedReceiver<Command>,
-    ) {
-        let (state, upkeep) = match open::open(&rooms, &shared).await {
+    pub(super) async fn run(rooms: Arc<Rooms>, shared: Arc<Shared>) {
+        // Boxed, here and below, is what happens once or seldom: a room's future is as large as the
+        // largest of its parts for as long as it lives.
+        let (state, upkeep) = match Box::pin(open::open(&rooms, &shared)).await {
             Ok(opened) => opened,
             Err(error) => {
                 tracing::error!(room = %shared.name.log_id(), %error, "a room cannot be loaded; joins are told to come back");
                 rooms.forget(&shared);
-                open::refuse_joins(&mut commands, &error.to_string());
+                open::refuse_joins(&shared, &error.to_string());
                 return;
             }
         };
@@ -114,7 +111,7 @@ impl Actor {
         };
         actor.note_size();
         actor.compact_if_due();
-        match actor.work(&mut commands).await {
+        match actor.work().await {
             Ok(()) => {}
             // No fault: its sessions come back, and are judged by what the room is now.
             Err(end @ End::Moved(_)) => {
@@ -125,11 +122,10 @@ impl Actor {
                 actor.rooms.metrics.rooms_failed.inc();
             }
         }
-        actor.finish().await;
+        Box::pin(actor.finish()).await;
     }
 
-    async fn work(&mut self, commands: &mut mpsc::UnboundedReceiver<Command>) -> Result<(), End> {
-        let mut inbox = Vec::with_capacity(8);
+    async fn work(&mut self) -> Result<(), End> {
         let shared = Arc::clone(&self.shared);
         let stop = self.rooms.stop.clone();
         loop {
@@ -139,12 +135,12 @@ impl Actor {
                 () = stop.cancelled() => return Ok(()),
                 appended = self.append.decided() => self.on_appended(appended).await?,
                 () = sleep_until(due) => {
-                    if self.on_due(commands).await? {
+                    if self.on_due()? {
                         return Ok(());
                     }
                 }
-                _ = commands.recv_many(&mut inbox, COMMANDS_PER_TURN) => {
-                    for command in inbox.drain(..) {
+                commands = shared.inbox.take(COMMANDS_PER_TURN) => {
+                    for command in commands {
                         self.on_command(command).await?;
                     }
                     if self.retiring.is_some() {
@@ -241,7 +237,7 @@ impl Actor {
     }
 
     /// Does what is due. Returns true if the room was idle and is off the list now.
-    async fn on_due(&mut self, commands: &mpsc::UnboundedReceiver<Command>) -> Result<bool, End> {
+    fn on_due(&mut self) -> Result<bool, End> {
         let now = Instant::now();
         if self.fan_out.due().is_some_and(|due| due <= now) {
             self.release();
@@ -258,7 +254,7 @@ impl Actor {
             self.shared.presence_changed.notify_one();
             self.on_deadline_beat();
         }
-        Ok(self.idle_due.is_some_and(|due| due <= now) && self.unload(commands))
+        Ok(self.idle_due.is_some_and(|due| due <= now) && self.unload())
     }
 
     /// A tick is due soon, however far away the next sweep is.
@@ -287,10 +283,10 @@ impl Actor {
 
     /// Leaves the list of open rooms if nobody is here, nobody has asked to come, and everything
     /// is stored.
-    fn unload(&mut self, commands: &mpsc::UnboundedReceiver<Command>) -> bool {
+    fn unload(&mut self) -> bool {
         let stored = !self.append.is_running() && self.state().uncommitted() == 0;
         let settled = self.seats.is_empty() && stored && self.is_deadline_set();
-        let gone = settled && self.rooms.forget_if(&self.shared, || commands.is_empty());
+        let gone = settled && self.rooms.forget_if(&self.shared, || self.shared.inbox.is_empty());
         if gone {
             self.upkeep.start_if_worth_it(&self.rooms, &self.shared.name);
         } else {
@@ -300,7 +296,7 @@ impl Actor {
     }
 
     /// Finishes what is on its way into the log, shows and acks it, then ends the sessions.
-    async fn finish(mut self) {
+    async fn finish(&mut self) {
         let goodbye = match self.retiring.take() {
             Some(retire) => self.retire(retire).await,
             None => self.finish_appends().await,
@@ -359,11 +355,11 @@ impl Actor {
             return Ok(work(self.state_mut()));
         }
         let mut state = self.state.take().expect(STATE_IS_HERE);
-        let (state, result) = tokio::task::spawn_blocking(move || {
+        let job = tokio::task::spawn_blocking(move || {
             let result = work(&mut state);
             (state, result)
-        })
-        .await?;
+        });
+        let (state, result) = job.await?;
         self.state = Some(state);
         Ok(result)
     }

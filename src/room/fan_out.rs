@@ -78,7 +78,9 @@ impl FanOut {
     pub(super) fn release(&mut self, ring: &Ring, seats: &Seats) -> bool {
         self.due = None;
         let author = std::mem::replace(&mut self.author, Author::Nobody);
-        let update = match self.waiting.as_slice() {
+        // Taken, not cleared: a quiet room keeps no place for updates.
+        let waiting = std::mem::take(&mut self.waiting);
+        let update = match waiting.as_slice() {
             [] => return false,
             [only] => only.clone(),
             several => {
@@ -86,7 +88,6 @@ impl FanOut {
                 gate::merge(&slices).into()
             }
         };
-        self.waiting.clear();
         self.round_ended = Instant::now();
         let bytes = websocket::frame(&y_websocket::update(&update));
         let frame = Frame { bytes, sole_author: author.sole() };

@@ -10,6 +10,7 @@
 mod actor;
 mod append;
 mod fan_out;
+mod inbox;
 mod load;
 mod presence;
 mod registry;
@@ -25,12 +26,13 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use parking_lot::Mutex;
-use tokio::sync::{Notify, Semaphore, mpsc, oneshot};
+use tokio::sync::{Notify, Semaphore, oneshot};
 
 use crate::gate::{self, Refusal, Source};
 use crate::ids::{RoomName, SessionId};
 use crate::limits::{INFLOW_UNIT_BYTES, INFLOW_UNITS_MAX};
 use crate::wire::close::{self, Close};
+use inbox::Inbox;
 use presence::Presence;
 use ring::{Cursor, PresenceChange, Ring};
 use seat::Seat;
@@ -64,10 +66,10 @@ struct Synced {
     cursor: Cursor,
 }
 
-/// What a room shares with its sessions, beside its inbox.
+/// What a room shares with its sessions.
 struct Shared {
     name: RoomName,
-    inbox: mpsc::UnboundedSender<Command>,
+    inbox: Inbox,
     ring: Ring,
     presence: Mutex<Presence>,
     presence_changed: Notify,
@@ -81,10 +83,10 @@ struct Shared {
 }
 
 impl Shared {
-    fn new(name: RoomName, inbox: mpsc::UnboundedSender<Command>) -> Self {
+    fn new(name: RoomName) -> Self {
         Self {
             name,
-            inbox,
+            inbox: Inbox::default(),
             ring: Ring::new(),
             presence: Mutex::default(),
             presence_changed: Notify::new(),

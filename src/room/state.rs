@@ -311,6 +311,9 @@ impl State {
         self.gate.note_deleted(&deletes);
         draft.receipts.iter().for_each(|receipt| self.gate.settle(receipt));
         self.committed = appended.last;
+        if self.drafts.is_empty() {
+            self.drafts = VecDeque::new(); // a quiet room keeps no place for batches
+        }
         self.answers = Answers::default();
         self.encoded_bytes += draft.bytes;
         let update = match updates.as_slice() {

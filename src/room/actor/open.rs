@@ -1,6 +1,5 @@
 //! How a room comes into memory, and what those who wait are told if it cannot.
 
-use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::super::load::{self, LoadError};
@@ -34,9 +33,8 @@ pub(super) async fn open(rooms: &Rooms, shared: &Shared) -> Result<(State, Upkee
 }
 
 /// Tells all who wait for a room that it cannot be had.
-pub(super) fn refuse_joins(commands: &mut mpsc::UnboundedReceiver<Command>, why: &str) {
-    commands.close();
-    while let Ok(command) = commands.try_recv() {
+pub(super) fn refuse_joins(shared: &Shared, why: &str) {
+    for command in shared.inbox.close() {
         if let Command::Join { reply, .. } = command {
             let _ = reply.send(Err(format!("the room cannot be loaded now: {why}")));
         }
