@@ -20,21 +20,37 @@ pub const PING: &[u8] = &[0x89, 0];
 /// One unfragmented binary frame with `message` in it.
 #[must_use]
 pub fn frame(message: &[u8]) -> Bytes {
-    let mut out = Vec::with_capacity(message.len() + 10);
+    frame_of(message, &[])
+}
+
+/// The same for a message of two parts: one copy of each.
+#[must_use]
+pub fn frame_of(head: &[u8], body: &[u8]) -> Bytes {
+    let len = head.len() + body.len();
+    let mut out = Vec::with_capacity(len + header_bytes(len));
     out.push(FINAL_BINARY);
-    match message.len() {
-        len @ 0..=125 => out.push(len as u8),
-        len @ 126..=0xffff => {
+    match len {
+        0..=125 => out.push(len as u8),
+        126..=0xffff => {
             out.push(126);
             out.extend_from_slice(&(len as u16).to_be_bytes());
         }
-        len => {
+        _ => {
             out.push(127);
             out.extend_from_slice(&(len as u64).to_be_bytes());
         }
     }
-    out.extend_from_slice(message);
+    out.extend_from_slice(head);
+    out.extend_from_slice(body);
     out.into()
+}
+
+fn header_bytes(len: usize) -> usize {
+    match len {
+        0..=125 => 2,
+        126..=0xffff => 4,
+        _ => 10,
+    }
 }
 
 /// The answer to a ping, which has at most 125 bytes.

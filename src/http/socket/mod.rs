@@ -6,7 +6,7 @@
 //!   for itself.
 //! - Large answers are made and written under a [`Share`].
 
-mod goodbye;
+mod end;
 mod io;
 mod share;
 
@@ -17,7 +17,7 @@ use bytes::Bytes;
 use hyper::upgrade::Upgraded;
 use tokio::time::{Instant, sleep_until, timeout};
 
-use self::goodbye::refuse;
+use self::end::{End, Open, refuse};
 use self::io::{Gone, Socket, Unreadable};
 use self::share::Share;
 use super::App;
@@ -30,7 +30,7 @@ use crate::limits::{
 use crate::room::{Member, News, Outlet, refusal_close};
 use crate::session::{Intent, Session};
 use crate::wire::close::{self, Close};
-use crate::wire::websocket::{FrameError, Incoming};
+use crate::wire::websocket::Incoming;
 use crate::wire::{Message, WireError, websocket, y_websocket};
 
 /// What a socket of the y-websocket family speaks beyond the family.
@@ -65,22 +65,6 @@ pub(super) async fn serve(
     }
 }
 
-/// Counts a socket while it is open, however it ends.
-struct Open(Arc<App>);
-
-impl Open {
-    fn new(app: Arc<App>) -> Self {
-        app.metrics.sockets_open.inc();
-        Self(app)
-    }
-}
-
-impl Drop for Open {
-    fn drop(&mut self) {
-        self.0.metrics.sockets_open.dec();
-    }
-}
-
 async fn enter(
     app: &Arc<App>,
     outlet: Arc<dyn Outlet>,
@@ -92,39 +76,6 @@ async fn enter(
     // A store that hangs must not pile up sockets whose clients have long given up.
     let joined = timeout(Duration::from_millis(GREETING_MS_MAX), join).await;
     joined.unwrap_or_else(|_| Err(Close::new(close::BUSY, "the room takes too long to load")))
-}
-
-impl From<Unreadable> for End {
-    fn from(unreadable: Unreadable) -> Self {
-        match unreadable {
-            Unreadable::Gone(gone) => gone.into(),
-            Unreadable::Frame(error @ FrameError::TooLarge { .. }) => {
-                Close::new(close::TOO_LARGE, error.to_string()).into()
-            }
-            Unreadable::Frame(error) => Close::new(close::MALFORMED, error.to_string()).into(),
-        }
-    }
-}
-
-/// How a socket ends.
-enum End {
-    /// We say why.
-    Close(Close),
-    /// The client has gone, or does not answer.
-    Gone,
-}
-
-impl From<Close> for End {
-    fn from(close: Close) -> Self {
-        Self::Close(close)
-    }
-}
-
-impl From<Gone> for End {
-    fn from(gone: Gone) -> Self {
-        tracing::debug!(%gone, "a socket is given up");
-        Self::Gone
-    }
 }
 
 struct Shell {
