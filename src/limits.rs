@@ -198,6 +198,10 @@ pub const RING_FRAMES_MAX: usize = 1_024;
 /// Bytes of those frames: what a stalled reader can cost.
 pub const RING_BYTES_MAX: usize = 1 << 20;
 
+/// Diffs that a room keeps for sessions that fell off the ring. They stand at one of the last two
+/// beats, almost always.
+pub const CATCH_UP_ANSWERS_MAX: usize = 2;
+
 /// Presence ids that one session may announce anew. One tab has one; a page with several
 /// documents or a bridge has a few.
 pub const PRESENCE_IDS_PER_SESSION_MAX: usize = 32;
@@ -222,9 +226,13 @@ pub const INFLOW_UNIT_BYTES: usize = 4 << 10;
 /// In rooms above this many sessions, fan-out goes in rounds.
 pub const ROUND_SESSIONS_MIN: usize = 100;
 
-/// The least time from one round of fan-out to the next: a write costs as much as everything else
-/// in a delivery, so writes should carry several updates.
-pub const ROUND_MS: u64 = 10;
+/// The least time from the start of one round of fan-out to the next: a write costs as much as
+/// everything else in a delivery, so writes should carry several updates. At 100 updates a second
+/// 10 ms merge next to none of them. Figures for 10 to 20 ms are in `docs/BENCHMARKS.md`.
+pub const ROUND_MS: u64 = 12;
+
+/// Seats for which a thread more takes part in a round: writing to fewer costs less than waking it.
+pub const SEATS_PER_THREAD_MIN: usize = 128;
 
 /// How often presence changes go out: in small rooms, and in those above [`ROUND_SESSIONS_MIN`].
 pub const PRESENCE_TICK_MS: (u64, u64) = (25, 50);

@@ -61,6 +61,8 @@ pub struct Metrics {
     pub frames: Counter,
     /// Sessions that fell off the ring and got one diff instead.
     pub catch_ups: Counter,
+    /// Diffs made for slow sessions. Those that stand at one place share one.
+    pub catch_up_diffs: Counter,
     /// Sessions closed because they hold another life of their room.
     pub sessions_of_other_lives: Counter,
     /// About the life of rooms.
@@ -101,6 +103,7 @@ impl Metrics {
         let appends = counter("appends", "Appends begun, each a whole batch");
         let appends_refused = counter("appends_refused", "Appends that the log refused for good");
         let frames = counter("frames", "Merged frames shown to a room");
+        let catch_up_diffs = counter("catch_up_diffs", "Diffs made for them; those at one place share one");
         let catch_ups = counter("catch_ups", "Slow sessions that got one diff instead of what they missed");
         let sessions_of_other_lives =
             counter("sessions_of_other_lives", "Sessions closed with 4409: their copy is of another life");
@@ -134,6 +137,7 @@ impl Metrics {
             appends,
             appends_refused,
             frames,
+            catch_up_diffs,
             catch_ups,
             sessions_of_other_lives,
             life,

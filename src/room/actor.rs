@@ -22,6 +22,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 use self::life::Deadline;
 use super::Shared;
 use super::append::{Append, Refused};
+use super::catch_up::CatchUps;
 use super::fan_out::{FanOut, Seats};
 use super::registry::Rooms;
 use super::removal::Retire;
@@ -47,6 +48,7 @@ pub(super) struct Actor {
     append: Append,
     upkeep: Upkeep,
     fan_out: FanOut,
+    catch_ups: CatchUps,
     presence_due: Option<Instant>,
     beat_due: Instant,
     idle_due: Option<Instant>,
@@ -59,7 +61,7 @@ impl Drop for Actor {
     /// However the room ends, by a panic too: no session is left waiting for it.
     fn drop(&mut self) {
         self.shared.ring.close(super::room_ended());
-        for seat in self.seats.values() {
+        for seat in self.seats.all() {
             seat.put(|post| {
                 post.close.get_or_insert_with(super::room_ended);
             });
@@ -97,10 +99,11 @@ impl Actor {
         let now = Instant::now();
         let mut actor = Self {
             state: Some(Box::new(state)),
-            seats: HashMap::new(),
+            seats: Seats::default(),
             append: Append::default(),
             upkeep,
             fan_out: FanOut::new(now),
+            catch_ups: CatchUps::default(),
             presence_due: None,
             beat_due: now + Duration::from_millis(BEAT_MS),
             idle_due: Some(now + rooms.options.idle_unload),
@@ -135,7 +138,7 @@ impl Actor {
                 () = stop.cancelled() => return Ok(()),
                 appended = self.append.decided() => self.on_appended(appended).await?,
                 () = sleep_until(due) => {
-                    if self.on_due()? {
+                    if self.on_due().await? {
                         return Ok(());
                     }
                 }
@@ -181,7 +184,7 @@ impl Actor {
                 let (authors, cost) = self.state_mut().drop_overlay();
                 self.shared.inflow.add_permits(cost as usize);
                 // Off the list at once: what else of theirs is judged must not be acked over the loss.
-                for seat in authors.iter().filter_map(|session| self.seats.remove(session)) {
+                for seat in authors.into_iter().filter_map(|session| self.seats.remove(session)) {
                     seat.put(|post| {
                         post.close = Some(Close::new(close::BUSY, "the store refuses edits now"))
                     });
@@ -196,7 +199,7 @@ impl Actor {
         let position = appended.last;
         let heavy = self.state().is_batch_heavy();
         self.note_append(&appended);
-        let Committed { update, author, acks, updates, bytes, cost } =
+        let Committed { shown, acks, updates, bytes, cost } =
             self.with_state(heavy, move |state| state.on_committed(&appended)).await??;
         self.note_size();
         self.shared.inflow.add_permits(cost as usize);
@@ -206,8 +209,8 @@ impl Actor {
         for session in self.state_mut().take_strangers() {
             self.expel(session, GenerationError::OtherLife.close());
         }
-        if self.fan_out.add(update, author, self.seats.len()) {
-            self.release();
+        if self.fan_out.add(shown, self.seats.len()) {
+            self.release().await;
         }
         self.ack(acks, position);
         Ok(())
@@ -215,15 +218,15 @@ impl Actor {
 
     fn ack(&self, acks: HashMap<SessionId, u64>, position: Position) {
         for (session, ordinal) in acks {
-            if let Some(seat) = self.seats.get(&session).filter(|seat| seat.wants_acks) {
+            if let Some(seat) = self.seats.get(session).filter(|seat| seat.wants_acks) {
                 seat.put(|post| post.ack = Some((ordinal, position)));
             }
         }
     }
 
     /// Begins a round of fan-out, if anything waits for one.
-    fn release(&mut self) {
-        if self.fan_out.release(&self.shared.ring, &self.seats) {
+    async fn release(&mut self) {
+        if self.fan_out.release(&self.shared.ring, &mut self.seats).await {
             self.rooms.metrics.frames.inc();
         }
     }
@@ -237,20 +240,23 @@ impl Actor {
     }
 
     /// Does what is due. Returns true if the room was idle and is off the list now.
-    fn on_due(&mut self) -> Result<bool, End> {
+    async fn on_due(&mut self) -> Result<bool, End> {
         let now = Instant::now();
         if self.fan_out.due().is_some_and(|due| due <= now) {
-            self.release();
+            self.release().await;
         }
         if self.presence_due.is_some_and(|due| due <= now) {
             self.tick_presence();
         }
         if self.beat_due <= now {
             self.beat_due = now + Duration::from_millis(BEAT_MS);
-            self.release();
+            self.release().await;
             let checkpoint = self.checkpoint()?;
             self.shared.ring.beat(checkpoint);
-            self.seats.values().for_each(|seat| seat.wake());
+            self.catch_ups.clear();
+            let taken_by_all = self.seats.all().filter_map(|seat| seat.next_frame()).min();
+            self.shared.ring.forget_before(taken_by_all.unwrap_or(u64::MAX));
+            self.seats.all().for_each(|seat| seat.wake());
             self.shared.presence_changed.notify_one();
             self.on_deadline_beat();
         }
@@ -274,7 +280,7 @@ impl Actor {
         drop(presence);
         if let Some((tick, message)) = message {
             self.shared.ring.set_presence(tick, message.clone());
-            for seat in self.seats.values() {
+            for seat in self.seats.all() {
                 seat.show_presence(tick, &message);
             }
         }
@@ -302,7 +308,7 @@ impl Actor {
             None => self.finish_appends().await,
         };
         if self.state.is_some() {
-            self.release();
+            self.release().await;
         }
         self.rooms.forget(&self.shared);
         let close = goodbye.unwrap_or_else(|| {
@@ -313,7 +319,7 @@ impl Actor {
             }
         });
         self.shared.ring.close(close.clone());
-        for seat in self.seats.values() {
+        for seat in self.seats.all() {
             seat.put(|post| {
                 post.close.get_or_insert(close.clone());
             });

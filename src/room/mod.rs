@@ -9,6 +9,7 @@
 
 mod actor;
 mod append;
+mod catch_up;
 mod fan_out;
 mod inbox;
 mod load;
@@ -59,6 +60,7 @@ enum Command {
 }
 
 /// What a room answers to a Sync or a CatchUp.
+#[derive(Clone)]
 struct Synced {
     /// The Step2, or the one update that brings a slow session up to date, as a whole frame.
     frame: Bytes,

@@ -16,7 +16,7 @@ use bytes::Bytes;
 
 use answers::Answers;
 
-use super::fan_out::Author;
+use super::fan_out::{Author, Shown};
 use crate::document::{Document, FoldError};
 use crate::gate::{self, Dropped, Gate, Receipt, Refusal, Source};
 use crate::generation::{Brings, Claim, GenerationError, Generations};
@@ -107,9 +107,8 @@ pub(crate) enum SubmitError {
 /// What a committed batch means for the sessions.
 #[derive(Debug)]
 pub(crate) struct Committed {
-    /// All of the batch as one update.
-    pub(crate) update: Bytes,
-    pub(crate) author: Author,
+    /// All of the batch, as one.
+    pub(crate) shown: Shown,
     pub(crate) acks: HashMap<SessionId, u64>,
     pub(crate) updates: usize,
     /// Bytes of their records.
@@ -321,7 +320,8 @@ impl State {
             _ => gate::merge(&slices).into(),
         };
         let (updates, bytes) = (draft.records.len(), draft.bytes);
-        Ok(Committed { update, author, acks: draft.acks, updates, bytes, cost: draft.cost })
+        let shown = Shown::new(update, author);
+        Ok(Committed { shown, acks: draft.acks, updates, bytes, cost: draft.cost })
     }
 
     /// The log will never take the batch in flight: forgets it and everything behind it. Returns

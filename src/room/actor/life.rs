@@ -76,7 +76,7 @@ impl Actor {
         self.touch_if_due();
         let now_ms = self.deadline.now_ms();
         if let Some(left_ms) = self.deadline.touches.warning(now_ms).filter(|_| self.is_stored()) {
-            self.seats.values().for_each(|seat| seat.warn(left_ms, now_ms));
+            self.seats.all().for_each(|seat| seat.warn(left_ms, now_ms));
         }
     }
 
