@@ -295,7 +295,8 @@ mod tests {
         ring.forget_before(here.next.min(late.next));
         assert_eq!(ring.take(&mut late, ME).frames, ["a", "b"], "one had not taken them");
         ring.forget_before(here.next.min(late.next));
-        assert_eq!((ring.inner.lock().frames.len(), ring.inner.lock().bytes), (0, 0));
+        assert_eq!(ring.inner.lock().bytes, 0);
+        assert!(ring.inner.lock().frames.is_empty());
         ring.forget_before(99);
         assert_eq!(ring.push(frame("c")), 2, "numbers go on");
         assert_eq!(ring.take(&mut here, ME).frames, ["c"]);
