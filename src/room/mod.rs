@@ -9,8 +9,12 @@
 
 mod actor;
 mod append;
+mod catch_up;
 mod fan_out;
+mod inbox;
+mod line;
 mod load;
+mod loss;
 mod order;
 mod presence;
 mod registry;
@@ -26,12 +30,13 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use parking_lot::Mutex;
-use tokio::sync::{Notify, Semaphore, mpsc, oneshot};
+use tokio::sync::{Notify, Semaphore, oneshot};
 
 use crate::gate::{self, Refusal, Source};
 use crate::ids::{RoomName, SessionId};
 use crate::limits::{INFLOW_UNIT_BYTES, INFLOW_UNITS_MAX};
 use crate::wire::close::{self, Close};
+use inbox::Inbox;
 use presence::Presence;
 use ring::{Cursor, PresenceChange, Ring};
 use seat::Seat;
@@ -58,6 +63,7 @@ enum Command {
 }
 
 /// What a room answers to a Sync or a CatchUp.
+#[derive(Clone)]
 struct Synced {
     /// The Step2, or the one update that brings a slow session up to date, as a whole frame.
     frame: Bytes,
@@ -65,10 +71,10 @@ struct Synced {
     cursor: Cursor,
 }
 
-/// What a room shares with its sessions, beside its inbox.
+/// What a room shares with its sessions.
 struct Shared {
     name: RoomName,
-    inbox: mpsc::UnboundedSender<Command>,
+    inbox: Inbox,
     ring: Ring,
     presence: Mutex<Presence>,
     presence_changed: Notify,
@@ -82,10 +88,10 @@ struct Shared {
 }
 
 impl Shared {
-    fn new(name: RoomName, inbox: mpsc::UnboundedSender<Command>) -> Self {
+    fn new(name: RoomName) -> Self {
         Self {
             name,
-            inbox,
+            inbox: Inbox::default(),
             ring: Ring::new(),
             presence: Mutex::default(),
             presence_changed: Notify::new(),

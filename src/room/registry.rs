@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use parking_lot::Mutex;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -200,17 +200,16 @@ impl Rooms {
         if let Some(shared) = listed.open.get(name) {
             return Ok(Arc::clone(shared));
         }
-        let (inbox, commands) = mpsc::unbounded_channel();
-        let shared = Arc::new(Shared::new(name.clone(), inbox));
+        let shared = Arc::new(Shared::new(name.clone()));
         listed.open.insert(name.clone(), Arc::clone(&shared));
         self.metrics.rooms_open.inc();
-        self.tasks.spawn(Arc::clone(self).run(Arc::clone(&shared), commands));
+        self.tasks.spawn(Arc::clone(self).run(Arc::clone(&shared)));
         Ok(shared)
     }
 
     /// Runs one room to its end. A panic in it ends its sessions, which come back to a fresh load.
-    async fn run(self: Arc<Self>, shared: Arc<Shared>, commands: mpsc::UnboundedReceiver<Command>) {
-        let actor = Box::pin(Actor::run(Arc::clone(&self), Arc::clone(&shared), commands));
+    async fn run(self: Arc<Self>, shared: Arc<Shared>) {
+        let actor = Box::pin(Actor::run(Arc::clone(&self), Arc::clone(&shared)));
         if AssertUnwindSafe(actor).catch_unwind().await.is_err() {
             self.metrics.rooms_failed.inc();
             tracing::error!(
@@ -220,6 +219,7 @@ impl Rooms {
         }
         self.forget(&shared);
         shared.inflow.close();
+        drop(shared.inbox.close());
         shared.ring.close(super::room_ended());
     }
 

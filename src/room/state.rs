@@ -18,7 +18,7 @@ use bytes::Bytes;
 use answers::Answers;
 pub(crate) use others::Foreign;
 
-use super::fan_out::Author;
+use super::fan_out::{Author, Shown};
 use crate::document::{Document, FoldError};
 use crate::gate::{self, Dropped, Gate, Receipt, Refusal, Source};
 use crate::generation::{Brings, Claim, GenerationError, Generations};
@@ -116,9 +116,8 @@ pub(crate) enum SubmitError {
 /// What a committed batch means for the sessions.
 #[derive(Debug)]
 pub(crate) struct Committed {
-    /// All of the batch as one update.
-    pub(crate) update: Bytes,
-    pub(crate) author: Author,
+    /// All of the batch, as one.
+    pub(crate) shown: Shown,
     pub(crate) acks: HashMap<SessionId, u64>,
     pub(crate) updates: usize,
     /// Bytes of their records.
@@ -328,6 +327,9 @@ impl State {
         draft.receipts.iter().for_each(|receipt| self.gate.settle(receipt));
         (self.committed, self.epoch) = (appended.last, appended.epoch);
         self.mingled &= !self.drafts.is_empty();
+        if self.drafts.is_empty() {
+            self.drafts = VecDeque::new(); // a quiet room keeps no place for batches
+        }
         self.answers = Answers::default();
         self.encoded_bytes += draft.bytes;
         let update = match updates.as_slice() {
@@ -335,7 +337,8 @@ impl State {
             _ => gate::merge(&slices).into(),
         };
         let (updates, bytes) = (draft.records.len(), draft.bytes);
-        Ok(Committed { update, author, acks: draft.acks, updates, bytes, cost: draft.cost })
+        let shown = Shown::new(update, author);
+        Ok(Committed { shown, acks: draft.acks, updates, bytes, cost: draft.cost })
     }
 
     /// The log will never take the batch in flight: forgets it and everything behind it. Returns

@@ -15,17 +15,15 @@ use crate::history::SetAside;
 use crate::ids::{Position, SessionId};
 use crate::log::bus::{Epoch, Seen};
 use crate::log::record::{Kind, Metadata, Record, RecordError, Role, RoomKind, StoredRecord};
-use crate::room::fan_out::Author;
+use crate::room::fan_out::{Author, Shown};
 
 /// What records of others mean for the sessions.
 #[derive(Debug)]
 pub(crate) struct Foreign {
-    /// All that they bring as one update; `None` if nothing came out of them.
-    pub(crate) update: Option<Bytes>,
+    /// All that they bring; `None` if nothing came out of them.
+    pub(crate) shown: Option<Shown>,
     /// Those that could not be taken in.
     pub(crate) set_aside: Vec<SetAside>,
-    /// Bytes of the records.
-    pub(crate) bytes: usize,
 }
 
 impl State {
@@ -34,9 +32,9 @@ impl State {
         Seen { last: self.committed, epoch: self.epoch }
     }
 
-    /// Whether this batch of this instance is the one in flight.
-    pub(crate) fn is_in_flight(&self, number: u64) -> bool {
-        self.in_flight && self.drafts.front().is_some_and(|draft| draft.number == number)
+    /// The number of the batch in flight.
+    pub(crate) fn in_flight(&self) -> Option<u64> {
+        self.drafts.front().filter(|_| self.in_flight).map(|draft| draft.number)
     }
 
     /// Takes in records that others have stored: the next ones of the log.
@@ -47,7 +45,7 @@ impl State {
     /// # Panics
     /// If they are not the next ones.
     pub(crate) fn on_stored(&mut self, records: &[StoredRecord], epoch: Epoch) -> Result<Foreign, FoldError> {
-        let mut foreign = Foreign { update: None, set_aside: Vec::new(), bytes: 0 };
+        let mut foreign = Foreign { shown: None, set_aside: Vec::new() };
         let mut updates: Vec<Bytes> = Vec::with_capacity(records.len());
         let mut receipts = Vec::with_capacity(records.len());
         for stored in records {
@@ -56,7 +54,7 @@ impl State {
             (self.committed, self.epoch) = (position, epoch);
             match self.admit_stored(stored) {
                 Ok((update, receipt)) => {
-                    foreign.bytes += update.len();
+                    self.encoded_bytes += update.len();
                     updates.extend((!update.is_empty()).then_some(update));
                     receipts.extend(receipt);
                 }
@@ -76,11 +74,11 @@ impl State {
         self.gate.note_deleted(&deletes);
         receipts.iter().for_each(|receipt| self.gate.settle(receipt));
         self.answers = super::Answers::default();
-        self.encoded_bytes += foreign.bytes;
-        foreign.update = Some(match updates.as_slice() {
+        let update = match updates.as_slice() {
             [only] => only.clone(),
             _ => gate::merge(&slices).into(),
-        });
+        };
+        foreign.shown = Some(Shown::new(update, Author::Several));
         Ok(foreign)
     }
 
@@ -114,12 +112,17 @@ impl State {
         !self.mingled
     }
 
-    /// What this room holds and a reader of `lacking` does not: what the store has lost.
+    /// The committed state vector, encoded.
+    pub(crate) fn seen_vector(&self) -> Vec<u8> {
+        self.document.state_vector()
+    }
+
+    /// What this room holds and someone with this state vector does not; deletes always.
     ///
     /// # Errors
     /// [`FoldError`]: the document is of no use.
-    pub(crate) fn missing_in(&self, lacking: &Self) -> Result<Vec<u8>, FoldError> {
-        self.document.diff(&lacking.document.state_vector())
+    pub(crate) fn lacking(&mut self, theirs: &[u8]) -> Result<Vec<u8>, FoldError> {
+        self.document.diff(theirs)
     }
 
     /// Puts what the store has lost into a batch of its own, the first one. Returns whether anything
