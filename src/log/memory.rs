@@ -265,7 +265,7 @@ impl Rooms {
         let head = known.map_or(Seen::default(), Room::seen);
         check_expects(batch, head, self.tombstones.contains_key(name))?;
         let room = self.by_name.entry(name.clone()).or_default();
-        let appended = room.append(batch, now_ms);
+        let appended = room.append(batch, self.bus.is_some(), now_ms);
         if let Some(bus) = &self.bus {
             bus.tell_stored(name, || room.stored(batch, head.last, &appended));
         }

@@ -24,15 +24,16 @@ pub(super) struct Sight {
     pub(super) is_over: bool,
 }
 
-/// Decides. A room may be gone by right in two ways, a deletion, which leaves a tombstone that was not there
+/// Decides. A store without epochs loses nothing: whatever is not what was seen is over. In others a room may be gone by right in two ways, a deletion, which leaves a tombstone that was not there
 /// before, and its deadline; everything else is a loss.
 pub(super) fn judge(sight: &Sight, head: Option<&Head>, tombstone: Option<Tombstone>) -> Became {
     if tombstone != sight.tombstone {
         return Became::Over;
     }
+    let over = sight.is_over || sight.seen.epoch == Epoch::NONE;
     let Some(head) = head else {
         let never_stored = sight.seen == Seen::default();
-        return match (never_stored, sight.is_over) {
+        return match (never_stored, over) {
             (true, _) => Became::Longer,
             (false, true) => Became::Over,
             (false, false) => Became::Lost,
@@ -42,7 +43,7 @@ pub(super) fn judge(sight: &Sight, head: Option<&Head>, tombstone: Option<Tombst
     let shorter = head.last.seq < sight.seen.last.seq;
     let forked = head.last.seq == sight.seen.last.seq && head.last != sight.seen.last;
     match other_epoch || shorter || forked {
-        true if sight.is_over => Became::Over,
+        true if over => Became::Over,
         true => Became::Lost,
         false => Became::Longer,
     }
@@ -89,6 +90,8 @@ mod tests {
         assert_eq!(judged(false, Some(head(9, 2)), None), Became::Lost, "healed by somebody");
         let forked = Head { last: Position { seq: 5, ms: 8 }, ..head(5, 1) };
         assert_eq!(judged(false, Some(forked), None), Became::Lost, "another record in its place");
+        let sure = Sight { seen: Seen { last: at(5), epoch: Epoch::NONE }, ..sight(false) };
+        assert_eq!(judge(&sure, None, None), Became::Over, "a store that loses nothing");
         assert_eq!(judged(false, Some(head(5, 1)), None), Became::Longer);
         assert_eq!(judged(false, Some(head(8, 1)), None), Became::Longer);
     }

@@ -108,8 +108,9 @@ impl Room {
         self.snapshots.retain(|snapshot| snapshot.through <= self.last);
     }
 
-    pub(super) fn append(&mut self, batch: &Batch, now_ms: u64) -> Appended {
-        if self.last.seq == 0 || batch.heals {
+    /// `epochs`: several instances share the log, and it may be made to lose something.
+    pub(super) fn append(&mut self, batch: &Batch, epochs: bool, now_ms: u64) -> Appended {
+        if epochs && (self.last.seq == 0 || batch.heals) {
             self.epoch = Epoch(rand::random_range(1..=u64::MAX));
         }
         let created = (self.last.seq == 0).then(|| StoredRecord::Intact {
