@@ -430,6 +430,33 @@ pub const RING_TAKE_BYTES_MAX: usize = 64 << 10;
 /// A batch goes to the blocking pool if integrating it can take more steps than this: about 30 ms.
 pub const INLINE_STEPS_MAX: u64 = 100_000;
 
+/// What one room's follower of the bus may leave waiting, in messages. A batch is one; whoever has
+/// missed some reads the log instead, so that more would only delay that.
+pub const BUS_HEARD_MAX: usize = 64;
+
+/// Bytes of one message about presence on the bus: as much as a batch may have there.
+pub const BUS_WHISPER_BYTES_MAX: usize = 64 << 10;
+
+/// Records of batches that a room holds back because records before them are not here yet. One page: more
+/// is read from the log.
+pub const BUS_HELD_RECORDS_MAX: usize = 512;
+
+/// Milliseconds that an append's answer waits for batches of others before it, which the bus brings as a
+/// rule sooner, before they are read from the log.
+pub const BUS_REPLY_AHEAD_MS: u64 = 50;
+
+/// Milliseconds before a log that did not answer is read again.
+pub const BUS_READ_AGAIN_MS: u64 = 500;
+
+/// How often a room that the store has lost is healed again because others did so at the same moment.
+pub const HEAL_TRIES: usize = 32;
+
+/// In so many parts the sessions of a healed room are asked for what they have, so many milliseconds
+/// apart: two seconds for all, so that their answers are no burst.
+pub const HEAL_ASKS: usize = 20;
+/// See [`HEAL_ASKS`].
+pub const HEAL_ASK_MS: u64 = 100;
+
 /// Connections that the system may hold for us before they are accepted. With the usual 128, a
 /// thousand people who join at once wait a second for their connection to be tried again.
 pub const LISTEN_BACKLOG: u32 = 4_096;

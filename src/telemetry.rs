@@ -47,6 +47,12 @@ pub struct Metrics {
     pub messages_unknown: Counter,
     /// Updates stored.
     pub updates_stored: Counter,
+    /// Records taken in that other instances have stored.
+    pub records_of_others: Counter,
+    /// Pages of the log read because the bus had left something out.
+    pub catch_up_reads: Counter,
+    /// Rooms of which the store had lost a part that was here.
+    pub rooms_healed: Counter,
     /// Updates refused whole by the gate.
     pub updates_refused: Counter,
     /// Documents whose order a gate had to learn.
@@ -96,6 +102,9 @@ impl Metrics {
         let sockets_half_open = counter("sockets_half_open", "Sockets given up because nobody answered");
         let messages_unknown = counter("messages_unknown", "Ignored messages of unknown type");
         let updates_stored = counter("updates_stored", "Updates stored");
+        let records_of_others = counter("records_of_others", "Records that other instances have stored");
+        let catch_up_reads = counter("catch_up_reads", "Pages of the log read to fill gaps of the bus");
+        let rooms_healed = counter("rooms_healed", "Rooms of which the store had lost a part");
         let updates_refused = counter("updates_refused", "Updates refused whole by the gate");
         let orders_learnt = counter("orders_learnt", "Documents whose order a gate had to learn");
         let updates_with_gaps =
@@ -131,6 +140,9 @@ impl Metrics {
             sockets_half_open,
             messages_unknown,
             updates_stored,
+            records_of_others,
+            catch_up_reads,
+            rooms_healed,
             updates_refused,
             orders_learnt,
             updates_with_gaps,

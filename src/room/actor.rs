@@ -7,11 +7,12 @@
 //! Absences: nothing here looks inside an update, and nothing here waits for a socket.
 
 mod commands;
+mod commit;
 mod compaction;
+mod heal;
 mod life;
 mod open;
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -21,18 +22,18 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 use self::life::Deadline;
 use super::Shared;
-use super::append::{Append, Refused};
+use super::append::Append;
 use super::catch_up::CatchUps;
 use super::fan_out::{FanOut, Seats};
+use super::line::{Line, News};
 use super::registry::Rooms;
 use super::removal::Retire;
-use super::state::{Committed, State};
+use super::state::State;
 use super::upkeep::Upkeep;
 use crate::document::FoldError;
-use crate::generation::GenerationError;
-use crate::ids::{Position, SessionId};
 use crate::limits::{BEAT_MS, PRESENCE_TICK_MS, ROUND_SESSIONS_MIN};
-use crate::log::{APPEND_TIMEOUT, Appended, LogError};
+use crate::log::bus::Whisper;
+use crate::log::{APPEND_TIMEOUT, LogError};
 use crate::wire::close::{self, Close};
 
 /// Commands judged in one turn: then the log and the clock get theirs.
@@ -47,6 +48,7 @@ pub(super) struct Actor {
     seats: Seats,
     append: Append,
     upkeep: Upkeep,
+    line: Line,
     fan_out: FanOut,
     catch_ups: CatchUps,
     presence_due: Option<Instant>,
@@ -87,7 +89,7 @@ impl Actor {
     pub(super) async fn run(rooms: Arc<Rooms>, shared: Arc<Shared>) {
         // Boxed, here and below, is what happens once or seldom: a room's future is as large as the
         // largest of its parts for as long as it lives.
-        let (state, upkeep) = match Box::pin(open::open(&rooms, &shared)).await {
+        let (state, upkeep, line) = match Box::pin(open::open(&rooms, &shared)).await {
             Ok(opened) => opened,
             Err(error) => {
                 tracing::error!(room = %shared.name.log_id(), %error, "a room cannot be loaded; joins are told to come back");
@@ -102,6 +104,7 @@ impl Actor {
             seats: Seats::default(),
             append: Append::default(),
             upkeep,
+            line,
             fan_out: FanOut::new(now),
             catch_ups: CatchUps::default(),
             presence_due: None,
@@ -142,6 +145,10 @@ impl Actor {
                         return Ok(());
                     }
                 }
+                news = self.line.next() => match news {
+                    News::Heard(heard) => self.on_heard(heard).await?,
+                    News::Read(read) => self.on_read(read).await?,
+                },
                 commands = shared.inbox.take(COMMANDS_PER_TURN) => {
                     for command in commands {
                         self.on_command(command).await?;
@@ -163,65 +170,10 @@ impl Actor {
         if self.append.is_running() {
             return;
         }
-        let after = self.state().committed();
         let Some(batch) = self.state_mut().next_batch() else { return };
         let (log, room) = (Arc::clone(&self.rooms.log), self.shared.name.clone());
         self.rooms.metrics.appends.inc();
-        self.append.begin(log, room, after, batch);
-    }
-
-    async fn on_appended(&mut self, appended: Result<Appended, Refused>) -> Result<(), End> {
-        match appended {
-            Ok(appended) => self.on_committed(appended).await,
-            Err(Refused { error: LogError::Moved(why), .. }) => Err(End::Moved(why)),
-            Err(Refused { error, may_be_stored: true }) => Err(End::Unsettled(error)),
-            Err(Refused { error, may_be_stored: false }) => {
-                tracing::error!(
-                    room = %self.shared.name.log_id(), %error,
-                    "the log refuses a batch for good: its authors are asked to come back and keep their edits"
-                );
-                self.rooms.metrics.appends_refused.inc();
-                let (authors, cost) = self.state_mut().drop_overlay();
-                self.shared.inflow.add_permits(cost as usize);
-                // Off the list at once: what else of theirs is judged must not be acked over the loss.
-                for seat in authors.into_iter().filter_map(|session| self.seats.remove(session)) {
-                    seat.put(|post| {
-                        post.close = Some(Close::new(close::BUSY, "the store refuses edits now"))
-                    });
-                }
-                Ok(())
-            }
-        }
-    }
-
-    /// A batch is stored: fold it, show it, ack it. The only way into the document.
-    async fn on_committed(&mut self, appended: Appended) -> Result<(), End> {
-        let position = appended.last;
-        let heavy = self.state().is_batch_heavy();
-        self.note_append(&appended);
-        let Committed { shown, acks, updates, bytes, cost } =
-            self.with_state(heavy, move |state| state.on_committed(&appended)).await??;
-        self.note_size();
-        self.shared.inflow.add_permits(cost as usize);
-        self.rooms.metrics.updates_stored.inc_by(updates as u64);
-        self.upkeep.note_appended(position.seq, bytes as u64);
-        self.compact_if_due();
-        for session in self.state_mut().take_strangers() {
-            self.expel(session, GenerationError::OtherLife.close());
-        }
-        if self.fan_out.add(shown, self.seats.len()) {
-            self.release().await;
-        }
-        self.ack(acks, position);
-        Ok(())
-    }
-
-    fn ack(&self, acks: HashMap<SessionId, u64>, position: Position) {
-        for (session, ordinal) in acks {
-            if let Some(seat) = self.seats.get(session).filter(|seat| seat.wants_acks) {
-                seat.put(|post| post.ack = Some((ordinal, position)));
-            }
-        }
+        self.append.begin(log, room, batch);
     }
 
     /// Begins a round of fan-out, if anything waits for one.
@@ -233,7 +185,7 @@ impl Actor {
 
     /// When the clock is next of interest.
     fn next_due(&self) -> Instant {
-        [self.fan_out.due(), self.presence_due, self.idle_due]
+        [self.fan_out.due(), self.presence_due, self.idle_due, self.line.due()]
             .into_iter()
             .flatten()
             .fold(self.beat_due, Instant::min)
@@ -245,6 +197,10 @@ impl Actor {
         if self.fan_out.due().is_some_and(|due| due <= now) {
             self.release().await;
         }
+        if self.line.is_read_due(now) {
+            self.start_reading();
+        }
+        self.ask_some(now);
         if self.presence_due.is_some_and(|due| due <= now) {
             self.tick_presence();
         }
@@ -277,7 +233,9 @@ impl Actor {
         let mut presence = self.shared.presence.lock();
         let sweep_ms = presence.sweep(now_ms);
         let message = presence.end_tick();
+        let ours = message.as_ref().filter(|_| self.line.hears()).map(|&(tick, _)| presence.ours_in(tick));
         drop(presence);
+        ours.into_iter().flatten().for_each(|update| self.whisper(Whisper::Presence(update)));
         if let Some((tick, message)) = message {
             self.shared.ring.set_presence(tick, message.clone());
             for seat in self.seats.all() {

@@ -86,6 +86,11 @@ impl Actor {
         self.deadline.touching.is_none() && !(self.deadline.touches.owes() && self.is_stored())
     }
 
+    /// Whether the room may be gone by right.
+    pub(super) fn is_deadline_over(&self) -> bool {
+        self.deadline.touches.is_over(self.deadline.now_ms())
+    }
+
     /// A room that nothing was stored in has no deadline.
     fn is_stored(&self) -> bool {
         self.state().committed() != Position::START
