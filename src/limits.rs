@@ -223,6 +223,14 @@ pub const INFLOW_UNITS_MAX: u32 = 4_096;
 /// What an update costs of [`INFLOW_UNITS_MAX`]: one unit per started 4 KiB.
 pub const INFLOW_UNIT_BYTES: usize = 4 << 10;
 
+/// Updates of all rooms of an instance that may wait for the log, in the same units: 256 MiB. They wait
+/// long only while the store is away.
+pub const INFLOW_UNITS_INSTANCE_MAX: u32 = 65_536;
+
+/// Milliseconds that a room waits for a store that does not take its edits. Longer than a failover, a restart
+/// with a large log, or a frozen minute; then its people are told to come back later: they keep their edits.
+pub const STORE_PATIENCE_MS: u64 = 90_000;
+
 /// In rooms above this many sessions, fan-out goes in rounds.
 pub const ROUND_SESSIONS_MIN: usize = 100;
 

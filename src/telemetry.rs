@@ -53,6 +53,8 @@ pub struct Metrics {
     pub catch_up_reads: Counter,
     /// Rooms of which the store had lost a part that was here.
     pub rooms_healed: Counter,
+    /// Rooms that ended because the store did not take their edits.
+    pub rooms_without_store: Counter,
     /// Updates refused whole by the gate.
     pub updates_refused: Counter,
     /// Documents whose order a gate had to learn.
@@ -105,6 +107,8 @@ impl Metrics {
         let records_of_others = counter("records_of_others", "Records that other instances have stored");
         let catch_up_reads = counter("catch_up_reads", "Pages of the log read to fill gaps of the bus");
         let rooms_healed = counter("rooms_healed", "Rooms of which the store had lost a part");
+        let rooms_without_store =
+            counter("rooms_without_store", "Rooms that ended because the store took no edits");
         let updates_refused = counter("updates_refused", "Updates refused whole by the gate");
         let orders_learnt = counter("orders_learnt", "Documents whose order a gate had to learn");
         let updates_with_gaps =
@@ -143,6 +147,7 @@ impl Metrics {
             records_of_others,
             catch_up_reads,
             rooms_healed,
+            rooms_without_store,
             updates_refused,
             orders_learnt,
             updates_with_gaps,

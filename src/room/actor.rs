@@ -82,6 +82,8 @@ enum End {
     Unsettled(LogError),
     #[error("somebody else was first: {0}")]
     Moved(String),
+    #[error("the store has taken no edit of it for {} s", .0.as_secs())]
+    Away(Duration),
 }
 
 impl Actor {
@@ -122,6 +124,15 @@ impl Actor {
             // No fault: its sessions come back, and are judged by what the room is now.
             Err(end @ End::Moved(_)) => {
                 tracing::info!(room = %actor.shared.name.log_id(), %end, "a room is loaded again");
+            }
+            Err(end @ End::Away(_)) => {
+                tracing::error!(
+                    room = %actor.shared.name.log_id(), %end,
+                    "a room's people are asked to come back later; they keep their edits. See /healthz for what is wrong \
+                     with the store"
+                );
+                actor.rooms.metrics.rooms_without_store.inc();
+                actor.append = Append::default();
             }
             Err(end) => {
                 tracing::error!(room = %actor.shared.name.log_id(), %end, "a room ends and is loaded again from its log");
@@ -185,7 +196,8 @@ impl Actor {
 
     /// When the clock is next of interest.
     fn next_due(&self) -> Instant {
-        [self.fan_out.due(), self.presence_due, self.idle_due, self.line.due()]
+        let overdue = self.append.overdue_at(self.rooms.options.store_patience);
+        [self.fan_out.due(), self.presence_due, self.idle_due, self.line.due(), overdue]
             .into_iter()
             .flatten()
             .fold(self.beat_due, Instant::min)
@@ -194,6 +206,10 @@ impl Actor {
     /// Does what is due. Returns true if the room was idle and is off the list now.
     async fn on_due(&mut self) -> Result<bool, End> {
         let now = Instant::now();
+        let patience = self.rooms.options.store_patience;
+        if self.append.overdue_at(patience).is_some_and(|due| due <= now) {
+            return Err(End::Away(patience));
+        }
         if self.fan_out.due().is_some_and(|due| due <= now) {
             self.release().await;
         }

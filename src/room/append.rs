@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use crate::ids::RoomName;
 use crate::log::{Appended, Batch, Expects, Log, LogError};
@@ -25,6 +25,8 @@ type Running = Pin<Box<dyn Future<Output = Result<Appended, Refused>> + Send>>;
 #[derive(Default)]
 pub(super) struct Append {
     running: Option<Running>,
+    /// When it was begun.
+    began: Option<Instant>,
     alone: Arc<AtomicBool>,
 }
 
@@ -36,11 +38,17 @@ impl Append {
     pub(super) fn begin(&mut self, log: Arc<dyn Log>, room: RoomName, batch: Batch) {
         assert!(self.running.is_none(), "one append at a time");
         let alone = Arc::clone(&self.alone);
+        self.began = Some(Instant::now());
         self.running = Some(Box::pin(append_until_decided(log, room, batch, alone)));
     }
 
     pub(super) fn is_running(&self) -> bool {
         self.running.is_some()
+    }
+
+    /// When the append under way has taken so long.
+    pub(super) fn overdue_at(&self, patience: Duration) -> Option<Instant> {
+        self.began.filter(|_| self.is_running()).map(|began| began + patience)
     }
 
     /// Resolves when the append under way is decided; never if there is none. Cancel-safe.

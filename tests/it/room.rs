@@ -46,6 +46,7 @@ mod room_compaction;
 mod room_damage;
 mod room_faults;
 mod room_random;
+mod room_store_away;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -103,6 +103,11 @@ impl Faults {
         self.plan.lock().append_errors.extend(std::iter::repeat_n(error, count));
     }
 
+    /// Forgets every fault that was asked for and has not come yet.
+    pub fn forgive(&self) {
+        *self.plan.lock() = Plan::default();
+    }
+
     /// Of the calls that change something but are no append (chunks, adoptions, trims, room life),
     /// the one after `skip` others fails with `error` and changes nothing.
     pub fn fail_change(&self, skip: usize, error: LogError) {

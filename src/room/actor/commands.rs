@@ -70,7 +70,7 @@ impl Actor {
         // Whoever was refused is off the list: what comes behind the refused update must neither be
         // stored nor acked over it.
         if self.retiring.is_some() || self.seats.get(session).is_none() {
-            self.shared.inflow.add_permits(cost as usize);
+            self.shared.inflow.leave(cost);
             return Ok(());
         }
         let size = submission.update.len();
@@ -87,7 +87,7 @@ impl Actor {
         }
         match judged {
             Ok(judged) => {
-                self.shared.inflow.add_permits(judged.cost as usize);
+                self.shared.inflow.leave(judged.cost);
                 self.rooms.metrics.note_dropped(&judged.dropped);
                 let ack = judged.decided_now.then(|| (ordinal, self.state().committed()));
                 let wanted = |seat: &&Arc<Seat>| seat.wants_acks && ack.is_some() || judged.dropped.is_gap();
@@ -99,7 +99,7 @@ impl Actor {
                 }
             }
             Err(error) => {
-                self.shared.inflow.add_permits(cost as usize);
+                self.shared.inflow.leave(cost);
                 self.rooms.metrics.updates_refused.inc();
                 let close = match &error {
                     SubmitError::Refused(refusal) => refusal_close(*refusal),

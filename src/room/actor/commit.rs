@@ -40,7 +40,7 @@ impl Actor {
                 );
                 self.rooms.metrics.appends_refused.inc();
                 let (authors, cost) = self.state_mut().drop_overlay();
-                self.shared.inflow.add_permits(cost as usize);
+                self.shared.inflow.leave(cost);
                 // Off the list at once: what else of theirs is judged must not be acked over the loss.
                 for seat in authors.into_iter().filter_map(|session| self.seats.remove(session)) {
                     seat.put(|post| {
@@ -81,7 +81,7 @@ impl Actor {
         let Committed { shown, acks, updates, bytes, cost } =
             self.with_state(heavy, move |state| state.on_committed(&appended)).await??;
         self.note_size();
-        self.shared.inflow.add_permits(cost as usize);
+        self.shared.inflow.leave(cost);
         self.rooms.metrics.updates_stored.inc_by(updates as u64);
         self.upkeep.note_appended(position.seq, bytes as u64);
         self.compact_if_due();

@@ -150,7 +150,7 @@ impl Actor {
         let (state, news, taken) = joined.await?;
         let (acks, cost) = taken.map_err(|error| End::Moved(error.to_string()))?;
         self.state = Some(Box::new(state));
-        self.shared.inflow.add_permits(cost as usize);
+        self.shared.inflow.leave(cost);
         self.upkeep = upkeep;
         let seen = self.state().seen();
         self.line.begin_again(tombstone, seen);
