@@ -4,12 +4,12 @@
 //! says [`Heard::Behind`] at some later time. Whoever follows a room compares what it hears with what it
 //! has ([`Seen`]) and reads the log where the two do not join.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::collections::VecDeque;
+use std::sync::{Arc, Weak};
 
 use bytes::Bytes;
 use parking_lot::Mutex;
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::Notify;
 
 use super::record::StoredRecord;
 use crate::ids::{InstanceId, Position};
@@ -81,25 +81,30 @@ pub struct Follower {
 
 /// The receiving end.
 struct Line {
-    heard: mpsc::Receiver<Heard>,
     shared: Arc<LineState>,
     /// Ends the subscription when it goes.
     _held: Box<dyn Send + Sync>,
 }
 
-/// What both ends of a line know.
+/// What both ends of a line know. Most rooms are quiet: a channel would keep room for what never comes.
 #[derive(Default)]
 struct LineState {
-    behind: AtomicBool,
-    look: Notify,
-    seen: Mutex<Seen>,
+    inner: Mutex<Inner>,
+    news: Notify,
+}
+
+#[derive(Default)]
+struct Inner {
+    heard: VecDeque<Heard>,
+    /// Something was missed behind what is in `heard`.
+    behind: bool,
+    seen: Seen,
 }
 
 /// The sending end, as a store holds it.
 #[derive(Clone)]
 pub(crate) struct Speaker {
-    heard: mpsc::Sender<Heard>,
-    shared: Arc<LineState>,
+    shared: Weak<LineState>,
 }
 
 impl Follower {
@@ -111,35 +116,26 @@ impl Follower {
 
     /// A follower, and what speaks to it. `held` is dropped with the follower.
     pub(crate) fn new(held: impl Send + Sync + 'static) -> (Self, Speaker) {
-        let (sender, heard) = mpsc::channel(BUS_HEARD_MAX);
         let shared = Arc::<LineState>::default();
-        let speaker = Speaker { heard: sender, shared: Arc::clone(&shared) };
-        (Self { line: Some(Line { heard, shared, _held: Box::new(held) }) }, speaker)
+        let speaker = Speaker { shared: Arc::downgrade(&shared) };
+        (Self { line: Some(Line { shared, _held: Box::new(held) }) }, speaker)
     }
 
     /// What is heard next; never resolves if nothing can be heard. Cancel-safe.
     pub async fn next(&mut self) -> Heard {
-        let Some(line) = &mut self.line else { return std::future::pending().await };
+        let Some(line) = &self.line else { return std::future::pending().await };
         loop {
-            // What was heard before the gap is still of use.
-            if let Ok(heard) = line.heard.try_recv() {
+            if let Some(heard) = line.shared.inner.lock().take() {
                 return heard;
             }
-            if line.shared.behind.swap(false, Ordering::AcqRel) {
-                return Heard::Behind;
-            }
-            tokio::select! {
-                Some(heard) = line.heard.recv() => return heard,
-                () = line.shared.look.notified() => {}
-                else => std::future::pending().await,
-            }
+            line.shared.news.notified().await;
         }
     }
 
     /// Says how far the room is known, for the store to compare with.
     pub fn note(&self, seen: Seen) {
         if let Some(line) = &self.line {
-            *line.shared.seen.lock() = seen;
+            line.shared.inner.lock().seen = seen;
         }
     }
 
@@ -150,30 +146,47 @@ impl Follower {
     }
 }
 
+impl Inner {
+    /// What was heard before a gap is still of use: it goes first.
+    fn take(&mut self) -> Option<Heard> {
+        let heard = self.heard.pop_front();
+        if self.heard.is_empty() {
+            self.heard = VecDeque::new();
+        }
+        heard.or_else(|| std::mem::take(&mut self.behind).then_some(Heard::Behind))
+    }
+}
+
 impl Speaker {
     /// Says something, or, if the follower does not listen fast enough, that it is behind. What is not
     /// stored is dropped silently then.
     pub(crate) fn say(&self, heard: Heard) {
-        let matters = !matches!(heard, Heard::Whispered { .. });
-        if matches!(heard, Heard::Behind) || self.heard.try_send(heard).is_err() && matters {
-            self.behind();
+        let Some(shared) = self.shared.upgrade() else { return };
+        let mut inner = shared.inner.lock();
+        match heard {
+            Heard::Behind => inner.behind = true,
+            // Behind a gap nothing else is of use before the gap is filled.
+            heard if inner.heard.len() < BUS_HEARD_MAX && !inner.behind => inner.heard.push_back(heard),
+            Heard::Stored(_) => inner.behind = true,
+            Heard::Whispered { .. } => return,
         }
+        drop(inner);
+        shared.news.notify_one();
     }
 
     /// Has the follower look at the log, once it has taken in what it heard.
     pub(crate) fn behind(&self) {
-        self.shared.behind.store(true, Ordering::Release);
-        self.shared.look.notify_one();
+        self.say(Heard::Behind);
     }
 
-    /// How far the follower says that it knows the room.
-    pub(crate) fn seen(&self) -> Seen {
-        *self.shared.seen.lock()
+    /// How far the follower says that it knows the room; `None` if it is gone.
+    pub(crate) fn seen(&self) -> Option<Seen> {
+        self.shared.upgrade().map(|shared| shared.inner.lock().seen)
     }
 
     /// Whether the follower is gone.
     pub(crate) fn is_closed(&self) -> bool {
-        self.heard.is_closed()
+        self.shared.strong_count() == 0
     }
 }
 

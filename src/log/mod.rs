@@ -273,7 +273,8 @@ pub trait Log: Send + Sync + 'static {
     /// snapshot is kept.
     ///
     /// # Errors
-    /// [`LogError::Moved`] if the room does not exist; [`LogError::Fatal`] if the chunks are not those that
+    /// [`LogError::Moved`] if the room does not exist, or if the record at `through` is another one by now;
+    /// [`LogError::Fatal`] if the chunks are not those that
     /// were announced, if `through` is not between the newest snapshot and the newest record, or
     /// if more than [`SNAPSHOTS_PER_ROOM_MAX`](crate::limits::SNAPSHOTS_PER_ROOM_MAX) would be kept. Nothing changed then.
     async fn adopt(&self, room: &RoomName, adoption: Adoption) -> Result<Adopted, LogError>;

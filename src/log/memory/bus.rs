@@ -75,7 +75,7 @@ impl Bus {
                 if let Some(late) = ear.late.take() {
                     ear.speaker.say(late);
                 }
-                if ear.speaker.seen() != head {
+                if ear.speaker.seen() != Some(head) {
                     ear.speaker.behind();
                 }
             }

@@ -213,6 +213,16 @@ impl Room {
             self.uploads.remove(&adoption.upload);
             return Ok(Adopted::Lost(self.revision));
         }
+        let place = adoption
+            .through
+            .seq
+            .checked_sub(self.base + 1)
+            .map(|at| usize::try_from(at).unwrap_or(usize::MAX));
+        if let Some((position, _)) = place.and_then(|at| self.records.get(at))
+            && *position != adoption.through
+        {
+            return Err(LogError::Moved(format!("record {} is {position} now", adoption.through)));
+        }
         self.forget_old_uploads(now_ms);
         let head = self.head();
         check_adoption(adoption, &head, self.uploads.get(&adoption.upload).map(Upload::uploaded))?;

@@ -53,7 +53,7 @@ impl Actor {
     }
 
     /// The log has answered for the batch in flight.
-    async fn on_reply(&mut self, appended: Appended) -> Result<(), End> {
+    pub(super) async fn on_reply(&mut self, appended: Appended) -> Result<(), End> {
         let begins = appended.created.as_ref().map_or(appended.first, StoredRecord::position);
         let seen = self.state().committed();
         if self.state().in_flight().is_none() {

@@ -18,7 +18,7 @@ use super::super::wall_clock_ms;
 use super::{Actor, End};
 use crate::ids::Generation;
 use crate::limits::{BUS_READ_AGAIN_MS, HEAL_ASK_MS, HEAL_ASKS, HEAL_TRIES};
-use crate::log::{APPEND_TIMEOUT, LogError};
+use crate::log::LogError;
 
 impl Actor {
     /// The log is not what was seen of it: finds out what became of it, and does what follows.
@@ -31,14 +31,22 @@ impl Actor {
 
     async fn look_boxed(&mut self, why: String) -> Result<(), End> {
         // Whatever is under way is decided first: it is stored again with all the rest if it has to be.
+        let patience = self.rooms.options.store_patience;
+        let mut decided = None;
         if self.append.is_running() {
-            let _ =
-                timeout(APPEND_TIMEOUT, self.append.decided()).await.map_err(|_| End::Moved(why.clone()))?;
+            let answer = timeout(patience, self.append.decided()).await;
+            decided = Some(answer.map_err(|_| End::Away(patience))?);
         }
-        match self.what_became().await? {
+        let became = timeout(patience, self.what_became()).await.map_err(|_| End::Away(patience))??;
+        match became {
             Became::Over => Err(End::Moved(why)),
-            Became::Longer if self.state().in_flight().is_some() => Err(End::Moved(why)),
             Became::Longer => {
+                match decided {
+                    Some(Ok(appended)) => self.on_reply(appended).await?,
+                    Some(Err(refused)) => return Box::pin(self.on_appended(Err(refused))).await,
+                    None if self.state().in_flight().is_some() => return Err(End::Moved(why)),
+                    None => {}
+                }
                 self.start_reading();
                 Ok(())
             }
