@@ -36,8 +36,6 @@ pub(super) enum Lane {
 }
 
 impl Lane {
-    pub(super) const ALL: [Self; 2] = [Self::Write, Self::Bulk];
-
     /// How long a call takes at most.
     pub(super) fn bound(self) -> Duration {
         Duration::from_millis(match self {
@@ -49,6 +47,7 @@ impl Lane {
 
 /// Where a call goes.
 #[derive(Debug, Clone, Copy)]
+#[expect(dead_code, reason = "one server takes every call")]
 pub(super) enum Route<'a> {
     /// To the primary that has this key's slot.
     Key(&'a str),
@@ -95,6 +94,14 @@ impl Connect {
     pub(super) async fn primaries(&self) -> Result<Vec<Primary>, CallError> {
         match self {
             Self::Single(single) => Ok(vec![single.primary().clone()]),
+        }
+    }
+
+    /// Resolves when a connection was made again, or the servers may be others: what was known of them is to be looked
+    /// at again. Cancel-safe; for one caller at a time.
+    pub(super) async fn reconnected(&self) {
+        match self {
+            Self::Single(single) => single.reconnected().await,
         }
     }
 

@@ -1,9 +1,13 @@
 //! One Redis server.
 
+use std::sync::Arc;
+
 use redis::io::tcp::{TcpSettings, socket2};
 use redis::{
     Client, ConnectionAddr, ConnectionInfo, IntoConnectionInfo, ProtocolVersion, RedisConnectionInfo,
 };
+
+use tokio::sync::Notify;
 
 use super::link::{Dial, Link};
 use super::{Lane, Primary, Route};
@@ -16,14 +20,16 @@ pub(in crate::log::redis) struct Single {
     write: Link,
     bulk: Link,
     primary: Primary,
+    again: Arc<Notify>,
 }
 
 impl Single {
     pub(super) async fn open(address: &RedisAddress) -> Result<Self, CallError> {
         let client = Client::open(connection_info(address)?)?;
-        let open = |lane: Lane| Link::open(Dial::Client(client.clone()), lane.bound());
+        let again = Arc::new(Notify::new());
+        let open = |lane: Lane| Link::open(Dial::Client(client.clone()), lane.bound(), Arc::clone(&again));
         let (write, bulk) = tokio::try_join!(open(Lane::Write), open(Lane::Bulk))?;
-        Ok(Self { write, bulk, primary: Primary { name: address.to_string() } })
+        Ok(Self { write, bulk, primary: Primary { name: address.to_string() }, again })
     }
 
     pub(super) fn link(&self, lane: Lane, _: Route<'_>) -> &Link {
@@ -35,6 +41,11 @@ impl Single {
 
     pub(super) fn primary(&self) -> &Primary {
         &self.primary
+    }
+
+    /// Resolves when a connection was made again.
+    pub(super) async fn reconnected(&self) {
+        self.again.notified().await;
     }
 
     pub(super) fn close(&self) {
