@@ -1,0 +1,4 @@
+//! Redis servers for tests.
+
+pub mod single;
+pub mod store;
