@@ -457,3 +457,68 @@ pub const ADMIN_ANSWER_BYTES_MAX: usize = READ_BYTES_MAX + RECORD_BYTES_MAX + (1
 
 /// Elements of one value that the operators' verbs print: a list of more is cut, and says so.
 pub const PRINTED_ELEMENTS_MAX: usize = 1_000_000;
+
+/// How long an append to Redis, or another short call, may take before its outcome counts as unknown. A disk
+/// that is slow makes Redis hold writes for up to two seconds (`appendfsync everysec`).
+pub const REDIS_CALL_MS_MAX: u64 = 2_000;
+
+/// The same for a page of records or a chunk of a snapshot.
+pub const REDIS_BULK_MS_MAX: u64 = 5_000;
+
+/// How long making a connection to Redis may take, its greeting included.
+pub const REDIS_CONNECT_MS_MAX: u64 = 2_000;
+
+/// The pause after the first failed try to reach Redis; it doubles …
+pub const REDIS_RECONNECT_MS: u64 = 20;
+
+/// … up to this, so that a Redis that is back is in use within a second.
+pub const REDIS_RECONNECT_MS_MAX: u64 = 500;
+
+/// Calls that wait to be written to one connection; later ones wait outside of the queue, within their bound.
+pub const REDIS_QUEUE_MAX: usize = 1_024;
+
+/// A connection that says nothing for so long is probed by the system …
+pub const REDIS_KEEPALIVE_S: u64 = 15;
+
+/// … and again after each of these.
+pub const REDIS_KEEPALIVE_PROBE_S: u64 = 5;
+
+/// Bytes of one batch that is sent to Redis. Redis closes a connection that sends 1 GiB at once.
+pub const REDIS_BATCH_BYTES_MAX: usize = 256 << 20;
+
+/// Bytes of a batch that is published with its records; of a larger one readers are told that it is there.
+pub const REDIS_PUBLISH_BYTES_MAX: usize = 64 << 10;
+
+/// Records that one page of a read asks Redis for: it serves nobody else meanwhile, some 100 µs.
+pub const REDIS_PAGE_RECORDS: u64 = 512;
+
+/// How long after its deadline Redis itself removes a room that no instance has: sweepers look every ten minutes, and
+/// may have to export it first.
+pub const REDIS_EXPIRY_GRACE_MS: u64 = 3_600_000;
+
+/// Uploads of one room that are open at the same time, of all instances.
+pub const REDIS_UPLOADS_MAX: usize = 64;
+
+/// Names that one listing of rooms keeps, so that the pages after the first one need no scan of their own.
+pub const REDIS_NAMES_MAX: usize = 65_536;
+
+/// How long such a listing is good for.
+pub const REDIS_NAMES_MS_MAX: u64 = 10_000;
+
+/// Keys that one step of a scan looks at.
+pub const REDIS_SCAN_KEYS: usize = 1_000;
+
+/// Times that a change which others overtook is tried again.
+pub const REDIS_TRIES_MAX: u32 = 32;
+
+/// Rooms of which positions are remembered, so that a reader who goes on finds its place at once …
+pub const REDIS_PLACES_ROOMS_MAX: usize = 4_096;
+
+/// … and how many of each.
+pub const REDIS_PLACES_MAX: usize = 20;
+
+/// How often the settings of Redis are looked at.
+pub const REDIS_WATCH_MS: u64 = 10_000;
+
+/// How long a start waits for a Redis that is loading its data.
+pub const REDIS_LOADING_MS_MAX: u64 = 30_000;

@@ -9,6 +9,7 @@ pub mod clock;
 pub mod embedded;
 pub mod memory;
 pub mod record;
+pub mod redis;
 
 use std::fmt;
 use std::time::Duration;

@@ -1,0 +1,186 @@
+//! One connection that is kept: calls go through it while it is there, and it comes back by itself.
+//!
+//! A call never waits for a connection: without one it is told so at once. A connection that did not answer in
+//! time, or broke, is given up with everything that waits for it, and made anew with pauses that grow.
+
+use std::future::Future;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use redis::aio::MultiplexedConnection;
+use redis::{AsyncConnectionConfig, Client, Cmd, Pipeline, PushInfo, PushKind, RedisError, Value};
+use tokio::sync::Notify;
+use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
+
+use crate::limits::{REDIS_CONNECT_MS_MAX, REDIS_QUEUE_MAX, REDIS_RECONNECT_MS, REDIS_RECONNECT_MS_MAX};
+use crate::log::redis::errors::CallError;
+
+/// How a connection is made.
+pub(super) enum Dial {
+    /// To this server, always.
+    Client(Client),
+}
+
+impl Dial {
+    async fn dial(&self, config: &AsyncConnectionConfig) -> Result<MultiplexedConnection, CallError> {
+        match self {
+            Self::Client(client) => Ok(client.get_multiplexed_async_connection_with_config(config).await?),
+        }
+    }
+}
+
+/// See the module. Ends with its last owner.
+pub(super) struct Link {
+    shared: Arc<Shared>,
+    /// How long a call takes at most.
+    bound: Duration,
+}
+
+struct Shared {
+    state: Mutex<State>,
+    /// The connection was lost.
+    lost: Notify,
+    closed: CancellationToken,
+}
+
+enum State {
+    Up {
+        connection: MultiplexedConnection,
+        /// Which connection it is, so that a late complaint about an earlier one ends no later one.
+        number: u64,
+    },
+    /// Not there, and why.
+    Down(String),
+}
+
+impl Link {
+    /// Connects, and stays connected from then on.
+    pub(super) async fn open(dial: Dial, bound: Duration) -> Result<Self, CallError> {
+        let shared = Arc::new(Shared {
+            state: Mutex::new(State::Down("not connected yet".to_owned())),
+            lost: Notify::new(),
+            closed: CancellationToken::new(),
+        });
+        shared.connect(&dial, 0).await?;
+        tokio::spawn(keep(Arc::clone(&shared), dial));
+        Ok(Self { shared, bound })
+    }
+
+    pub(super) async fn call(&self, command: &Cmd) -> Result<Value, CallError> {
+        self.with(async |mut connection| command.query_async(&mut connection).await).await
+    }
+
+    pub(super) async fn call_all(&self, commands: &Pipeline) -> Result<Vec<Value>, CallError> {
+        self.with(async |mut connection| commands.query_async(&mut connection).await).await
+    }
+
+    async fn with<T, F>(&self, call: impl FnOnce(MultiplexedConnection) -> F) -> Result<T, CallError>
+    where
+        F: Future<Output = Result<T, RedisError>>,
+    {
+        let (connection, number) = match &*self.shared.state.lock() {
+            State::Up { connection, number } => (connection.clone(), *number),
+            State::Down(why) => return Err(CallError::Away(why.clone())),
+        };
+        let answered = match timeout(self.bound, call(connection)).await {
+            Ok(answered) => answered.map_err(CallError::from),
+            Err(_) => Err(CallError::Silent(format!("Redis did not answer within {:?}", self.bound))),
+        };
+        if let Err(error) = &answered
+            && error.breaks_connection()
+        {
+            self.shared.lose(number, &error.text());
+        }
+        answered
+    }
+
+    pub(super) fn close(&self) {
+        self.shared.closed.cancel();
+        *self.shared.state.lock() = State::Down("the log is closed".to_owned());
+    }
+}
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        self.shared.closed.cancel();
+    }
+}
+
+impl Shared {
+    async fn connect(self: &Arc<Self>, dial: &Dial, number: u64) -> Result<(), CallError> {
+        let within = Duration::from_millis(REDIS_CONNECT_MS_MAX);
+        let config = AsyncConnectionConfig::new()
+            .set_connection_timeout(Some(within))
+            // A call has one bound, which counts the time in the queue too: the link's.
+            .set_response_timeout(None)
+            .set_pipeline_buffer_size(REDIS_QUEUE_MAX)
+            .set_push_sender(on_push(Arc::downgrade(self), number));
+        let connection = match timeout(within, dial.dial(&config)).await {
+            Ok(Ok(connection)) => connection,
+            Ok(Err(CallError::Silent(why))) => return Err(CallError::Away(why)),
+            Ok(Err(error)) => return Err(error),
+            Err(_) => return Err(CallError::Away(format!("no connection within {within:?}"))),
+        };
+        let mut state = self.state.lock();
+        if self.closed.is_cancelled() {
+            return Err(CallError::Away("the log is closed".to_owned()));
+        }
+        *state = State::Up { connection, number };
+        Ok(())
+    }
+
+    /// Gives up a connection, if it is still that one.
+    fn lose(&self, lost: u64, why: &str) {
+        let mut state = self.state.lock();
+        if matches!(*state, State::Up { number, .. } if number == lost) {
+            *state = State::Down(format!("the connection to Redis was lost: {why}"));
+            self.lost.notify_one();
+        }
+    }
+}
+
+/// Makes the connection anew whenever it is lost, until the end.
+async fn keep(shared: Arc<Shared>, dial: Dial) {
+    let mut number = 0;
+    loop {
+        tokio::select! {
+            () = shared.closed.cancelled() => return,
+            () = shared.lost.notified() => {}
+        }
+        number += 1;
+        tokio::select! {
+            () = shared.closed.cancelled() => return,
+            () = reconnect(&shared, &dial, number) => {}
+        }
+    }
+}
+
+async fn reconnect(shared: &Arc<Shared>, dial: &Dial, number: u64) {
+    let mut wait = Duration::from_millis(REDIS_RECONNECT_MS);
+    let mut tries = 0_u32;
+    while let Err(error) = shared.connect(dial, number).await {
+        tries += 1;
+        let why = error.text();
+        if tries.is_power_of_two() {
+            tracing::warn!(error = %why, tries, "Redis cannot be reached");
+        }
+        *shared.state.lock() = State::Down(format!("Redis cannot be reached: {why}"));
+        sleep(wait.mul_f64(rand::random_range(0.5..1.0))).await;
+        wait = (wait * 2).min(Duration::from_millis(REDIS_RECONNECT_MS_MAX));
+    }
+    tracing::info!(tries, "connected to Redis again");
+}
+
+/// Redis closes a connection: noticed at once, also while nobody calls.
+fn on_push(shared: Weak<Shared>, number: u64) -> impl Fn(PushInfo) -> Result<(), ()> + Send + Sync {
+    move |push| {
+        if push.kind == PushKind::Disconnection
+            && let Some(shared) = shared.upgrade()
+        {
+            shared.lose(number, "Redis closed it");
+        }
+        Ok(())
+    }
+}
