@@ -3,6 +3,7 @@
 //! A call never waits for a connection: without one it is told so at once. A connection that did not answer in
 //! time, or broke, is given up with everything that waits for it, and made anew with pauses that grow.
 
+use std::fmt;
 use std::future::Future;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -14,6 +15,7 @@ use tokio::sync::Notify;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
+use super::sentinel::Followed;
 use crate::limits::{REDIS_CONNECT_MS_MAX, REDIS_QUEUE_MAX, REDIS_RECONNECT_MS, REDIS_RECONNECT_MS_MAX};
 use crate::log::redis::errors::CallError;
 
@@ -21,12 +23,25 @@ use crate::log::redis::errors::CallError;
 pub(super) enum Dial {
     /// To this server, always.
     Client(Client),
+    /// To whichever server is the primary now.
+    Sentinel(Arc<Followed>),
 }
 
 impl Dial {
     async fn dial(&self, config: &AsyncConnectionConfig) -> Result<MultiplexedConnection, CallError> {
         match self {
             Self::Client(client) => Ok(client.get_multiplexed_async_connection_with_config(config).await?),
+            Self::Sentinel(followed) => followed.dial(config).await,
+        }
+    }
+}
+
+/// For texts: who is to be reached.
+impl fmt::Display for Dial {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Client(client) => write!(f, "{}", client.get_connection_info().addr()),
+            Self::Sentinel(followed) => write!(f, "{followed}"),
         }
     }
 }
@@ -42,6 +57,8 @@ struct Shared {
     state: Mutex<State>,
     /// The connection was lost.
     lost: Notify,
+    /// The first try to connect is over, however it ended.
+    tried: CancellationToken,
     closed: CancellationToken,
 }
 
@@ -56,27 +73,62 @@ enum State {
 }
 
 impl Link {
-    /// Connects, and stays connected from then on.
-    pub(super) async fn open(dial: Dial, bound: Duration) -> Result<Self, CallError> {
-        let shared = Arc::new(Shared {
-            state: Mutex::new(State::Down("not connected yet".to_owned())),
-            lost: Notify::new(),
-            closed: CancellationToken::new(),
-        });
+    /// Connects, and stays connected from then on; each later connection is told to `again`.
+    pub(super) async fn open(dial: Dial, bound: Duration, again: Arc<Notify>) -> Result<Self, CallError> {
+        let shared = Arc::new(Shared::new());
         shared.connect(&dial, 0).await?;
-        tokio::spawn(keep(Arc::clone(&shared), dial));
+        shared.tried.cancel();
+        tokio::spawn(keep(Arc::clone(&shared), dial, again));
         Ok(Self { shared, bound })
     }
 
+    /// The same without waiting: until it is connected, calls are told that it is not.
+    pub(super) fn start(dial: Dial, bound: Duration, again: Arc<Notify>) -> Self {
+        let shared = Arc::new(Shared::new());
+        shared.lost.notify_one();
+        tokio::spawn(keep(Arc::clone(&shared), dial, again));
+        Self { shared, bound }
+    }
+
+    /// Resolves when the first try to connect is over.
+    pub(super) async fn tried(&self) {
+        self.shared.tried.cancelled().await;
+    }
+
     pub(super) async fn call(&self, command: &Cmd) -> Result<Value, CallError> {
-        self.with(async |mut connection| command.query_async(&mut connection).await).await
+        self.call_within(self.bound, command).await
+    }
+
+    pub(super) async fn call_within(&self, within: Duration, command: &Cmd) -> Result<Value, CallError> {
+        self.with(within, async |mut connection| command.query_async(&mut connection).await).await
     }
 
     pub(super) async fn call_all(&self, commands: &Pipeline) -> Result<Vec<Value>, CallError> {
-        self.with(async |mut connection| commands.query_async(&mut connection).await).await
+        self.call_all_within(self.bound, commands).await
     }
 
-    async fn with<T, F>(&self, call: impl FnOnce(MultiplexedConnection) -> F) -> Result<T, CallError>
+    pub(super) async fn call_all_within(
+        &self,
+        within: Duration,
+        commands: &Pipeline,
+    ) -> Result<Vec<Value>, CallError> {
+        self.with(within, async |mut connection| commands.query_async(&mut connection).await).await
+    }
+
+    /// Gives up the connection that is there: it leads to the wrong server.
+    pub(super) fn give_up(&self, why: &str) {
+        let number = match &*self.shared.state.lock() {
+            State::Up { number, .. } => *number,
+            State::Down(_) => return,
+        };
+        self.shared.lose(number, why);
+    }
+
+    async fn with<T, F>(
+        &self,
+        within: Duration,
+        call: impl FnOnce(MultiplexedConnection) -> F,
+    ) -> Result<T, CallError>
     where
         F: Future<Output = Result<T, RedisError>>,
     {
@@ -84,9 +136,9 @@ impl Link {
             State::Up { connection, number } => (connection.clone(), *number),
             State::Down(why) => return Err(CallError::Away(why.clone())),
         };
-        let answered = match timeout(self.bound, call(connection)).await {
+        let answered = match timeout(within, call(connection)).await {
             Ok(answered) => answered.map_err(CallError::from),
-            Err(_) => Err(CallError::Silent(format!("Redis did not answer within {:?}", self.bound))),
+            Err(_) => Err(CallError::Silent(format!("Redis did not answer within {within:?}"))),
         };
         if let Err(error) = &answered
             && error.breaks_connection()
@@ -109,6 +161,15 @@ impl Drop for Link {
 }
 
 impl Shared {
+    fn new() -> Self {
+        Self {
+            state: Mutex::new(State::Down("not connected yet".to_owned())),
+            lost: Notify::new(),
+            tried: CancellationToken::new(),
+            closed: CancellationToken::new(),
+        }
+    }
+
     async fn connect(self: &Arc<Self>, dial: &Dial, number: u64) -> Result<(), CallError> {
         let within = Duration::from_millis(REDIS_CONNECT_MS_MAX);
         let config = AsyncConnectionConfig::new()
@@ -142,7 +203,7 @@ impl Shared {
 }
 
 /// Makes the connection anew whenever it is lost, until the end.
-async fn keep(shared: Arc<Shared>, dial: Dial) {
+async fn keep(shared: Arc<Shared>, dial: Dial, again: Arc<Notify>) {
     let mut number = 0;
     loop {
         tokio::select! {
@@ -152,7 +213,7 @@ async fn keep(shared: Arc<Shared>, dial: Dial) {
         number += 1;
         tokio::select! {
             () = shared.closed.cancelled() => return,
-            () = reconnect(&shared, &dial, number) => {}
+            () = reconnect(&shared, &dial, number) => again.notify_one(),
         }
     }
 }
@@ -163,14 +224,16 @@ async fn reconnect(shared: &Arc<Shared>, dial: &Dial, number: u64) {
     while let Err(error) = shared.connect(dial, number).await {
         tries += 1;
         let why = error.text();
+        shared.tried.cancel();
         if tries.is_power_of_two() {
-            tracing::warn!(error = %why, tries, "Redis cannot be reached");
+            tracing::warn!(server = %dial, error = %why, tries, "Redis cannot be reached");
         }
         *shared.state.lock() = State::Down(format!("Redis cannot be reached: {why}"));
         sleep(wait.mul_f64(rand::random_range(0.5..1.0))).await;
         wait = (wait * 2).min(Duration::from_millis(REDIS_RECONNECT_MS_MAX));
     }
-    tracing::info!(tries, "connected to Redis again");
+    shared.tried.cancel();
+    tracing::info!(server = %dial, tries, "connected to Redis");
 }
 
 /// Redis closes a connection: noticed at once, also while nobody calls.

@@ -6,11 +6,10 @@ use std::ops::RangeInclusive;
 
 use redis::Value;
 
+use crate::log::redis::address::HostPort;
+
 /// How many slots a cluster has.
 pub(super) const SLOTS: u16 = 16_384;
-
-/// Host and port of a server.
-pub(super) type HostPort = (String, u16);
 
 /// The slot of a key: by what stands between its first `{` and the first `}` after that, if that is something;
 /// else by all of it.
@@ -80,7 +79,8 @@ fn range(row: Vec<Value>, asked: &str) -> Result<(RangeInclusive<u16>, HostPort)
     let (first, last) = number().zip(number()).ok_or_else(bad)?;
     let owner: Vec<Value> = row.next().and_then(|it| redis::from_redis_value(it).ok()).ok_or_else(bad)?;
     let mut owner = owner.into_iter();
-    let host: Option<String> = owner.next().and_then(|it| redis::from_redis_value(it).ok()).ok_or_else(bad)?;
+    let host: Option<String> =
+        owner.next().and_then(|it| redis::from_redis_value(it).ok()).ok_or_else(bad)?;
     let port: u16 = owner.next().and_then(|it| redis::from_redis_value(it).ok()).ok_or_else(bad)?;
     if first > last || last >= SLOTS {
         return Err(bad());
@@ -105,7 +105,9 @@ mod tests {
     #[test]
     fn slots_are_those_of_redis() {
         assert_eq!(crc16(b"123456789"), 0x31c3);
-        for (key, slot) in [("foo", 12_182), ("123456789", 12_739), ("{foo}bar", 12_182), ("a{foo}{b}", 12_182)] {
+        for (key, slot) in
+            [("foo", 12_182), ("123456789", 12_739), ("{foo}bar", 12_182), ("a{foo}{b}", 12_182)]
+        {
             assert_eq!(slot_of(key), slot, "{key}");
         }
         // An empty tag and one that is not closed are none.
@@ -127,7 +129,8 @@ mod tests {
     /// [L90] The map is read as Redis gives it: gaps, servers without a name, in any order.
     #[test]
     fn maps_are_read() {
-        let rows = vec![row(200, 16_383, bulk("b"), 2), row(0, 100, Value::Nil, 1), row(101, 150, bulk(""), 3)];
+        let rows =
+            vec![row(200, 16_383, bulk("b"), 2), row(0, 100, Value::Nil, 1), row(101, 150, bulk(""), 3)];
         let map = SlotMap::read(Value::Array(rows), "asked").expect("a map");
         let owner = |slot| map.owner(slot).map(|(host, port)| format!("{host}:{port}"));
         assert_eq!(owner(0).as_deref(), Some("asked:1"));
