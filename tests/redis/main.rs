@@ -1,6 +1,26 @@
-//! Tests against real Redis servers: single, with Sentinel, as a Cluster, behind bad networks. Rules are cited
-//! as `[L1]`; docs/RULES.md lists them. They need redis-server (`scripts/test setup` installs it).
+//! Tests on real Redis servers, each on a free port and a directory of its own, ended with their test: single, with
+//! Sentinel, as a cluster, behind bad networks. Rules are cited as `[L1]`; docs/RULES.md lists them. They need
+//! redis-server (`scripts/test setup` installs it).
 #![allow(clippy::unwrap_used, missing_docs, unreachable_pub)]
 
+// First, since its macro is used in those that follow.
+#[macro_use]
+mod log_stores;
+
+mod clusters;
 mod rig;
 mod rig_tests;
+mod sentinels;
+mod traffic;
+
+#[path = "../it/log_contract.rs"]
+mod log_contract;
+#[path = "../it/log_contract_life.rs"]
+mod log_contract_life;
+#[path = "../it/log_contract_snapshots.rs"]
+mod log_contract_snapshots;
+#[path = "../it/log_contract_trims.rs"]
+mod log_contract_trims;
+#[allow(dead_code)] // what the contract does not need
+#[path = "../it/log_support.rs"]
+mod log_support;

@@ -18,10 +18,6 @@ use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-/// What [`RedisAddress`] understands, for error texts.
-pub(crate) const FORMS: &str = "redis://[[USER]:PASSWORD@]HOST[:PORT][/DB], unix:/PATH, \
-     redis+sentinel://HOST[:PORT][,…]/NAME, redis+cluster://HOST[:PORT][,…], and rediss… for TLS";
-
 /// A Redis to connect to. `Display` and `Debug` show it without the password.
 #[derive(Clone, PartialEq, Eq)]
 pub struct RedisAddress {
@@ -77,6 +73,10 @@ pub(super) struct TlsFiles {
 }
 
 impl RedisAddress {
+    /// What addresses begin with, up to the colon.
+    pub const SCHEMES: [&str; 7] =
+        ["redis", "rediss", "unix", "redis+sentinel", "rediss+sentinel", "redis+cluster", "rediss+cluster"];
+
     /// The kind of store, as in the setting, without the address.
     #[must_use]
     pub fn kind(&self) -> &'static str {

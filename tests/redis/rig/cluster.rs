@@ -86,6 +86,18 @@ impl ClusterRig {
         }
     }
 
+    /// Waits until every replica has all that its primary has.
+    pub fn wait_for_replicas(&self) {
+        for (primary, replica) in self.nodes.iter().zip(&self.nodes[MASTERS..]) {
+            wait_for("a replica that has everything", || {
+                let offset = |node: &RedisProcess, key| node.info(key)?.parse::<u64>().ok();
+                let (has, wants) =
+                    (offset(replica, "slave_repl_offset"), offset(primary, "master_repl_offset"));
+                (has.is_some() && has >= wants).then_some(())
+            });
+        }
+    }
+
     /// As `--store` takes it. One node more or less makes no difference to a client.
     pub fn url(&self) -> String {
         let hosts: Vec<_> = self.nodes.iter().map(|node| node.address().to_string()).collect();

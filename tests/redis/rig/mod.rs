@@ -11,6 +11,8 @@ pub mod cluster;
 pub mod process;
 pub mod proxy;
 pub mod sentinel;
+pub mod single;
+pub mod store;
 
 use std::time::{Duration, Instant};
 

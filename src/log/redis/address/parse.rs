@@ -1,6 +1,6 @@
 //! Reads the addresses of [`super::RedisAddress`].
 
-use super::{FORMS, HostPort, Login, Place, RedisAddress, TlsFiles, Watched};
+use super::{HostPort, Login, Place, RedisAddress, TlsFiles, Watched};
 
 pub(super) const PORT: u16 = 6379;
 const SENTINEL_PORT: u16 = 26_379;
@@ -11,13 +11,15 @@ const SENTINEL: &str = "redis+sentinel://[[USER]:PASSWORD@]HOST[:PORT][,…]/NAM
 const CLUSTER: &str = "redis+cluster://[[USER]:PASSWORD@]HOST[:PORT][,…]";
 
 pub(super) fn address(text: &str) -> Result<RedisAddress, String> {
-    let (scheme, rest) = text.split_once(':').ok_or_else(|| format!("allowed are {FORMS}"))?;
+    let unknown =
+        || format!("allowed are {}", RedisAddress::SCHEMES.map(|scheme| format!("{scheme}:")).join(", "));
+    let (scheme, rest) = text.split_once(':').ok_or_else(unknown)?;
     let (read, form): (fn(Parts, bool) -> Result<RedisAddress, String>, _) = match scheme {
         "unix" => return unix(rest).map_err(|why| format!("unix: {why}; allowed is {UNIX}")),
         "redis" | "rediss" => (single, SINGLE),
         "redis+sentinel" | "rediss+sentinel" => (sentinel, SENTINEL),
         "redis+cluster" | "rediss+cluster" => (cluster, CLUSTER),
-        _ => return Err(format!("allowed are {FORMS}")),
+        _ => return Err(unknown()),
     };
     let tls = scheme.starts_with("rediss");
     let read = Parts::of(rest).and_then(|parts| read(parts, tls));
