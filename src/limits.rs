@@ -468,11 +468,14 @@ pub const REDIS_BULK_MS_MAX: u64 = 5_000;
 /// How long making a connection to Redis may take, its greeting included.
 pub const REDIS_CONNECT_MS_MAX: u64 = 2_000;
 
-/// The pause after the first failed try to reach Redis; it doubles …
+/// The pause before the second try to reach Redis; it doubles …
 pub const REDIS_RECONNECT_MS: u64 = 20;
 
 /// … up to this, so that a Redis that is back is in use within a second.
 pub const REDIS_RECONNECT_MS_MAX: u64 = 500;
+
+/// A connection that held for so long was a good one: when it is lost, the first try comes without a pause.
+pub const REDIS_STEADY_MS: u64 = 5_000;
 
 /// Calls that wait to be written to one connection; later ones wait outside of the queue, within their bound.
 pub const REDIS_QUEUE_MAX: usize = 1_024;
@@ -503,7 +506,7 @@ pub const REDIS_UPLOADS_MAX: usize = 64;
 pub const REDIS_NAMES_MAX: usize = 65_536;
 
 /// How long such a listing is good for.
-pub const REDIS_NAMES_MS_MAX: u64 = 10_000;
+pub const REDIS_NAMES_MS_MAX: u64 = 60_000;
 
 /// Keys that one step of a scan looks at.
 pub const REDIS_SCAN_KEYS: usize = 1_000;

@@ -2,6 +2,10 @@
 //! promises beyond it. Rules are cited as `[L1]`; docs/RULES.md lists them.
 #![allow(clippy::unwrap_used, missing_docs, unreachable_pub)]
 
+// First, since its macro is used in those that follow.
+#[macro_use]
+mod log_stores;
+
 mod log_bench;
 mod log_bench_life;
 mod log_contract;

@@ -1,5 +1,5 @@
-//! The contract of `ruang::log::Log`, held by every implementation. A new one adds a module to
-//! [`log_contract`] and a constructor to `Store`.
+//! The contract of `ruang::log::Log`, held by every implementation. `log_stores` says on which ones
+//! a test target runs it.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -9,19 +9,6 @@ use ruang::log::memory::Damage;
 use ruang::log::record::{Kind, StoredRecord};
 
 use crate::log_support::*;
-
-/// Makes a test of each function, on each implementation.
-macro_rules! log_contract {
-    ($($test:ident),* $(,)?) => {
-        mod memory {
-            $(#[tokio::test] async fn $test() { super::$test(crate::log_support::Store::memory()).await; })*
-        }
-        mod embedded {
-            $(#[tokio::test] async fn $test() { super::$test(crate::log_support::Store::embedded()).await; })*
-        }
-    };
-}
-pub(crate) use log_contract;
 
 log_contract![
     what_was_answered_is_read,

@@ -5,7 +5,6 @@ use std::sync::atomic::Ordering;
 use ruang::ids::RoomName;
 use ruang::log::{Adopted, Batch, Expects, Log, LogError, Tombstone, UploadId};
 
-use crate::log_contract::log_contract;
 use crate::log_support::*;
 
 log_contract![

@@ -5,7 +5,6 @@ use std::sync::atomic::Ordering;
 use ruang::ids::RoomName;
 use ruang::log::{Adopted, Adoption, Batch, Expects, Log, LogError, UploadId};
 
-use crate::log_contract::log_contract;
 use crate::log_support::*;
 
 log_contract![

@@ -6,7 +6,6 @@ use ruang::ids::RoomName;
 use ruang::log::record::StoredRecord;
 use ruang::log::{Adopted, Adoption, Log, UploadId};
 
-use crate::log_contract::log_contract;
 use crate::log_support::*;
 
 log_contract![

@@ -5,6 +5,7 @@ use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use async_trait::async_trait;
 use bytes::Bytes;
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
 use ruang::ids::{Generation, InstanceId, Position, RoomName, SessionId};
@@ -26,7 +27,22 @@ pub struct Store {
 enum StoreKind {
     Memory(Faults),
     Embedded(TempDir),
+    #[allow(dead_code)] // of another test target
+    Other(Box<dyn Keeper>),
 }
+
+/// What stands behind a log that another test target brings.
+#[async_trait(?Send)]
+pub trait Keeper {
+    /// The log again, as after the end of its process.
+    async fn reopen(&mut self, now_ms: &Arc<AtomicU64>) -> Arc<dyn Log>;
+
+    /// Changes the bytes of a stored record behind the log's back.
+    async fn rewrite(&mut self, room: &RoomName, seq: u64, change: Change<'_>);
+}
+
+/// What happens to the bytes of a record.
+pub type Change<'a> = Box<dyn for<'bytes> FnOnce(&'bytes mut Vec<u8>) + 'a>;
 
 impl Store {
     pub fn memory() -> Self {
@@ -42,8 +58,18 @@ impl Store {
         Self { log: Arc::new(log), now_ms, kind: StoreKind::Embedded(dir) }
     }
 
+    #[allow(dead_code)] // of another test target
+    pub fn other(log: Arc<dyn Log>, now_ms: Arc<AtomicU64>, keeper: Box<dyn Keeper>) -> Self {
+        Self { log, now_ms, kind: StoreKind::Other(keeper) }
+    }
+
     /// Ends the log and opens it again, where something outlives it.
     pub async fn reopen(&mut self) -> bool {
+        if let StoreKind::Other(keeper) = &mut self.kind {
+            self.log.close().await;
+            self.log = keeper.reopen(&self.now_ms).await;
+            return true;
+        }
         let StoreKind::Embedded(dir) = &self.kind else { return false };
         self.log.close().await;
         self.log = Arc::new(MemoryLog::new()); // lets go of the directory
@@ -62,7 +88,8 @@ impl Store {
 
     /// Changes the bytes of a stored record behind the log's back.
     pub async fn rewrite(&mut self, room: &RoomName, seq: u64, change: impl FnOnce(&mut Vec<u8>)) {
-        match &self.kind {
+        match &mut self.kind {
+            StoreKind::Other(keeper) => keeper.rewrite(room, seq, Box::new(change)).await,
             StoreKind::Memory(faults) => assert!(faults.rewrite(room, seq, change)),
             StoreKind::Embedded(dir) => {
                 self.log.close().await;

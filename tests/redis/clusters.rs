@@ -88,7 +88,7 @@ async fn a_room_whose_keys_are_torn_apart_waits() {
 /// [L90] A server that dies takes only its own rooms along, and brings them back.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_dead_server_takes_only_its_rooms_along() {
-    let mut rig = ClusterRig::start_with(0, &[["cluster-require-full-coverage", "no"]]);
+    let mut rig = ClusterRig::start_with(0, &["--cluster-require-full-coverage", "no"]);
     let log = open(&rig.url()).await;
     let rooms = rooms("room", 30);
     for room in &rooms {

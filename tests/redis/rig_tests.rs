@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use redis::RedisResult;
 
 use crate::rig::cluster::ClusterRig;
-use crate::rig::process::RedisProcess;
+use crate::rig::process::{FSYNC, RedisProcess};
 use crate::rig::proxy::{Direction, Fault, Proxy};
 use crate::rig::sentinel::SentinelRig;
 use crate::rig::wait_for;
@@ -21,7 +21,7 @@ fn get(server: &RedisProcess, key: &str) -> Option<String> {
 /// A server that was killed comes back on its port with what it had; a paused one is silent until it goes on.
 #[test]
 fn a_server_dies_and_comes_back() {
-    let mut server = RedisProcess::alone(&[]);
+    let mut server = RedisProcess::alone(FSYNC);
     set(&server, "a", "1");
     let port = server.port();
     server.kill();
@@ -31,19 +31,19 @@ fn a_server_dies_and_comes_back() {
     server.stop();
     server.restart();
     assert_eq!(get(&server, "a").as_deref(), Some("1"));
-    let mut connection = server.connect();
+    let mut connection = server.connection();
     connection.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
-    server.pause();
+    server.freeze(true);
     assert!(redis::cmd("PING").query::<String>(&mut connection).unwrap_err().is_timeout());
-    server.go_on();
+    server.freeze(false);
     assert_eq!(get(&server, "a").as_deref(), Some("1"));
 }
 
 /// No server outlives its rig.
 #[test]
 fn servers_end_with_their_owner() {
-    let server = RedisProcess::alone(&[]);
-    let (address, dir) = (server.address(), server.dir().to_owned());
+    let server = RedisProcess::alone(FSYNC);
+    let (address, dir) = (server.socket(), server.dir().to_owned());
     assert!(dir.exists() && std::net::TcpStream::connect(address).is_ok());
     drop(server);
     assert!(!dir.exists() && std::net::TcpStream::connect(address).is_err());
@@ -158,8 +158,8 @@ fn echo(connection: &mut redis::Connection, text: &str) -> RedisResult<String> {
 /// What passes, what is refused, frozen, dropped, delayed and cut, on connections that are there and on new ones.
 #[test]
 fn the_proxy_does_what_networks_do() {
-    let server = RedisProcess::alone(&[]);
-    let proxy = Proxy::tcp(server.address());
+    let server = RedisProcess::alone(FSYNC);
+    let proxy = Proxy::tcp(server.socket());
     let mut connection = through(&proxy).unwrap();
     assert_eq!(echo(&mut connection, "hello").unwrap(), "hello");
 
@@ -200,8 +200,8 @@ fn the_proxy_does_what_networks_do() {
 /// A cut takes effect after exactly so many bytes, and only once.
 #[test]
 fn the_proxy_cuts_at_a_byte() {
-    let server = RedisProcess::alone(&[]);
-    let proxy = Proxy::tcp(server.address());
+    let server = RedisProcess::alone(FSYNC);
+    let proxy = Proxy::tcp(server.socket());
     let command = "*3\r\n$3\r\nSET\r\n$1\r\na\r\n$1\r\n1\r\n";
     for (bytes, applied) in [(command.len() as u64 - 1, false), (command.len() as u64, true)] {
         let () = server.ask(&["DEL", "a"]);
@@ -224,10 +224,10 @@ fn the_proxy_cuts_at_a_byte() {
 /// A proxy can stand on a Unix socket.
 #[test]
 fn the_proxy_listens_on_unix_sockets() {
-    let server = RedisProcess::alone(&[]);
+    let server = RedisProcess::alone(FSYNC);
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("redis.sock");
-    let proxy = Proxy::unix(&path, server.address());
+    let proxy = Proxy::unix(&path, server.socket());
     let client = redis::Client::open(format!("unix://{}", path.display())).unwrap();
     assert_eq!(echo(&mut client.get_connection().unwrap(), "hello").unwrap(), "hello");
     proxy.set(Fault::Refuse);

@@ -82,10 +82,10 @@ async fn writers_go_on_after_failovers() {
 async fn sentinels_may_be_away() {
     let mut rig = SentinelRig::start(3);
     rig.sentinels[0].kill();
-    rig.sentinels[1].pause();
+    rig.sentinels[1].freeze(true);
     let log = open(&rig.url()).await;
     append(&*log, &room("a"), 1, 1, &["x"]).await;
-    rig.sentinels[1].go_on();
+    rig.sentinels[1].freeze(false);
     for sentinel in &mut rig.sentinels {
         sentinel.kill();
     }
@@ -101,7 +101,7 @@ async fn wrong_names_are_told() {
     let rig = SentinelRig::start(1);
     let wrong = rig.url().replace("/ruang", "/other");
     assert!(refused(&wrong).await.contains("other"));
-    let no_sentinel = format!("redis+sentinel://:secret@{}/ruang", rig.nodes[0].address());
+    let no_sentinel = format!("redis+sentinel://:secret@{}/ruang", rig.nodes[0].socket());
     let error = refused(&no_sentinel).await;
     assert!(error.contains("SENTINEL") && !error.contains("secret"), "{error}");
 }

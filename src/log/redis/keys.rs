@@ -45,6 +45,11 @@ impl Keys {
         Self { prefix }
     }
 
+    /// What all of them begin with.
+    pub(super) fn prefix(&self) -> &str {
+        &self.prefix
+    }
+
     pub(super) fn log(&self) -> String {
         format!("{}log", self.prefix)
     }
@@ -55,10 +60,6 @@ impl Keys {
 
     pub(super) fn tomb(&self) -> String {
         format!("{}tomb", self.prefix)
-    }
-
-    pub(super) fn bus(&self) -> String {
-        format!("{}bus", self.prefix)
     }
 
     /// The chunks of a snapshot; revision 0: of an upload that is not adopted.
@@ -127,7 +128,7 @@ mod tests {
 
     fn check(room: &RoomName) {
         let keys = Keys::of(room);
-        let all = [keys.log(), keys.meta(), keys.tomb(), keys.bus(), keys.snapshot(7, UploadId(u64::MAX))];
+        let all = [keys.log(), keys.meta(), keys.tomb(), keys.snapshot(7, UploadId(u64::MAX))];
         assert_eq!(room_of_meta(keys.meta().as_bytes()).as_ref(), Some(room));
         for key in &all {
             let encoded = hash_tag(key);
@@ -154,7 +155,7 @@ mod tests {
             let mut known = HashMap::new();
             for name in names {
                 let keys = Keys::of(&room(&name));
-                for key in [keys.log(), keys.meta(), keys.tomb(), keys.bus()] {
+                for key in [keys.log(), keys.meta(), keys.tomb()] {
                     if let Some(other) = known.insert(key, name.clone()) {
                         prop_assert_eq!(&other, &name);
                     }
@@ -179,7 +180,7 @@ mod tests {
         assert_eq!(keys.log(), "retro:room:{team%2Fretro%201}:log");
         assert_eq!(keys.meta(), "retro:room:{team%2Fretro%201}:meta");
         assert_eq!(keys.tomb(), "retro:room:{team%2Fretro%201}:tomb");
-        assert_eq!(keys.bus(), "retro:room:{team%2Fretro%201}:bus");
+        assert_eq!(keys.prefix(), "retro:room:{team%2Fretro%201}:");
         assert_eq!(keys.snapshot(3, UploadId(255)), "retro:room:{team%2Fretro%201}:snap:3-00000000000000ff");
         for hostile in ["{", "}", "{}", "a}{b", "*", "%", "%41", ":", "}:meta", "é", "\u{10ffff}"] {
             check(&room(hostile));

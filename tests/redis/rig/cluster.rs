@@ -6,7 +6,7 @@ use std::ops::Range;
 use redis::Value;
 use tempfile::TempDir;
 
-use super::process::{RedisProcess, free_port};
+use super::process::{FSYNC, RedisProcess, free_port};
 use super::wait_for;
 
 /// How many slots there are.
@@ -27,7 +27,7 @@ impl ClusterRig {
     }
 
     /// `replicas` (at most 3) follow the first nodes; all nodes have these settings.
-    pub fn start_with(replicas: usize, settings: &[[&str; 2]]) -> Self {
+    pub fn start_with(replicas: usize, settings: &[&str]) -> Self {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let nodes: Vec<_> =
             (0..MASTERS + replicas).map(|number| start_node(&dir, number, settings)).collect();
@@ -100,7 +100,7 @@ impl ClusterRig {
 
     /// As `--store` takes it. One node more or less makes no difference to a client.
     pub fn url(&self) -> String {
-        let hosts: Vec<_> = self.nodes.iter().map(|node| node.address().to_string()).collect();
+        let hosts: Vec<_> = self.nodes.iter().map(|node| node.socket().to_string()).collect();
         format!("redis+cluster://{}", hosts.join(","))
     }
 
@@ -178,19 +178,14 @@ impl SlotMove<'_> {
     }
 }
 
-fn start_node(dir: &TempDir, number: usize, settings: &[[&str; 2]]) -> RedisProcess {
+fn start_node(dir: &TempDir, number: usize, settings: &[&str]) -> RedisProcess {
     let name = format!("node-{number}");
     let own = dir.path().join(&name);
     fs::create_dir(&own).expect("a directory");
     let bus = free_port().to_string();
-    let cluster = [
-        ["cluster-enabled", "yes"],
-        ["cluster-port", &bus],
-        ["cluster-node-timeout", "1000"],
-        ["repl-diskless-sync", "yes"],
-        ["repl-diskless-sync-delay", "0"],
-    ];
-    RedisProcess::start(&name, &own, &[&cluster, settings].concat())
+    let cluster = ["--cluster-enabled", "yes", "--cluster-port", &bus, "--cluster-node-timeout", "1000"];
+    let quick = ["--repl-diskless-sync", "yes", "--repl-diskless-sync-delay", "0"];
+    RedisProcess::start(&name, &own, &[FSYNC, &cluster, &quick, settings].concat())
 }
 
 fn bus_port(node: &RedisProcess) -> String {

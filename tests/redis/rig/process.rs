@@ -32,10 +32,13 @@ struct Running {
     watchdog: Child,
 }
 
+/// An append-only file that is synced before each answer.
+pub const FSYNC: &[&str] = &["--appendonly", "yes", "--appendfsync", "always"];
+
 impl RedisProcess {
-    /// A server with a directory of its own, an append-only file synced with every write, and these settings
-    /// beside or instead (`["appendfsync", "everysec"]`).
-    pub fn alone(settings: &[[&str; 2]]) -> Self {
+    /// A server with a directory of its own, and settings as on its command line. It keeps nothing on the disk unless
+    /// they say so ([`FSYNC`]).
+    pub fn alone(settings: &[&str]) -> Self {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let mut server = Self::start("redis", dir.path(), settings);
         server._own_dir = Some(dir);
@@ -43,24 +46,8 @@ impl RedisProcess {
     }
 
     /// A server with its files in `dir`, which exists; its log is `dir/NAME.log`.
-    pub fn start(name: &str, dir: &Path, settings: &[[&str; 2]]) -> Self {
-        Self::start_with(name, dir, |port| {
-            let port = port.to_string();
-            let always: [[&str; 2]; 7] = [
-                ["port", &port],
-                ["bind", "127.0.0.1"],
-                ["dir", dir.to_str().expect("a path in UTF-8")],
-                ["save", ""],
-                ["appendonly", "yes"],
-                ["appendfsync", "always"],
-                ["daemonize", "no"],
-            ];
-            always
-                .iter()
-                .chain(settings)
-                .flat_map(|[key, value]| [format!("--{key}"), (*value).to_owned()])
-                .collect()
-        })
+    pub fn start(name: &str, dir: &Path, settings: &[&str]) -> Self {
+        Self::start_with(name, dir, |port| command_line(port, dir, settings))
     }
 
     /// A server on a free port, with the command line that `args` makes for it.
@@ -84,11 +71,17 @@ impl RedisProcess {
         panic!("no free port for {name}");
     }
 
-    /// Starts it again after [`Self::kill`] or [`Self::stop`], with the same settings and files.
+    /// Starts it again, on the same port and with the same settings and files; kills it first if it runs.
     pub fn restart(&mut self) {
-        assert!(self.running.is_none(), "{} runs", self.name);
+        self.kill();
         // The port stays ours: nothing else here takes ports of this range for long.
         wait_for("its port", || self.try_run().then_some(()));
+    }
+
+    /// The same with other settings.
+    pub fn restart_with(&mut self, settings: &[&str]) {
+        self.args = command_line(self.port, &self.dir, settings);
+        self.restart();
     }
 
     /// False if it ended at once. Waits until it answers.
@@ -136,14 +129,9 @@ impl RedisProcess {
         }
     }
 
-    /// SIGSTOP: it takes connections (the kernel does) and says nothing, until [`Self::go_on`].
-    pub fn pause(&self) {
-        self.signal("STOP");
-    }
-
-    /// SIGCONT.
-    pub fn go_on(&self) {
-        self.signal("CONT");
+    /// SIGSTOP: it takes connections (the kernel does) and says nothing, until it is thawed by SIGCONT.
+    pub fn freeze(&self, frozen: bool) {
+        self.signal(if frozen { "STOP" } else { "CONT" });
     }
 
     fn signal(&self, name: &str) {
@@ -161,7 +149,8 @@ impl RedisProcess {
         self.port
     }
 
-    pub fn address(&self) -> SocketAddr {
+    /// Where it listens.
+    pub fn socket(&self) -> SocketAddr {
         SocketAddr::from(([127, 0, 0, 1], self.port))
     }
 
@@ -184,7 +173,7 @@ impl RedisProcess {
     }
 
     /// A connection that waits at most [`ANSWER_MAX`] for an answer.
-    pub fn connect(&self) -> redis::Connection {
+    pub fn connection(&self) -> redis::Connection {
         self.try_connect().unwrap_or_else(|error| panic!("{}: {error}\n{}", self.name, self.log()))
     }
 
@@ -233,6 +222,13 @@ impl Running {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+fn command_line(port: u16, dir: &Path, settings: &[&str]) -> Vec<String> {
+    let port = port.to_string();
+    let dir = dir.to_str().expect("a path in UTF-8");
+    let always = ["--port", &port, "--bind", "127.0.0.1", "--dir", dir, "--save", "", "--daemonize", "no"];
+    always.iter().chain(settings).map(|word| (*word).to_owned()).collect()
 }
 
 /// Kills `pid` when this process is gone, however it went: the pipe to it closes then.

@@ -4,7 +4,7 @@ use std::fs;
 
 use tempfile::TempDir;
 
-use super::process::RedisProcess;
+use super::process::{FSYNC, RedisProcess};
 use super::wait_for;
 
 /// What the sentinels call the primary.
@@ -25,17 +25,17 @@ impl SentinelRig {
     }
 
     /// With these settings on both nodes.
-    pub fn start_with(sentinels: usize, settings: &[[&str; 2]]) -> Self {
+    pub fn start_with(sentinels: usize, settings: &[&str]) -> Self {
         let dir = tempfile::tempdir().expect("a temporary directory");
-        let node = |name: &str, more: &[[&str; 2]]| {
+        let node = |name: &str, more: &[&str]| {
             let own = dir.path().join(name);
             fs::create_dir(&own).expect("a directory");
             // Replicas begin at once, and without a file in between.
-            let quick = [["repl-diskless-sync", "yes"], ["repl-diskless-sync-delay", "0"]];
-            RedisProcess::start(name, &own, &[&quick, settings, more].concat())
+            let quick = ["--repl-diskless-sync", "yes", "--repl-diskless-sync-delay", "0"];
+            RedisProcess::start(name, &own, &[FSYNC, &quick, settings, more].concat())
         };
         let primary = node("node-0", &[]);
-        let replica = node("node-1", &[["replicaof", &format!("127.0.0.1 {}", primary.port())]]);
+        let replica = node("node-1", &["--replicaof", &format!("127.0.0.1 {}", primary.port())]);
         let nodes = vec![primary, replica];
         wait_for("a replica that follows", || is_following(&nodes[1]).then_some(()));
         let quorum = sentinels / 2 + 1;
@@ -61,7 +61,7 @@ impl SentinelRig {
 
     /// As `--store` takes it.
     pub fn url(&self) -> String {
-        let hosts: Vec<_> = self.sentinels.iter().map(|it| it.address().to_string()).collect();
+        let hosts: Vec<_> = self.sentinels.iter().map(|it| it.socket().to_string()).collect();
         format!("redis+sentinel://{}/{MASTER}", hosts.join(","))
     }
 

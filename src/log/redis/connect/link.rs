@@ -1,7 +1,8 @@
 //! One connection that is kept: calls go through it while it is there, and it comes back by itself.
 //!
 //! A call never waits for a connection: without one it is told so at once. A connection that did not answer in
-//! time, or broke, is given up with everything that waits for it, and made anew with pauses that grow.
+//! time, broke, or leads to a server that is no primary any more, is given up with everything that waits for it, and
+//! made anew with pauses that grow.
 
 use std::fmt;
 use std::future::Future;
@@ -12,11 +13,13 @@ use parking_lot::Mutex;
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, Client, Cmd, Pipeline, PushInfo, PushKind, RedisError, Value};
 use tokio::sync::Notify;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::sentinel::Followed;
-use crate::limits::{REDIS_CONNECT_MS_MAX, REDIS_QUEUE_MAX, REDIS_RECONNECT_MS, REDIS_RECONNECT_MS_MAX};
+use crate::limits::{
+    REDIS_CONNECT_MS_MAX, REDIS_QUEUE_MAX, REDIS_RECONNECT_MS, REDIS_RECONNECT_MS_MAX, REDIS_STEADY_MS,
+};
 use crate::log::redis::errors::CallError;
 
 /// How a connection is made.
@@ -141,7 +144,7 @@ impl Link {
             Err(_) => Err(CallError::Silent(format!("Redis did not answer within {within:?}"))),
         };
         if let Err(error) = &answered
-            && error.breaks_connection()
+            && (error.breaks_connection() || error.is_demoted())
         {
             self.shared.lose(number, &error.text());
         }
@@ -204,36 +207,55 @@ impl Shared {
 
 /// Makes the connection anew whenever it is lost, until the end.
 async fn keep(shared: Arc<Shared>, dial: Dial, again: Arc<Notify>) {
-    let mut number = 0;
-    loop {
+    let mut pause = Pause::new();
+    for number in 1.. {
+        let made = Instant::now();
         tokio::select! {
             () = shared.closed.cancelled() => return,
             () = shared.lost.notified() => {}
         }
-        number += 1;
+        if made.elapsed() >= Duration::from_millis(REDIS_STEADY_MS) {
+            pause = Pause::new();
+        }
         tokio::select! {
             () = shared.closed.cancelled() => return,
-            () = reconnect(&shared, &dial, number) => again.notify_one(),
+            () = reconnect(&shared, &dial, number, &mut pause) => again.notify_one(),
         }
     }
 }
 
-async fn reconnect(shared: &Arc<Shared>, dial: &Dial, number: u64) {
-    let mut wait = Duration::from_millis(REDIS_RECONNECT_MS);
-    let mut tries = 0_u32;
+async fn reconnect(shared: &Arc<Shared>, dial: &Dial, number: u64, pause: &mut Pause) {
+    let mut tries = 1_u32;
+    pause.rest().await;
     while let Err(error) = shared.connect(dial, number).await {
-        tries += 1;
         let why = error.text();
         shared.tried.cancel();
         if tries.is_power_of_two() {
             tracing::warn!(server = %dial, error = %why, tries, "Redis cannot be reached");
         }
+        tries += 1;
         *shared.state.lock() = State::Down(format!("Redis cannot be reached: {why}"));
-        sleep(wait.mul_f64(rand::random_range(0.5..1.0))).await;
-        wait = (wait * 2).min(Duration::from_millis(REDIS_RECONNECT_MS_MAX));
+        pause.rest().await;
     }
     shared.tried.cancel();
     tracing::info!(server = %dial, tries, "connected to Redis");
+}
+
+/// From one try to the next: nothing before the first, then more and more, and never in step with others.
+struct Pause {
+    next: Duration,
+}
+
+impl Pause {
+    fn new() -> Self {
+        Self { next: Duration::ZERO }
+    }
+
+    async fn rest(&mut self) {
+        sleep(self.next.mul_f64(rand::random_range(0.5..1.0))).await;
+        let (least, most) = (REDIS_RECONNECT_MS, REDIS_RECONNECT_MS_MAX);
+        self.next = (self.next * 2).clamp(Duration::from_millis(least), Duration::from_millis(most));
+    }
 }
 
 /// Redis closes a connection: noticed at once, also while nobody calls.

@@ -47,8 +47,6 @@ pub(super) enum Lane {
 }
 
 impl Lane {
-    pub(super) const ALL: [Self; 2] = [Self::Write, Self::Bulk];
-
     /// How long a call takes at most.
     pub(super) fn bound(self) -> Duration {
         Duration::from_millis(match self {
@@ -60,6 +58,7 @@ impl Lane {
 
 /// Where a call goes.
 #[derive(Debug, Clone, Copy)]
+#[expect(dead_code, reason = "one server takes every call")]
 pub(super) enum Route<'a> {
     /// To the primary that has this key's slot.
     Key(&'a str),
@@ -90,7 +89,7 @@ impl Connect {
     pub(super) async fn call(&self, lane: Lane, route: Route<'_>, command: &Cmd) -> Result<Value, CallError> {
         match self {
             Self::Single(single) => single.link(lane).call(command).await,
-            Self::Sentinel(sentinel) => sentinel.heed(sentinel.link(lane).call(command).await),
+            Self::Sentinel(sentinel) => sentinel.link(lane).call(command).await,
             Self::Cluster(cluster) => cluster.send(lane, route, Work::One(command)).await?.one(),
         }
     }
@@ -105,7 +104,7 @@ impl Connect {
     ) -> Result<Vec<Value>, CallError> {
         match self {
             Self::Single(single) => single.link(lane).call_all(commands).await,
-            Self::Sentinel(sentinel) => sentinel.heed(sentinel.link(lane).call_all(commands).await),
+            Self::Sentinel(sentinel) => sentinel.link(lane).call_all(commands).await,
             Self::Cluster(cluster) => cluster.send(lane, route, Work::All(commands)).await?.all(),
         }
     }

@@ -77,18 +77,6 @@ impl Sentinel {
         }
     }
 
-    /// A server that says that it is no primary is left: Sentinel is asked for another.
-    pub(super) fn heed<T>(&self, answer: Result<T, CallError>) -> Result<T, CallError> {
-        if let Err(error) = &answer
-            && error.is_demoted()
-        {
-            for (link, _) in self.lanes.all() {
-                link.give_up("the server is no primary any more");
-            }
-        }
-        answer
-    }
-
     pub(super) fn primary(&self) -> &Primary {
         &self.primary
     }

@@ -1,0 +1,138 @@
+//! Appends.
+
+use super::keys::Keys;
+use super::reply::{Reply, record};
+use super::{RedisLog, script};
+use crate::ids::{Position, RoomName};
+use crate::limits::{REDIS_BATCH_BYTES_MAX, REDIS_PUBLISH_BYTES_MAX};
+use crate::log::check::{check_expects, check_repeated, judge};
+use crate::log::record::StoredRecord;
+use crate::log::{Appended, Batch, Expects, LogError};
+
+/// What an append is made for beside [`Batch::expects`]: empty while nobody asks.
+#[derive(Debug, Default)]
+pub(super) struct Expected {
+    /// The log's epoch; empty: any.
+    pub(super) epoch: String,
+    /// A counter that the room must have; empty: none.
+    pub(super) seen: String,
+}
+
+impl RedisLog {
+    pub(super) async fn append_batch(&self, room: &RoomName, batch: &Batch) -> Result<Appended, LogError> {
+        check_bytes(batch)?;
+        let keys = Keys::of(room);
+        let expected = Expected::default();
+        let expects = match batch.expects {
+            Expects::Anything => "any".to_owned(),
+            Expects::Present => "present".to_owned(),
+            Expects::At(seq) => seq.to_string(),
+        };
+        let (clock, grace) = (self.clock_arg(), self.grace_arg());
+        let (instance, number) = (batch.instance.0.to_string(), batch.number.to_string());
+        let ttl = batch.ttl_ms.map(|ttl| ttl.to_string()).unwrap_or_default();
+        let (epoch, publish) =
+            (format!("{:016x}", rand::random::<u64>()), REDIS_PUBLISH_BYTES_MAX.to_string());
+        let prefix = keys.prefix();
+        let mut args: Vec<&[u8]> = Vec::with_capacity(12 + batch.records.len());
+        for text in [
+            clock.as_str(),
+            prefix,
+            &instance,
+            &number,
+            &expects,
+            &ttl,
+            &grace,
+            &expected.epoch,
+            &expected.seen,
+            &epoch,
+            &publish,
+        ] {
+            args.push(text.as_bytes());
+        }
+        args.push(&batch.genesis.encoded);
+        args.extend(batch.records.iter().map(|record| record.encoded.as_ref()));
+        let reply = script::APPEND.run(&self.connect, &[keys.log(), keys.meta()], &args).await;
+        self.appended(room, &keys, batch, reply?)
+    }
+
+    fn appended(
+        &self,
+        room: &RoomName,
+        keys: &Keys,
+        batch: &Batch,
+        mut reply: Reply,
+    ) -> Result<Appended, LogError> {
+        match reply.word.as_str() {
+            "stored" | "again" => {}
+            "older" => {
+                check_repeated(reply.number(1)?, batch.number)?;
+                return Err(reply.refusal());
+            }
+            "expects" => {
+                check_expects(batch.expects, reply.number(1)?, reply.number(2)? != 0)?;
+                return Err(reply.refusal());
+            }
+            "epoch" => return Err(LogError::Moved("its log is another one".to_owned())),
+            "behind" => {
+                let last = reply.text(1)?;
+                return Err(LogError::Moved(format!("its newest record is {last}, and more was seen")));
+            }
+            "metalost" => {
+                let (log, meta) = (keys.log(), keys.meta());
+                return Err(LogError::Fatal(format!(
+                    "Redis has lost what it knew of the room: there is {log}, but no {meta}"
+                )));
+            }
+            "loglost" => {
+                return Err(LogError::Fatal(format!(
+                    "Redis has lost the room's records: there is no {}",
+                    keys.log()
+                )));
+            }
+            "fenced" => {
+                let (log, top) = (keys.log(), reply.text(1)?);
+                return Err(LogError::Fatal(format!(
+                    "nothing can be appended to {log}: it has an entry {top}"
+                )));
+            }
+            _ => return Err(reply.refusal()),
+        }
+        let (first, last, ms) = (reply.number(1)?, reply.number(2)?, reply.number(3)?);
+        let (created, epoch) = (reply.text(4)? == "1", reply.text(5)?);
+        let duplicate = reply.word == "again";
+        let (first, last) = (Position { seq: first, ms }, Position { seq: last, ms });
+        self.places.note(room, &epoch, last);
+        let genesis_at = Position { seq: first.seq - 1, ms };
+        let as_sent = || StoredRecord::Intact { position: genesis_at, record: batch.genesis.clone() };
+        let created = match created {
+            false => None,
+            true if !duplicate || genesis_at.seq <= reply.number(6)? => Some(as_sent()),
+            true => Some(stored_genesis(genesis_at, &mut reply)?),
+        };
+        Ok(Appended { created, first, last, duplicate })
+    }
+}
+
+/// The genesis record as it stands there.
+fn stored_genesis(position: Position, reply: &mut Reply) -> Result<StoredRecord, LogError> {
+    match reply.take(7) {
+        redis::Value::Nil => Ok(StoredRecord::Damaged { position, why: "it is missing".to_owned() }),
+        fields => match record(fields) {
+            Some(bytes) => judge(position, bytes),
+            None => {
+                Ok(StoredRecord::Damaged { position, why: "its fields are not those of a record".to_owned() })
+            }
+        },
+    }
+}
+
+fn check_bytes(batch: &Batch) -> Result<(), LogError> {
+    let bytes: usize = batch.records.iter().chain([&batch.genesis]).map(|record| record.encoded.len()).sum();
+    if bytes > REDIS_BATCH_BYTES_MAX {
+        return Err(LogError::Fatal(format!(
+            "a batch has at most {REDIS_BATCH_BYTES_MAX} bytes, not {bytes}"
+        )));
+    }
+    Ok(())
+}

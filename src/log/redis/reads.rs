@@ -1,0 +1,209 @@
+//! Heads and records.
+
+use redis::{Value, cmd, pipe};
+
+use super::RedisLog;
+use super::connect::{Lane, Route};
+use super::errors::{Called, log_error};
+use super::keys::Keys;
+use super::meta::{FIELDS, Meta};
+use super::reply::{Entry, entries};
+use super::sequence::{is_record, line_up};
+use crate::ids::{Position, RoomName};
+use crate::limits::{READ_BYTES_MAX, REDIS_PAGE_RECORDS, REDIS_TRIES_MAX};
+use crate::log::LogError;
+use crate::log::record::StoredRecord;
+
+/// Entries that a page has beyond the records that are wanted, to tell what stands in a record's place from what others
+/// wrote.
+const LOOK_AHEAD: u64 = 4;
+
+/// A page of a stream, and the room as it was at that moment.
+struct Page {
+    meta: Option<Meta>,
+    entries: Vec<Entry>,
+    /// Nothing stands behind it.
+    complete: bool,
+}
+
+impl RedisLog {
+    pub(super) async fn meta(&self, room: &RoomName, keys: &Keys) -> Result<Option<Meta>, LogError> {
+        let key = keys.meta();
+        let mut command = cmd("HMGET");
+        command.arg(&key).arg(&FIELDS[..]);
+        let called = Called { what: "HMGET", key: &key, writes: false };
+        let answer = self.connect.call(Lane::Write, Route::Key(&key), &command).await;
+        let meta = Meta::of(&key, answer.map_err(|error| log_error(called, error))?)?;
+        if let Some(meta) = &meta {
+            for place in meta.head.snapshots.iter().map(|snapshot| snapshot.through).chain([meta.head.last]) {
+                self.places.note(room, &meta.epoch, place);
+            }
+        }
+        Ok(meta)
+    }
+
+    pub(super) async fn read_records(
+        &self,
+        room: &RoomName,
+        after: u64,
+        count_max: usize,
+    ) -> Result<Vec<StoredRecord>, LogError> {
+        let keys = Keys::of(room);
+        for _ in 0..REDIS_TRIES_MAX {
+            let Some(meta) = self.meta(room, &keys).await? else { return Ok(Vec::new()) };
+            if count_max == 0 || after >= meta.head.last.seq {
+                return Ok(Vec::new());
+            }
+            let Some(records) = self.read_life(room, &keys, &meta, after, count_max).await? else { continue };
+            return Ok(records);
+        }
+        Err(LogError::Unavailable("the room changes too fast to be read".to_owned()))
+    }
+
+    /// Reads of the life that `meta` is of. `None`: before anything was read, it ended or more was trimmed.
+    async fn read_life(
+        &self,
+        room: &RoomName,
+        keys: &Keys,
+        meta: &Meta,
+        after: u64,
+        count_max: usize,
+    ) -> Result<Option<Vec<StoredRecord>>, LogError> {
+        let last = meta.head.last.seq;
+        let (mut records, mut bytes) = (Vec::new(), 0);
+        let mut place = Position { seq: after.max(meta.head.base), ms: 0 };
+        let mut from = "-".to_owned();
+        // Where the reader's place is not found, what stands before it is read too, and passed over.
+        if place.seq > meta.head.base
+            && let Some(found) = self.locate(room, keys, meta, place.seq).await?
+        {
+            (place, from) = (found, format!("({found}"));
+        }
+        let first = place.seq;
+        while records.len() < count_max && bytes <= READ_BYTES_MAX && place.seq < last {
+            let wanted = count_max - records.len();
+            let page = self
+                .page(keys, &from, page_size(meta).min((wanted as u64).saturating_add(LOOK_AHEAD)))
+                .await?;
+            let same = |now: &Meta| now.epoch == meta.epoch && now.head.base <= place.seq;
+            if !page.meta.as_ref().is_some_and(same) {
+                return Ok((!records.is_empty()).then_some(records));
+            }
+            let before = if place.seq == first { known_before(&page.entries, first) } else { 0 };
+            let passed = before.checked_sub(1).map(|index| page.entries[index].id());
+            let entries = page.entries.into_iter().skip(before).collect();
+            let lined = line_up(place, last, entries, page.complete, wanted);
+            if let Some((position, error)) = lined.newer {
+                return Err(LogError::Fatal(format!("the room cannot be read from {position} on: {error}")));
+            }
+            note_foreign(keys, lined.foreign);
+            bytes += lined.records.iter().map(stored_bytes).sum::<usize>();
+            records.extend(lined.records);
+            place = records.last().map_or(place, StoredRecord::position);
+            match lined.seen.or(passed) {
+                Some(seen) if !page.complete => from = format!("({seen}"),
+                _ => break,
+            }
+        }
+        if let Some(StoredRecord::Intact { position, .. }) = records.last() {
+            self.places.note(room, &meta.epoch, *position);
+        }
+        Ok(Some(records))
+    }
+
+    /// One page, and the room's entry at the same moment.
+    async fn page(&self, keys: &Keys, from: &str, count: u64) -> Result<Page, LogError> {
+        let (log, meta) = (keys.log(), keys.meta());
+        let mut both = pipe();
+        both.atomic().cmd("HMGET").arg(&meta).arg(&FIELDS[..]);
+        both.cmd("XRANGE").arg(&log).arg(from).arg("+").arg("COUNT").arg(count);
+        let called = Called { what: "XRANGE", key: &log, writes: false };
+        let answer = self.connect.atomically(Lane::Bulk, Route::Key(&meta), &both).await;
+        let mut answer = answer.map_err(|error| log_error(called, error))?;
+        let entries_value = answer.pop().unwrap_or_default();
+        let meta = Meta::of(&meta, answer.pop().unwrap_or_default())?;
+        let entries = read_entries(called, entries_value)?;
+        let complete = (entries.len() as u64) < count;
+        Ok(Page { meta, entries, complete })
+    }
+
+    /// Finds the entry of a counter: known, or by halving the time. `None` if it is not there.
+    pub(super) async fn locate(
+        &self,
+        room: &RoomName,
+        keys: &Keys,
+        meta: &Meta,
+        seq: u64,
+    ) -> Result<Option<Position>, LogError> {
+        if let Some(place) = self.places.find(room, &meta.epoch, seq) {
+            return Ok(Some(place));
+        }
+        let log = keys.log();
+        let (mut low, mut high) = (0, meta.head.last.ms);
+        if let Some(first) = self.entry_from(&log, "-").await? {
+            low = first.ms;
+        }
+        while low <= high {
+            let ms = low + (high - low) / 2;
+            let Some(found) = self.entry_from(&log, &format!("{ms}-{seq}")).await? else {
+                let Some(below) = ms.checked_sub(1) else { break };
+                high = below;
+                continue;
+            };
+            if found.seq == seq && is_record(&found) {
+                return Ok(Some(Position { seq, ms: found.ms }));
+            }
+            if found.seq < seq && found.ms > ms {
+                low = found.ms;
+                if found.ms > high {
+                    break;
+                }
+            } else {
+                let Some(below) = ms.checked_sub(1) else { break };
+                high = below;
+            }
+        }
+        Ok(None)
+    }
+
+    /// The first entry from an id on.
+    async fn entry_from(&self, log: &str, from: &str) -> Result<Option<Entry>, LogError> {
+        let mut range = cmd("XRANGE");
+        range.arg(log).arg(from).arg("+").arg("COUNT").arg(1);
+        let called = Called { what: "XRANGE", key: log, writes: false };
+        let answer = self.connect.call(Lane::Bulk, Route::Key(log), &range).await;
+        let found = read_entries(called, answer.map_err(|error| log_error(called, error))?)?;
+        Ok(found.into_iter().next())
+    }
+}
+
+/// How many entries at the beginning of a page stand before a reader's place.
+fn known_before(entries: &[Entry], place: u64) -> usize {
+    entries.iter().take_while(|entry| entry.seq <= place).count()
+}
+
+fn note_foreign(keys: &Keys, foreign: usize) {
+    if foreign > 0 {
+        let log = keys.log();
+        tracing::warn!(log, foreign, "the stream has entries that are not the room's: they are passed over");
+    }
+}
+
+fn read_entries(called: Called<'_>, value: Value) -> Result<Vec<Entry>, LogError> {
+    entries(value).ok_or_else(|| {
+        LogError::Fatal(format!("{} on {}: the answer is not as expected", called.what, called.key))
+    })
+}
+
+/// So many records that a page of them has about the bytes that a read may have.
+fn page_size(meta: &Meta) -> u64 {
+    let average = (meta.head.bytes / meta.head.last.seq.max(1)).max(1);
+    (READ_BYTES_MAX as u64 / average).clamp(8, REDIS_PAGE_RECORDS)
+}
+
+fn stored_bytes(record: &StoredRecord) -> usize {
+    match record {
+        StoredRecord::Intact { record, .. } => record.encoded.len(),
+        StoredRecord::Damaged { .. } => 0,
+    }
+}

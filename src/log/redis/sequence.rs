@@ -1,0 +1,218 @@
+//! Which entries of a stream are the room's records: other programs can write into it, and entries can be missing.
+//!
+//! Pure. Counters have no holes, so every counter up to the newest one is answered for: by a record, by what stands in
+//! its place, or as missing. An entry that stands where its counter does not belong is not the room's; it is believed
+//! to follow a hole only if it is whole and what it jumps over does not come after it.
+
+use super::reply::Entry;
+use crate::ids::Position;
+use crate::log::record::{RecordError, StoredRecord};
+
+/// A page of a stream, in line.
+#[derive(Debug, Default)]
+pub(super) struct Lined {
+    /// The records right after the one that was read last, in order.
+    pub(super) records: Vec<StoredRecord>,
+    /// The id of the last entry that is dealt with; the next page begins behind it.
+    pub(super) seen: Option<String>,
+    /// Entries that are not the room's.
+    pub(super) foreign: usize,
+    /// What a newer ruang wrote, and must not be passed over: reading ends before it.
+    pub(super) newer: Option<(Position, RecordError)>,
+}
+
+/// Lines a page up behind the record `after`. `last`: the room's newest counter; `complete`: nothing of the stream
+/// stands behind this page; `count_max`: records that are wanted, at least one.
+pub(super) fn line_up(
+    after: Position,
+    last: u64,
+    entries: Vec<Entry>,
+    complete: bool,
+    count_max: usize,
+) -> Lined {
+    let mut line = Line { lined: Lined::default(), place: after, count_max };
+    let mut rest = entries.as_slice();
+    while let Some((entry, behind)) = rest.split_first() {
+        let next = line.place.seq + 1;
+        if line.is_over() || next > last {
+            return line.lined;
+        }
+        if entry.seq == next {
+            let rivals = 1 + behind.iter().take_while(|other| other.seq == next).count();
+            line.push_best(&rest[..rivals]);
+            line.lined.foreign += rivals - 1;
+            line.lined.seen = Some(rest[rivals - 1].id());
+            rest = &rest[rivals..];
+            continue;
+        }
+        let jumps = entry.seq > next && entry.seq <= last && is_record(entry);
+        let comes_later = behind.iter().any(|other| other.seq == next);
+        if jumps && !comes_later {
+            if !complete && line.lined.seen.is_some() {
+                return line.lined; // looked at again with what stands behind it
+            }
+            line.push_missing(entry.seq - 1);
+            continue;
+        }
+        line.lined.foreign += 1;
+        line.lined.seen = Some(entry.id());
+        rest = behind;
+    }
+    if complete {
+        line.push_missing(last);
+    }
+    line.lined
+}
+
+struct Line {
+    lined: Lined,
+    /// The last record that is answered for.
+    place: Position,
+    count_max: usize,
+}
+
+impl Line {
+    fn is_over(&self) -> bool {
+        self.lined.records.len() >= self.count_max || self.lined.newer.is_some()
+    }
+
+    /// Of several entries with one counter, the first that is a record; if none is, the first.
+    fn push_best(&mut self, rivals: &[Entry]) {
+        let best = rivals.iter().find(|rival| is_record(rival)).unwrap_or(&rivals[0]);
+        let position = Position { seq: best.seq, ms: best.ms };
+        let judged = match &best.record {
+            Some(record) => StoredRecord::judge(position, record.clone()),
+            None => {
+                Ok(StoredRecord::Damaged { position, why: "its fields are not those of a record".to_owned() })
+            }
+        };
+        self.place = position;
+        match judged {
+            Ok(record) => self.lined.records.push(record),
+            Err(newer) => self.lined.newer = Some((position, newer)),
+        }
+    }
+
+    /// Answers for every counter up to `through` that nothing was found for.
+    fn push_missing(&mut self, through: u64) {
+        while self.place.seq < through && !self.is_over() {
+            self.place.seq += 1;
+            let why = "it is missing".to_owned();
+            self.lined.records.push(StoredRecord::Damaged { position: self.place, why });
+        }
+    }
+}
+
+/// Whether it holds a whole record, of this or a newer version.
+pub(super) fn is_record(entry: &Entry) -> bool {
+    let judge = |record: &bytes::Bytes| StoredRecord::judge(Position::START, record.clone());
+    !matches!(entry.record.as_ref().map(judge), None | Some(Ok(StoredRecord::Damaged { .. })))
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::ids::{InstanceId, SessionId};
+    use crate::log::record::{Kind, Metadata, Record, Role, RoomKind};
+
+    fn record(seq: u64) -> Bytes {
+        let metadata = Metadata {
+            user: None,
+            session: Some(SessionId(1)),
+            instance: InstanceId(7),
+            role: Role::Editor,
+            batch: 1,
+            claims: Vec::new(),
+            relayed_by: None,
+            room_kind: RoomKind::Free,
+            admitted_ms: 5,
+        };
+        Record::new(Kind::Update, &metadata, &seq.to_le_bytes()).expect("small").encoded
+    }
+
+    fn ours(seq: u64) -> Entry {
+        Entry { ms: 100 + seq / 3, seq, record: Some(record(seq)) }
+    }
+
+    fn foreign(ms: u64, seq: u64, record: Option<&'static [u8]>) -> Entry {
+        Entry { ms, seq, record: record.map(Bytes::from_static) }
+    }
+
+    /// What was found: counters; negative: damaged or missing.
+    fn found(lined: &Lined) -> Vec<i64> {
+        let number = |record: &StoredRecord| match record {
+            StoredRecord::Intact { position, record } => {
+                assert_eq!(record.update(), position.seq.to_le_bytes().to_vec());
+                position.seq.cast_signed()
+            }
+            StoredRecord::Damaged { position, .. } => -position.seq.cast_signed(),
+        };
+        lined.records.iter().map(number).collect()
+    }
+
+    fn after(seq: u64) -> Position {
+        Position { seq, ms: 9 }
+    }
+
+    /// [L82] Records that follow each other are what they are; what stands beyond the newest is not the room's.
+    #[test]
+    fn records_stand_in_line() {
+        let lined = line_up(after(4), 8, (5..=8).map(ours).collect(), true, 99);
+        assert_eq!(
+            (found(&lined), lined.foreign, lined.seen.as_deref()),
+            (vec![5, 6, 7, 8], 0, Some("102-8"))
+        );
+        assert_eq!(found(&line_up(after(4), 6, (5..=8).map(ours).collect(), true, 99)), [5, 6]);
+        assert_eq!(found(&line_up(after(4), 8, (5..=8).map(ours).collect(), true, 2)), [5, 6]);
+    }
+
+    /// [L8] [L82] Missing entries are told at their counters: at the beginning, in the middle, at the end, all of them.
+    #[test]
+    fn holes_are_told() {
+        let left = |seqs: &[u64]| seqs.iter().map(|seq| ours(*seq)).collect::<Vec<_>>();
+        assert_eq!(found(&line_up(after(0), 7, left(&[3, 4, 6]), true, 99)), [-1, -2, 3, 4, -5, 6, -7]);
+        assert_eq!(found(&line_up(after(0), 3, left(&[]), true, 99)), [-1, -2, -3]);
+        assert_eq!(found(&line_up(after(0), 3, left(&[]), true, 2)), [-1, -2]);
+        // While there may be more behind a page, nothing is called missing.
+        assert_eq!(found(&line_up(after(0), 3, left(&[]), false, 99)), [] as [i64; 0]);
+        let lined = line_up(after(0), 9, left(&[1, 2, 5]), false, 99);
+        assert_eq!((found(&lined), lined.seen.as_deref()), (vec![1, 2], Some("100-2")));
+        assert_eq!(found(&line_up(after(2), 9, left(&[5]), false, 99)), [-3, -4, 5]);
+    }
+
+    /// [L82] What others wrote beside the records is passed over and counted; in a record's place it is damage.
+    #[test]
+    fn foreign_entries_are_set_aside() {
+        let junk: Option<&[u8]> = Some(b"junk");
+        let entries = vec![
+            foreign(1, 0, None),
+            ours(1),
+            foreign(100, 900, junk),
+            ours(2),
+            foreign(101, 2, junk),
+            foreign(101, 3, None),
+            ours(4),
+            foreign(150, 0, junk),
+        ];
+        let lined = line_up(after(0), 5, entries, true, 99);
+        assert_eq!((found(&lined), lined.foreign), (vec![1, 2, -3, 4, -5], 4));
+        // A whole record in the wrong place does not hide those behind it.
+        let entries = vec![ours(1), Entry { seq: 4, ..ours(9) }, ours(2), ours(3), ours(4)];
+        assert_eq!(found(&line_up(after(0), 4, entries, true, 99))[..3], [1, 2, 3]);
+    }
+
+    /// [L9] What a newer ruang wrote ends the reading.
+    #[test]
+    fn a_newer_record_ends_the_line() {
+        let mut bytes = record(2).to_vec();
+        bytes[4] = 2;
+        let crc = crc32c::crc32c_append(crc32c::crc32c(&bytes[..12]), &bytes[16..]);
+        bytes[12..16].copy_from_slice(&crc.to_le_bytes());
+        let newer = Entry { ms: 100, seq: 2, record: Some(bytes.into()) };
+        let lined = line_up(after(0), 3, vec![ours(1), newer, ours(3)], true, 99);
+        assert_eq!(found(&lined), [1]);
+        assert!(matches!(lined.newer, Some((Position { seq: 2, .. }, RecordError::Newer { .. }))));
+    }
+}
