@@ -9,7 +9,7 @@ use std::time::Duration;
 use clap::error::{ContextKind, ErrorKind};
 use clap::{Arg, ArgMatches, Args, Command, CommandFactory, FromArgMatches, Parser, Subcommand};
 
-use crate::config::Config;
+use crate::config::{Config, Store};
 use crate::{server, telemetry};
 
 /// A sync server for Yjs documents that stores every edit before anyone sees it.
@@ -42,7 +42,7 @@ struct ServeArgs {
 #[must_use]
 pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let args: Vec<OsString> = args.into_iter().collect();
-    let matches = match with_file_defaults(Cli::command(), &args).try_get_matches_from(&args) {
+    let matches = match with_file_defaults(command(), &args).try_get_matches_from(&args) {
         Ok(matches) => matches,
         Err(error) => {
             if let Some(line) = setting_error(&error) {
@@ -129,6 +129,29 @@ fn load(args: crate::load::LoadArgs) -> ExitCode {
     }
 }
 
+/// The command line, with the Redis that the environment names as the store if no other is given.
+fn command() -> Command {
+    let seed = Store::from_seed_variables();
+    if seed == Ok(None) {
+        return Cli::command();
+    }
+    // A bad variable is an error only if it is what decides.
+    let parser = move |text: &str| match &seed {
+        Ok(Some(store)) if text == SEED_STORE => Ok(store.clone()),
+        Err(why) if text == SEED_STORE => Err(why.clone()),
+        _ => text.parse::<Store>(),
+    };
+    ["serve", "replay"].into_iter().fold(Cli::command(), |command, verb| {
+        let parser = parser.clone();
+        command.mut_subcommand(verb, |verb| {
+            verb.mut_arg("store", |arg| arg.default_value(SEED_STORE).value_parser(parser))
+        })
+    })
+}
+
+/// The default that stands for a store which the environment names.
+const SEED_STORE: &str = "as REDIS_HOST, REDIS_PORT, REDIS_PASSWORD and REDIS_DB say";
+
 /// Puts the settings of the TOML file, if one is named, in place of the built-in defaults: flags
 /// and environment still win. A file that cannot be used ends the process with one line.
 fn with_file_defaults(command: Command, args: &[OsString]) -> Command {
@@ -190,8 +213,8 @@ mod tests {
             let error = Cli::command().try_get_matches_from(args).unwrap_err();
             setting_error(&error).unwrap()
         };
-        let store = line(&["ruang", "serve", "--store", "redis://:secret@host/"]);
-        assert!(store.contains("--store") && store.contains("file:DIR"), "{store}");
+        let store = line(&["ruang", "serve", "--store", "redis://:secret@host/x"]);
+        assert!(store.contains("--store") && store.contains("redis://"), "{store}");
         assert!(!store.contains("secret") && !store.contains('\n'), "{store}");
         let level = line(&["ruang", "serve", "--durability", "much"]);
         assert!(level.contains("much") && level.contains("fsync") && !level.contains('\n'), "{level}");
@@ -209,7 +232,7 @@ mod tests {
         std::fs::write(&file, "listen = \"127.0.0.1:9\"\nroom-idle = \"1s\"\ninsecure = true\n").unwrap();
         let args: Vec<OsString> =
             ["ruang", "serve", "--config", file.to_str().unwrap()].map(OsString::from).into();
-        let matches = with_file_defaults(Cli::command(), &args).try_get_matches_from(&args).unwrap();
+        let matches = with_file_defaults(command(), &args).try_get_matches_from(&args).unwrap();
         let Verb::Serve(serve) = parse(&matches).unwrap() else { panic!("serve was asked for") };
         assert_eq!(serve.settings.listen.port(), 9);
         assert!(serve.settings.insecure);

@@ -12,6 +12,7 @@ use clap::Args;
 use crate::history::Retention;
 use crate::limits::ROOM_TTL_MS_MIN;
 use crate::log::Durability;
+use crate::log::redis::RedisAddress;
 use crate::telemetry::LogFormat;
 
 /// Serve rooms: y-websocket at /ws/ROOM, health at /healthz, metrics at /metrics.
@@ -21,7 +22,8 @@ pub struct Config {
     #[arg(long, env = "RUANG_LISTEN", value_name = "ADDRESS:PORT", default_value = "127.0.0.1:8080")]
     pub listen: SocketAddr,
 
-    /// Where rooms are stored: `file:DIR` keeps them in a directory, `memory:` until the process ends.
+    /// Where rooms are stored: `file:DIR` keeps them in a directory, `memory:` until the process ends; instances
+    /// share rooms on Redis: `redis://`, `rediss://`, `unix:`, `redis+sentinel://` or `redis+cluster://`.
     #[arg(
         long,
         env = "RUANG_STORE",
@@ -34,6 +36,10 @@ pub struct Config {
     /// What an ack must mean: `auto` takes the strongest that the store gives.
     #[arg(long, env = "RUANG_DURABILITY", value_name = "LEVEL", default_value = "auto")]
     pub durability: Wanted,
+
+    /// Use a Redis that may throw rooms away when its memory is full (any maxmemory-policy but noeviction).
+    #[arg(long, env = "RUANG_ACCEPT_EVICTION")]
+    pub accept_eviction: bool,
 
     /// Listen beyond loopback although anyone who reaches the port can read and write every room.
     #[arg(long, env = "RUANG_INSECURE")]
@@ -83,16 +89,29 @@ pub enum Store {
     File(PathBuf),
     /// Memory of this process.
     Memory,
+    /// Redis, which other instances may share.
+    Redis(Box<RedisAddress>),
 }
 
 impl Store {
+    /// For error texts.
+    const FORMS: &str = "file:DIR, memory:, redis://HOST[:PORT][/DB], unix:/PATH, \
+         redis+sentinel://HOST[:PORT][,…]/NAME, redis+cluster://HOST[:PORT][,…], and rediss… for TLS";
+
     /// The kind, as in the setting, without the address.
     #[must_use]
     pub fn kind(&self) -> &'static str {
         match self {
             Self::File(_) => "file",
             Self::Memory => "memory",
+            Self::Redis(address) => address.kind(),
         }
+    }
+
+    /// The Redis that the environment names, as the seed did; see [`RedisAddress::from_variables`].
+    pub(crate) fn from_seed_variables() -> Result<Option<Self>, String> {
+        let address = RedisAddress::from_variables(|name| std::env::var(name).ok())?;
+        Ok(address.map(|address| Self::Redis(Box::new(address))))
     }
 }
 
@@ -103,11 +122,14 @@ impl FromStr for Store {
         match text.split_once(':') {
             Some(("file", dir)) if !dir.is_empty() => Ok(Self::File(PathBuf::from(dir))),
             Some(("memory", "")) => Ok(Self::Memory),
+            Some((scheme, _)) if RedisAddress::SCHEMES.contains(&scheme) => {
+                Ok(Self::Redis(Box::new(text.parse()?)))
+            }
             // Not repeated in full: store addresses may hold passwords.
             Some((kind, _)) if !matches!(kind, "file" | "memory") => {
-                Err(format!("no store is called `{kind}:`; allowed are file:DIR and memory:"))
+                Err(format!("no store is called `{kind}:`; allowed are {}", Self::FORMS))
             }
-            _ => Err("allowed are file:DIR and memory:".to_owned()),
+            _ => Err(format!("allowed are {}", Self::FORMS)),
         }
     }
 }
@@ -117,6 +139,7 @@ impl fmt::Display for Store {
         match self {
             Self::File(dir) => write!(f, "file:{}", dir.display()),
             Self::Memory => f.write_str("memory:"),
+            Self::Redis(address) => write!(f, "{address}"),
         }
     }
 }
@@ -207,8 +230,16 @@ mod tests {
     fn stores_parse() {
         assert_eq!("file:./x".parse(), Ok(Store::File("./x".into())));
         assert_eq!("memory:".parse(), Ok(Store::Memory));
-        let error = "redis://:secret@host/".parse::<Store>().unwrap_err();
-        assert!(error.contains("file:DIR") && !error.contains("secret"), "{error}");
+        let redis = "redis+cluster://:secret@a,b:2".parse::<Store>().unwrap();
+        assert_eq!(
+            (redis.kind(), redis.to_string().as_str()),
+            ("redis+cluster", "redis+cluster://a:6379,b:2")
+        );
+        for bad in ["redis://:secret@host/x", "mysql://:secret@host/"] {
+            let error = bad.parse::<Store>().unwrap_err();
+            println!("{error}");
+            assert!(error.contains("redis://") && !error.contains("secret"), "{error}");
+        }
         assert!("file:".parse::<Store>().is_err() && "x".parse::<Store>().is_err());
     }
 

@@ -571,3 +571,24 @@ pub const REDIS_WATCH_MS: u64 = 10_000;
 
 /// How long a start waits for a Redis that is loading its data.
 pub const REDIS_LOADING_MS_MAX: u64 = 30_000;
+
+/// How often Sentinel is asked who the primary is.
+pub const REDIS_SENTINEL_MS: u64 = 1_000;
+
+/// How long a sentinel may take to say so, connecting included.
+pub const REDIS_SENTINEL_ANSWER_MS_MAX: u64 = 500;
+
+/// How often a cluster is asked who has which slots, if nothing else is the reason …
+pub const REDIS_TOPOLOGY_MS: u64 = 10_000;
+
+/// … and how long it is let alone after it was asked.
+pub const REDIS_TOPOLOGY_PAUSE_MS: u64 = 100;
+
+/// How long a server of a cluster may take to say so, connecting included.
+pub const REDIS_TOPOLOGY_ANSWER_MS_MAX: u64 = 1_000;
+
+/// How often one call follows servers of a cluster that say that another has the slot, or that nobody has it now.
+pub const REDIS_REDIRECTS_MAX: u32 = 32;
+
+/// The first pause before a call asks again for a slot that nobody has now; it doubles three times.
+pub const REDIS_REDIRECT_MS: u64 = 10;

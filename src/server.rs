@@ -26,6 +26,7 @@ use crate::limits::{
 };
 use crate::log::embedded::{EmbeddedLog, OpenError};
 use crate::log::memory::MemoryLog;
+use crate::log::redis::{RedisLog, RedisOpenError, RedisOptions};
 use crate::log::{Durability, Log};
 use crate::room::{Rooms, RoomsOptions};
 use crate::shutdown;
@@ -41,12 +42,14 @@ pub enum ServeError {
     )]
     Exposed(SocketAddr),
     /// `--durability` asks for more than the store gives.
-    #[error("--durability fsync: the store {store} gives {given}; use --store file:DIR")]
+    #[error("--durability fsync: the store {store} gives {given}; {advice}")]
     Durability {
         /// The store as set.
         store: Store,
         /// What it gives.
         given: Durability,
+        /// What would give more.
+        advice: String,
     },
     /// The port cannot be had.
     #[error("--listen {address}: {source}")]
@@ -63,6 +66,14 @@ pub enum ServeError {
         store: Store,
         /// What is wrong with it.
         source: OpenError,
+    },
+    /// Redis cannot be used.
+    #[error("--store {store}: {source}")]
+    Redis {
+        /// The store as set.
+        store: Store,
+        /// What is wrong with it.
+        source: RedisOpenError,
     },
     /// The archive cannot be used.
     #[error("--archive {}: {source}", directory.display())]
@@ -81,7 +92,8 @@ impl ServeError {
     /// Whether a setting has to change before it can work.
     #[must_use]
     pub fn is_setting(&self) -> bool {
-        !matches!(self, Self::Signals(_))
+        let away = matches!(self, Self::Redis { source: RedisOpenError::Unreachable(_), .. });
+        !away && !matches!(self, Self::Signals(_))
     }
 }
 
@@ -95,7 +107,7 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
         return Err(ServeError::Exposed(config.listen));
     }
     let stop = shutdown::on_signal().map_err(ServeError::Signals)?;
-    let app = open(&config)?;
+    let app = open(&config).await?;
     let admin = open_admin(&config.store, &app);
     let listener =
         listen(config.listen).map_err(|source| ServeError::Listen { address: config.listen, source })?;
@@ -173,22 +185,30 @@ pub fn app(log: Arc<dyn Log>, instance: InstanceId, store: &'static str, options
 }
 
 /// Opens the store that is set.
-fn open(config: &Config) -> Result<Arc<App>, ServeError> {
+async fn open(config: &Config) -> Result<Arc<App>, ServeError> {
     if let Some(directory) = &config.archive {
         Archive::open(directory)
             .map_err(|source| ServeError::Archive { directory: directory.clone(), source })?;
     }
     let instance = InstanceId(rand::random());
+    let mut advice = "use --store file:DIR".to_owned();
     let log: Arc<dyn Log> = match &config.store {
         Store::Memory => Arc::new(MemoryLog::new()),
         Store::File(dir) => Arc::new(
             EmbeddedLog::open(dir, instance)
                 .map_err(|source| ServeError::Store { store: config.store.clone(), source })?,
         ),
+        Store::Redis(address) => {
+            let options = RedisOptions { accept_eviction: config.accept_eviction, ..RedisOptions::default() };
+            let log = RedisLog::open(address, options).await;
+            let log = log.map_err(|source| ServeError::Redis { store: config.store.clone(), source })?;
+            advice = log.weakness().unwrap_or_default();
+            Arc::new(log)
+        }
     };
     let given = log.durability();
     if !config.durability.is_met_by(given) {
-        return Err(ServeError::Durability { store: config.store.clone(), given });
+        return Err(ServeError::Durability { store: config.store.clone(), given, advice });
     }
     let options = RoomsOptions {
         life: LifeOptions { archive: config.archive.clone(), ..LifeOptions::default() },

@@ -1,12 +1,17 @@
-//! Tests on real Redis servers, each on a free port and a directory of its own, ended with their test.
-//! Rules are cited as `[L1]`; docs/RULES.md lists them.
+//! Tests on real Redis servers, each on a free port and a directory of its own, ended with their test: single, with
+//! Sentinel, as a cluster, behind bad networks. Rules are cited as `[L1]`; docs/RULES.md lists them. They need
+//! redis-server (`scripts/test setup` installs it).
 #![allow(clippy::unwrap_used, missing_docs, unreachable_pub)]
 
 // First, since its macro is used in those that follow.
 #[macro_use]
 mod log_stores;
 
+mod clusters;
 mod rig;
+mod rig_tests;
+mod sentinels;
+mod traffic;
 
 #[path = "../it/log_contract.rs"]
 mod log_contract;

@@ -2,7 +2,7 @@
 
 use std::sync::LazyLock;
 
-use redis::{Cmd, cmd};
+use redis::Cmd;
 
 use super::connect::{Connect, Lane, Route};
 use super::errors::{CallError, Called, log_error};
@@ -50,7 +50,7 @@ impl Script {
     }
 
     /// Runs it where the first key is. A server that does not know it (it was started again, took over, or was told to
-    /// forget) is told it, and asked once more: it did nothing before.
+    /// forget) did nothing, and gets it in full: whichever server that is, also one to which a slot is on its way.
     pub(super) async fn run(
         &self,
         connect: &Connect,
@@ -58,17 +58,11 @@ impl Script {
         args: &[&[u8]],
     ) -> Result<Reply, LogError> {
         let key = keys.first().expect("every script has a key").as_str();
-        let command = self.command(keys, args);
-        let mut answer = connect.call(Lane::Write, Route::Key(key), &command).await;
+        let route = Route::Key(key);
+        let mut answer =
+            connect.call(Lane::Write, route, &self.command("EVALSHA", &self.hash, keys, args)).await;
         if answer.as_ref().is_err_and(CallError::is_no_script) {
-            let mut load = cmd("SCRIPT");
-            load.arg("LOAD").arg(&self.code);
-            answer = match connect.call(Lane::Write, Route::Key(key), &load).await {
-                Ok(_) => connect.call(Lane::Write, Route::Key(key), &command).await,
-                // Nothing was done yet, whatever has become of this.
-                Err(CallError::Silent(why)) => Err(CallError::Away(why)),
-                Err(error) => Err(error),
-            };
+            answer = connect.call(Lane::Write, route, &self.command("EVAL", &self.code, keys, args)).await;
         }
         let called = Called { what: self.name, key, writes: true };
         let value = answer.map_err(|error| log_error(called, error))?;
@@ -76,10 +70,11 @@ impl Script {
     }
 
     /// Arguments go in as they are: the crate's own type for scripts copies each of them first.
-    fn command(&self, keys: &[String], args: &[&[u8]]) -> Cmd {
-        let bytes = args.iter().map(|arg| arg.len() + 16).sum::<usize>() + 64 * (keys.len() + 2);
+    fn command(&self, word: &str, script: &str, keys: &[String], args: &[&[u8]]) -> Cmd {
+        let bytes =
+            args.iter().map(|arg| arg.len() + 16).sum::<usize>() + script.len() + 64 * (keys.len() + 2);
         let mut command = Cmd::with_capacity(3 + keys.len() + args.len(), bytes);
-        command.arg("EVALSHA").arg(&self.hash).arg(keys.len());
+        command.arg(word).arg(script).arg(keys.len());
         for key in keys {
             command.arg(key);
         }

@@ -1,4 +1,4 @@
-//! The store that the contract runs on.
+//! The stores that the contract runs on.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -7,31 +7,101 @@ use async_trait::async_trait;
 use redis::cmd;
 use ruang::ids::RoomName;
 use ruang::log::Log;
-use ruang::log::redis::RedisOptions;
+use ruang::log::redis::{RedisLog, RedisOptions};
 
+use super::cluster::ClusterRig;
+use super::process::RedisProcess;
+use super::sentinel::SentinelRig;
 use super::single::Single;
 use crate::log_support::{Change, Keeper, Store, clock};
 
 /// A log on a server of its own, with a clock in the test's hands.
 pub async fn single() -> Store {
     let (server, now_ms) = (Single::start(&[]), Arc::new(AtomicU64::new(1_000)));
-    let log = open(&server, &now_ms).await;
+    let log = open(&server.url(), &now_ms).await;
     Store::other(log, now_ms, Box::new(server))
 }
 
-async fn open(server: &Single, now_ms: &Arc<AtomicU64>) -> Arc<dyn Log> {
+async fn open(url: &str, now_ms: &Arc<AtomicU64>) -> Arc<dyn Log> {
     let options = RedisOptions { clock: Some(clock(now_ms)), ..RedisOptions::default() };
-    Arc::new(server.try_log(options).await.unwrap())
+    Arc::new(RedisLog::open(&url.parse().unwrap(), options).await.unwrap())
 }
 
 #[async_trait(?Send)]
 impl Keeper for Single {
     async fn reopen(&mut self, now_ms: &Arc<AtomicU64>) -> Arc<dyn Log> {
-        open(self, now_ms).await
+        open(&self.url(), now_ms).await
     }
 
     async fn rewrite(&mut self, room: &RoomName, seq: u64, change: Change<'_>) {
         rewrite_entry(self, &log_key(room), seq, change);
+    }
+}
+
+/// Servers that several tests use one after the other.
+#[derive(Clone)]
+pub enum Shared {
+    Cluster(Arc<ClusterRig>),
+    Sentinel(Arc<SentinelRig>),
+}
+
+impl Shared {
+    pub fn cluster() -> Self {
+        Self::Cluster(Arc::new(ClusterRig::start()))
+    }
+
+    pub fn sentinel() -> Self {
+        Self::Sentinel(Arc::new(SentinelRig::start(1)))
+    }
+
+    pub fn sentinel_after_failover() -> Self {
+        let rig = SentinelRig::start(1);
+        rig.fail_over();
+        Self::Sentinel(Arc::new(rig))
+    }
+
+    /// A log on them, without anything in it.
+    pub async fn empty_store(&self) -> Store {
+        for primary in self.primaries() {
+            let () = primary.ask(&["FLUSHALL"]);
+        }
+        let now_ms = Arc::new(AtomicU64::new(1_000));
+        let log = open(&self.url(), &now_ms).await;
+        Store::other(log, now_ms, Box::new(self.clone()))
+    }
+
+    fn url(&self) -> String {
+        match self {
+            Self::Cluster(rig) => rig.url(),
+            Self::Sentinel(rig) => rig.url(),
+        }
+    }
+
+    fn primaries(&self) -> Vec<&RedisProcess> {
+        match self {
+            Self::Cluster(rig) => rig.nodes.iter().collect(),
+            Self::Sentinel(rig) => vec![&rig.nodes[rig.primary()]],
+        }
+    }
+
+    /// Who has a key.
+    fn owner(&self, key: &str) -> &RedisProcess {
+        match self {
+            Self::Cluster(rig) => &rig.nodes[rig.owner_of(rig.slot_of(key))],
+            Self::Sentinel(rig) => &rig.nodes[rig.primary()],
+        }
+    }
+}
+
+#[async_trait(?Send)]
+impl Keeper for Shared {
+    async fn reopen(&mut self, now_ms: &Arc<AtomicU64>) -> Arc<dyn Log> {
+        open(&self.url(), now_ms).await
+    }
+
+    async fn rewrite(&mut self, room: &RoomName, seq: u64, change: Change<'_>) {
+        let key = log_key(room);
+        rewrite_entry(self.owner(&key), &key, seq, change);
     }
 }
 
@@ -44,12 +114,12 @@ pub fn log_key(room: &RoomName) -> String {
 pub type Entries = Vec<(String, Vec<(String, Vec<u8>)>)>;
 
 /// All entries of a stream.
-pub fn entries(server: &Single, key: &str) -> Entries {
+pub fn entries(server: &RedisProcess, key: &str) -> Entries {
     server.ask(&["XRANGE", key, "-", "+"])
 }
 
 /// Entries of a stream cannot be changed: it is written anew with one of them changed.
-fn rewrite_entry(server: &Single, key: &str, seq: u64, change: impl FnOnce(&mut Vec<u8>)) {
+fn rewrite_entry(server: &RedisProcess, key: &str, seq: u64, change: impl FnOnce(&mut Vec<u8>)) {
     let mut entries = entries(server, key);
     let changed = entries.iter_mut().find(|(id, _)| id.ends_with(&format!("-{seq}"))).unwrap();
     change(&mut changed.1[0].1);
@@ -57,7 +127,7 @@ fn rewrite_entry(server: &Single, key: &str, seq: u64, change: impl FnOnce(&mut 
 }
 
 /// Replaces a stream.
-pub fn write(server: &Single, key: &str, entries: &Entries) {
+pub fn write(server: &RedisProcess, key: &str, entries: &Entries) {
     let mut connection = server.connection();
     cmd("DEL").arg(key).exec(&mut connection).unwrap();
     for (id, fields) in entries {

@@ -4,6 +4,7 @@
 //! time, broke, or leads to a server that is no primary any more, is given up with everything that waits for it, and
 //! made anew with pauses that grow.
 
+use std::fmt;
 use std::future::Future;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -15,6 +16,7 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
+use super::sentinel::Followed;
 use crate::limits::{
     REDIS_CONNECT_MS_MAX, REDIS_QUEUE_MAX, REDIS_RECONNECT_MS, REDIS_RECONNECT_MS_MAX, REDIS_STEADY_MS,
 };
@@ -24,12 +26,25 @@ use crate::log::redis::errors::CallError;
 pub(super) enum Dial {
     /// To this server, always.
     Client(Client),
+    /// To whichever server is the primary now.
+    Sentinel(Arc<Followed>),
 }
 
 impl Dial {
     async fn dial(&self, config: &AsyncConnectionConfig) -> Result<MultiplexedConnection, CallError> {
         match self {
             Self::Client(client) => Ok(client.get_multiplexed_async_connection_with_config(config).await?),
+            Self::Sentinel(followed) => followed.dial(config).await,
+        }
+    }
+}
+
+/// For texts: who is to be reached.
+impl fmt::Display for Dial {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Client(client) => write!(f, "{}", client.get_connection_info().addr()),
+            Self::Sentinel(followed) => write!(f, "{followed}"),
         }
     }
 }
@@ -45,6 +60,8 @@ struct Shared {
     state: Mutex<State>,
     /// The connection was lost.
     lost: Notify,
+    /// The first try to connect is over, however it ended.
+    tried: CancellationToken,
     closed: CancellationToken,
 }
 
@@ -61,25 +78,60 @@ enum State {
 impl Link {
     /// Connects, and stays connected from then on; each later connection is told to `again`.
     pub(super) async fn open(dial: Dial, bound: Duration, again: Arc<Notify>) -> Result<Self, CallError> {
-        let shared = Arc::new(Shared {
-            state: Mutex::new(State::Down("not connected yet".to_owned())),
-            lost: Notify::new(),
-            closed: CancellationToken::new(),
-        });
+        let shared = Arc::new(Shared::new());
         shared.connect(&dial, 0).await?;
+        shared.tried.cancel();
         tokio::spawn(keep(Arc::clone(&shared), dial, again));
         Ok(Self { shared, bound })
     }
 
+    /// The same without waiting: until it is connected, calls are told that it is not.
+    pub(super) fn start(dial: Dial, bound: Duration, again: Arc<Notify>) -> Self {
+        let shared = Arc::new(Shared::new());
+        shared.lost.notify_one();
+        tokio::spawn(keep(Arc::clone(&shared), dial, again));
+        Self { shared, bound }
+    }
+
+    /// Resolves when the first try to connect is over.
+    pub(super) async fn tried(&self) {
+        self.shared.tried.cancelled().await;
+    }
+
     pub(super) async fn call(&self, command: &Cmd) -> Result<Value, CallError> {
-        self.with(async |mut connection| command.query_async(&mut connection).await).await
+        self.call_within(self.bound, command).await
+    }
+
+    pub(super) async fn call_within(&self, within: Duration, command: &Cmd) -> Result<Value, CallError> {
+        self.with(within, async |mut connection| command.query_async(&mut connection).await).await
     }
 
     pub(super) async fn call_all(&self, commands: &Pipeline) -> Result<Vec<Value>, CallError> {
-        self.with(async |mut connection| commands.query_async(&mut connection).await).await
+        self.call_all_within(self.bound, commands).await
     }
 
-    async fn with<T, F>(&self, call: impl FnOnce(MultiplexedConnection) -> F) -> Result<T, CallError>
+    pub(super) async fn call_all_within(
+        &self,
+        within: Duration,
+        commands: &Pipeline,
+    ) -> Result<Vec<Value>, CallError> {
+        self.with(within, async |mut connection| commands.query_async(&mut connection).await).await
+    }
+
+    /// Gives up the connection that is there: it leads to the wrong server.
+    pub(super) fn give_up(&self, why: &str) {
+        let number = match &*self.shared.state.lock() {
+            State::Up { number, .. } => *number,
+            State::Down(_) => return,
+        };
+        self.shared.lose(number, why);
+    }
+
+    async fn with<T, F>(
+        &self,
+        within: Duration,
+        call: impl FnOnce(MultiplexedConnection) -> F,
+    ) -> Result<T, CallError>
     where
         F: Future<Output = Result<T, RedisError>>,
     {
@@ -87,9 +139,9 @@ impl Link {
             State::Up { connection, number } => (connection.clone(), *number),
             State::Down(why) => return Err(CallError::Away(why.clone())),
         };
-        let answered = match timeout(self.bound, call(connection)).await {
+        let answered = match timeout(within, call(connection)).await {
             Ok(answered) => answered.map_err(CallError::from),
-            Err(_) => Err(CallError::Silent(format!("Redis did not answer within {:?}", self.bound))),
+            Err(_) => Err(CallError::Silent(format!("Redis did not answer within {within:?}"))),
         };
         if let Err(error) = &answered
             && (error.breaks_connection() || error.is_demoted())
@@ -112,6 +164,15 @@ impl Drop for Link {
 }
 
 impl Shared {
+    fn new() -> Self {
+        Self {
+            state: Mutex::new(State::Down("not connected yet".to_owned())),
+            lost: Notify::new(),
+            tried: CancellationToken::new(),
+            closed: CancellationToken::new(),
+        }
+    }
+
     async fn connect(self: &Arc<Self>, dial: &Dial, number: u64) -> Result<(), CallError> {
         let within = Duration::from_millis(REDIS_CONNECT_MS_MAX);
         let config = AsyncConnectionConfig::new()
@@ -168,14 +229,16 @@ async fn reconnect(shared: &Arc<Shared>, dial: &Dial, number: u64, pause: &mut P
     pause.rest().await;
     while let Err(error) = shared.connect(dial, number).await {
         let why = error.text();
+        shared.tried.cancel();
         if tries.is_power_of_two() {
-            tracing::warn!(error = %why, tries, "Redis cannot be reached");
+            tracing::warn!(server = %dial, error = %why, tries, "Redis cannot be reached");
         }
         tries += 1;
         *shared.state.lock() = State::Down(format!("Redis cannot be reached: {why}"));
         pause.rest().await;
     }
-    tracing::info!(tries, "connected to Redis again");
+    shared.tried.cancel();
+    tracing::info!(server = %dial, tries, "connected to Redis");
 }
 
 /// From one try to the next: nothing before the first, then more and more, and never in step with others.

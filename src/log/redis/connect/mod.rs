@@ -8,8 +8,12 @@
 //! - A call takes no longer than its lane's bound, connected or not.
 //! - What is read in bulk has a connection of its own, so that it does not hold up appends.
 
+mod cluster;
 mod link;
+mod sentinel;
 mod single;
+mod slots;
+mod way;
 
 use std::time::Duration;
 
@@ -18,12 +22,19 @@ use redis::{Cmd, Pipeline, Value};
 use super::address::{Place, RedisAddress};
 use super::errors::CallError;
 use crate::limits::{REDIS_BULK_MS_MAX, REDIS_CALL_MS_MAX};
+use cluster::{Cluster, Work};
+use sentinel::Sentinel;
 use single::Single;
+use way::Way;
 
 /// A connected Redis.
 pub(super) enum Connect {
     /// One server.
     Single(Single),
+    /// The server that Sentinel calls the primary.
+    Sentinel(Sentinel),
+    /// A cluster of servers.
+    Cluster(Cluster),
 }
 
 /// Which connection a call takes.
@@ -65,15 +76,21 @@ pub(super) struct Primary {
 impl Connect {
     /// Connects. Later losses are repaired in the background.
     pub(super) async fn open(address: &RedisAddress) -> Result<Self, CallError> {
+        let way = Way::of(address).await?;
         match &address.place {
-            Place::Tcp { .. } | Place::Unix(_) => Single::open(address).await.map(Self::Single),
+            Place::Tcp(host) => Single::open(&way.client(host)?, address).await.map(Self::Single),
+            Place::Unix(path) => Single::open(&way.local_client(path)?, address).await.map(Self::Single),
+            Place::Sentinel(watched) => Sentinel::open(way, watched).await.map(Self::Sentinel),
+            Place::Cluster(seeds) => Cluster::open(way, seeds).await.map(Self::Cluster),
         }
     }
 
     /// Sends one command and waits for the answer.
     pub(super) async fn call(&self, lane: Lane, route: Route<'_>, command: &Cmd) -> Result<Value, CallError> {
         match self {
-            Self::Single(single) => single.link(lane, route).call(command).await,
+            Self::Single(single) => single.link(lane).call(command).await,
+            Self::Sentinel(sentinel) => sentinel.link(lane).call(command).await,
+            Self::Cluster(cluster) => cluster.send(lane, route, Work::One(command)).await?.one(),
         }
     }
 
@@ -86,7 +103,9 @@ impl Connect {
         commands: &Pipeline,
     ) -> Result<Vec<Value>, CallError> {
         match self {
-            Self::Single(single) => single.link(lane, route).call_all(commands).await,
+            Self::Single(single) => single.link(lane).call_all(commands).await,
+            Self::Sentinel(sentinel) => sentinel.link(lane).call_all(commands).await,
+            Self::Cluster(cluster) => cluster.send(lane, route, Work::All(commands)).await?.all(),
         }
     }
 
@@ -94,6 +113,8 @@ impl Connect {
     pub(super) async fn primaries(&self) -> Result<Vec<Primary>, CallError> {
         match self {
             Self::Single(single) => Ok(vec![single.primary().clone()]),
+            Self::Sentinel(sentinel) => Ok(vec![sentinel.primary().clone()]),
+            Self::Cluster(cluster) => Ok(cluster.primaries()),
         }
     }
 
@@ -102,6 +123,8 @@ impl Connect {
     pub(super) async fn reconnected(&self) {
         match self {
             Self::Single(single) => single.reconnected().await,
+            Self::Sentinel(sentinel) => sentinel.reconnected().await,
+            Self::Cluster(cluster) => cluster.reconnected().await,
         }
     }
 
@@ -109,6 +132,8 @@ impl Connect {
     pub(super) fn close(&self) {
         match self {
             Self::Single(single) => single.close(),
+            Self::Sentinel(sentinel) => sentinel.close(),
+            Self::Cluster(cluster) => cluster.close(),
         }
     }
 }
