@@ -8,6 +8,9 @@ mod log_stores;
 
 mod rig;
 
+mod damage;
+mod scripts;
+
 #[path = "../it/log_contract.rs"]
 mod log_contract;
 #[path = "../it/log_contract_life.rs"]
