@@ -231,6 +231,22 @@ pub const INFLOW_UNITS_INSTANCE_MAX: u32 = 65_536;
 /// with a large log, or a frozen minute; then its people are told to come back later: they keep their edits.
 pub const STORE_PATIENCE_MS: u64 = 90_000;
 
+/// Milliseconds after which a room's channel on Redis counts as quiet, and the head of its log is looked at: a
+/// message that was lost last shows by nothing else.
+pub const REDIS_BUS_QUIET_MS: u64 = 250;
+
+/// Milliseconds between two such looks while a room stays quiet, at most.
+pub const REDIS_BUS_REST_MS_MAX: u64 = 10_000;
+
+/// Milliseconds within which a batch of our own comes back on its channel, if the channel is alive.
+pub const REDIS_BUS_ECHO_MS: u64 = 1_000;
+
+/// Calls of the bus to Redis under way at once: a reconnect of ten thousand rooms goes in batches.
+pub const REDIS_BUS_CALLS_MAX: usize = 256;
+
+/// Messages to other instances about presence that wait to be published; more are dropped.
+pub const REDIS_WHISPERS_MAX: usize = 1_024;
+
 /// In rooms above this many sessions, fan-out goes in rounds.
 pub const ROUND_SESSIONS_MIN: usize = 100;
 

@@ -8,10 +8,16 @@
 mod log_stores;
 
 mod clusters;
+#[path = "../it/harness.rs"]
+mod harness;
+mod instances;
 mod rig;
 mod rig_tests;
 mod sentinels;
 mod traffic;
+
+mod damage;
+mod scripts;
 
 #[path = "../it/log_contract.rs"]
 mod log_contract;

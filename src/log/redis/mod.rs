@@ -13,6 +13,7 @@
 
 mod address;
 mod append;
+mod bus;
 mod connect;
 mod errors;
 mod keys;
@@ -38,13 +39,15 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
+use super::bus::{Follower, Whisper};
 use super::check::check_batch;
 use super::clock::Clock;
 use super::record::StoredRecord;
 use super::{Adopted, Adoption, Appended, Batch, Durability, Head, Log, LogError, Tombstone, UploadId};
-use crate::ids::RoomName;
+use crate::ids::{InstanceId, RoomName};
 use crate::limits::REDIS_EXPIRY_GRACE_MS;
 pub use address::RedisAddress;
+use bus::Bus;
 use connect::{Connect, Lane, Route};
 use errors::{CallError, Called, log_error};
 use keys::Keys;
@@ -59,6 +62,7 @@ pub struct RedisLog {
     /// Tells this opening of the store from others: uploads are seen by the one that writes them.
     process: String,
     watch: Arc<Watch>,
+    bus: Arc<Bus>,
     places: Places,
     /// What the last scan for rooms has left.
     listing: Mutex<Option<Listing>>,
@@ -129,15 +133,19 @@ impl RedisLog {
     /// # Errors
     /// [`RedisOpenError`]. Nothing was written.
     pub async fn open(address: &RedisAddress, options: RedisOptions) -> Result<Self, RedisOpenError> {
-        let connect = Arc::new(Connect::open(address).await?);
+        let (bus, queues) = Bus::new();
+        let ears = bus.ears();
+        let connect = Arc::new(Connect::open(address, &ears).await?);
         let watch = Arc::new(Watch::begin(&connect, options.accept_eviction).await?);
         let closed = CancellationToken::new();
         tokio::spawn(Arc::clone(&watch).go_on(Arc::clone(&connect), closed.clone()));
+        bus.begin(&connect, ears, queues, &closed);
         Ok(Self {
             connect,
             options,
             process: format!("{:016x}", rand::random::<u64>()),
             watch,
+            bus,
             places: Places::default(),
             listing: Mutex::new(None),
             calls: TaskTracker::new(),
@@ -173,7 +181,11 @@ impl Log for RedisLog {
     async fn append(&self, room: &RoomName, batch: Batch) -> Result<Appended, LogError> {
         check_batch(&batch)?;
         let _call = self.begin()?;
-        self.append_batch(room, &batch).await
+        let appended = self.append_batch(room, &batch).await?;
+        if !appended.duplicate {
+            self.bus.expect_echo(room, appended.last);
+        }
+        Ok(appended)
     }
 
     async fn open(&self, room: &RoomName) -> Result<Option<Head>, LogError> {
@@ -245,6 +257,15 @@ impl Log for RedisLog {
     async fn tombstone(&self, room: &RoomName) -> Result<Option<Tombstone>, LogError> {
         let _call = self.begin()?;
         self.tombstone_of(room).await
+    }
+
+    async fn follow(&self, room: &RoomName) -> Result<Follower, LogError> {
+        let _call = self.begin()?;
+        self.bus.follow(&self.connect, room).await
+    }
+
+    fn whisper(&self, room: &RoomName, from: InstanceId, whisper: Whisper) {
+        self.bus.whisper(room, from, &whisper);
     }
 
     fn durability(&self) -> Durability {
