@@ -253,7 +253,13 @@ pub(super) async fn read_on(log: &dyn Log, room: &RoomName, seen: Seen) -> Resul
     // One record again, to see that it is the same.
     let mut records = log.read(room, seen.last.seq.saturating_sub(1), REPLAY_PAGE_RECORDS).await?;
     if seen.last != Position::START && head.base < seen.last.seq {
-        if records.first().map(StoredRecord::position) != Some(seen.last) {
+        let is_same = match records.first() {
+            Some(StoredRecord::Intact { position, .. }) => *position == seen.last,
+            // Of what is missing nobody knows the time.
+            Some(StoredRecord::Damaged { position, .. }) => position.seq == seen.last.seq,
+            None => false,
+        };
+        if !is_same {
             return Ok(ReadOn::Lost("the newest record that was seen is another one now"));
         }
         records.remove(0);

@@ -254,3 +254,36 @@ async fn people_come_back_by_another_instance() {
     drop((ann, bob));
     other.stop().await;
 }
+
+/// [R30] [L91] One of a room's keys is deleted by hand: what is left is a room again, and what was in it is stored
+/// again by those who have it; records that are of no use alone are put aside, not deleted.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deleted_key_is_healed() {
+    for lost in ["log", "meta"] {
+        for trimmed in [false, true] {
+            println!("the key {lost} is deleted; records trimmed before: {trimmed}");
+            let redis = RedisProcess::alone(&[]);
+            let mut two = Two::on(&redis).await;
+            for n in 0..20 {
+                two.ann.set(&format!("a{n}"), "x").await;
+                two.bob.until_set(&format!("a{n}"), "x").await;
+            }
+            if trimmed {
+                let log = open(&redis.url()).await;
+                let room = "r".parse().unwrap();
+                let last = log.open(&room).await.unwrap().unwrap().last;
+                println!("{:?}", two.one.app.rooms.compact(&room).await);
+                assert_eq!(log.open(&room).await.unwrap().unwrap().snapshots.len(), 1);
+                assert_eq!(log.trim(&room, last.seq - 2).await.unwrap(), last.seq - 2);
+            }
+            let deleted: i64 = redis.ask(&["DEL", &format!("retro:room:{{r}}:{lost}")]);
+            assert_eq!(deleted, 1);
+            two.exchange("after the key was deleted").await;
+            two.agree(&redis).await;
+            assert!(two.healed() >= 1);
+            let aside: Vec<String> = redis.ask(&["KEYS", "retro:room:{r}:lost:*"]);
+            assert_eq!(aside.len(), usize::from(lost == "meta" && trimmed));
+            two.stop().await;
+        }
+    }
+}

@@ -11,6 +11,9 @@ use crate::log::check::{check_expects, check_repeated, judge};
 use crate::log::record::StoredRecord;
 use crate::log::{Appended, Batch, Expects, LogError};
 
+/// Redis has lost one of the room's keys: see `mend`.
+pub(super) const KEY_LOST: &str = "Redis has lost a key of it";
+
 impl RedisLog {
     pub(super) async fn append_batch(&self, room: &RoomName, batch: &Batch) -> Result<Appended, LogError> {
         check_bytes(batch)?;
@@ -82,18 +85,7 @@ impl RedisLog {
                 let why = format!("the store has lost a part of it: it ends at {has}, and {had} was seen");
                 return Err(LogError::Moved(why));
             }
-            "metalost" => {
-                let (log, meta) = (keys.log(), keys.meta());
-                return Err(LogError::Fatal(format!(
-                    "Redis has lost what it knew of the room: there is {log}, but no {meta}"
-                )));
-            }
-            "loglost" => {
-                return Err(LogError::Fatal(format!(
-                    "Redis has lost the room's records: there is no {}",
-                    keys.log()
-                )));
-            }
+            "metalost" | "loglost" => return Err(LogError::Moved(KEY_LOST.to_owned())),
             "fenced" => {
                 let (log, top) = (keys.log(), reply.text(1)?);
                 return Err(LogError::Fatal(format!(

@@ -18,6 +18,7 @@ mod connect;
 mod errors;
 mod keys;
 mod life;
+mod mend;
 mod meta;
 mod names;
 mod places;
@@ -181,7 +182,13 @@ impl Log for RedisLog {
     async fn append(&self, room: &RoomName, batch: Batch) -> Result<Appended, LogError> {
         check_batch(&batch)?;
         let _call = self.begin()?;
-        let appended = self.append_batch(room, &batch).await?;
+        let appended = match self.append_batch(room, &batch).await {
+            Err(LogError::Moved(why)) if why == append::KEY_LOST => {
+                self.mend(room, &Keys::of(room)).await?;
+                return Err(LogError::Moved(why));
+            }
+            appended => appended?,
+        };
         if !appended.duplicate {
             self.bus.expect_echo(room, appended.last);
         }
@@ -190,7 +197,7 @@ impl Log for RedisLog {
 
     async fn open(&self, room: &RoomName) -> Result<Option<Head>, LogError> {
         let _call = self.begin()?;
-        Ok(self.meta(room, &Keys::of(room)).await?.map(|meta| meta.head))
+        self.head(room).await
     }
 
     async fn read(
