@@ -8,6 +8,7 @@
 mod log_stores;
 
 mod clusters;
+mod permissions;
 mod rig;
 mod rig_tests;
 mod sentinels;

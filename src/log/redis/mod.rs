@@ -19,6 +19,7 @@ mod keys;
 mod life;
 mod meta;
 mod names;
+mod permissions;
 mod places;
 mod reads;
 mod reply;
@@ -101,6 +102,14 @@ pub enum RedisOpenError {
         /// What it says it is.
         version: String,
     },
+    /// It does not let us do what the log needs.
+    #[error("{server} does not allow this user: {missing}; docs/OPERATIONS.md has the ACL that is needed")]
+    Forbidden {
+        /// Which server.
+        server: String,
+        /// Commands, and on what.
+        missing: String,
+    },
     /// It may throw rooms away.
     #[error(
         "{server} has maxmemory-policy {policy}, which throws rooms away when memory is full; \
@@ -131,6 +140,7 @@ impl RedisLog {
     pub async fn open(address: &RedisAddress, options: RedisOptions) -> Result<Self, RedisOpenError> {
         let connect = Arc::new(Connect::open(address).await?);
         let watch = Arc::new(Watch::begin(&connect, options.accept_eviction).await?);
+        check_permissions(&connect).await?;
         let closed = CancellationToken::new();
         tokio::spawn(Arc::clone(&watch).go_on(Arc::clone(&connect), closed.clone()));
         Ok(Self {
@@ -274,6 +284,23 @@ impl Drop for RedisLog {
     fn drop(&mut self) {
         self.closed.cancel();
     }
+}
+
+async fn check_permissions(connect: &Connect) -> Result<(), RedisOpenError> {
+    for primary in connect.primaries().await? {
+        match permissions::missing(connect, Route::Primary(&primary)).await {
+            Ok(None) => {}
+            Ok(Some(missing)) => return Err(RedisOpenError::Forbidden { server: primary.name, missing }),
+            Err(CallError::Refused { code, text }) if code == "NOPERM" => {
+                return Err(RedisOpenError::Forbidden {
+                    server: primary.name,
+                    missing: format!("EVAL: {text}"),
+                });
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(())
 }
 
 fn closed() -> LogError {

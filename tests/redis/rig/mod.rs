@@ -2,11 +2,13 @@
 //! the test: when their owner is dropped, and when the process of the test is killed.
 //!
 //! `process` is one server; `sentinel` and `cluster` put several together; `proxy` stands between an
-//! instance and a server and does what networks do.
+//! instance and a server and does what networks do. `single` and `store` put logs on them; `acl` is the user that is
+//! documented.
 //!
 //! All calls wait on their own thread, so that they work outside of any runtime. A test that lets its own
 //! tasks go on meanwhile runs them on other threads (`flavor = "multi_thread"`).
 
+pub mod acl;
 pub mod cluster;
 pub mod process;
 pub mod proxy;

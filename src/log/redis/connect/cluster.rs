@@ -128,7 +128,13 @@ impl Cluster {
             }
             (at, asking) = match next {
                 Next::End => return Err(error),
-                Next::At(host, asking) => (Some(host), asking),
+                Next::At(host, asking) => {
+                    // Servers that do not agree are not asked in circles.
+                    if redirects >= 4 {
+                        sleep(pause).await;
+                    }
+                    (Some(host), asking)
+                }
                 Next::Later => {
                     sleep(pause).await;
                     (None, false)

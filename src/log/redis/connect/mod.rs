@@ -58,7 +58,6 @@ impl Lane {
 
 /// Where a call goes.
 #[derive(Debug, Clone, Copy)]
-#[expect(dead_code, reason = "one server takes every call")]
 pub(super) enum Route<'a> {
     /// To the primary that has this key's slot.
     Key(&'a str),
@@ -107,6 +106,11 @@ impl Connect {
             Self::Sentinel(sentinel) => sentinel.link(lane).call_all(commands).await,
             Self::Cluster(cluster) => cluster.send(lane, route, Work::All(commands)).await?.all(),
         }
+    }
+
+    /// Whether commands of clusters are needed.
+    pub(super) fn is_cluster(&self) -> bool {
+        matches!(self, Self::Cluster(_))
     }
 
     /// The servers that hold rooms, as far as it is known now.
