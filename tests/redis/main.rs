@@ -14,6 +14,9 @@ mod rig_tests;
 mod sentinels;
 mod traffic;
 
+mod damage;
+mod scripts;
+
 #[path = "../it/log_contract.rs"]
 mod log_contract;
 #[path = "../it/log_contract_life.rs"]

@@ -8,7 +8,7 @@ use super::errors::{Called, log_error};
 use super::keys::Keys;
 use super::meta::{FIELDS, Meta};
 use super::reply::{Entry, entries};
-use super::sequence::{is_record, line_up};
+use super::sequence::{Extent, is_record, line_up};
 use crate::ids::{Position, RoomName};
 use crate::limits::{READ_BYTES_MAX, REDIS_PAGE_RECORDS, REDIS_TRIES_MAX};
 use crate::log::LogError;
@@ -22,8 +22,7 @@ const LOOK_AHEAD: u64 = 4;
 struct Page {
     meta: Option<Meta>,
     entries: Vec<Entry>,
-    /// Nothing stands behind it.
-    complete: bool,
+    extent: Extent,
 }
 
 impl RedisLog {
@@ -79,20 +78,18 @@ impl RedisLog {
         {
             (place, from) = (found, format!("({found}"));
         }
-        let first = place.seq;
+        let (first, mut look_far) = (place.seq, false);
         while records.len() < count_max && bytes <= READ_BYTES_MAX && place.seq < last {
             let wanted = count_max - records.len();
-            let page = self
-                .page(keys, &from, page_size(meta).min((wanted as u64).saturating_add(LOOK_AHEAD)))
-                .await?;
+            let few = page_size(meta).min((wanted as u64).saturating_add(LOOK_AHEAD));
+            let page = self.page(keys, &from, if look_far { REDIS_PAGE_RECORDS } else { few }).await?;
             let same = |now: &Meta| now.epoch == meta.epoch && now.head.base <= place.seq;
             if !page.meta.as_ref().is_some_and(same) {
                 return Ok((!records.is_empty()).then_some(records));
             }
             let before = if place.seq == first { known_before(&page.entries, first) } else { 0 };
             let passed = before.checked_sub(1).map(|index| page.entries[index].id());
-            let entries = page.entries.into_iter().skip(before).collect();
-            let lined = line_up(place, last, entries, page.complete, wanted);
+            let lined = line_up(place, last, &page.entries[before..], page.extent, wanted);
             if let Some((position, error)) = lined.newer {
                 return Err(LogError::Fatal(format!("the room cannot be read from {position} on: {error}")));
             }
@@ -100,8 +97,10 @@ impl RedisLog {
             bytes += lined.records.iter().map(stored_bytes).sum::<usize>();
             records.extend(lined.records);
             place = records.last().map_or(place, StoredRecord::position);
+            look_far = lined.unsure;
             match lined.seen.or(passed) {
-                Some(seen) if !page.complete => from = format!("({seen}"),
+                Some(seen) if page.extent != Extent::Complete => from = format!("({seen}"),
+                None if look_far => {}
                 _ => break,
             }
         }
@@ -123,8 +122,12 @@ impl RedisLog {
         let entries_value = answer.pop().unwrap_or_default();
         let meta = Meta::of(&meta, answer.pop().unwrap_or_default())?;
         let entries = read_entries(called, entries_value)?;
-        let complete = (entries.len() as u64) < count;
-        Ok(Page { meta, entries, complete })
+        let extent = match entries.len() as u64 {
+            found if found < count => Extent::Complete,
+            REDIS_PAGE_RECORDS.. => Extent::Full,
+            _ => Extent::Part,
+        };
+        Ok(Page { meta, entries, extent })
     }
 
     /// Finds the entry of a counter: known, or by halving the time. `None` if it is not there.

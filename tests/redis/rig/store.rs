@@ -5,9 +5,9 @@ use std::sync::atomic::AtomicU64;
 
 use async_trait::async_trait;
 use redis::cmd;
-use ruang::ids::RoomName;
-use ruang::log::Log;
+use ruang::ids::{Position, RoomName};
 use ruang::log::redis::{RedisLog, RedisOptions};
+use ruang::log::{Adopted, Adoption, Log, UploadId};
 
 use super::acl;
 use super::cluster::ClusterRig;
@@ -146,4 +146,13 @@ pub fn write(server: &RedisProcess, key: &str, entries: &Entries) {
         }
         add.exec(&mut connection).unwrap();
     }
+}
+
+/// Uploads and adopts a snapshot of one chunk through a record, on a log with Redis' clock.
+pub async fn adopt_at(log: &dyn Log, name: &RoomName, upload: u64, through: Position) {
+    let upload = UploadId(upload);
+    log.put_chunk(name, upload, 0, "x".into()).await.unwrap();
+    let revision = log.open(name).await.unwrap().unwrap().revision;
+    let adoption = Adoption { upload, revision, through, log_bytes: 0, chunks: 1, bytes: 1, drop: vec![] };
+    assert_eq!(log.adopt(name, adoption).await, Ok(Adopted::Done(revision + 1)));
 }

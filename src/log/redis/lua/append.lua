@@ -8,7 +8,7 @@ local epoch, s, t = m[2], tonumber(m[3] or '0'), m[4] or '0'
 local stored = m[8]
 
 if m[1] and m[1] ~= '1' then return {'newer', m[1]} end
-if epoch and s == 0 then return {'damaged'} end
+if epoch and not (s and s > 0) then return {'damaged'} end
 if not epoch then
   -- Records without what is known of them are a room that lost something; what others put there is not.
   local first = redis.call('XRANGE', log, '-', '+', 'COUNT', 1)[1]
