@@ -8,14 +8,14 @@
 mod log_stores;
 
 mod clusters;
+mod damage;
+mod links;
 mod permissions;
 mod rig;
 mod rig_tests;
+mod scripts;
 mod sentinels;
 mod traffic;
-
-mod damage;
-mod scripts;
 
 #[path = "../it/log_contract.rs"]
 mod log_contract;

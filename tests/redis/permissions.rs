@@ -7,14 +7,12 @@ use ruang::log::redis::{RedisLog, RedisOptions};
 use ruang::log::{Log, LogError};
 
 use crate::log_support::{append, batch, room, texts};
-use crate::rig::acl;
 use crate::rig::process::RedisProcess;
+use crate::rig::{acl, words};
 use crate::traffic::open;
 
 fn server() -> (RedisProcess, String) {
-    let settings = acl::settings(&[]);
-    let settings: Vec<_> = settings.iter().map(String::as_str).collect();
-    let server = RedisProcess::alone(&settings);
+    let server = RedisProcess::alone(&words(&acl::settings(&[])));
     let url = acl::with_user(&server.url());
     (server, url)
 }

@@ -46,6 +46,7 @@ use super::{Adopted, Adoption, Appended, Batch, Durability, Head, Log, LogError,
 use crate::ids::RoomName;
 use crate::limits::REDIS_EXPIRY_GRACE_MS;
 pub use address::RedisAddress;
+use connect::way::TLS;
 use connect::{Connect, Lane, Route};
 use errors::{CallError, Called, log_error};
 use keys::Keys;
@@ -94,6 +95,9 @@ pub enum RedisOpenError {
     /// It answers, but does not let us in.
     #[error("Redis refuses: {0}")]
     Refused(String),
+    /// A file for TLS cannot be used.
+    #[error("{0}")]
+    Certificate(String),
     /// It lacks what we need: sharded channels, and streams that trim by id.
     #[error("{server} is Redis {version}; 7.0 or newer is needed")]
     TooOld {
@@ -126,6 +130,7 @@ pub enum RedisOpenError {
 impl From<CallError> for RedisOpenError {
     fn from(error: CallError) -> Self {
         match error {
+            CallError::Refused { code, text } if code == TLS => Self::Certificate(text),
             CallError::Refused { .. } => Self::Refused(error.text()),
             CallError::Away(why) | CallError::Silent(why) => Self::Unreachable(why),
         }

@@ -78,12 +78,6 @@ impl RedisProcess {
         wait_for("its port", || self.try_run().then_some(()));
     }
 
-    /// The same with other settings.
-    pub fn restart_with(&mut self, settings: &[&str]) {
-        self.args = command_line(self.port, &self.dir, settings);
-        self.restart();
-    }
-
     /// False if it ended at once. Waits until it answers.
     fn try_run(&mut self) -> bool {
         let out = fs::File::options().create(true).append(true).open(self.log_path()).expect("its log");
@@ -147,6 +141,11 @@ impl RedisProcess {
 
     pub fn port(&self) -> u16 {
         self.port
+    }
+
+    /// Where it speaks TLS, if its settings have [`TLS_PORT`].
+    pub fn tls_port(&self) -> u16 {
+        self.port + 1
     }
 
     /// Where it listens.
@@ -224,11 +223,16 @@ impl Running {
     }
 }
 
+/// A word of settings that stands for a server's port for TLS: the one after its port.
+pub const TLS_PORT: &str = "{port + 1}";
+
 fn command_line(port: u16, dir: &Path, settings: &[&str]) -> Vec<String> {
+    let tls_port = (port + 1).to_string();
     let port = port.to_string();
     let dir = dir.to_str().expect("a path in UTF-8");
     let always = ["--port", &port, "--bind", "127.0.0.1", "--dir", dir, "--save", "", "--daemonize", "no"];
-    always.iter().chain(settings).map(|word| (*word).to_owned()).collect()
+    let words = always.iter().chain(settings);
+    words.map(|word| if *word == TLS_PORT { tls_port.clone() } else { (*word).to_owned() }).collect()
 }
 
 /// Kills `pid` when this process is gone, however it went: the pipe to it closes then.

@@ -14,6 +14,7 @@ use super::cluster::ClusterRig;
 use super::process::RedisProcess;
 use super::sentinel::SentinelRig;
 use super::single::Single;
+use super::words;
 use crate::log_support::{Change, Keeper, Store, clock};
 
 /// A log on a server of its own, with a clock in the test's hands.
@@ -95,10 +96,6 @@ impl Shared {
             Self::Sentinel(rig) => &rig.nodes[rig.primary()],
         }
     }
-}
-
-fn words(settings: &[String]) -> Vec<&str> {
-    settings.iter().map(String::as_str).collect()
 }
 
 #[async_trait(?Send)]

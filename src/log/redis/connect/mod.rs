@@ -13,7 +13,7 @@ mod link;
 mod sentinel;
 mod single;
 mod slots;
-mod way;
+pub(super) mod way;
 
 use std::time::Duration;
 
