@@ -9,8 +9,13 @@ mod log_stores;
 mod rig;
 
 mod damage;
+mod random;
+mod restarts;
 mod scripts;
+mod settings;
 
+#[path = "../it/log_author.rs"]
+mod log_author;
 #[path = "../it/log_contract.rs"]
 mod log_contract;
 #[path = "../it/log_contract_life.rs"]

@@ -29,6 +29,7 @@ mod state;
 mod watch;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -43,7 +44,7 @@ use super::clock::Clock;
 use super::record::StoredRecord;
 use super::{Adopted, Adoption, Appended, Batch, Durability, Head, Log, LogError, Tombstone, UploadId};
 use crate::ids::RoomName;
-use crate::limits::REDIS_EXPIRY_GRACE_MS;
+use crate::limits::{REDIS_EXPIRY_GRACE_MS, REDIS_WATCH_MS};
 pub use address::RedisAddress;
 use connect::{Connect, Lane, Route};
 use errors::{CallError, Called, log_error};
@@ -76,11 +77,18 @@ pub struct RedisOptions {
     pub expiry_grace_ms: Option<u64>,
     /// Use a Redis that may throw rooms away when its memory is full.
     pub accept_eviction: bool,
+    /// How often the settings of Redis are looked at.
+    pub watch: Duration,
 }
 
 impl Default for RedisOptions {
     fn default() -> Self {
-        Self { clock: None, expiry_grace_ms: Some(REDIS_EXPIRY_GRACE_MS), accept_eviction: false }
+        Self {
+            clock: None,
+            expiry_grace_ms: Some(REDIS_EXPIRY_GRACE_MS),
+            accept_eviction: false,
+            watch: Duration::from_millis(REDIS_WATCH_MS),
+        }
     }
 }
 
@@ -132,7 +140,7 @@ impl RedisLog {
         let connect = Arc::new(Connect::open(address).await?);
         let watch = Arc::new(Watch::begin(&connect, options.accept_eviction).await?);
         let closed = CancellationToken::new();
-        tokio::spawn(Arc::clone(&watch).go_on(Arc::clone(&connect), closed.clone()));
+        tokio::spawn(Arc::clone(&watch).go_on(Arc::clone(&connect), options.watch, closed.clone()));
         Ok(Self {
             connect,
             options,
