@@ -229,7 +229,7 @@ async fn no_room_reaches_into_another_slot() {
 #[tokio::test(flavor = "multi_thread")]
 async fn one_living_server_is_enough_to_begin() {
     let rig = ClusterRig::start();
-    let dead = format!("redis+cluster://127.0.0.1:1,127.0.0.1:{}", rig.nodes[2].port());
+    let dead = format!("redis+cluster://127.0.0.1:1,127.0.0.1:{}", rig.nodes[2].port);
     let log = open(&dead).await;
     for room in rooms("room", 9) {
         append(&*log, &room, 1, 1, &["x"]).await;

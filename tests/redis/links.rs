@@ -44,7 +44,7 @@ async fn certificates_are_checked() {
     let no_certificate = format!("{plain}?ca={}", authority.key());
     assert!(refused(&no_certificate).await.contains("no CERTIFICATE"));
     // TLS to a server that speaks none, and the other way round, ends in time.
-    refused(&format!("rediss://127.0.0.1:{}", server.port())).await;
+    refused(&format!("rediss://127.0.0.1:{}", server.port)).await;
     refused(&format!("redis://127.0.0.1:{}", server.tls_port())).await;
 }
 
@@ -76,18 +76,6 @@ async fn clusters_and_sentinels_speak_tls() {
     for number in 0..10 {
         append(&*log, &room(&format!("room{number}")), 1, 1, &["x"]).await;
     }
-}
-
-/// [L92] A Unix socket leads to the same rooms as the port.
-#[tokio::test]
-async fn unix_sockets_work() {
-    let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("redis.sock");
-    let path = path.to_str().unwrap();
-    let server = RedisProcess::alone(&["--unixsocket", path]);
-    works(&format!("unix:{path}")).await;
-    works(&server.url()).await;
-    assert!(refused("unix:/nowhere/redis.sock").await.contains("reached"));
 }
 
 /// [L92] Databases and logins are as the address says.

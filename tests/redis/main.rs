@@ -11,12 +11,17 @@ mod clusters;
 mod damage;
 mod links;
 mod permissions;
+mod random;
+mod restarts;
 mod rig;
 mod rig_tests;
 mod scripts;
 mod sentinels;
+mod settings;
 mod traffic;
 
+#[path = "../it/log_author.rs"]
+mod log_author;
 #[path = "../it/log_contract.rs"]
 mod log_contract;
 #[path = "../it/log_contract_life.rs"]

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use ruang::log::redis::{RedisLog, RedisOptions};
-use ruang::log::{Log, LogError};
+use ruang::log::{Durability, Log, LogError};
 
 use crate::log_support::{append, batch, room, texts};
 use crate::rig::process::RedisProcess;
@@ -49,7 +49,7 @@ async fn a_start_without_a_permission_names_it() {
     assert!(refused(&wrong).await.contains("WRONGPASS"));
 }
 
-/// [L93] A permission that is taken away later is an error that names key and command, is not tried again in haste, and
+/// [L81] [L93] A permission that is taken away later is an error that names key and command, is not tried again in haste, and
 /// heals.
 #[tokio::test]
 async fn a_permission_taken_away_is_named() {
@@ -72,6 +72,9 @@ async fn a_permission_taken_away_is_named() {
         let () = server.ask(&["ACL", "SETUSER", "ruang", &format!("+{command}")]);
     }
     append(&*log, &name, 1, 2, &["two"]).await;
+    // Without `CONFIG GET` nothing is called fsync.
+    assert_eq!(log.durability(), Durability::Memory);
+    assert!(log.weakness().unwrap().contains("append"));
     let () = server.ask(&["ACL", "SETUSER", "ruang", "-hmget", "-xrange"]);
     for result in [log.open(&name).await.map(|_| ()), log.read(&name, 0, 1).await.map(|_| ())] {
         let text = result.unwrap_err().to_string();

@@ -30,6 +30,7 @@ mod state;
 mod watch;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -44,7 +45,7 @@ use super::clock::Clock;
 use super::record::StoredRecord;
 use super::{Adopted, Adoption, Appended, Batch, Durability, Head, Log, LogError, Tombstone, UploadId};
 use crate::ids::RoomName;
-use crate::limits::REDIS_EXPIRY_GRACE_MS;
+use crate::limits::{REDIS_EXPIRY_GRACE_MS, REDIS_WATCH_MS};
 pub use address::RedisAddress;
 use connect::way::TLS;
 use connect::{Connect, Lane, Route};
@@ -78,11 +79,18 @@ pub struct RedisOptions {
     pub expiry_grace_ms: Option<u64>,
     /// Use a Redis that may throw rooms away when its memory is full.
     pub accept_eviction: bool,
+    /// How often the settings of Redis are looked at.
+    pub watch: Duration,
 }
 
 impl Default for RedisOptions {
     fn default() -> Self {
-        Self { clock: None, expiry_grace_ms: Some(REDIS_EXPIRY_GRACE_MS), accept_eviction: false }
+        Self {
+            clock: None,
+            expiry_grace_ms: Some(REDIS_EXPIRY_GRACE_MS),
+            accept_eviction: false,
+            watch: Duration::from_millis(REDIS_WATCH_MS),
+        }
     }
 }
 
@@ -147,7 +155,7 @@ impl RedisLog {
         let watch = Arc::new(Watch::begin(&connect, options.accept_eviction).await?);
         check_permissions(&connect).await?;
         let closed = CancellationToken::new();
-        tokio::spawn(Arc::clone(&watch).go_on(Arc::clone(&connect), closed.clone()));
+        tokio::spawn(Arc::clone(&watch).go_on(Arc::clone(&connect), options.watch, closed.clone()));
         Ok(Self {
             connect,
             options,

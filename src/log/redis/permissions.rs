@@ -12,7 +12,6 @@ use super::reply::text;
 const NEEDED: &[&str] = &[
     "EVALSHA 0 1 retro:room:{-}:log",
     "EXISTS retro:room:{-}:tomb",
-    "EXEC",
     "GET retro:room:{-}:tomb",
     "HDEL retro:room:{-}:meta f",
     "HEXISTS retro:room:{-}:snap:0-0 0",
@@ -21,7 +20,6 @@ const NEEDED: &[&str] = &[
     "HSET retro:room:{-}:meta f v",
     "HSTRLEN retro:room:{-}:snap:0-0 0",
     "INFO",
-    "MULTI",
     "PERSIST retro:room:{-}:log",
     "PEXPIRE retro:room:{-}:snap:0-0 1",
     "PEXPIREAT retro:room:{-}:log 1",

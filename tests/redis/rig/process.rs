@@ -18,7 +18,7 @@ const ANSWER_MAX: Duration = Duration::from_secs(10);
 /// A server, and what is needed to start it again as it was. Dropped: killed, waited for.
 pub struct RedisProcess {
     name: String,
-    port: u16,
+    pub port: u16,
     dir: PathBuf,
     /// The command line without the program.
     args: Vec<String>,
@@ -95,9 +95,14 @@ impl RedisProcess {
             if running.child.try_wait().expect("a child").is_some() {
                 return Some(false);
             }
-            // Another server may have taken the port meanwhile: it is another process then.
-            let info: String = redis::cmd("INFO").arg("server").query(&mut self.try_connect().ok()?).ok()?;
-            Some(info.contains(&format!("process_id:{}\r", running.child.id())))
+            let info: RedisResult<String> =
+                redis::cmd("INFO").arg("server").query(&mut self.try_connect().ok()?);
+            match info {
+                // Another server may have taken the port meanwhile: it is another process then.
+                Ok(info) => Some(info.contains(&format!("process_id:{}\r", running.child.id()))),
+                // It serves, but not us.
+                Err(error) => (error.code() == Some("NOAUTH")).then_some(true),
+            }
         });
         if is_up {
             self.running = Some(running);
@@ -137,10 +142,6 @@ impl RedisProcess {
     /// Whether it was started and neither killed nor stopped.
     pub fn is_running(&self) -> bool {
         self.running.is_some()
-    }
-
-    pub fn port(&self) -> u16 {
-        self.port
     }
 
     /// Where it speaks TLS, if its settings have [`TLS_PORT`].

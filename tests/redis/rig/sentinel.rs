@@ -148,7 +148,7 @@ impl SentinelRig {
 
 /// The port by which the others know a server.
 fn port(server: &RedisProcess, tls: bool) -> u16 {
-    if tls { server.tls_port() } else { server.port() }
+    if tls { server.tls_port() } else { server.port }
 }
 
 fn is_following(node: &RedisProcess) -> bool {

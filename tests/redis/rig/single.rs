@@ -4,6 +4,7 @@ use std::ops::{Deref, DerefMut};
 
 use ruang::log::redis::{RedisAddress, RedisLog, RedisOpenError, RedisOptions};
 
+pub use super::process::FSYNC;
 use super::process::RedisProcess;
 
 /// A server of a test's own.

@@ -1,6 +1,6 @@
 //! Connections to Redis: what `RedisLog` calls, whatever kind of Redis it is.
 //!
-//! Everything goes through [`Connect::call`] and [`Connect::atomically`], with the key whose slot decides where.
+//! Everything goes through [`Connect::call`] and [`Connect::call_all`], with the key whose slot decides where.
 //! A kind of Redis is a variant of [`Connect`] and a file beside this one.
 //!
 //! Invariants:
@@ -93,9 +93,9 @@ impl Connect {
         }
     }
 
-    /// Sends commands on keys of one slot that are done in one piece, and waits for their answers.
-    /// `commands` is a transaction ([`Pipeline::atomic`]).
-    pub(super) async fn atomically(
+    /// Sends commands on keys of one slot in one write, and waits for their answers. What others ask may come between
+    /// them: `commands` is no transaction, since Redis refuses those when its memory is full, reads included.
+    pub(super) async fn call_all(
         &self,
         lane: Lane,
         route: Route<'_>,
