@@ -3,6 +3,7 @@
 
 RUST_MIN=$(sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
 NODE_MIN=18
+REDIS_MIN=7.0
 CARGO_DENY_VERSION=0.20.2
 
 say() { printf '%s\n' "$*" >&2; }
@@ -61,6 +62,16 @@ ensure_node() {
     version=$(node --version | tr -d v)
     at_least "$version" "$NODE_MIN" && return 0
     say "node is $version, the client tests need $NODE_MIN or newer"
+    return 1
+}
+
+# A Redis server for tests/redis, at least the version that Ruang needs. The system's own one is not started by us.
+ensure_redis() {
+    have redis-server || apt_install redis-server || return 1
+    local version
+    version=$(redis-server --version | sed -n 's/.* v=\([0-9.]*\) .*/\1/p')
+    at_least "$version" "$REDIS_MIN" && return 0
+    say "redis-server is $version, the tests need $REDIS_MIN or newer"
     return 1
 }
 

@@ -6,6 +6,7 @@
 #[macro_use]
 mod log_stores;
 
+mod log_author;
 mod log_bench;
 mod log_bench_life;
 mod log_contract;

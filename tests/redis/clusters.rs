@@ -1,14 +1,15 @@
 //! The log on a Redis Cluster.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use ruang::ids::RoomName;
 use ruang::log::Log;
 
-use crate::log_support::{append, batch, room, texts};
+use crate::log_support::{append, batch, room, snapshot};
 use crate::rig::cluster::ClusterRig;
-use crate::traffic::{Traffic, open};
+use crate::rig::store::Shared;
+use crate::traffic::{Traffic, open, texts_soon};
 
 /// The slot of a room whose name needs no encoding.
 fn slot(rig: &ClusterRig, room: &RoomName) -> u16 {
@@ -17,6 +18,17 @@ fn slot(rig: &ClusterRig, room: &RoomName) -> u16 {
 
 fn rooms(names: &str, count: usize) -> Vec<RoomName> {
     (0..count).map(|number| room(&format!("{names}{number}"))).collect()
+}
+
+/// Two rooms of one slot.
+fn neighbours(rig: &ClusterRig) -> (RoomName, RoomName) {
+    let mut known = HashMap::new();
+    for name in rooms("neighbour", 10_000) {
+        if let Some(other) = known.insert(slot(rig, &name), name.clone()) {
+            return (other, name);
+        }
+    }
+    panic!("more rooms than slots, and no two share one");
 }
 
 /// [L90] Slots go from server to server and back while their rooms are written: everything is stored, once, in order.
@@ -43,11 +55,8 @@ async fn slots_move_while_their_rooms_are_written() {
 async fn rooms_of_an_open_slot_are_written_where_their_keys_are() {
     let rig = ClusterRig::start();
     let log = open(&rig.url()).await;
-    let old = room("old");
+    let (old, new) = neighbours(&rig);
     let slot = slot(&rig, &old);
-    // The same hash tag in another name is the same slot, so this takes a search.
-    let new =
-        (0..).map(|number| room(&format!("new{number}"))).find(|new| self::slot(&rig, new) == slot).unwrap();
     append(&*log, &old, 1, 1, &["before"]).await;
 
     let moving = rig.begin_move(slot, (rig.owner_of(slot) + 1) % 3);
@@ -58,11 +67,11 @@ async fn rooms_of_an_open_slot_are_written_where_their_keys_are() {
 
     while moving.move_keys(10) > 0 {}
     append(&*log, &old, 1, 3, &["at the target"]).await;
-    assert_eq!(texts(&*log, &old).await, ["before", "at the source", "at the target"]);
+    assert_eq!(texts_soon(&log, &old).await, ["before", "at the source", "at the target"]);
     moving.finish();
     append(&*log, &old, 1, 4, &["after"]).await;
     append(&*log, &new, 1, 1, &["new"]).await;
-    assert_eq!(texts(&*log, &old).await, ["before", "at the source", "at the target", "after"]);
+    assert_eq!(texts_soon(&log, &old).await, ["before", "at the source", "at the target", "after"]);
 }
 
 /// [L90] Keys that are on their way one by one: whatever needs all of them waits, and nothing is done by half.
@@ -82,7 +91,7 @@ async fn a_room_whose_keys_are_torn_apart_waits() {
     while moving.move_keys(1) > 0 {}
     moving.finish();
     assert!(!log.append(&torn, sent).await.unwrap().duplicate);
-    assert_eq!(texts(&*log, &torn).await, ["before", "after"]);
+    assert_eq!(texts_soon(&log, &torn).await, ["before", "after"]);
 }
 
 /// [L90] A server that dies takes only its own rooms along, and brings them back.
@@ -118,7 +127,7 @@ async fn a_dead_server_takes_only_its_rooms_along() {
     traffic.end().await;
     for room in dead {
         append(&*log, room, 1, 2, &["meanwhile"]).await;
-        assert_eq!(texts(&*log, room).await, ["before", "meanwhile"]);
+        assert_eq!(texts_soon(&log, room).await, ["before", "meanwhile"]);
     }
     log.health().await.unwrap();
 }
@@ -158,7 +167,7 @@ async fn a_replica_takes_over() {
         while let Err(error) = log.append(room, sent.clone()).await {
             assert!(error.is_temporary() && started.elapsed() < crate::rig::PATIENCE, "{error}");
         }
-        assert_eq!(texts(&*log, room).await, ["before", "after"]);
+        assert_eq!(texts_soon(&log, room).await, ["before", "after"]);
     }
     assert_eq!(rig.owner_of(0), 3);
 }
@@ -182,18 +191,18 @@ async fn scripts_are_told_again() {
 /// the room is called.
 #[tokio::test(flavor = "multi_thread")]
 async fn no_room_reaches_into_another_slot() {
-    let rig = ClusterRig::start();
-    let log = open(&rig.url()).await;
+    let redis = Shared::cluster();
+    let log = redis.empty_store().await.log;
     let hostile =
         ["{", "}", "{}", "{a}", "a}{b", "}{", "{{a}}", "%7B", "a:b", "*", "é", "[a-z]", "a b", "%", "%%41"];
     let mut names: BTreeSet<_> = hostile.map(room).into();
     names.extend(rooms("room", 60));
     for name in &names {
         append(&*log, name, 1, 1, &["x"]).await;
-        crate::log_support::snapshot(&*log, name, 7, 2).await;
+        snapshot(&*log, name, 7, 2).await;
         assert!(log.delete(name).await.unwrap());
         append(&*log, name, 1, 1, &["y"]).await;
-        crate::log_support::snapshot(&*log, name, 8, 2).await;
+        snapshot(&*log, name, 8, 2).await;
     }
     let mut listed = Vec::new();
     while let Ok(page) = log.rooms(listed.last(), 7).await
@@ -204,6 +213,7 @@ async fn no_room_reaches_into_another_slot() {
     assert_eq!(listed, names.into_iter().collect::<Vec<_>>());
     // Room, kinds of keys → slots.
     let mut slots: BTreeMap<String, BTreeSet<u16>> = BTreeMap::new();
+    let Shared::Cluster(rig) = &redis else { panic!("it is a cluster") };
     for node in &rig.nodes {
         for key in node.ask::<Vec<String>>(&["KEYS", "*"]) {
             let (name, kind) = key.strip_prefix("retro:room:{").unwrap().rsplit_once("}:").unwrap();
@@ -219,7 +229,7 @@ async fn no_room_reaches_into_another_slot() {
 #[tokio::test(flavor = "multi_thread")]
 async fn one_living_server_is_enough_to_begin() {
     let rig = ClusterRig::start();
-    let dead = format!("redis+cluster://127.0.0.1:1,127.0.0.1:{}", rig.nodes[2].port());
+    let dead = format!("redis+cluster://127.0.0.1:1,127.0.0.1:{}", rig.nodes[2].port);
     let log = open(&dead).await;
     for room in rooms("room", 9) {
         append(&*log, &room, 1, 1, &["x"]).await;

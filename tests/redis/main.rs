@@ -8,17 +8,23 @@
 mod log_stores;
 
 mod clusters;
+mod damage;
 #[path = "../it/harness.rs"]
 mod harness;
 mod instances;
+mod links;
+mod permissions;
+mod random;
+mod restarts;
 mod rig;
 mod rig_tests;
+mod scripts;
 mod sentinels;
+mod settings;
 mod traffic;
 
-mod damage;
-mod scripts;
-
+#[path = "../it/log_author.rs"]
+mod log_author;
 #[path = "../it/log_contract.rs"]
 mod log_contract;
 #[path = "../it/log_contract_life.rs"]

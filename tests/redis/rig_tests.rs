@@ -23,11 +23,11 @@ fn get(server: &RedisProcess, key: &str) -> Option<String> {
 fn a_server_dies_and_comes_back() {
     let mut server = RedisProcess::alone(FSYNC);
     set(&server, "a", "1");
-    let port = server.port();
+    let port = server.port;
     server.kill();
     assert!(server.try_ask::<String>(&["PING"]).is_err());
     server.restart();
-    assert_eq!((server.port(), get(&server, "a").as_deref()), (port, Some("1")));
+    assert_eq!((server.port, get(&server, "a").as_deref()), (port, Some("1")));
     server.stop();
     server.restart();
     assert_eq!(get(&server, "a").as_deref(), Some("1"));

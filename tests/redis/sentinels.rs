@@ -5,10 +5,10 @@ use std::time::{Duration, Instant};
 use ruang::log::Log;
 use ruang::log::redis::{RedisLog, RedisOptions};
 
-use crate::log_support::{append, batch, room, texts};
+use crate::log_support::{append, batch, room};
 use crate::rig::PATIENCE;
 use crate::rig::sentinel::SentinelRig;
-use crate::traffic::{Traffic, open};
+use crate::traffic::{Traffic, open, texts_soon};
 
 /// Repeats a batch until it is stored.
 async fn insist(log: &RedisLog, name: &str, number: u64, text: &str) {
@@ -30,7 +30,7 @@ async fn the_primary_dies() {
     let old = rig.primary();
     rig.nodes[old].kill();
     insist(&log, "a", 2, "after").await;
-    assert_eq!(texts(&*log, &room("a")).await, ["before", "after"]);
+    assert_eq!(texts_soon(&log, &room("a")).await, ["before", "after"]);
     let new = rig.primary_other_than(old);
     assert_eq!(rig.nodes[new].ask::<u64>(&["XLEN", "retro:room:{a}:log"]), 3);
     // It comes back as a replica, and nobody writes to it.

@@ -57,6 +57,9 @@ struct Channel {
     echo: Option<(Instant, u64)>,
 }
 
+/// A channel and its room, whose head is to be looked at.
+type Due = (Box<[u8]>, RoomName);
+
 /// Ends a following.
 struct Held {
     bus: Weak<Bus>,
@@ -273,7 +276,7 @@ impl Bus {
     }
 
     /// The rooms whose heads are to be looked at, and the channels that have lost a batch of ours.
-    fn due(&self, now: Instant) -> (Vec<(Box<[u8]>, RoomName)>, Vec<String>) {
+    fn due(&self, now: Instant) -> (Vec<Due>, Vec<String>) {
         let (mut due, mut mute) = (Vec::new(), Vec::new());
         for (channel, entry) in self.channels.lock().iter_mut() {
             if entry.echo.is_some_and(|(by, _)| by <= now) {

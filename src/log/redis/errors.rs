@@ -39,6 +39,14 @@ impl CallError {
         matches!(self, Self::Silent(_) | Self::Away(_))
     }
 
+    /// The first word of a refusal.
+    pub(super) fn code(&self) -> Option<&str> {
+        match self {
+            Self::Refused { code, .. } => Some(code),
+            Self::Away(_) | Self::Silent(_) => None,
+        }
+    }
+
     /// Whether the script was not known there.
     pub(super) fn is_no_script(&self) -> bool {
         matches!(self, Self::Refused { code, .. } if code == "NOSCRIPT")

@@ -82,12 +82,15 @@ impl RedisLog {
             names.extend(meta.open_uploads().into_iter().map(|upload| keys.snapshot(0, upload)));
             (epoch, snapshots, uploads) = (&meta.epoch, &meta.snapshots, &meta.uploads);
         }
-        let (clock, tomb) = (self.clock_arg(), keys.tomb());
         let (why, deadline) = match why {
             Why::Expired(deadline_ms) => ("expire", deadline_ms.to_string()),
-            Why::Deleted => ("delete", String::new()),
+            Why::Deleted => {
+                names.push(keys.tomb());
+                ("delete", String::new())
+            }
         };
-        let args = [clock.as_str(), why, epoch, snapshots, uploads, &deadline, &tomb].map(str::as_bytes);
+        let clock = self.clock_arg();
+        let args = [clock.as_str(), why, epoch, snapshots, uploads, &deadline].map(str::as_bytes);
         let reply = script::REMOVE.run(&self.connect, &names, &args).await?;
         match reply.word.as_str() {
             "removed" => Ok(Removed::Gone),

@@ -3,7 +3,7 @@
 //! What is left is made a room again under a new epoch: instances that have more of it in memory notice that, and
 //! store what is missing. Nothing is deleted.
 
-use redis::{Value, cmd, pipe};
+use redis::{Value, pipe};
 
 use super::connect::{Lane, Route};
 use super::errors::{Called, log_error};
@@ -34,10 +34,11 @@ impl RedisLog {
     async fn look(&self, keys: &Keys) -> Result<(Option<Head>, bool), LogError> {
         let (meta, log) = (keys.meta(), keys.log());
         let mut both = pipe();
-        both.atomic().cmd("HMGET").arg(&meta).arg(&FIELDS[..]);
-        both.add_command(cmd("EXISTS")).arg(&log);
+        // In this order: a room that is made in between looks whole.
+        both.cmd("HMGET").arg(&meta).arg(&FIELDS[..]);
+        both.cmd("EXISTS").arg(&log);
         let called = Called { what: "HMGET", key: &meta, writes: false };
-        let answer = self.connect.atomically(Lane::Write, Route::Key(&meta), &both).await;
+        let answer = self.connect.call_all(Lane::Write, Route::Key(&meta), &both).await;
         let mut answer = answer.map_err(|error| log_error(called, error))?;
         let is_log_there = matches!(answer.pop(), Some(Value::Int(1)));
         let meta = Meta::of(&meta, answer.pop().unwrap_or_default())?;

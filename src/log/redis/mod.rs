@@ -21,6 +21,7 @@ mod life;
 mod mend;
 mod meta;
 mod names;
+mod permissions;
 mod places;
 mod reads;
 mod reply;
@@ -31,6 +32,7 @@ mod state;
 mod watch;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -46,9 +48,10 @@ use super::clock::Clock;
 use super::record::StoredRecord;
 use super::{Adopted, Adoption, Appended, Batch, Durability, Head, Log, LogError, Tombstone, UploadId};
 use crate::ids::{InstanceId, RoomName};
-use crate::limits::REDIS_EXPIRY_GRACE_MS;
+use crate::limits::{REDIS_EXPIRY_GRACE_MS, REDIS_WATCH_MS};
 pub use address::RedisAddress;
 use bus::Bus;
+use connect::way::TLS;
 use connect::{Connect, Lane, Route};
 use errors::{CallError, Called, log_error};
 use keys::Keys;
@@ -81,11 +84,18 @@ pub struct RedisOptions {
     pub expiry_grace_ms: Option<u64>,
     /// Use a Redis that may throw rooms away when its memory is full.
     pub accept_eviction: bool,
+    /// How often the settings of Redis are looked at.
+    pub watch: Duration,
 }
 
 impl Default for RedisOptions {
     fn default() -> Self {
-        Self { clock: None, expiry_grace_ms: Some(REDIS_EXPIRY_GRACE_MS), accept_eviction: false }
+        Self {
+            clock: None,
+            expiry_grace_ms: Some(REDIS_EXPIRY_GRACE_MS),
+            accept_eviction: false,
+            watch: Duration::from_millis(REDIS_WATCH_MS),
+        }
     }
 }
 
@@ -98,6 +108,9 @@ pub enum RedisOpenError {
     /// It answers, but does not let us in.
     #[error("Redis refuses: {0}")]
     Refused(String),
+    /// A file for TLS cannot be used.
+    #[error("{0}")]
+    Certificate(String),
     /// It lacks what we need: sharded channels, and streams that trim by id.
     #[error("{server} is Redis {version}; 7.0 or newer is needed")]
     TooOld {
@@ -105,6 +118,14 @@ pub enum RedisOpenError {
         server: String,
         /// What it says it is.
         version: String,
+    },
+    /// It does not let us do what the log needs.
+    #[error("{server} does not allow this user: {missing}; docs/OPERATIONS.md has the ACL that is needed")]
+    Forbidden {
+        /// Which server.
+        server: String,
+        /// Commands, and on what.
+        missing: String,
     },
     /// It may throw rooms away.
     #[error(
@@ -122,6 +143,7 @@ pub enum RedisOpenError {
 impl From<CallError> for RedisOpenError {
     fn from(error: CallError) -> Self {
         match error {
+            CallError::Refused { code, text } if code == TLS => Self::Certificate(text),
             CallError::Refused { .. } => Self::Refused(error.text()),
             CallError::Away(why) | CallError::Silent(why) => Self::Unreachable(why),
         }
@@ -138,8 +160,9 @@ impl RedisLog {
         let ears = bus.ears();
         let connect = Arc::new(Connect::open(address, &ears).await?);
         let watch = Arc::new(Watch::begin(&connect, options.accept_eviction).await?);
+        check_permissions(&connect).await?;
         let closed = CancellationToken::new();
-        tokio::spawn(Arc::clone(&watch).go_on(Arc::clone(&connect), closed.clone()));
+        tokio::spawn(Arc::clone(&watch).go_on(Arc::clone(&connect), options.watch, closed.clone()));
         bus.begin(&connect, ears, queues, &closed);
         Ok(Self {
             connect,
@@ -302,6 +325,23 @@ impl Drop for RedisLog {
     fn drop(&mut self) {
         self.closed.cancel();
     }
+}
+
+async fn check_permissions(connect: &Connect) -> Result<(), RedisOpenError> {
+    for primary in connect.primaries().await? {
+        match permissions::missing(connect, Route::Primary(&primary)).await {
+            Ok(None) => {}
+            Ok(Some(missing)) => return Err(RedisOpenError::Forbidden { server: primary.name, missing }),
+            Err(CallError::Refused { code, text }) if code == "NOPERM" => {
+                return Err(RedisOpenError::Forbidden {
+                    server: primary.name,
+                    missing: format!("EVAL: {text}"),
+                });
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(())
 }
 
 fn closed() -> LogError {

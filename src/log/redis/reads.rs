@@ -18,9 +18,9 @@ use crate::log::record::StoredRecord;
 /// wrote.
 const LOOK_AHEAD: u64 = 4;
 
-/// A page of a stream, and the room as it was at that moment.
+/// A page of a stream, and the room as it was then.
 struct Page {
-    meta: Option<Meta>,
+    meta: Meta,
     entries: Vec<Entry>,
     extent: Extent,
 }
@@ -93,10 +93,10 @@ impl RedisLog {
             let wanted = count_max - records.len();
             let few = page_size(meta).min((wanted as u64).saturating_add(LOOK_AHEAD));
             let page = self.page(keys, &from, if look_far { REDIS_PAGE_RECORDS } else { few }).await?;
-            let same = |now: &Meta| now.epoch == meta.epoch && now.head.base <= place.seq;
-            if !page.meta.as_ref().is_some_and(same) {
+            let same = |page: &Page| page.meta.epoch == meta.epoch && page.meta.head.base <= place.seq;
+            let Some(page) = page.filter(same) else {
                 return Ok((!records.is_empty()).then_some(records));
-            }
+            };
             let before = if place.seq == first { known_before(&page.entries, first) } else { 0 };
             let passed = before.checked_sub(1).map(|index| page.entries[index].id());
             let lined = line_up(place, last, &page.entries[before..], page.extent, wanted);
@@ -120,24 +120,34 @@ impl RedisLog {
         Ok(Some(records))
     }
 
-    /// One page, and the room's entry at the same moment.
-    async fn page(&self, keys: &Keys, from: &str, count: u64) -> Result<Page, LogError> {
-        let (log, meta) = (keys.log(), keys.meta());
-        let mut both = pipe();
-        both.atomic().cmd("HMGET").arg(&meta).arg(&FIELDS[..]);
-        both.cmd("XRANGE").arg(&log).arg(from).arg("+").arg("COUNT").arg(count);
+    /// One page, with what the room was before and after: `None` if it was trimmed or ended meanwhile.
+    async fn page(&self, keys: &Keys, from: &str, count: u64) -> Result<Option<Page>, LogError> {
+        let (log, meta_key) = (keys.log(), keys.meta());
+        let mut asked = pipe();
+        asked.cmd("HMGET").arg(&meta_key).arg(&FIELDS[..]);
+        asked.cmd("XRANGE").arg(&log).arg(from).arg("+").arg("COUNT").arg(count);
+        asked.cmd("HMGET").arg(&meta_key).arg(&FIELDS[..]);
         let called = Called { what: "XRANGE", key: &log, writes: false };
-        let answer = self.connect.atomically(Lane::Bulk, Route::Key(&meta), &both).await;
-        let mut answer = answer.map_err(|error| log_error(called, error))?;
-        let entries_value = answer.pop().unwrap_or_default();
-        let meta = Meta::of(&meta, answer.pop().unwrap_or_default())?;
-        let entries = read_entries(called, entries_value)?;
+        let answer = self.connect.call_all(Lane::Bulk, Route::Key(&meta_key), &asked).await;
+        let answer: [Value; 3] = answer
+            .map_err(|error| log_error(called, error))?
+            .try_into()
+            .map_err(|_| LogError::Fatal(format!("XRANGE on {log}: the answer is not as expected")))?;
+        let [before, entries, after] = answer;
+        let (before, after) = (Meta::of(&meta_key, before)?, Meta::of(&meta_key, after)?);
+        let same = |(before, after): (&Meta, &Meta)| {
+            before.epoch == after.epoch && before.head.base == after.head.base
+        };
+        if !before.as_ref().zip(after.as_ref()).is_some_and(same) {
+            return Ok(None);
+        }
+        let entries = read_entries(called, entries)?;
         let extent = match entries.len() as u64 {
             found if found < count => Extent::Complete,
             REDIS_PAGE_RECORDS.. => Extent::Full,
             _ => Extent::Part,
         };
-        Ok(Page { meta, entries, extent })
+        Ok(before.map(|meta| Page { meta, entries, extent }))
     }
 
     /// Finds the entry of a counter: known, or by halving the time. `None` if it is not there.

@@ -6,6 +6,7 @@ use redis::Cmd;
 
 use super::connect::{Connect, Lane, Route};
 use super::errors::{CallError, Called, log_error};
+use super::permissions::{self, is_forbidden};
 use super::reply::Reply;
 use crate::log::LogError;
 
@@ -65,9 +66,20 @@ impl Script {
         if answer.as_ref().is_err_and(CallError::is_no_script) {
             answer = connect.call(Lane::Write, route, &self.command("EVAL", &self.code, keys, args)).await;
         }
+        if let Err(CallError::Refused { code, text }) = &mut answer
+            && is_forbidden(code, text)
+            && let Ok(Some(missing)) = permissions::missing(connect, route).await
+        {
+            text.push_str(&format!(" (not allowed: {missing})"));
+        }
         let called = Called { what: self.name, key, writes: true };
         let value = answer.map_err(|error| log_error(called, error))?;
         Reply::of(value, called)
+    }
+
+    #[cfg(test)]
+    pub(super) fn code(&self) -> &str {
+        &self.code
     }
 
     /// Arguments go in as they are: the crate's own type for scripts copies each of them first.

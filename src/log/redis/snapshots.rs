@@ -119,10 +119,10 @@ impl RedisLog {
     ) -> Result<(Option<Meta>, Option<Uploaded>), LogError> {
         let (meta_key, upload_key) = (keys.meta(), keys.snapshot(0, upload));
         let mut both = pipe();
-        both.atomic().cmd("HMGET").arg(&meta_key).arg(&FIELDS[..]);
+        both.cmd("HMGET").arg(&meta_key).arg(&FIELDS[..]);
         both.cmd("HMGET").arg(&upload_key).arg(&UPLOAD_FIELDS[..]);
         let called = Called { what: "HMGET", key: &meta_key, writes: false };
-        let answer = self.connect.atomically(Lane::Write, Route::Key(&meta_key), &both).await;
+        let answer = self.connect.call_all(Lane::Write, Route::Key(&meta_key), &both).await;
         let mut answer = answer.map_err(|error| log_error(called, error))?;
         let fields = answer.pop().unwrap_or_default();
         let meta = Meta::of(&meta_key, answer.pop().unwrap_or_default())?;

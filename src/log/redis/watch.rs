@@ -14,7 +14,7 @@ use super::connect::{Connect, Lane, Primary, Route};
 use super::errors::CallError;
 use super::reply::text;
 use super::state::{Facts, Verdict, judge};
-use crate::limits::{REDIS_LOADING_MS_MAX, REDIS_WATCH_MS};
+use crate::limits::REDIS_LOADING_MS_MAX;
 
 /// What is known of Redis' settings.
 pub(super) struct Watch {
@@ -45,12 +45,17 @@ impl Watch {
     }
 
     /// Goes on looking until the end.
-    pub(super) async fn go_on(self: Arc<Self>, connect: Arc<Connect>, closed: CancellationToken) {
+    pub(super) async fn go_on(
+        self: Arc<Self>,
+        connect: Arc<Connect>,
+        every: Duration,
+        closed: CancellationToken,
+    ) {
         loop {
             tokio::select! {
                 () = closed.cancelled() => return,
                 () = connect.reconnected() => {}
-                () = sleep(Duration::from_millis(REDIS_WATCH_MS)) => {}
+                () = sleep(every) => {}
             }
             // A server that cannot be asked shows in calls.
             if let Ok(facts) = look(&connect).await {

@@ -42,7 +42,7 @@ impl ClusterRig {
             let () = node.ask(&["CLUSTER", "SET-CONFIG-EPOCH", &(number + 1).to_string()]);
         }
         for node in &rig.nodes[1..] {
-            let (port, bus) = (node.port().to_string(), bus_port(node));
+            let (port, bus) = (node.port.to_string(), bus_port(node));
             let () = rig.nodes[0].ask(&["CLUSTER", "MEET", "127.0.0.1", &port, &bus]);
         }
         rig.wait_until_known();
@@ -118,7 +118,7 @@ impl ClusterRig {
             if !owners.all(|it| it == Some(first)) {
                 return None;
             }
-            self.nodes.iter().position(|node| node.port() == first)
+            self.nodes.iter().position(|node| node.port == first)
         })
     }
 
@@ -155,7 +155,7 @@ impl SlotMove<'_> {
         let source = &self.rig.nodes[self.from];
         let keys: Vec<String> = source.ask(&["CLUSTER", "GETKEYSINSLOT", &slot, &count]);
         if !keys.is_empty() {
-            let port = self.rig.nodes[self.to].port().to_string();
+            let port = self.rig.nodes[self.to].port.to_string();
             let mut words = vec!["MIGRATE", "127.0.0.1", &port, "", "0", "5000", "KEYS"];
             words.extend(keys.iter().map(String::as_str));
             let _: Value = source.ask(&words); // NOKEY if they are gone meanwhile

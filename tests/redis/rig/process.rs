@@ -18,7 +18,7 @@ const ANSWER_MAX: Duration = Duration::from_secs(10);
 /// A server, and what is needed to start it again as it was. Dropped: killed, waited for.
 pub struct RedisProcess {
     name: String,
-    port: u16,
+    pub port: u16,
     dir: PathBuf,
     /// The command line without the program.
     args: Vec<String>,
@@ -78,12 +78,6 @@ impl RedisProcess {
         wait_for("its port", || self.try_run().then_some(()));
     }
 
-    /// The same with other settings.
-    pub fn restart_with(&mut self, settings: &[&str]) {
-        self.args = command_line(self.port, &self.dir, settings);
-        self.restart();
-    }
-
     /// False if it ended at once. Waits until it answers.
     fn try_run(&mut self) -> bool {
         let out = fs::File::options().create(true).append(true).open(self.log_path()).expect("its log");
@@ -101,9 +95,14 @@ impl RedisProcess {
             if running.child.try_wait().expect("a child").is_some() {
                 return Some(false);
             }
-            // Another server may have taken the port meanwhile: it is another process then.
-            let info: String = redis::cmd("INFO").arg("server").query(&mut self.try_connect().ok()?).ok()?;
-            Some(info.contains(&format!("process_id:{}\r", running.child.id())))
+            let info: RedisResult<String> =
+                redis::cmd("INFO").arg("server").query(&mut self.try_connect().ok()?);
+            match info {
+                // Another server may have taken the port meanwhile: it is another process then.
+                Ok(info) => Some(info.contains(&format!("process_id:{}\r", running.child.id()))),
+                // It serves, but not us.
+                Err(error) => (error.code() == Some("NOAUTH")).then_some(true),
+            }
         });
         if is_up {
             self.running = Some(running);
@@ -145,8 +144,9 @@ impl RedisProcess {
         self.running.is_some()
     }
 
-    pub fn port(&self) -> u16 {
-        self.port
+    /// Where it speaks TLS, if its settings have [`TLS_PORT`].
+    pub fn tls_port(&self) -> u16 {
+        self.port + 1
     }
 
     /// Where it listens.
@@ -224,11 +224,16 @@ impl Running {
     }
 }
 
+/// A word of settings that stands for a server's port for TLS: the one after its port.
+pub const TLS_PORT: &str = "{port + 1}";
+
 fn command_line(port: u16, dir: &Path, settings: &[&str]) -> Vec<String> {
+    let tls_port = (port + 1).to_string();
     let port = port.to_string();
     let dir = dir.to_str().expect("a path in UTF-8");
     let always = ["--port", &port, "--bind", "127.0.0.1", "--dir", dir, "--save", "", "--daemonize", "no"];
-    always.iter().chain(settings).map(|word| (*word).to_owned()).collect()
+    let words = always.iter().chain(settings);
+    words.map(|word| if *word == TLS_PORT { tls_port.clone() } else { (*word).to_owned() }).collect()
 }
 
 /// Kills `pid` when this process is gone, however it went: the pipe to it closes then.

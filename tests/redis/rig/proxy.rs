@@ -107,17 +107,6 @@ impl Proxy {
         self.accepted.load(Ordering::Relaxed)
     }
 
-    /// Where it listens.
-    ///
-    /// # Panics
-    /// If it listens on a Unix socket.
-    pub fn address(&self) -> SocketAddr {
-        match &self.end {
-            End::Tcp(address) => *address,
-            End::Unix(path) => panic!("it listens at {}", path.display()),
-        }
-    }
-
     /// As `--store` takes it.
     pub fn url(&self) -> String {
         match &self.end {

@@ -4,7 +4,7 @@ use std::fs;
 
 use tempfile::TempDir;
 
-use super::process::{FSYNC, RedisProcess};
+use super::process::{FSYNC, RedisProcess, TLS_PORT};
 use super::wait_for;
 
 /// What the sentinels call the primary.
@@ -14,6 +14,8 @@ pub struct SentinelRig {
     /// One of them is the primary.
     pub nodes: Vec<RedisProcess>,
     pub sentinels: Vec<RedisProcess>,
+    /// Everything between them, and with clients, goes over TLS.
+    tls: bool,
     _dir: TempDir,
 }
 
@@ -24,7 +26,7 @@ impl SentinelRig {
         Self::start_with(sentinels, &[])
     }
 
-    /// With these settings on both nodes.
+    /// With these settings on both nodes; of those, what is about TLS holds for the sentinels too.
     pub fn start_with(sentinels: usize, settings: &[&str]) -> Self {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let node = |name: &str, more: &[&str]| {
@@ -34,20 +36,22 @@ impl SentinelRig {
             let quick = ["--repl-diskless-sync", "yes", "--repl-diskless-sync-delay", "0"];
             RedisProcess::start(name, &own, &[FSYNC, &quick, settings, more].concat())
         };
+        let tls = settings.contains(&"--tls-replication");
         let primary = node("node-0", &[]);
-        let replica = node("node-1", &["--replicaof", &format!("127.0.0.1 {}", primary.port())]);
+        let replica = node("node-1", &["--replicaof", &format!("127.0.0.1 {}", port(&primary, tls))]);
         let nodes = vec![primary, replica];
         wait_for("a replica that follows", || is_following(&nodes[1]).then_some(()));
         let quorum = sentinels / 2 + 1;
-        let sentinels: Vec<_> =
-            (0..sentinels).map(|number| start_sentinel(&dir, number, nodes[0].port(), quorum)).collect();
+        let sentinels: Vec<_> = (0..sentinels)
+            .map(|number| start_sentinel(&dir, number, port(&nodes[0], tls), quorum, settings))
+            .collect();
         for sentinel in &sentinels {
             // How often it asks, and how long it lets an old primary be one, as a tenth of what is usual.
             let quick =
                 ["INFO-PERIOD", "500", "PING-PERIOD", "100", "ASK-PERIOD", "100", "PUBLISH-PERIOD", "200"];
             let () = sentinel.ask(&[&["SENTINEL", "DEBUG"], &quick[..]].concat());
         }
-        let rig = Self { nodes, sentinels, _dir: dir };
+        let rig = Self { nodes, sentinels, tls, _dir: dir };
         for sentinel in &rig.sentinels {
             wait_for("sentinels that know each other and the replica", || {
                 let known = |words: &[&str]| sentinel.ask::<Vec<redis::Value>>(words).len();
@@ -61,8 +65,10 @@ impl SentinelRig {
 
     /// As `--store` takes it.
     pub fn url(&self) -> String {
-        let hosts: Vec<_> = self.sentinels.iter().map(|it| it.socket().to_string()).collect();
-        format!("redis+sentinel://{}/{MASTER}", hosts.join(","))
+        let host = |sentinel| format!("127.0.0.1:{}", port(sentinel, self.tls));
+        let hosts: Vec<_> = self.sentinels.iter().map(host).collect();
+        let scheme = if self.tls { "rediss" } else { "redis" };
+        format!("{scheme}+sentinel://{}/{MASTER}", hosts.join(","))
     }
 
     /// Which node the sentinels name, all of them the same, and which says of itself that it is a primary.
@@ -80,7 +86,7 @@ impl SentinelRig {
         if !named.all(|it| it == Some(first)) {
             return None;
         }
-        let index = self.nodes.iter().position(|node| node.port() == first)?;
+        let index = self.nodes.iter().position(|node| port(node, self.tls) == first)?;
         (self.nodes[index].info("role")? == "master").then_some(index)
     }
 
@@ -140,19 +146,33 @@ impl SentinelRig {
     }
 }
 
+/// The port by which the others know a server.
+fn port(server: &RedisProcess, tls: bool) -> u16 {
+    if tls { server.tls_port() } else { server.port }
+}
+
 fn is_following(node: &RedisProcess) -> bool {
     node.info("master_link_status").as_deref() == Some("up")
 }
 
-fn start_sentinel(dir: &TempDir, number: usize, primary: u16, quorum: usize) -> RedisProcess {
+fn start_sentinel(
+    dir: &TempDir,
+    number: usize,
+    primary: u16,
+    quorum: usize,
+    settings: &[&str],
+) -> RedisProcess {
     let name = format!("sentinel-{number}");
     let own = dir.path().join(&name);
     fs::create_dir(&own).expect("a directory");
     let config = own.join("sentinel.conf");
     RedisProcess::start_with(&name, &own, |port| {
         // Sentinels rewrite this file, so each has its own.
+        let pairs = settings.chunks(2).filter(|pair| pair[0].starts_with("--tls-"));
+        let tls: String = pairs.map(|pair| format!("{} {}\n", &pair[0][2..], pair[1])).collect();
+        let tls = tls.replace(TLS_PORT, &(port + 1).to_string());
         let text = format!(
-            "port {port}\nbind 127.0.0.1\ndir {}\n\
+            "{tls}port {port}\nbind 127.0.0.1\ndir {}\n\
              sentinel monitor {MASTER} 127.0.0.1 {primary} {quorum}\n\
              sentinel down-after-milliseconds {MASTER} 500\n\
              sentinel failover-timeout {MASTER} 1000\n",

@@ -9,10 +9,12 @@ use ruang::ids::{Position, RoomName};
 use ruang::log::redis::{RedisLog, RedisOptions};
 use ruang::log::{Adopted, Adoption, Log, UploadId};
 
+use super::acl;
 use super::cluster::ClusterRig;
 use super::process::RedisProcess;
 use super::sentinel::SentinelRig;
 use super::single::Single;
+use super::words;
 use crate::log_support::{Change, Keeper, Store, clock};
 
 /// A log on a server of its own, with a clock in the test's hands.
@@ -38,7 +40,7 @@ impl Keeper for Single {
     }
 }
 
-/// Servers that several tests use one after the other.
+/// Servers that several tests use one after the other, as the user that docs/OPERATIONS.md says is enough.
 #[derive(Clone)]
 pub enum Shared {
     Cluster(Arc<ClusterRig>),
@@ -47,17 +49,20 @@ pub enum Shared {
 
 impl Shared {
     pub fn cluster() -> Self {
-        Self::Cluster(Arc::new(ClusterRig::start()))
+        let user = acl::settings(&["+cluster|slots", "+asking"]);
+        Self::Cluster(Arc::new(ClusterRig::start_with(0, &words(&user))))
     }
 
     pub fn sentinel() -> Self {
-        Self::Sentinel(Arc::new(SentinelRig::start(1)))
+        Self::Sentinel(Arc::new(SentinelRig::start_with(1, &words(&acl::settings(&[])))))
     }
 
     pub fn sentinel_after_failover() -> Self {
-        let rig = SentinelRig::start(1);
-        rig.fail_over();
-        Self::Sentinel(Arc::new(rig))
+        let redis = Self::sentinel();
+        if let Self::Sentinel(rig) = &redis {
+            rig.fail_over();
+        }
+        redis
     }
 
     /// A log on them, without anything in it.
@@ -72,8 +77,8 @@ impl Shared {
 
     fn url(&self) -> String {
         match self {
-            Self::Cluster(rig) => rig.url(),
-            Self::Sentinel(rig) => rig.url(),
+            Self::Cluster(rig) => acl::with_user(&rig.url()),
+            Self::Sentinel(rig) => acl::with_user(&rig.url()),
         }
     }
 

@@ -64,7 +64,7 @@ struct Node {
 #[derive(Clone, Copy)]
 pub(super) enum Work<'a> {
     One(&'a Cmd),
-    /// Done in one piece.
+    /// In one write.
     All(&'a Pipeline),
 }
 
@@ -132,7 +132,13 @@ impl Cluster {
             }
             (at, asking) = match next {
                 Next::End => return Err(error),
-                Next::At(host, asking) => (Some(host), asking),
+                Next::At(host, asking) => {
+                    // Servers that do not agree are not asked in circles.
+                    if redirects >= 4 {
+                        sleep(pause).await;
+                    }
+                    (Some(host), asking)
+                }
                 Next::Later => {
                     sleep(pause).await;
                     (None, false)
@@ -189,31 +195,48 @@ impl Node {
 
 impl Work<'_> {
     async fn run(self, link: &Link, asking: bool, within: Duration) -> Result<Answer, CallError> {
-        match (self, asking) {
-            (Self::One(command), false) => {
+        match self {
+            Self::One(command) if !asking => {
                 link.call_within(within, command).await.map(|value| Answer(vec![value]))
             }
-            (Self::All(commands), false) => link.call_all_within(within, commands).await.map(Answer),
-            // `ASKING` holds for one command, or for one transaction, so they are written in one piece.
-            (Self::One(command), true) => {
-                let mut both = redis::pipe();
-                both.cmd("ASKING").ignore().add_command(command.clone());
-                link.call_all_within(within, &both).await.map(Answer)
-            }
-            (Self::All(commands), true) => {
-                let mut all = redis::pipe();
-                all.cmd("ASKING").ignore().cmd("MULTI").ignore();
-                for command in commands.cmd_iter() {
-                    all.add_command(command.clone()).ignore();
-                }
-                all.cmd("EXEC");
-                match link.call_all_within(within, &all).await?.pop() {
-                    Some(Value::Array(values)) => Ok(Answer(values)),
-                    _ => Err(CallError::Refused { code: "EXECABORT".to_owned(), text: String::new() }),
-                }
-            }
+            Self::One(command) => one_by_one(link, [command], asking, within).await,
+            Self::All(commands) => one_by_one(link, commands.cmd_iter(), asking, within).await,
         }
     }
+}
+
+/// Sends commands in one write. Each of them may be redirected, or none: one that finds its key here while another does
+/// not would be told elsewhere that there is no such key.
+async fn one_by_one<'a>(
+    link: &Link,
+    commands: impl IntoIterator<Item = &'a Cmd>,
+    asking: bool,
+    within: Duration,
+) -> Result<Answer, CallError> {
+    let mut pipeline = redis::pipe();
+    pipeline.ignore_errors();
+    for command in commands {
+        if asking {
+            pipeline.cmd("ASKING").ignore(); // holds for one command
+        }
+        pipeline.add_command(command.clone());
+    }
+    let values = link.call_all_within(within, &pipeline).await?;
+    let count = values.len();
+    let mut errors: Vec<CallError> = Vec::new();
+    let mut good = Vec::with_capacity(count);
+    for value in values {
+        match value.extract_error() {
+            Ok(value) => good.push(value),
+            Err(error) => errors.push(error.into()),
+        }
+    }
+    let asks = errors.iter().filter(|error| error.code() == Some("ASK")).count();
+    if asks > 0 && asks < count {
+        let text = "some keys are on their way to another server".to_owned();
+        return Err(CallError::Refused { code: "TRYAGAIN".to_owned(), text });
+    }
+    errors.into_iter().next().map_or(Ok(Answer(good)), Err)
 }
 
 impl Answer {

@@ -1,6 +1,6 @@
 //! Connections to Redis: what `RedisLog` calls, whatever kind of Redis it is.
 //!
-//! Everything goes through [`Connect::call`] and [`Connect::atomically`], with the key whose slot decides where.
+//! Everything goes through [`Connect::call`] and [`Connect::call_all`], with the key whose slot decides where.
 //! A kind of Redis is a variant of [`Connect`] and a file beside this one.
 //!
 //! Invariants:
@@ -13,7 +13,7 @@ mod link;
 mod sentinel;
 mod single;
 mod slots;
-mod way;
+pub(super) mod way;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -71,10 +71,12 @@ pub(super) enum Push<'a> {
     },
 }
 
+type Hear = dyn Fn(Push<'_>, &Ears) + Send + Sync;
+
 /// Who hears what comes by subscriptions.
 #[derive(Clone)]
 pub(super) struct Ears {
-    hear: Arc<dyn Fn(Push<'_>, &Self) + Send + Sync>,
+    hear: Arc<Hear>,
     again: Arc<Notify>,
 }
 
@@ -167,9 +169,9 @@ impl Connect {
         }
     }
 
-    /// Sends commands on keys of one slot that are done in one piece, and waits for their answers.
-    /// `commands` is a transaction ([`Pipeline::atomic`]).
-    pub(super) async fn atomically(
+    /// Sends commands on keys of one slot in one write, and waits for their answers. What others ask may come between
+    /// them: `commands` is no transaction, since Redis refuses those when its memory is full, reads included.
+    pub(super) async fn call_all(
         &self,
         lane: Lane,
         route: Route<'_>,
@@ -180,6 +182,11 @@ impl Connect {
             Self::Sentinel(sentinel) => sentinel.link(lane).call_all(commands).await,
             Self::Cluster(cluster) => cluster.send(lane, route, Work::All(commands)).await?.all(),
         }
+    }
+
+    /// Whether commands of clusters are needed.
+    pub(super) fn is_cluster(&self) -> bool {
+        matches!(self, Self::Cluster(_))
     }
 
     /// The servers that hold rooms, as far as it is known now.

@@ -187,7 +187,11 @@ impl Sentinels {
         let answer = answer.unwrap_or_else(|_| Err(CallError::Away(format!("no answer within {within:?}"))));
         answer.map_err(|error| match error {
             CallError::Refused { code, text } => {
-                CallError::Refused { code, text: format!("{text} (the sentinel {})", shown(sentinel)) }
+                let (sentinel, name) = (shown(sentinel), &self.watched.name);
+                CallError::Refused {
+                    code,
+                    text: format!("{text} (the sentinel {sentinel}, asked for {name})"),
+                }
             }
             other => CallError::Away(format!("the sentinel {}: {}", shown(sentinel), other.text())),
         })

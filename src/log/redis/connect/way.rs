@@ -1,6 +1,6 @@
 //! How to reach a server once its host is known: the login, TLS, and what every connection has.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use redis::io::tcp::{TcpSettings, socket2};
@@ -12,6 +12,9 @@ use redis::{
 use crate::limits::{REDIS_KEEPALIVE_PROBE_S, REDIS_KEEPALIVE_S};
 use crate::log::redis::address::{HostPort, Login, RedisAddress, TlsFiles};
 use crate::log::redis::errors::CallError;
+
+/// The code of a refusal that is ours: a file cannot be used.
+pub(in crate::log::redis) const TLS: &str = "TLS";
 
 /// See the module.
 #[derive(Clone)]
@@ -83,22 +86,26 @@ fn tcp_settings() -> TcpSettings {
 
 async fn certificates(files: &TlsFiles) -> Result<TlsCertificates, CallError> {
     let root_cert = match &files.ca {
-        Some(path) => Some(read(path).await?),
+        Some(path) => Some(read(path, "CERTIFICATE").await?),
         None => None,
     };
     let client_tls = match (&files.cert, &files.key) {
-        (Some(cert), Some(key)) => {
-            Some(ClientTlsConfig { client_cert: read(cert).await?, client_key: read(key).await? })
-        }
+        (Some(cert), Some(key)) => Some(ClientTlsConfig {
+            client_cert: read(cert, "CERTIFICATE").await?,
+            client_key: read(key, "PRIVATE KEY").await?,
+        }),
         _ => None,
     };
     Ok(TlsCertificates { client_tls, root_cert })
 }
 
-async fn read(path: &PathBuf) -> Result<Vec<u8>, CallError> {
-    let read = tokio::fs::read(path).await;
-    read.map_err(|error| CallError::Refused {
-        code: "TLS".to_owned(),
-        text: format!("{}: {error}", path.display()),
-    })
+/// Reads a file in PEM format that has `what` in it.
+async fn read(path: &Path, what: &str) -> Result<Vec<u8>, CallError> {
+    let refuse =
+        |why: &str| CallError::Refused { code: TLS.to_owned(), text: format!("{}: {why}", path.display()) };
+    let read = tokio::fs::read(path).await.map_err(|error| refuse(&error.to_string()))?;
+    if !String::from_utf8_lossy(&read).contains(&format!("{what}-----")) {
+        return Err(refuse(&format!("there is no {what} in it")));
+    }
+    Ok(read)
 }

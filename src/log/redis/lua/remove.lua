@@ -1,12 +1,12 @@
 -- Removes a room, if it still is what the caller saw: its epoch, snapshots and uploads.
--- KEYS: meta, log, snapshots and uploads…. ARGV: clock, why (expire, delete), epoch, k, u, deadline, key of the tombstone.
+-- KEYS: meta, log, snapshots and uploads…; to delete it, the tombstone last.
+-- ARGV: clock, why (expire, delete), epoch, k, u, deadline.
 local m = redis.call('HMGET', KEYS[1], 'e', 'k', 'u', 'd')
 if (m[1] or '') ~= ARGV[3] or (m[2] or '') ~= ARGV[4] or (m[3] or '') ~= ARGV[5] then return {'changed'} end
 local now = clock(ARGV[1])
-if ARGV[2] == 'expire' then
-  if m[4] ~= ARGV[6] or less(now, m[4]) then return {'kept'} end
-else
-  redis.call('SET', ARGV[7], now)
-end
+local tomb = ARGV[2] == 'delete' and table.remove(KEYS) or nil
+if not tomb and (m[4] ~= ARGV[6] or less(now, m[4])) then return {'kept'} end
+-- Before the tombstone, which takes memory: it works where memory is full.
 redis.call('UNLINK', unpack(KEYS))
+if tomb then redis.call('SET', tomb, now) end
 return {'removed'}
