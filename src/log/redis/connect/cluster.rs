@@ -173,7 +173,8 @@ impl Drop for Cluster {
 impl Node {
     fn new(way: &Way, host: &HostPort, again: &Arc<Notify>) -> Result<Self, CallError> {
         let client = way.client(host)?;
-        let start = |lane: Lane| Link::start(Dial::Client(client.clone()), lane.bound(), Arc::clone(again));
+        let start =
+            |lane: Lane| Link::start(Dial::Client(Box::new(client.clone())), lane.bound(), Arc::clone(again));
         let (write, bulk) = (start(Lane::Write), start(Lane::Bulk));
         Ok(Self { host: host.clone(), name: shown(host), write, bulk })
     }

@@ -25,7 +25,7 @@ use crate::log::redis::errors::CallError;
 /// How a connection is made.
 pub(super) enum Dial {
     /// To this server, always.
-    Client(Client),
+    Client(Box<Client>),
     /// To whichever server is the primary now.
     Sentinel(Arc<Followed>),
 }

@@ -21,7 +21,8 @@ pub(in crate::log::redis) struct Single {
 impl Single {
     pub(super) async fn open(client: &Client, address: &RedisAddress) -> Result<Self, CallError> {
         let again = Arc::new(Notify::new());
-        let open = |lane: Lane| Link::open(Dial::Client(client.clone()), lane.bound(), Arc::clone(&again));
+        let open =
+            |lane: Lane| Link::open(Dial::Client(Box::new(client.clone())), lane.bound(), Arc::clone(&again));
         let (write, bulk) = tokio::try_join!(open(Lane::Write), open(Lane::Bulk))?;
         Ok(Self { write, bulk, primary: Primary { name: address.to_string() }, again })
     }
