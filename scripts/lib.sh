@@ -65,9 +65,11 @@ ensure_node() {
     return 1
 }
 
-# A Redis server for tests/redis, at least the version that Ruang needs. The system's own one is not started by us.
+# A Redis server for tests/redis, at least the version that Ruang needs, which is a sentinel too; and openssl, for
+# certificates. The system's own server is not started by us.
 ensure_redis() {
     have redis-server || apt_install redis-server || return 1
+    have openssl || apt_install openssl || return 1
     local version
     version=$(redis-server --version | sed -n 's/.* v=\([0-9.]*\) .*/\1/p')
     at_least "$version" "$REDIS_MIN" && return 0

@@ -20,6 +20,7 @@ mod rig;
 mod rig_tests;
 mod scripts;
 mod sentinels;
+mod serving;
 mod settings;
 mod traffic;
 

@@ -3,7 +3,7 @@
 //! In reading order: `keys` names what is stored and `meta` says what a room's entry holds; `script` and the files in
 //! `lua/` change it; `append`, `reads`, `snapshots`, `life` and `names` are the calls; `sequence` tells the records of
 //! a stream from what others put there; `connect` carries calls, `errors` and `reply` say what answers mean; `watch` and
-//! `state` look at how Redis is set.
+//! `state` look at how Redis is set, `permissions` at what it allows.
 //!
 //! Invariants:
 //! - Every change of a room is one script: whole or not at all, and in no need of a lock.

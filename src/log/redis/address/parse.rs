@@ -14,7 +14,7 @@ pub(super) fn address(text: &str) -> Result<RedisAddress, String> {
     let unknown =
         || format!("allowed are {}", RedisAddress::SCHEMES.map(|scheme| format!("{scheme}:")).join(", "));
     let (scheme, rest) = text.split_once(':').ok_or_else(unknown)?;
-    let (read, form): (fn(Parts, bool) -> Result<RedisAddress, String>, _) = match scheme {
+    let (read, form): (Reader, _) = match scheme {
         "unix" => return unix(rest).map_err(|why| format!("unix: {why}; allowed is {UNIX}")),
         "redis" | "rediss" => (single, SINGLE),
         "redis+sentinel" | "rediss+sentinel" => (sentinel, SENTINEL),
@@ -27,6 +27,9 @@ pub(super) fn address(text: &str) -> Result<RedisAddress, String> {
         format!("{scheme}://…: {why}; allowed is {form}, for TLS rediss and ?ca=FILE&cert=FILE&key=FILE")
     })
 }
+
+/// Reads one form; true: over TLS.
+type Reader = fn(Parts<'_>, bool) -> Result<RedisAddress, String>;
 
 /// What stands after the scheme: `//[LOGIN@]AUTHORITY[/PATH][?QUERY]`.
 struct Parts<'a> {
@@ -109,14 +112,14 @@ impl<'a> Query<'a> {
     }
 }
 
-fn single(mut parts: Parts, tls: bool) -> Result<RedisAddress, String> {
+fn single(mut parts: Parts<'_>, tls: bool) -> Result<RedisAddress, String> {
     let [host] = parts.hosts(PORT)?.try_into().map_err(|_| "one host is expected".to_owned())?;
     let (tls, db) = (parts.query.take_tls(tls)?, database(parts.path)?);
     parts.query.end()?;
     Ok(RedisAddress { place: Place::Tcp(host), tls, login: parts.login, db })
 }
 
-fn sentinel(mut parts: Parts, tls: bool) -> Result<RedisAddress, String> {
+fn sentinel(mut parts: Parts<'_>, tls: bool) -> Result<RedisAddress, String> {
     let sentinels = parts.hosts(SENTINEL_PORT)?;
     let name = decoded(parts.path)?.ok_or("the NAME by which Sentinel knows the primary is missing")?;
     let query = &mut parts.query;
@@ -127,7 +130,7 @@ fn sentinel(mut parts: Parts, tls: bool) -> Result<RedisAddress, String> {
     Ok(RedisAddress { place, tls, login: parts.login, db })
 }
 
-fn cluster(mut parts: Parts, tls: bool) -> Result<RedisAddress, String> {
+fn cluster(mut parts: Parts<'_>, tls: bool) -> Result<RedisAddress, String> {
     let servers = parts.hosts(PORT)?;
     if database(parts.path)? != 0 {
         return Err("a cluster has database 0 only".to_owned());

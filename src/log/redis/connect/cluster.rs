@@ -179,7 +179,7 @@ impl Node {
     fn new(way: &Way, host: &HostPort, again: &Arc<Notify>, ears: &Ears) -> Result<Self, CallError> {
         let client = way.client(host)?;
         let start =
-            |lane: Lane| Link::start(Dial::Client(client.clone()), lane.bound(), Told::of(lane, again, ears));
+            |lane: Lane| Link::start(Dial::client(&client), lane.bound(), Told::of(lane, again, ears));
         let [write, bulk, push] = Lane::ALL.map(start);
         Ok(Self { host: host.clone(), name: shown(host), write, bulk, push })
     }

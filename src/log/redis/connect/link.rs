@@ -26,12 +26,16 @@ use crate::log::redis::errors::CallError;
 /// How a connection is made.
 pub(super) enum Dial {
     /// To this server, always.
-    Client(Client),
+    Client(Box<Client>),
     /// To whichever server is the primary now.
     Sentinel(Arc<Followed>),
 }
 
 impl Dial {
+    pub(super) fn client(client: &Client) -> Self {
+        Self::Client(Box::new(client.clone()))
+    }
+
     async fn dial(&self, config: &AsyncConnectionConfig) -> Result<MultiplexedConnection, CallError> {
         match self {
             Self::Client(client) => Ok(client.get_multiplexed_async_connection_with_config(config).await?),

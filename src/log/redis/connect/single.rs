@@ -26,8 +26,7 @@ impl Single {
         ears: &Ears,
     ) -> Result<Self, CallError> {
         let again = Arc::new(Notify::new());
-        let open =
-            |lane: Lane| Link::open(Dial::Client(client.clone()), lane.bound(), Told::of(lane, &again, ears));
+        let open = |lane: Lane| Link::open(Dial::client(client), lane.bound(), Told::of(lane, &again, ears));
         let (write, bulk, push) = tokio::try_join!(open(Lane::Write), open(Lane::Bulk), open(Lane::Push))?;
         Ok(Self { write, bulk, push, primary: Primary { name: address.to_string() }, again })
     }
