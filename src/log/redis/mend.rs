@@ -3,12 +3,11 @@
 //! What is left is made a room again under a new epoch: instances that have more of it in memory notice that, and
 //! store what is missing. Nothing is deleted.
 
-use redis::{Value, pipe};
+use redis::{Value, cmd};
 
 use super::connect::{Lane, Route};
-use super::errors::{Called, log_error};
 use super::keys::Keys;
-use super::meta::{FIELDS, Meta, epoch_text};
+use super::meta::{Meta, epoch_text};
 use super::{RedisLog, script};
 use crate::ids::RoomName;
 use crate::log::bus::Epoch;
@@ -18,31 +17,33 @@ impl RedisLog {
     /// The room's head. A room that has lost a key is mended first.
     pub(super) async fn head(&self, room: &RoomName) -> Result<Option<Head>, LogError> {
         let keys = Keys::of(room);
-        let (head, is_log_there) = self.look(&keys).await?;
-        let lost = match &head {
+        let head = |meta: Option<Meta>| meta.map(|meta| meta.head);
+        let (known, is_log_there) = tokio::join!(self.meta(room, &keys), self.is_log_there(&keys));
+        let known = head(known?);
+        let lost = match &known {
             Some(head) => !is_log_there && head.base < head.last.seq,
             None => is_log_there,
         };
         if !lost {
-            return Ok(head);
+            return Ok(known);
         }
-        self.mend(room, &keys).await?;
-        Ok(self.look(&keys).await?.0)
+        // While a slot moves, keys of one room may be apart: nothing is lost then, and nothing can be mended.
+        match (self.mend(room, &keys).await, known) {
+            (Err(error), Some(known)) if error.is_temporary() => Ok(Some(known)),
+            (mended, _) => {
+                mended?;
+                Ok(head(self.meta(room, &keys).await?))
+            }
+        }
     }
 
-    /// The head, and whether there is a stream.
-    async fn look(&self, keys: &Keys) -> Result<(Option<Head>, bool), LogError> {
-        let (meta, log) = (keys.meta(), keys.log());
-        let mut both = pipe();
-        // In this order: a room that is made in between looks whole.
-        both.cmd("HMGET").arg(&meta).arg(&FIELDS[..]);
-        both.cmd("EXISTS").arg(&log);
-        let called = Called { what: "HMGET", key: &meta, writes: false };
-        let answer = self.connect.call_all(Lane::Write, Route::Key(&meta), &both).await;
-        let mut answer = answer.map_err(|error| log_error(called, error))?;
-        let is_log_there = matches!(answer.pop(), Some(Value::Int(1)));
-        let meta = Meta::of(&meta, answer.pop().unwrap_or_default())?;
-        Ok((meta.map(|meta| meta.head), is_log_there))
+    /// Whether there is a stream, as far as that can be told now.
+    async fn is_log_there(&self, keys: &Keys) -> bool {
+        let log = keys.log();
+        let mut exists = cmd("EXISTS");
+        exists.arg(&log);
+        let answer = self.connect.call(Lane::Write, Route::Key(&log), &exists).await;
+        !matches!(answer, Ok(Value::Int(0)))
     }
 
     /// Makes a room of what is left of it, and says so.
