@@ -190,7 +190,7 @@ mod tests {
             let error = Cli::command().try_get_matches_from(args).unwrap_err();
             setting_error(&error).unwrap()
         };
-        let store = line(&["ruang", "serve", "--store", "redis://:secret@host/"]);
+        let store = line(&["ruang", "serve", "--store", "reddis://:secret@host/"]);
         assert!(store.contains("--store") && store.contains("file:DIR"), "{store}");
         assert!(!store.contains("secret") && !store.contains('\n'), "{store}");
         let level = line(&["ruang", "serve", "--durability", "much"]);

@@ -12,6 +12,7 @@ use clap::Args;
 use crate::history::Retention;
 use crate::limits::ROOM_TTL_MS_MIN;
 use crate::log::Durability;
+use crate::log::redis::RedisAddress;
 use crate::telemetry::LogFormat;
 
 /// Serve rooms: y-websocket at /ws/ROOM, health at /healthz, metrics at /metrics.
@@ -21,7 +22,8 @@ pub struct Config {
     #[arg(long, env = "RUANG_LISTEN", value_name = "ADDRESS:PORT", default_value = "127.0.0.1:8080")]
     pub listen: SocketAddr,
 
-    /// Where rooms are stored: `file:DIR` keeps them in a directory, `memory:` until the process ends.
+    /// Where rooms are stored: `file:DIR` keeps them in a directory, `redis://[[USER]:PASSWORD@]HOST[:PORT][/DB]`
+    /// (`rediss://` over TLS, `unix:/PATH` on this machine) in Redis, `memory:` until the process ends.
     #[arg(
         long,
         env = "RUANG_STORE",
@@ -34,6 +36,10 @@ pub struct Config {
     /// What an ack must mean: `auto` takes the strongest that the store gives.
     #[arg(long, env = "RUANG_DURABILITY", value_name = "LEVEL", default_value = "auto")]
     pub durability: Wanted,
+
+    /// Use a Redis whose maxmemory-policy may throw rooms away when its memory is full.
+    #[arg(long, env = "RUANG_ACCEPT_EVICTION")]
+    pub accept_eviction: bool,
 
     /// Listen beyond loopback although anyone who reaches the port can read and write every room.
     #[arg(long, env = "RUANG_INSECURE")]
@@ -78,7 +84,12 @@ pub enum Store {
     File(PathBuf),
     /// Memory of this process.
     Memory,
+    /// A Redis.
+    Redis(Box<RedisAddress>),
 }
+
+/// What [`Store`] understands, for error texts.
+const STORES: &str = "file:DIR, memory:, redis://HOST, rediss://HOST and unix:/PATH";
 
 impl Store {
     /// The kind, as in the setting, without the address.
@@ -87,6 +98,7 @@ impl Store {
         match self {
             Self::File(_) => "file",
             Self::Memory => "memory",
+            Self::Redis(_) => "redis",
         }
     }
 }
@@ -98,11 +110,14 @@ impl FromStr for Store {
         match text.split_once(':') {
             Some(("file", dir)) if !dir.is_empty() => Ok(Self::File(PathBuf::from(dir))),
             Some(("memory", "")) => Ok(Self::Memory),
+            Some(("redis" | "rediss" | "unix", _)) => {
+                text.parse().map(|address| Self::Redis(Box::new(address)))
+            }
             // Not repeated in full: store addresses may hold passwords.
             Some((kind, _)) if !matches!(kind, "file" | "memory") => {
-                Err(format!("no store is called `{kind}:`; allowed are file:DIR and memory:"))
+                Err(format!("no store is called `{kind}:`; allowed are {STORES}"))
             }
-            _ => Err("allowed are file:DIR and memory:".to_owned()),
+            _ => Err(format!("allowed are {STORES}")),
         }
     }
 }
@@ -112,6 +127,7 @@ impl fmt::Display for Store {
         match self {
             Self::File(dir) => write!(f, "file:{}", dir.display()),
             Self::Memory => f.write_str("memory:"),
+            Self::Redis(address) => write!(f, "{address}"),
         }
     }
 }
@@ -202,8 +218,14 @@ mod tests {
     fn stores_parse() {
         assert_eq!("file:./x".parse(), Ok(Store::File("./x".into())));
         assert_eq!("memory:".parse(), Ok(Store::Memory));
-        let error = "redis://:secret@host/".parse::<Store>().unwrap_err();
-        assert!(error.contains("file:DIR") && !error.contains("secret"), "{error}");
+        let store: Store = "redis://:secret@host/2".parse().unwrap();
+        assert_eq!((store.kind(), store.to_string().as_str()), ("redis", "redis://host:6379/2"));
+        assert!(!format!("{store:?}").contains("secret"));
+        for bad in ["redis://:secret@host/x", "rediss://secret@", "unix:secret", "reddis://:secret@host"] {
+            let error = bad.parse::<Store>().unwrap_err();
+            assert!(!error.contains("secret"), "{error}");
+        }
+        assert!("reddis://host".parse::<Store>().unwrap_err().contains("file:DIR"));
         assert!("file:".parse::<Store>().is_err() && "x".parse::<Store>().is_err());
     }
 

@@ -26,6 +26,7 @@ use crate::limits::{
 };
 use crate::log::embedded::{EmbeddedLog, OpenError};
 use crate::log::memory::MemoryLog;
+use crate::log::redis::{RedisLog, RedisOpenError, RedisOptions};
 use crate::log::{Durability, Log};
 use crate::room::{Rooms, RoomsOptions};
 use crate::shutdown;
@@ -41,12 +42,14 @@ pub enum ServeError {
     )]
     Exposed(SocketAddr),
     /// `--durability` asks for more than the store gives.
-    #[error("--durability fsync: the store {store} gives {given}; use --store file:DIR")]
+    #[error("--durability fsync: the store {store} gives {given}{why}; use --store file:DIR")]
     Durability {
         /// The store as set.
         store: Store,
         /// What it gives.
         given: Durability,
+        /// Why no more, with what parts it from the text before; may be empty.
+        why: String,
     },
     /// The port cannot be had.
     #[error("--listen {address}: {source}")]
@@ -63,6 +66,14 @@ pub enum ServeError {
         store: Store,
         /// What is wrong with it.
         source: OpenError,
+    },
+    /// Redis cannot be used.
+    #[error("--store {store}: {source}")]
+    Redis {
+        /// The store as set, without its password.
+        store: Store,
+        /// What is wrong with it.
+        source: RedisOpenError,
     },
     /// The archive cannot be used.
     #[error("--archive {}: {source}", directory.display())]
@@ -95,7 +106,7 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
         return Err(ServeError::Exposed(config.listen));
     }
     let stop = shutdown::on_signal().map_err(ServeError::Signals)?;
-    let app = open(&config)?;
+    let app = open(&config).await?;
     let admin = open_admin(&config.store, &app);
     let listener =
         listen(config.listen).map_err(|source| ServeError::Listen { address: config.listen, source })?;
@@ -173,22 +184,34 @@ pub fn app(log: Arc<dyn Log>, instance: InstanceId, store: &'static str, options
 }
 
 /// Opens the store that is set.
-fn open(config: &Config) -> Result<Arc<App>, ServeError> {
+async fn open(config: &Config) -> Result<Arc<App>, ServeError> {
     if let Some(directory) = &config.archive {
         Archive::open(directory)
             .map_err(|source| ServeError::Archive { directory: directory.clone(), source })?;
     }
     let instance = InstanceId(rand::random());
-    let log: Arc<dyn Log> = match &config.store {
-        Store::Memory => Arc::new(MemoryLog::new()),
-        Store::File(dir) => Arc::new(
-            EmbeddedLog::open(dir, instance)
-                .map_err(|source| ServeError::Store { store: config.store.clone(), source })?,
-        ),
+    let (log, weakness): (Arc<dyn Log>, _) = match &config.store {
+        Store::Memory => (Arc::new(MemoryLog::new()), None),
+        Store::File(dir) => {
+            let opened = EmbeddedLog::open(dir, instance);
+            let failed = |source| ServeError::Store { store: config.store.clone(), source };
+            (Arc::new(opened.map_err(failed)?), None)
+        }
+        Store::Redis(address) => {
+            let opened = RedisLog::open(address, redis_options(config)).await;
+            let failed = |source| ServeError::Redis { store: config.store.clone(), source };
+            let log = opened.map_err(failed)?;
+            let weakness = log.weakness();
+            (Arc::new(log), weakness)
+        }
     };
     let given = log.durability();
+    let why = weakness.map(|why| format!(" ({why})")).unwrap_or_default();
     if !config.durability.is_met_by(given) {
-        return Err(ServeError::Durability { store: config.store.clone(), given });
+        return Err(ServeError::Durability { store: config.store.clone(), given, why });
+    }
+    if !why.is_empty() {
+        tracing::warn!("what is acked may be lost with the machine of Redis{why}");
     }
     let options = RoomsOptions {
         life: LifeOptions { archive: config.archive.clone(), ..LifeOptions::default() },
@@ -197,6 +220,13 @@ fn open(config: &Config) -> Result<Arc<App>, ServeError> {
         retention: config.log_retention,
     };
     Ok(app(log, instance, config.store.kind(), options))
+}
+
+/// What is set for Redis. Where rooms are exported before they go, only instances remove them.
+fn redis_options(config: &Config) -> RedisOptions {
+    let options = RedisOptions { accept_eviction: config.accept_eviction, ..RedisOptions::default() };
+    let expiry_grace_ms = options.expiry_grace_ms.filter(|_| config.archive.is_none());
+    RedisOptions { expiry_grace_ms, ..options }
 }
 
 /// Takes connections until `end`. Running out of file descriptors is survived: those who wait in

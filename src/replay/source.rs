@@ -14,6 +14,7 @@ use crate::ids::{InstanceId, RoomName};
 use crate::limits::ADMIN_CONNECT_MS_MAX;
 use crate::log::Log;
 use crate::log::embedded::{EmbeddedLog, OpenError};
+use crate::log::redis::{RedisAddress, RedisLog, RedisOpenError, RedisOptions};
 
 /// An open log.
 pub struct Source {
@@ -28,7 +29,7 @@ pub struct Source {
 pub enum SourceKind {
     /// An embedded store that is ours while the verb runs: nobody else can write.
     Store,
-    /// The store of a running server.
+    /// A store that others may write to meanwhile: that of a running server, or Redis.
     Server,
     /// An exported file, with one room.
     File(RoomName),
@@ -46,6 +47,14 @@ pub enum SourceError {
     /// It cannot be opened.
     #[error("{0}")]
     Open(#[from] OpenError),
+    /// Redis cannot be used.
+    #[error("--store {address}: {source}")]
+    Redis {
+        /// The store, without its password.
+        address: Box<RedisAddress>,
+        /// What is wrong with it.
+        source: RedisOpenError,
+    },
     /// Another process has it and cannot be asked.
     #[error("{} is in use by another ruang ({by}), and its admin.sock does not answer: {source}", dir.display())]
     NoSocket {
@@ -75,7 +84,11 @@ impl SourceError {
 /// # Errors
 /// [`SourceError`].
 pub async fn open_store(store: &Store) -> Result<Source, SourceError> {
-    let Store::File(dir) = store else { return Err(SourceError::Memory) };
+    let dir = match store {
+        Store::File(dir) => dir,
+        Store::Memory => return Err(SourceError::Memory),
+        Store::Redis(address) => return open_redis(address).await,
+    };
     // Looking must not make a store.
     if !dir.join("FORMAT").exists() && !dir.join("log.redb").exists() {
         return Err(SourceError::NoStore(dir.clone()));
@@ -102,6 +115,15 @@ pub async fn open_store(store: &Store) -> Result<Source, SourceError> {
             Err(_) => sleep(Duration::from_millis(50)).await,
         }
     }
+}
+
+/// Connects to Redis, whoever else uses it. Rooms keep the end that the servers have set.
+async fn open_redis(address: &RedisAddress) -> Result<Source, SourceError> {
+    // Looking is no reason to refuse a Redis that may throw rooms away: the server has said so.
+    let options = RedisOptions { accept_eviction: true, ..RedisOptions::default() };
+    let failed = |source| SourceError::Redis { address: Box::new(address.clone()), source };
+    let log = RedisLog::open(address, options).await.map_err(failed)?;
+    Ok(Source { log: Arc::new(log), kind: SourceKind::Server })
 }
 
 /// Opens an exported file.

@@ -9,11 +9,15 @@ mod log_stores;
 mod rig;
 
 mod damage;
+mod names;
 mod random;
 mod restarts;
 mod scripts;
+mod served;
 mod settings;
 
+#[path = "../it/harness.rs"]
+mod harness;
 #[path = "../it/log_author.rs"]
 mod log_author;
 #[path = "../it/log_contract.rs"]

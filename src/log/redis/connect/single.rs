@@ -29,7 +29,7 @@ impl Single {
         let again = Arc::new(Notify::new());
         let open = |lane: Lane| Link::open(Dial::Client(client.clone()), lane.bound(), Arc::clone(&again));
         let (write, bulk) = tokio::try_join!(open(Lane::Write), open(Lane::Bulk))?;
-        Ok(Self { write, bulk, primary: Primary { name: address.to_string() }, again })
+        Ok(Self { write, bulk, primary: Primary { name: "Redis".to_owned() }, again })
     }
 
     pub(super) fn link(&self, lane: Lane, _: Route<'_>) -> &Link {
