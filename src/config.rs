@@ -240,6 +240,14 @@ mod tests {
             println!("{error}");
             assert!(error.contains("redis://") && !error.contains("secret"), "{error}");
         }
+        let store: Store = "redis://:secret@host/2".parse().unwrap();
+        assert_eq!((store.kind(), store.to_string().as_str()), ("redis", "redis://host:6379/2"));
+        assert!(!format!("{store:?}").contains("secret"));
+        for bad in ["redis://:secret@host/x", "rediss://secret@", "unix:secret", "reddis://:secret@host"] {
+            let error = bad.parse::<Store>().unwrap_err();
+            assert!(!error.contains("secret"), "{error}");
+        }
+        assert!("reddis://host".parse::<Store>().unwrap_err().contains("file:DIR"));
         assert!("file:".parse::<Store>().is_err() && "x".parse::<Store>().is_err());
     }
 

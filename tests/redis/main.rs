@@ -9,10 +9,9 @@ mod log_stores;
 
 mod clusters;
 mod damage;
-#[path = "../it/harness.rs"]
-mod harness;
 mod instances;
 mod links;
+mod names;
 mod permissions;
 mod random;
 mod restarts;
@@ -20,10 +19,13 @@ mod rig;
 mod rig_tests;
 mod scripts;
 mod sentinels;
+mod served;
 mod serving;
 mod settings;
 mod traffic;
 
+#[path = "../it/harness.rs"]
+mod harness;
 #[path = "../it/log_author.rs"]
 mod log_author;
 #[path = "../it/log_contract.rs"]

@@ -142,7 +142,7 @@ pub(super) enum Route<'a> {
 /// One of the servers that hold rooms.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Primary {
-    /// Its name, for texts: `host:port`.
+    /// Its name, for texts: `Redis` if there is one only, else `host:port`.
     pub(super) name: String,
 }
 
