@@ -255,7 +255,7 @@ async fn people_come_back_by_another_instance() {
     other.stop().await;
 }
 
-/// [R30] [L91] One of a room's keys is deleted by hand: what is left is a room again, and what was in it is stored
+/// [R30] [L95] One of a room's keys is deleted by hand: what is left is a room again, and what was in it is stored
 /// again by those who have it; records that are of no use alone are put aside, not deleted.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_deleted_key_is_healed() {
