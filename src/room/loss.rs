@@ -24,9 +24,15 @@ pub(super) struct Sight {
     pub(super) is_over: bool,
 }
 
-/// Decides. A store without epochs loses nothing: whatever is not what was seen is over. In others a room may be gone by right in two ways, a deletion, which leaves a tombstone that was not there
-/// before, and its deadline; everything else is a loss.
-pub(super) fn judge(sight: &Sight, head: Option<&Head>, tombstone: Option<Tombstone>) -> Became {
+/// Decides. A store without epochs loses nothing: whatever is not what was seen is over. In others a room may be gone
+/// by right in two ways, a deletion, which leaves a tombstone that was not there before, and its deadline; everything
+/// else is a loss. `stands`: in a log that goes on behind it, the record that was seen last is still the same.
+pub(super) fn judge(
+    sight: &Sight,
+    head: Option<&Head>,
+    stands: bool,
+    tombstone: Option<Tombstone>,
+) -> Became {
     if tombstone != sight.tombstone {
         return Became::Over;
     }
@@ -42,7 +48,7 @@ pub(super) fn judge(sight: &Sight, head: Option<&Head>, tombstone: Option<Tombst
     let other_epoch = sight.seen.epoch != Epoch::NONE && sight.seen.epoch != head.epoch;
     let shorter = head.last.seq < sight.seen.last.seq;
     let forked = head.last.seq == sight.seen.last.seq && head.last != sight.seen.last;
-    match other_epoch || shorter || forked {
+    match other_epoch || shorter || forked || !stands {
         true if over => Became::Over,
         true => Became::Lost,
         false => Became::Longer,
@@ -80,7 +86,7 @@ mod tests {
     fn a_room_is_over_or_lost() {
         let deleted = Some(Tombstone { deleted_ms: 9 });
         let judged =
-            |is_over, head: Option<Head>, tombstone| judge(&sight(is_over), head.as_ref(), tombstone);
+            |is_over, head: Option<Head>, tombstone| judge(&sight(is_over), head.as_ref(), true, tombstone);
         assert_eq!(judged(false, None, None), Became::Lost, "flushed");
         assert_eq!(judged(true, None, None), Became::Over, "expired");
         assert_eq!(judged(false, None, deleted), Became::Over, "deleted");
@@ -91,9 +97,11 @@ mod tests {
         let forked = Head { last: Position { seq: 5, ms: 8 }, ..head(5, 1) };
         assert_eq!(judged(false, Some(forked), None), Became::Lost, "another record in its place");
         let sure = Sight { seen: Seen { last: at(5), epoch: Epoch::NONE }, ..sight(false) };
-        assert_eq!(judge(&sure, None, None), Became::Over, "a store that loses nothing");
+        assert_eq!(judge(&sure, None, true, None), Became::Over, "a store that loses nothing");
         assert_eq!(judged(false, Some(head(5, 1)), None), Became::Longer);
         assert_eq!(judged(false, Some(head(8, 1)), None), Became::Longer);
+        let fell_back = judge(&sight(false), Some(&head(8, 1)), false, None);
+        assert_eq!(fell_back, Became::Lost, "it fell back, and others have written more than was lost");
     }
 
     /// [R30] A tombstone of an earlier life is none of this one; a room that was never stored is not lost.
@@ -101,9 +109,9 @@ mod tests {
     fn an_earlier_deletion_says_nothing() {
         let tombstone = Some(Tombstone { deleted_ms: 3 });
         let earlier = Sight { tombstone, ..sight(false) };
-        assert_eq!(judge(&earlier, None, tombstone), Became::Lost);
+        assert_eq!(judge(&earlier, None, true, tombstone), Became::Lost);
         let new = Sight { seen: Seen::default(), ..sight(false) };
-        assert_eq!(judge(&new, None, None), Became::Longer);
-        assert_eq!(judge(&new, Some(&head(3, 1)), None), Became::Longer);
+        assert_eq!(judge(&new, None, true, None), Became::Longer);
+        assert_eq!(judge(&new, Some(&head(3, 1)), true, None), Became::Longer);
     }
 }

@@ -11,6 +11,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::super::append::append_until_decided;
 use super::super::fan_out::{Author, Shown};
+use super::super::line::is_same;
 use super::super::load::{self, Loaded, genesis_record};
 use super::super::loss::{Became, Sight, judge};
 use super::super::seat::Seat;
@@ -58,15 +59,23 @@ impl Actor {
     /// Asks the store, until it answers: what is here may be all there is.
     async fn what_became(&mut self) -> Result<Became, End> {
         loop {
+            let (log, room, seen) = (&self.rooms.log, &self.shared.name, self.state().seen());
             let asked = async {
-                let head = self.rooms.log.open(&self.shared.name).await?;
-                Ok::<_, LogError>((head, self.rooms.log.tombstone(&self.shared.name).await?))
+                let head = log.open(room).await?;
+                let stands = match &head {
+                    Some(head) if head.base < seen.last.seq && seen.last.seq < head.last.seq => {
+                        let records = log.read(room, seen.last.seq - 1, 1).await?;
+                        is_same(records.first(), seen.last)
+                    }
+                    _ => true,
+                };
+                Ok::<_, LogError>((head, stands, log.tombstone(room).await?))
             };
             match asked.await {
-                Ok((head, tombstone)) => {
+                Ok((head, stands, tombstone)) => {
                     let (tombstone_then, is_over) = (self.line.tombstone, self.is_deadline_over());
-                    let sight = Sight { seen: self.state().seen(), tombstone: tombstone_then, is_over };
-                    return Ok(judge(&sight, head.as_ref(), tombstone));
+                    let sight = Sight { seen, tombstone: tombstone_then, is_over };
+                    return Ok(judge(&sight, head.as_ref(), stands, tombstone));
                 }
                 Err(error) => self.wait_for_store(&error).await?,
             }
@@ -167,7 +176,8 @@ impl Actor {
             self.release().await;
         }
         self.ack(acks, seen.last);
-        let seats: Vec<Arc<Seat>> = self.seats.all().cloned().collect();
+        let mut seats: Vec<Arc<Seat>> = self.seats.all().cloned().collect();
+        seats.sort_by_key(|seat| seat.session); // who came first is asked first
         self.line.ask(seats, Instant::now());
         self.start_reading();
         Ok(())
