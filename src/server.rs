@@ -42,14 +42,14 @@ pub enum ServeError {
     )]
     Exposed(SocketAddr),
     /// `--durability` asks for more than the store gives.
-    #[error("--durability fsync: the store {store} gives {given}; {advice}")]
+    #[error("--durability fsync: the store {store} gives {given}{why}; use --store file:DIR")]
     Durability {
         /// The store as set.
         store: Store,
         /// What it gives.
         given: Durability,
-        /// What would give more.
-        advice: String,
+        /// Why no more, with what parts it from the text before; may be empty.
+        why: String,
     },
     /// The port cannot be had.
     #[error("--listen {address}: {source}")]
@@ -70,7 +70,7 @@ pub enum ServeError {
     /// Redis cannot be used.
     #[error("--store {store}: {source}")]
     Redis {
-        /// The store as set.
+        /// The store as set, without its password.
         store: Store,
         /// What is wrong with it.
         source: RedisOpenError,
@@ -191,24 +191,28 @@ async fn open(config: &Config) -> Result<Arc<App>, ServeError> {
             .map_err(|source| ServeError::Archive { directory: directory.clone(), source })?;
     }
     let instance = InstanceId(rand::random());
-    let mut advice = "use --store file:DIR".to_owned();
-    let log: Arc<dyn Log> = match &config.store {
-        Store::Memory => Arc::new(MemoryLog::new()),
-        Store::File(dir) => Arc::new(
-            EmbeddedLog::open(dir, instance)
-                .map_err(|source| ServeError::Store { store: config.store.clone(), source })?,
-        ),
+    let (log, weakness): (Arc<dyn Log>, _) = match &config.store {
+        Store::Memory => (Arc::new(MemoryLog::new()), None),
+        Store::File(dir) => {
+            let opened = EmbeddedLog::open(dir, instance);
+            let failed = |source| ServeError::Store { store: config.store.clone(), source };
+            (Arc::new(opened.map_err(failed)?), None)
+        }
         Store::Redis(address) => {
-            let options = RedisOptions { accept_eviction: config.accept_eviction, ..RedisOptions::default() };
-            let log = RedisLog::open(address, options).await;
-            let log = log.map_err(|source| ServeError::Redis { store: config.store.clone(), source })?;
-            advice = log.weakness().unwrap_or_default();
-            Arc::new(log)
+            let opened = RedisLog::open(address, redis_options(config)).await;
+            let failed = |source| ServeError::Redis { store: config.store.clone(), source };
+            let log = opened.map_err(failed)?;
+            let weakness = log.weakness();
+            (Arc::new(log), weakness)
         }
     };
     let given = log.durability();
+    let why = weakness.map(|why| format!(" ({why})")).unwrap_or_default();
     if !config.durability.is_met_by(given) {
-        return Err(ServeError::Durability { store: config.store.clone(), given, advice });
+        return Err(ServeError::Durability { store: config.store.clone(), given, why });
+    }
+    if !why.is_empty() {
+        tracing::warn!("what is acked may be lost with the machine of Redis{why}");
     }
     let options = RoomsOptions {
         life: LifeOptions { archive: config.archive.clone(), ..LifeOptions::default() },
@@ -217,6 +221,13 @@ async fn open(config: &Config) -> Result<Arc<App>, ServeError> {
         retention: config.log_retention,
     };
     Ok(app(log, instance, config.store.kind(), options))
+}
+
+/// What is set for Redis. Where rooms are exported before they go, only instances remove them.
+fn redis_options(config: &Config) -> RedisOptions {
+    let options = RedisOptions { accept_eviction: config.accept_eviction, ..RedisOptions::default() };
+    let expiry_grace_ms = options.expiry_grace_ms.filter(|_| config.archive.is_none());
+    RedisOptions { expiry_grace_ms, ..options }
 }
 
 /// Takes connections until `end`. Running out of file descriptors is survived: those who wait in

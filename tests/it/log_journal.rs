@@ -181,7 +181,8 @@ async fn readers_see_one_log_while_it_is_moved() {
                 let names = log.rooms(None, 10).await.unwrap();
                 assert!(head >= least && page.len() as u64 >= head, "{least} answered, head {head}");
                 assert!(seqs(&page).into_iter().eq(1..=page.len() as u64));
-                assert_eq!(names.len(), usize::from(!page.is_empty()));
+                // The room may have been made between the two looks.
+                assert!(names.len() == 1 || page.is_empty());
                 looks += 1;
             }
             looks

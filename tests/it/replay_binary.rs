@@ -246,10 +246,11 @@ async fn refusals_are_one_line() {
     write("newer-store/FORMAT", b"ruang store, format 9\n");
     let store = |name: &str| format!("file:{}", dir.path().join(name).display());
     let (here, gone, later) = (store("store"), store("gone"), store("newer-store"));
-    let cases: [(&[&str], i32, &str); 18] = [
+    let cases: [(&[&str], i32, &str); 19] = [
         (&["rooms", "--store", &gone], 2, "there is no ruang store"),
         (&["rooms", "--store", "memory:"], 2, "--store memory:"),
-        (&["rooms", "--store", "redis://:hunter2@host/"], 2, "--store"),
+        (&["rooms", "--store", "reddis://:hunter2@host/"], 2, "--store"),
+        (&["rooms", "--store", "redis://:hunter2@127.0.0.1:1/"], 1, "Redis cannot be reached"),
         (&["rooms", "--store", &later], 1, "has store format 9"),
         (&["show", "never", "--store", &here], 1, "there is no room of this name"),
         (&["show", "--store", &here], 2, "which ROOM?"),

@@ -7,9 +7,11 @@
 #[macro_use]
 mod log_stores;
 
+mod addresses;
 mod clusters;
 mod damage;
 mod links;
+mod names;
 mod permissions;
 mod random;
 mod restarts;
@@ -17,10 +19,12 @@ mod rig;
 mod rig_tests;
 mod scripts;
 mod sentinels;
-mod serving;
+mod served;
 mod settings;
 mod traffic;
 
+#[path = "../it/harness.rs"]
+mod harness;
 #[path = "../it/log_author.rs"]
 mod log_author;
 #[path = "../it/log_contract.rs"]

@@ -68,7 +68,7 @@ pub(super) enum Route<'a> {
 /// One of the servers that hold rooms.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Primary {
-    /// Its name, for texts: `host:port`.
+    /// Its name, for texts: `Redis` if there is one only, else `host:port`.
     pub(super) name: String,
 }
 
@@ -77,8 +77,8 @@ impl Connect {
     pub(super) async fn open(address: &RedisAddress) -> Result<Self, CallError> {
         let way = Way::of(address).await?;
         match &address.place {
-            Place::Tcp(host) => Single::open(&way.client(host)?, address).await.map(Self::Single),
-            Place::Unix(path) => Single::open(&way.local_client(path)?, address).await.map(Self::Single),
+            Place::Tcp(host) => Single::open(&way.client(host)?).await.map(Self::Single),
+            Place::Unix(path) => Single::open(&way.local_client(path)?).await.map(Self::Single),
             Place::Sentinel(watched) => Sentinel::open(way, watched).await.map(Self::Sentinel),
             Place::Cluster(seeds) => Cluster::open(way, seeds).await.map(Self::Cluster),
         }

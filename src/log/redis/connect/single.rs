@@ -7,7 +7,6 @@ use tokio::sync::Notify;
 
 use super::link::{Dial, Link};
 use super::{Lane, Primary};
-use crate::log::redis::address::RedisAddress;
 use crate::log::redis::errors::CallError;
 
 /// See the module.
@@ -19,12 +18,12 @@ pub(in crate::log::redis) struct Single {
 }
 
 impl Single {
-    pub(super) async fn open(client: &Client, address: &RedisAddress) -> Result<Self, CallError> {
+    pub(super) async fn open(client: &Client) -> Result<Self, CallError> {
         let again = Arc::new(Notify::new());
         let open =
             |lane: Lane| Link::open(Dial::Client(Box::new(client.clone())), lane.bound(), Arc::clone(&again));
         let (write, bulk) = tokio::try_join!(open(Lane::Write), open(Lane::Bulk))?;
-        Ok(Self { write, bulk, primary: Primary { name: address.to_string() }, again })
+        Ok(Self { write, bulk, primary: Primary { name: "Redis".to_owned() }, again })
     }
 
     pub(super) fn link(&self, lane: Lane) -> &Link {
