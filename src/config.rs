@@ -64,6 +64,11 @@ pub struct Config {
     #[arg(long, env = "RUANG_ROOM_TTL", value_name = "DURATION|never", default_value = "24h")]
     pub room_ttl: RoomTtl,
 
+    /// How long a room waits for a store that takes no edits, such as `90s`. People stay connected and edit on
+    /// meanwhile, nothing of it is shown or confirmed; then they are asked to come back later.
+    #[arg(long, env = "RUANG_STORE_PATIENCE", value_name = "DURATION", default_value = "90s", value_parser = parse_duration)]
+    pub store_patience: Duration,
+
     /// A directory that gets an export of each room before it expires. A room that cannot be exported stays.
     #[arg(long, env = "RUANG_ARCHIVE", value_name = "DIR")]
     pub archive: Option<PathBuf>,
@@ -235,6 +240,14 @@ mod tests {
             println!("{error}");
             assert!(error.contains("redis://") && !error.contains("secret"), "{error}");
         }
+        let store: Store = "redis://:secret@host/2".parse().unwrap();
+        assert_eq!((store.kind(), store.to_string().as_str()), ("redis", "redis://host:6379/2"));
+        assert!(!format!("{store:?}").contains("secret"));
+        for bad in ["redis://:secret@host/x", "rediss://secret@", "unix:secret", "reddis://:secret@host"] {
+            let error = bad.parse::<Store>().unwrap_err();
+            assert!(!error.contains("secret"), "{error}");
+        }
+        assert!("reddis://host".parse::<Store>().unwrap_err().contains("file:DIR"));
         assert!("file:".parse::<Store>().is_err() && "x".parse::<Store>().is_err());
     }
 

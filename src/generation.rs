@@ -241,6 +241,11 @@ impl Generations {
         self.in_flight.extend(markers.into_iter().map(|marker| (marker.client, marker.nonce)));
     }
 
+    /// A record of the room was set aside: markers may have been in it.
+    pub fn note_damage(&mut self) {
+        self.damaged = true;
+    }
+
     /// What was in flight is dropped.
     pub fn revert(&mut self) {
         self.in_flight.clear();

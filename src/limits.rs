@@ -198,6 +198,10 @@ pub const RING_FRAMES_MAX: usize = 1_024;
 /// Bytes of those frames: what a stalled reader can cost.
 pub const RING_BYTES_MAX: usize = 1 << 20;
 
+/// Diffs that a room keeps for sessions that fell off the ring. They stand at one of the last two
+/// beats, almost always.
+pub const CATCH_UP_ANSWERS_MAX: usize = 2;
+
 /// Presence ids that one session may announce anew. One tab has one; a page with several
 /// documents or a bridge has a few.
 pub const PRESENCE_IDS_PER_SESSION_MAX: usize = 32;
@@ -219,12 +223,40 @@ pub const INFLOW_UNITS_MAX: u32 = 4_096;
 /// What an update costs of [`INFLOW_UNITS_MAX`]: one unit per started 4 KiB.
 pub const INFLOW_UNIT_BYTES: usize = 4 << 10;
 
+/// Updates of all rooms of an instance that may wait for the log, in the same units: 256 MiB. They wait
+/// long only while the store is away.
+pub const INFLOW_UNITS_INSTANCE_MAX: u32 = 65_536;
+
+/// Milliseconds that a room waits for a store that does not take its edits. Longer than a failover, a restart
+/// with a large log, or a frozen minute; then its people are told to come back later: they keep their edits.
+pub const STORE_PATIENCE_MS: u64 = 90_000;
+
+/// Milliseconds after which a room's channel on Redis counts as quiet, and the head of its log is looked at: a
+/// message that was lost last shows by nothing else.
+pub const REDIS_BUS_QUIET_MS: u64 = 250;
+
+/// Milliseconds between two such looks while a room stays quiet, at most.
+pub const REDIS_BUS_REST_MS_MAX: u64 = 10_000;
+
+/// Milliseconds within which a batch of our own comes back on its channel, if the channel is alive.
+pub const REDIS_BUS_ECHO_MS: u64 = 1_000;
+
+/// Calls of the bus to Redis under way at once: a reconnect of ten thousand rooms goes in batches.
+pub const REDIS_BUS_CALLS_MAX: usize = 256;
+
+/// Messages to other instances about presence that wait to be published; more are dropped.
+pub const REDIS_WHISPERS_MAX: usize = 1_024;
+
 /// In rooms above this many sessions, fan-out goes in rounds.
 pub const ROUND_SESSIONS_MIN: usize = 100;
 
-/// The least time from one round of fan-out to the next: a write costs as much as everything else
-/// in a delivery, so writes should carry several updates.
-pub const ROUND_MS: u64 = 10;
+/// The least time from the start of one round of fan-out to the next: a write costs as much as
+/// everything else in a delivery, so writes should carry several updates. At 100 updates a second
+/// 10 ms merge next to none of them. Figures for 10 to 20 ms are in `docs/BENCHMARKS.md`.
+pub const ROUND_MS: u64 = 12;
+
+/// Seats for which a thread more takes part in a round: writing to fewer costs less than waking it.
+pub const SEATS_PER_THREAD_MIN: usize = 128;
 
 /// How often presence changes go out: in small rooms, and in those above [`ROUND_SESSIONS_MIN`].
 pub const PRESENCE_TICK_MS: (u64, u64) = (25, 50);
@@ -360,9 +392,12 @@ pub const LOAD_PAGE_RECORDS: usize = 2_048;
 /// newest snapshots need, so once is rare already.
 pub const WALK_TRIES_MAX: u32 = 8;
 
-/// Bytes of a connection's read buffer. Most messages are below 100 bytes; the library's default
-/// of 128 KiB would make 10,000 idle connections cost 1.3 GB.
-pub const READ_BUFFER_BYTES: usize = 4 << 10;
+/// Bytes that one read of a socket takes, by way of the stack: a connection that waits holds no
+/// buffer. Most messages are below 100 bytes; a busy client's come several at once.
+pub const READ_SCRATCH_BYTES: usize = 4 << 10;
+
+/// Bytes that one read takes of a frame that is larger, straight into the place of that frame.
+pub const READ_CHUNK_BYTES: usize = 256 << 10;
 
 /// Messages up to this many bytes are copied together into one write; larger ones are written
 /// from the memory that all sessions share.
@@ -418,6 +453,33 @@ pub const RING_TAKE_BYTES_MAX: usize = 64 << 10;
 
 /// A batch goes to the blocking pool if integrating it can take more steps than this: about 30 ms.
 pub const INLINE_STEPS_MAX: u64 = 100_000;
+
+/// What one room's follower of the bus may leave waiting, in messages. A batch is one; whoever has
+/// missed some reads the log instead, so that more would only delay that.
+pub const BUS_HEARD_MAX: usize = 64;
+
+/// Bytes of one message about presence on the bus: as much as a batch may have there.
+pub const BUS_WHISPER_BYTES_MAX: usize = 64 << 10;
+
+/// Records of batches that a room holds back because records before them are not here yet. One page: more
+/// is read from the log.
+pub const BUS_HELD_RECORDS_MAX: usize = 512;
+
+/// Milliseconds that an append's answer waits for batches of others before it, which the bus brings as a
+/// rule sooner, before they are read from the log.
+pub const BUS_REPLY_AHEAD_MS: u64 = 50;
+
+/// Milliseconds before a log that did not answer is read again.
+pub const BUS_READ_AGAIN_MS: u64 = 500;
+
+/// How often a room that the store has lost is healed again because others did so at the same moment.
+pub const HEAL_TRIES: usize = 32;
+
+/// In so many parts the sessions of a healed room are asked for what they have, so many milliseconds
+/// apart: two seconds for all, so that their answers are no burst.
+pub const HEAL_ASKS: usize = 20;
+/// See [`HEAL_ASKS`].
+pub const HEAL_ASK_MS: u64 = 100;
 
 /// Connections that the system may hold for us before they are accepted. With the usual 128, a
 /// thousand people who join at once wait a second for their connection to be tried again.

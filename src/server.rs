@@ -219,6 +219,7 @@ async fn open(config: &Config) -> Result<Arc<App>, ServeError> {
         idle_unload: config.room_idle,
         ttl: config.room_ttl.0,
         retention: config.log_retention,
+        store_patience: config.store_patience,
     };
     Ok(app(log, instance, config.store.kind(), options))
 }

@@ -7,6 +7,8 @@
 //! - Nothing of the room is sent before the client's SyncStep1 was read.
 //! - At most one SyncStep1 of ours is unanswered.
 //! - Every Step2 and Update is counted once, in order: acks are that count.
+//! - A Step2 that nobody asked for is an Update by another name, and is judged as one. What is larger
+//!   than any edit is a whole document, by whichever name, and is judged as a Step2.
 
 use bytes::Bytes;
 
@@ -69,17 +71,15 @@ impl Session {
                 self.asked |= first;
                 Intent::Sync { state_vector, first }
             }
-            Message::SyncStep2(update) | Message::Update(update) if update.len() > DOCUMENT_BYTES_MAX => {
-                Intent::Close(Close::new(close::TOO_LARGE, "the document is larger than this server takes"))
-            }
-            Message::SyncStep2(update) => {
-                self.asked = false;
+            Message::SyncStep2(update) if std::mem::take(&mut self.asked) => {
                 self.submit(update, Source::Step2)
             }
             // A copy that y-indexeddb loads after the join comes as one Update. It is judged as the
             // Step2 that it would have been.
-            Message::Update(update) if update.len() > UPDATE_BYTES_MAX => self.submit(update, Source::Step2),
-            Message::Update(update) => self.submit(update, Source::Update),
+            Message::SyncStep2(update) | Message::Update(update) if update.len() > UPDATE_BYTES_MAX => {
+                self.submit(update, Source::Step2)
+            }
+            Message::SyncStep2(update) | Message::Update(update) => self.submit(update, Source::Update),
             Message::Presence(update) => Intent::Announce(update),
             Message::QueryPresence if self.greeted => Intent::SharePresence,
             Message::QueryPresence | Message::Unknown(_) => Intent::Ignore,
@@ -105,6 +105,12 @@ impl Session {
     }
 
     fn submit(&mut self, update: Bytes, source: Source) -> Intent {
+        if update.len() > DOCUMENT_BYTES_MAX {
+            return Intent::Close(Close::new(
+                close::TOO_LARGE,
+                "the document is larger than this server takes",
+            ));
+        }
         self.submitted += 1;
         Intent::Submit { update, source }
     }
@@ -141,22 +147,40 @@ mod tests {
 
     #[test]
     fn updates_are_counted_and_bounded() {
-        let mut session = Session::new();
-        let source = |intent| match intent {
-            Intent::Submit { source, .. } => Some(source),
-            _ => None,
-        };
-        assert_eq!(source(session.handle(Message::Update(bytes(2)))), Some(Source::Update));
-        let large = || bytes(UPDATE_BYTES_MAX + 1);
-        assert_eq!(source(session.handle(Message::SyncStep2(large()))), Some(Source::Step2));
-        assert_eq!(source(session.handle(Message::Update(large()))), Some(Source::Step2), "a whole document");
-        assert_eq!(session.submitted(), 3);
         for message in [Message::Update, Message::SyncStep2] {
-            assert!(matches!(
-                session.handle(message(bytes(DOCUMENT_BYTES_MAX + 1))),
-                Intent::Close(close) if close.code == close::TOO_LARGE
-            ));
+            let mut session = Session::new();
+            session.handle(Message::SyncStep1(bytes(1)));
+            assert_eq!(source(&session.handle(Message::Update(bytes(2)))), Some(Source::Update));
+            let large = || message(bytes(UPDATE_BYTES_MAX + 1));
+            assert_eq!(source(&session.handle(large())), Some(Source::Step2), "a whole document");
+            assert_eq!(source(&session.handle(large())), Some(Source::Step2), "asked for or not");
+            assert_eq!(session.submitted(), 3);
+            let close = session.handle(message(bytes(DOCUMENT_BYTES_MAX + 1)));
+            assert!(matches!(close, Intent::Close(close) if close.code == close::TOO_LARGE));
+            assert_eq!(session.submitted(), 3);
         }
+        let mut session = Session::new();
         assert_eq!(session.handle(Message::Unknown(9)), Intent::Ignore);
+    }
+
+    /// [S10] A Step2 that nobody asked for is judged as an Update: before the greeting, and once the
+    /// question was answered.
+    #[test]
+    fn only_an_answer_has_the_limits_of_a_step2() {
+        let mut session = Session::new();
+        let step2 = || Message::SyncStep2(bytes(2));
+        assert_eq!(source(&session.handle(step2())), Some(Source::Update), "nothing was asked");
+        session.handle(Message::SyncStep1(bytes(1)));
+        assert_eq!(source(&session.handle(step2())), Some(Source::Step2), "the greeting asks");
+        assert_eq!(source(&session.handle(step2())), Some(Source::Update), "answered already");
+        assert!(session.ask_again());
+        assert_eq!(source(&session.handle(step2())), Some(Source::Step2), "asked again");
+    }
+
+    fn source(intent: &Intent) -> Option<Source> {
+        match intent {
+            Intent::Submit { source, .. } => Some(*source),
+            _ => None,
+        }
     }
 }

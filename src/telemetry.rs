@@ -47,6 +47,14 @@ pub struct Metrics {
     pub messages_unknown: Counter,
     /// Updates stored.
     pub updates_stored: Counter,
+    /// Records taken in that other instances have stored.
+    pub records_of_others: Counter,
+    /// Pages of the log read because the bus had left something out.
+    pub catch_up_reads: Counter,
+    /// Rooms of which the store had lost a part that was here.
+    pub rooms_healed: Counter,
+    /// Rooms that ended because the store did not take their edits.
+    pub rooms_without_store: Counter,
     /// Updates refused whole by the gate.
     pub updates_refused: Counter,
     /// Documents whose order a gate had to learn.
@@ -61,6 +69,8 @@ pub struct Metrics {
     pub frames: Counter,
     /// Sessions that fell off the ring and got one diff instead.
     pub catch_ups: Counter,
+    /// Diffs made for slow sessions. Those that stand at one place share one.
+    pub catch_up_diffs: Counter,
     /// Sessions closed because they hold another life of their room.
     pub sessions_of_other_lives: Counter,
     /// About the life of rooms.
@@ -94,6 +104,11 @@ impl Metrics {
         let sockets_half_open = counter("sockets_half_open", "Sockets given up because nobody answered");
         let messages_unknown = counter("messages_unknown", "Ignored messages of unknown type");
         let updates_stored = counter("updates_stored", "Updates stored");
+        let records_of_others = counter("records_of_others", "Records that other instances have stored");
+        let catch_up_reads = counter("catch_up_reads", "Pages of the log read to fill gaps of the bus");
+        let rooms_healed = counter("rooms_healed", "Rooms of which the store had lost a part");
+        let rooms_without_store =
+            counter("rooms_without_store", "Rooms that ended because the store took no edits");
         let updates_refused = counter("updates_refused", "Updates refused whole by the gate");
         let orders_learnt = counter("orders_learnt", "Documents whose order a gate had to learn");
         let updates_with_gaps =
@@ -101,6 +116,7 @@ impl Metrics {
         let appends = counter("appends", "Appends begun, each a whole batch");
         let appends_refused = counter("appends_refused", "Appends that the log refused for good");
         let frames = counter("frames", "Merged frames shown to a room");
+        let catch_up_diffs = counter("catch_up_diffs", "Diffs made for them; those at one place share one");
         let catch_ups = counter("catch_ups", "Slow sessions that got one diff instead of what they missed");
         let sessions_of_other_lives =
             counter("sessions_of_other_lives", "Sessions closed with 4409: their copy is of another life");
@@ -128,12 +144,17 @@ impl Metrics {
             sockets_half_open,
             messages_unknown,
             updates_stored,
+            records_of_others,
+            catch_up_reads,
+            rooms_healed,
+            rooms_without_store,
             updates_refused,
             orders_learnt,
             updates_with_gaps,
             appends,
             appends_refused,
             frames,
+            catch_up_diffs,
             catch_ups,
             sessions_of_other_lives,
             life,

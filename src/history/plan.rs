@@ -132,7 +132,16 @@ mod tests {
 
     fn head(last: Position, bytes: u64, snapshots: Vec<SnapshotRef>) -> Head {
         let revision = snapshots.last().map_or(0, |snapshot| snapshot.revision);
-        Head { last, base: 0, bytes, snapshots, revision, deadline_ms: None, frozen: false }
+        Head {
+            last,
+            epoch: crate::log::bus::Epoch::NONE,
+            base: 0,
+            bytes,
+            snapshots,
+            revision,
+            deadline_ms: None,
+            frozen: false,
+        }
     }
 
     /// [H7] A thousand records or a mebibyte make a room due; in a large document it takes more.

@@ -120,6 +120,7 @@ mod tests {
 
     fn name(room: &str) -> String {
         let head = Head {
+            epoch: crate::log::bus::Epoch::NONE,
             last: Position { ms: 5, seq: 7 },
             base: 0,
             bytes: 0,

@@ -112,6 +112,11 @@ impl Touches {
         is_expiring(left_ms).then_some(left_ms)
     }
 
+    /// Whether the room's time is over, as far as it is known.
+    pub(crate) fn is_over(&self, now_ms: u64) -> bool {
+        self.goes_ms.is_some_and(|goes_ms| goes_ms <= now_ms)
+    }
+
     /// Whether the deadline that stands counts from `at_ms`, near enough. A room that lives for
     /// ever has no deadline once it was touched.
     fn is_covered(&self, at_ms: u64) -> bool {

@@ -16,6 +16,11 @@ pub struct LoadArgs {
     #[arg(value_name = "URL", default_value = "ws://127.0.0.1:8080")]
     pub url: String,
 
+    /// Where a further instance of the same store listens, as HOST:PORT: clients connect to all of them in turn;
+    /// again for each
+    #[arg(long, value_name = "HOST:PORT")]
+    pub also: Vec<String>,
+
     /// A known shape of load; the options below change parts of it
     #[arg(long, value_enum, default_value = "custom")]
     pub scenario: Scenario,

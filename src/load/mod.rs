@@ -141,7 +141,8 @@ struct Context {
 
 impl Context {
     fn new(args: LoadArgs) -> Result<Self, LoadError> {
-        let target = Target::parse(&args.url)?;
+        let mut target = Target::parse(&args.url)?;
+        target.also.clone_from(&args.also);
         let seed = args.seed.unwrap_or_else(|| rand::random::<u64>() >> 16);
         let prefix = format!("load-{:x}", rand::random::<u64>() >> 24);
         Ok(Self { args, target, seed, prefix })

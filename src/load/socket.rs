@@ -71,7 +71,7 @@ pub(super) fn leave(client: &Client, reader: &AbortHandle) {
 /// The opening handshake: the stream, and what came right behind the server's answer.
 async fn upgrade(target: &Target, room: &str) -> Result<(TcpStream, Vec<u8>), LoadError> {
     let refused = |source: io::Error| LoadError::Connect { authority: target.authority.clone(), source };
-    let mut stream = TcpStream::connect(&target.authority).await.map_err(refused)?;
+    let mut stream = TcpStream::connect(target.next()).await.map_err(refused)?;
     stream.set_nodelay(true).map_err(refused)?;
     let key = generate_key();
     let protocol = if target.acks { format!("Sec-WebSocket-Protocol: {ACKS}\r\n") } else { String::new() };

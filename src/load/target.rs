@@ -1,6 +1,8 @@
 //! Where the server is.
 
 use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::LoadError;
 
@@ -13,6 +15,10 @@ pub(super) struct Target {
     pub(super) template: String,
     /// Ask for the subprotocol `ruang.v1`.
     pub(super) acks: bool,
+    /// Further instances.
+    pub(super) also: Vec<String>,
+    /// Connections made: they go to all instances in turn.
+    pub(super) turns: Arc<AtomicUsize>,
 }
 
 impl Target {
@@ -45,7 +51,13 @@ impl Target {
             path if path.contains("{room}") => path.to_owned(),
             path => format!("{path}/{{room}}"),
         };
-        Ok(Self { authority, template: path + &query, acks: false })
+        Ok(Self { authority, template: path + &query, acks: false, also: Vec::new(), turns: Arc::default() })
+    }
+
+    /// Where the next connection goes.
+    pub(super) fn next(&self) -> &str {
+        let turn = self.turns.fetch_add(1, Ordering::Relaxed) % (self.also.len() + 1);
+        turn.checked_sub(1).and_then(|at| self.also.get(at)).unwrap_or(&self.authority)
     }
 
     /// The request's path for a room. Names of ours need no percent-encoding.
@@ -63,6 +75,15 @@ impl fmt::Display for Target {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn connections_go_to_all_instances_in_turn() {
+        let mut target = Target::parse("ws://a:1").unwrap();
+        assert_eq!([target.next(), target.next()], ["a:1", "a:1"]);
+        target.also = vec!["b:2".to_owned(), "c:3".to_owned()];
+        let turns: Vec<&str> = (0..6).map(|_| target.next()).collect();
+        assert_eq!(turns, ["c:3", "a:1", "b:2", "c:3", "a:1", "b:2"]);
+    }
 
     #[test]
     fn urls_become_paths() {

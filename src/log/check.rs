@@ -4,6 +4,7 @@
 
 use bytes::Bytes;
 
+use super::bus::{Epoch, Seen};
 use super::record::{Record, StoredRecord};
 use super::{Adopted, Adoption, Batch, Expects, Head, LogError, SnapshotRef};
 use crate::ids::Position;
@@ -11,17 +12,31 @@ use crate::limits::{
     BATCH_UPDATES_MAX, SNAPSHOT_CHUNK_BYTES, SNAPSHOT_CHUNKS_MAX, SNAPSHOTS_PER_ROOM_MAX, UPLOAD_MS_MAX,
 };
 
-/// What every log asks of a room before it stores a new batch in it. `last`: the newest counter, 0
-/// if the room is absent.
-pub(super) fn check_expects(expects: Expects, last: u64, deleted: bool) -> Result<(), LogError> {
-    match expects {
+/// What every log asks of a room before it stores a new batch in it. `head`: how far the room's log goes;
+/// [`Position::START`] if the room is absent.
+pub(super) fn check_expects(batch: &Batch, head: Seen, deleted: bool) -> Result<(), LogError> {
+    let last = head.last.seq;
+    match batch.expects {
         Expects::Present if last == 0 => Err(LogError::Moved("it does not exist any more".to_owned())),
         Expects::At(_) if deleted => Err(LogError::Moved("it was deleted".to_owned())),
         Expects::At(at) if at != last => {
             Err(LogError::Moved(format!("its newest record is {last}, not {at}")))
         }
-        Expects::Anything | Expects::Present | Expects::At(_) => Ok(()),
+        Expects::Anything | Expects::Present | Expects::At(_) => check_seen(batch.seen, head),
     }
+}
+
+fn check_seen(seen: Seen, head: Seen) -> Result<(), LogError> {
+    if seen.epoch != Epoch::NONE && seen.epoch != head.epoch {
+        return Err(LogError::Moved("the store had lost a part of it, and that was healed".to_owned()));
+    }
+    if head.last.seq < seen.last.seq || head.last.seq == seen.last.seq && head.last != seen.last {
+        let (has, had) = (head.last, seen.last);
+        return Err(LogError::Moved(format!(
+            "the store has lost a part of it: it ends at {has}, and {had} was seen"
+        )));
+    }
+    Ok(())
 }
 
 /// What every log asks of a piece of a snapshot before it touches anything.

@@ -3,6 +3,7 @@
 //! Everything of the contract holds but survival. Faults are injected through [`Faults`]: without
 //! one the log never fails.
 
+mod bus;
 mod faults;
 mod room;
 
@@ -14,11 +15,14 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use parking_lot::Mutex;
 
+use super::bus::{Follower, Seen, Whisper};
 use super::check::{check_batch, check_expects};
 use super::clock::{Clock, system_clock};
 use super::record::StoredRecord;
 use super::{Adopted, Adoption, Appended, Batch, Durability, Head, Log, LogError, Tombstone, UploadId};
-use crate::ids::RoomName;
+use crate::ids::{InstanceId, RoomName};
+pub use bus::Fate;
+use bus::SharedBus;
 pub use faults::{Damage, Faults, Held};
 use room::Room;
 
@@ -36,6 +40,7 @@ struct Rooms {
     by_name: BTreeMap<RoomName, Room>,
     /// What deletions have left. They outlive the rooms.
     tombstones: HashMap<RoomName, Tombstone>,
+    bus: SharedBus,
     /// Set by [`Log::close`]; later calls fail.
     closed: bool,
 }
@@ -56,7 +61,17 @@ impl MemoryLog {
     /// The same with a clock of one's own.
     #[must_use]
     pub fn with_clock(clock: Clock) -> (Self, Faults) {
-        let rooms = Arc::new(Mutex::new(Rooms::default()));
+        Self::made(clock, None)
+    }
+
+    /// The same for several instances in this process: each hears what the others store.
+    #[must_use]
+    pub fn for_instances(clock: Clock) -> (Self, Faults) {
+        Self::made(clock, Some(Arc::default()))
+    }
+
+    fn made(clock: Clock, bus: SharedBus) -> (Self, Faults) {
+        let rooms = Arc::new(Mutex::new(Rooms { bus, ..Rooms::default() }));
         let faults = Faults::new(Arc::downgrade(&rooms));
         (Self { rooms, faults: faults.clone(), clock }, faults)
     }
@@ -198,6 +213,17 @@ impl Log for MemoryLog {
         self.reading(|rooms| Ok(rooms.tombstones.get(room).copied()))
     }
 
+    async fn follow(&self, room: &RoomName) -> Result<Follower, LogError> {
+        self.faults.before_read().await?;
+        self.reading(|rooms| Ok(rooms.bus.as_ref().map_or_else(Follower::silent, |bus| bus.follow(room))))
+    }
+
+    fn whisper(&self, room: &RoomName, from: InstanceId, whisper: Whisper) {
+        if let Some(bus) = &self.rooms.lock().bus {
+            bus.whisper(room, from, whisper);
+        }
+    }
+
     fn durability(&self) -> Durability {
         Durability::Memory
     }
@@ -216,6 +242,13 @@ impl Rooms {
         if self.closed { Err(LogError::Fatal("the log is closed".to_owned())) } else { Ok(()) }
     }
 
+    /// Tells every follower that is behind, or ahead, to look.
+    fn check_heads(&self) {
+        if let Some(bus) = &self.bus {
+            bus.check(|room| self.by_name.get(room).map_or(Seen::default(), Room::seen));
+        }
+    }
+
     /// The room, for what can only be done to one that exists.
     fn present(&mut self, name: &RoomName) -> Result<&mut Room, LogError> {
         self.by_name.get_mut(name).ok_or_else(|| LogError::Moved("it does not exist".to_owned()))
@@ -229,8 +262,13 @@ impl Rooms {
         {
             return Ok(answer);
         }
-        let last = known.map_or(0, |room| room.last().seq);
-        check_expects(batch.expects, last, self.tombstones.contains_key(name))?;
-        Ok(self.by_name.entry(name.clone()).or_default().append(batch, now_ms))
+        let head = known.map_or(Seen::default(), Room::seen);
+        check_expects(batch, head, self.tombstones.contains_key(name))?;
+        let room = self.by_name.entry(name.clone()).or_default();
+        let appended = room.append(batch, self.bus.is_some(), now_ms);
+        if let Some(bus) = &self.bus {
+            bus.tell_stored(name, || room.stored(batch, head.last, &appended));
+        }
+        Ok(appended)
     }
 }

@@ -4,6 +4,7 @@
 //! The server sees the [`Log`] trait, which is the contract; `record` is the format of what is
 //! stored; `memory` and `embedded` keep it.
 
+pub mod bus;
 mod check;
 pub mod clock;
 pub mod embedded;
@@ -18,6 +19,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 use crate::ids::{InstanceId, Position, RoomName};
+use bus::{Epoch, Follower, Seen, Whisper};
 use record::{Record, StoredRecord};
 
 /// How far an append that was answered with `Ok` has come.
@@ -54,6 +56,11 @@ pub struct Batch {
     pub records: Vec<Record>,
     /// What must be true of the room, or nothing is stored.
     pub expects: Expects,
+    /// What the sender knows of the room. If the log does not hold that any more (it is in another epoch,
+    /// or its newest record is not that one and no later one), nothing is stored.
+    pub seen: Seen,
+    /// The batch brings back what the store has lost: a new epoch of the log begins with it.
+    pub heals: bool,
     /// The room's deadline becomes the store's time plus this; `None`: it has none.
     pub ttl_ms: Option<u64>,
 }
@@ -79,6 +86,8 @@ pub struct Appended {
     pub first: Position,
     /// Position of the last record of the batch; `first.seq ..= last.seq` has no holes.
     pub last: Position,
+    /// The epoch in which it stands.
+    pub epoch: Epoch,
     /// The batch had been stored by an earlier try.
     pub duplicate: bool,
 }
@@ -88,6 +97,8 @@ pub struct Appended {
 pub struct Head {
     /// Position of the newest record.
     pub last: Position,
+    /// The epoch of the log.
+    pub epoch: Epoch,
     /// Records up to this counter are trimmed; 0 if none is. Never above what the oldest snapshot
     /// covers.
     pub base: u64,
@@ -174,8 +185,8 @@ pub enum LogError {
     /// The store cannot work now. Nothing was stored. Try again later.
     #[error("the store is not available: {0}")]
     Unavailable(String),
-    /// The room is not what the call was made for (see [`Expects`]): another life of it, or none.
-    /// Nothing was stored. Look at the room again.
+    /// The room is not what the call was made for (see [`Expects`] and [`Batch::seen`]): another life of it,
+    /// none, or the store has lost a part of it. Nothing was stored. Look at the room again.
     #[error("the room is not what it was: {0}")]
     Moved(String),
     /// It will never work: a bug, or damage. Nothing was stored. Do not try again.
@@ -203,7 +214,9 @@ impl LogError {
 ///   that instance came after it in that room. An older number is refused as a bug.
 /// - The append that finds the room absent stores the genesis record first; of several at once,
 ///   exactly one does.
-/// - A batch whose [`Batch::expects`] does not hold stores nothing ([`LogError::Moved`]).
+/// - A batch whose [`Batch::expects`] or [`Batch::seen`] does not hold stores nothing ([`LogError::Moved`]).
+/// - Where several processes share a store, each hears on the bus what the others store, or that it is
+///   behind; see [`Log::follow`].
 /// - Snapshots are published by compare-and-set on the room's revision: of several that began at
 ///   one revision, one is adopted. Nobody sees chunks that were not adopted.
 /// - Nothing is trimmed that the oldest adopted snapshot does not cover, whoever asks.
@@ -261,7 +274,8 @@ pub trait Log: Send + Sync + 'static {
     /// snapshot is kept.
     ///
     /// # Errors
-    /// [`LogError::Moved`] if the room does not exist; [`LogError::Fatal`] if the chunks are not those that
+    /// [`LogError::Moved`] if the room does not exist, or if the record at `through` is another one by now;
+    /// [`LogError::Fatal`] if the chunks are not those that
     /// were announced, if `through` is not between the newest snapshot and the newest record, or
     /// if more than [`SNAPSHOTS_PER_ROOM_MAX`](crate::limits::SNAPSHOTS_PER_ROOM_MAX) would be kept. Nothing changed then.
     async fn adopt(&self, room: &RoomName, adoption: Adoption) -> Result<Adopted, LogError>;
@@ -287,6 +301,16 @@ pub trait Log: Send + Sync + 'static {
 
     /// What a deletion has left, if there was one under this name.
     async fn tombstone(&self, room: &RoomName) -> Result<Option<Tombstone>, LogError>;
+
+    /// Begins to listen to a room: whatever is stored in it from now on, by whomever, is heard in the order of
+    /// the log, or [`Heard::Behind`](bus::Heard::Behind) in place of what was missed, some time later. A room is followed
+    /// before it is read, so that nothing falls between. A store that no other process writes to is silent.
+    async fn follow(&self, _room: &RoomName) -> Result<Follower, LogError> {
+        Ok(Follower::silent())
+    }
+
+    /// Says something to the other instances that follow a room. Never waits; may be lost.
+    fn whisper(&self, _room: &RoomName, _from: InstanceId, _whisper: Whisper) {}
 
     /// What `Ok` from [`Log::append`] means. Never stronger than what the store gives.
     fn durability(&self) -> Durability;

@@ -15,6 +15,7 @@ use super::place::utc;
 use crate::history::{self, Fold, Range, WalkError};
 use crate::ids::{ClientId, Generation, InstanceId, Position, RoomName};
 use crate::limits::BATCH_UPDATES_MAX;
+use crate::log::bus::Seen;
 use crate::log::record::{Kind, Metadata, Record, RecordError, Role, RoomKind};
 use crate::log::{Batch, Expects, Log, LogError};
 use crate::room::genesis_record;
@@ -170,6 +171,8 @@ async fn store(
         genesis: genesis.clone(),
         records: records.to_vec(),
         expects,
+        seen: Seen::default(),
+        heals: false,
         ttl_ms: options.ttl_ms,
     };
     let mut numbers = 1..;

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use super::part::{self, PartError, PartKind};
 use super::place::parse_id;
 use crate::ids::{InstanceId, Position, RoomName};
+use crate::log::bus::{Epoch, Seen};
 use crate::log::record::{Record, StoredRecord};
 use crate::log::{Adopted, Adoption, Appended, Batch, Expects, Head, LogError, SnapshotRef, UploadId};
 
@@ -67,6 +68,7 @@ impl HeadForm {
     pub fn head(&self) -> Option<Head> {
         Some(Head {
             last: parse_id(&self.last)?,
+            epoch: Epoch::NONE,
             base: self.base,
             bytes: self.bytes,
             snapshots: self.snapshots.iter().map(SnapshotForm::snapshot).collect::<Option<_>>()?,
@@ -162,7 +164,7 @@ pub fn path_segment(room: &RoomName) -> String {
     out
 }
 
-/// [`Batch`]: this as a part of kind header, then the genesis record and the records as parts.
+/// [`Batch`] as imports send it, who have seen nothing and heal nothing: this as a part of kind header, then the genesis record and the records as parts.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BatchForm {
     /// Sixteen hex digits.
@@ -235,6 +237,8 @@ impl BatchForm {
                 ExpectsForm::Present => Expects::Present,
                 ExpectsForm::At(seq) => Expects::At(seq),
             },
+            seen: Seen::default(),
+            heals: false,
             ttl_ms: form.ttl_ms,
         })
     }
@@ -270,7 +274,7 @@ impl AppendedForm {
             None => None,
         };
         let (first, last) = (parse_id(&self.first)?, parse_id(&self.last)?);
-        Some(Appended { created, first, last, duplicate: self.duplicate })
+        Some(Appended { created, first, last, epoch: Epoch::NONE, duplicate: self.duplicate })
     }
 }
 
@@ -361,6 +365,7 @@ mod tests {
         };
         let head = Head {
             last: Position { seq: 12, ms: 1_795_000_000_001 },
+            epoch: Epoch::NONE,
             base: 4,
             bytes: (1 << 60) + 5,
             snapshots: vec![snapshot],

@@ -29,7 +29,7 @@ pub struct Source {
 pub enum SourceKind {
     /// An embedded store that is ours while the verb runs: nobody else can write.
     Store,
-    /// A store that others may write to meanwhile: that of a running server, or Redis.
+    /// A store that others write to meanwhile: through its server, or on Redis.
     Server,
     /// An exported file, with one room.
     File(RoomName),
@@ -48,10 +48,10 @@ pub enum SourceError {
     #[error("{0}")]
     Open(#[from] OpenError),
     /// Redis cannot be used.
-    #[error("--store {address}: {source}")]
+    #[error("--store {store}: {source}")]
     Redis {
-        /// The store, without its password.
-        address: Box<RedisAddress>,
+        /// The store as set.
+        store: Store,
         /// What is wrong with it.
         source: RedisOpenError,
     },
@@ -85,9 +85,9 @@ impl SourceError {
 /// [`SourceError`].
 pub async fn open_store(store: &Store) -> Result<Source, SourceError> {
     let dir = match store {
-        Store::File(dir) => dir,
         Store::Memory => return Err(SourceError::Memory),
-        Store::Redis(address) => return open_redis(address).await,
+        Store::Redis(address) => return open_redis(store, address).await,
+        Store::File(dir) => dir,
     };
     // Looking must not make a store.
     if !dir.join("FORMAT").exists() && !dir.join("log.redb").exists() {
@@ -117,12 +117,11 @@ pub async fn open_store(store: &Store) -> Result<Source, SourceError> {
     }
 }
 
-/// Connects to Redis, whoever else uses it. Rooms keep the end that the servers have set.
-async fn open_redis(address: &RedisAddress) -> Result<Source, SourceError> {
-    // Looking is no reason to refuse a Redis that may throw rooms away: the server has said so.
+/// Redis, however it is set: looking harms nothing.
+async fn open_redis(store: &Store, address: &RedisAddress) -> Result<Source, SourceError> {
     let options = RedisOptions { accept_eviction: true, ..RedisOptions::default() };
-    let failed = |source| SourceError::Redis { address: Box::new(address.clone()), source };
-    let log = RedisLog::open(address, options).await.map_err(failed)?;
+    let log = RedisLog::open(address, options).await;
+    let log = log.map_err(|source| SourceError::Redis { store: store.clone(), source })?;
     Ok(Source { log: Arc::new(log), kind: SourceKind::Server })
 }
 

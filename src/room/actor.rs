@@ -7,32 +7,33 @@
 //! Absences: nothing here looks inside an update, and nothing here waits for a socket.
 
 mod commands;
+mod commit;
 mod compaction;
+mod heal;
 mod life;
 mod open;
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use self::life::Deadline;
-use super::append::{Append, Refused};
+use super::Shared;
+use super::append::Append;
+use super::catch_up::CatchUps;
 use super::fan_out::{FanOut, Seats};
+use super::line::{Line, News};
 use super::registry::Rooms;
 use super::removal::Retire;
-use super::state::{Committed, State};
+use super::state::State;
 use super::upkeep::Upkeep;
-use super::{Command, Shared};
 use crate::document::FoldError;
-use crate::generation::GenerationError;
-use crate::ids::{Position, SessionId};
 use crate::limits::{BEAT_MS, PRESENCE_TICK_MS, ROUND_SESSIONS_MIN};
-use crate::log::{APPEND_TIMEOUT, Appended, LogError};
+use crate::log::bus::Whisper;
+use crate::log::{APPEND_TIMEOUT, LogError};
 use crate::wire::close::{self, Close};
 
 /// Commands judged in one turn: then the log and the clock get theirs.
@@ -47,7 +48,9 @@ pub(super) struct Actor {
     seats: Seats,
     append: Append,
     upkeep: Upkeep,
+    line: Line,
     fan_out: FanOut,
+    catch_ups: CatchUps,
     presence_due: Option<Instant>,
     beat_due: Instant,
     idle_due: Option<Instant>,
@@ -60,7 +63,7 @@ impl Drop for Actor {
     /// However the room ends, by a panic too: no session is left waiting for it.
     fn drop(&mut self) {
         self.shared.ring.close(super::room_ended());
-        for seat in self.seats.values() {
+        for seat in self.seats.all() {
             seat.put(|post| {
                 post.close.get_or_insert_with(super::room_ended);
             });
@@ -79,31 +82,33 @@ enum End {
     Unsettled(LogError),
     #[error("somebody else was first: {0}")]
     Moved(String),
+    #[error("the store has taken no edit of it for {} s", .0.as_secs())]
+    Away(Duration),
 }
 
 impl Actor {
     /// Loads the room and runs it until it is idle, stopped or broken.
-    pub(super) async fn run(
-        rooms: Arc<Rooms>,
-        shared: Arc<Shared>,
-        mut commands: mpsc::UnboundedReceiver<Command>,
-    ) {
-        let (state, upkeep) = match open::open(&rooms, &shared).await {
+    pub(super) async fn run(rooms: Arc<Rooms>, shared: Arc<Shared>) {
+        // Boxed, here and below, is what happens once or seldom: a room's future is as large as the
+        // largest of its parts for as long as it lives.
+        let (state, upkeep, line) = match Box::pin(open::open(&rooms, &shared)).await {
             Ok(opened) => opened,
             Err(error) => {
                 tracing::error!(room = %shared.name.log_id(), %error, "a room cannot be loaded; joins are told to come back");
                 rooms.forget(&shared);
-                open::refuse_joins(&mut commands, &error.to_string());
+                open::refuse_joins(&shared, &error.to_string());
                 return;
             }
         };
         let now = Instant::now();
         let mut actor = Self {
             state: Some(Box::new(state)),
-            seats: HashMap::new(),
+            seats: Seats::default(),
             append: Append::default(),
             upkeep,
+            line,
             fan_out: FanOut::new(now),
+            catch_ups: CatchUps::default(),
             presence_due: None,
             beat_due: now + Duration::from_millis(BEAT_MS),
             idle_due: Some(now + rooms.options.idle_unload),
@@ -114,22 +119,30 @@ impl Actor {
         };
         actor.note_size();
         actor.compact_if_due();
-        match actor.work(&mut commands).await {
+        match actor.work().await {
             Ok(()) => {}
             // No fault: its sessions come back, and are judged by what the room is now.
             Err(end @ End::Moved(_)) => {
                 tracing::info!(room = %actor.shared.name.log_id(), %end, "a room is loaded again");
+            }
+            Err(end @ End::Away(_)) => {
+                tracing::error!(
+                    room = %actor.shared.name.log_id(), %end,
+                    "a room's people are asked to come back later; they keep their edits. See /healthz for what is wrong \
+                     with the store"
+                );
+                actor.rooms.metrics.rooms_without_store.inc();
+                actor.append = Append::default();
             }
             Err(end) => {
                 tracing::error!(room = %actor.shared.name.log_id(), %end, "a room ends and is loaded again from its log");
                 actor.rooms.metrics.rooms_failed.inc();
             }
         }
-        actor.finish().await;
+        Box::pin(actor.finish()).await;
     }
 
-    async fn work(&mut self, commands: &mut mpsc::UnboundedReceiver<Command>) -> Result<(), End> {
-        let mut inbox = Vec::with_capacity(8);
+    async fn work(&mut self) -> Result<(), End> {
         let shared = Arc::clone(&self.shared);
         let stop = self.rooms.stop.clone();
         loop {
@@ -139,12 +152,16 @@ impl Actor {
                 () = stop.cancelled() => return Ok(()),
                 appended = self.append.decided() => self.on_appended(appended).await?,
                 () = sleep_until(due) => {
-                    if self.on_due(commands).await? {
+                    if self.on_due().await? {
                         return Ok(());
                     }
                 }
-                _ = commands.recv_many(&mut inbox, COMMANDS_PER_TURN) => {
-                    for command in inbox.drain(..) {
+                news = self.line.next() => match news {
+                    News::Heard(heard) => self.on_heard(heard).await?,
+                    News::Read(read) => self.on_read(read).await?,
+                },
+                commands = shared.inbox.take(COMMANDS_PER_TURN) => {
+                    for command in commands {
                         self.on_command(command).await?;
                     }
                     if self.retiring.is_some() {
@@ -164,101 +181,58 @@ impl Actor {
         if self.append.is_running() {
             return;
         }
-        let after = self.state().committed();
         let Some(batch) = self.state_mut().next_batch() else { return };
         let (log, room) = (Arc::clone(&self.rooms.log), self.shared.name.clone());
         self.rooms.metrics.appends.inc();
-        self.append.begin(log, room, after, batch);
-    }
-
-    async fn on_appended(&mut self, appended: Result<Appended, Refused>) -> Result<(), End> {
-        match appended {
-            Ok(appended) => self.on_committed(appended).await,
-            Err(Refused { error: LogError::Moved(why), .. }) => Err(End::Moved(why)),
-            Err(Refused { error, may_be_stored: true }) => Err(End::Unsettled(error)),
-            Err(Refused { error, may_be_stored: false }) => {
-                tracing::error!(
-                    room = %self.shared.name.log_id(), %error,
-                    "the log refuses a batch for good: its authors are asked to come back and keep their edits"
-                );
-                self.rooms.metrics.appends_refused.inc();
-                let (authors, cost) = self.state_mut().drop_overlay();
-                self.shared.inflow.add_permits(cost as usize);
-                // Off the list at once: what else of theirs is judged must not be acked over the loss.
-                for seat in authors.iter().filter_map(|session| self.seats.remove(session)) {
-                    seat.put(|post| {
-                        post.close = Some(Close::new(close::BUSY, "the store refuses edits now"))
-                    });
-                }
-                Ok(())
-            }
-        }
-    }
-
-    /// A batch is stored: fold it, show it, ack it. The only way into the document.
-    async fn on_committed(&mut self, appended: Appended) -> Result<(), End> {
-        let position = appended.last;
-        let heavy = self.state().is_batch_heavy();
-        self.note_append(&appended);
-        let Committed { update, author, acks, updates, bytes, cost } =
-            self.with_state(heavy, move |state| state.on_committed(&appended)).await??;
-        self.note_size();
-        self.shared.inflow.add_permits(cost as usize);
-        self.rooms.metrics.updates_stored.inc_by(updates as u64);
-        self.upkeep.note_appended(position.seq, bytes as u64);
-        self.compact_if_due();
-        for session in self.state_mut().take_strangers() {
-            self.expel(session, GenerationError::OtherLife.close());
-        }
-        if self.fan_out.add(update, author, self.seats.len()) {
-            self.release();
-        }
-        self.ack(acks, position);
-        Ok(())
-    }
-
-    fn ack(&self, acks: HashMap<SessionId, u64>, position: Position) {
-        for (session, ordinal) in acks {
-            if let Some(seat) = self.seats.get(&session).filter(|seat| seat.wants_acks) {
-                seat.put(|post| post.ack = Some((ordinal, position)));
-            }
-        }
+        self.append.begin(log, room, batch);
     }
 
     /// Begins a round of fan-out, if anything waits for one.
-    fn release(&mut self) {
-        if self.fan_out.release(&self.shared.ring, &self.seats) {
+    async fn release(&mut self) {
+        if self.fan_out.release(&self.shared.ring, &mut self.seats).await {
             self.rooms.metrics.frames.inc();
         }
     }
 
     /// When the clock is next of interest.
     fn next_due(&self) -> Instant {
-        [self.fan_out.due(), self.presence_due, self.idle_due]
+        let overdue = self.append.overdue_at(self.rooms.options.store_patience);
+        [self.fan_out.due(), self.presence_due, self.idle_due, self.line.due(), overdue]
             .into_iter()
             .flatten()
             .fold(self.beat_due, Instant::min)
     }
 
     /// Does what is due. Returns true if the room was idle and is off the list now.
-    async fn on_due(&mut self, commands: &mpsc::UnboundedReceiver<Command>) -> Result<bool, End> {
+    async fn on_due(&mut self) -> Result<bool, End> {
         let now = Instant::now();
-        if self.fan_out.due().is_some_and(|due| due <= now) {
-            self.release();
+        let patience = self.rooms.options.store_patience;
+        if self.append.overdue_at(patience).is_some_and(|due| due <= now) {
+            return Err(End::Away(patience));
         }
+        if self.fan_out.due().is_some_and(|due| due <= now) {
+            self.release().await;
+        }
+        if self.line.is_read_due(now) {
+            self.start_reading();
+        }
+        self.ask_some(now);
         if self.presence_due.is_some_and(|due| due <= now) {
             self.tick_presence();
         }
         if self.beat_due <= now {
             self.beat_due = now + Duration::from_millis(BEAT_MS);
-            self.release();
+            self.release().await;
             let checkpoint = self.checkpoint()?;
             self.shared.ring.beat(checkpoint);
-            self.seats.values().for_each(|seat| seat.wake());
+            self.catch_ups.clear();
+            let taken_by_all = self.seats.all().filter_map(|seat| seat.next_frame()).min();
+            self.shared.ring.forget_before(taken_by_all.unwrap_or(u64::MAX));
+            self.seats.all().for_each(|seat| seat.wake());
             self.shared.presence_changed.notify_one();
             self.on_deadline_beat();
         }
-        Ok(self.idle_due.is_some_and(|due| due <= now) && self.unload(commands))
+        Ok(self.idle_due.is_some_and(|due| due <= now) && self.unload())
     }
 
     /// A tick is due soon, however far away the next sweep is.
@@ -275,10 +249,12 @@ impl Actor {
         let mut presence = self.shared.presence.lock();
         let sweep_ms = presence.sweep(now_ms);
         let message = presence.end_tick();
+        let ours = message.as_ref().filter(|_| self.line.hears()).map(|&(tick, _)| presence.ours_in(tick));
         drop(presence);
+        ours.into_iter().flatten().for_each(|update| self.whisper(Whisper::Presence(update)));
         if let Some((tick, message)) = message {
             self.shared.ring.set_presence(tick, message.clone());
-            for seat in self.seats.values() {
+            for seat in self.seats.all() {
                 seat.show_presence(tick, &message);
             }
         }
@@ -287,10 +263,10 @@ impl Actor {
 
     /// Leaves the list of open rooms if nobody is here, nobody has asked to come, and everything
     /// is stored.
-    fn unload(&mut self, commands: &mpsc::UnboundedReceiver<Command>) -> bool {
+    fn unload(&mut self) -> bool {
         let stored = !self.append.is_running() && self.state().uncommitted() == 0;
         let settled = self.seats.is_empty() && stored && self.is_deadline_set();
-        let gone = settled && self.rooms.forget_if(&self.shared, || commands.is_empty());
+        let gone = settled && self.rooms.forget_if(&self.shared, || self.shared.inbox.is_empty());
         if gone {
             self.upkeep.start_if_worth_it(&self.rooms, &self.shared.name);
         } else {
@@ -300,13 +276,13 @@ impl Actor {
     }
 
     /// Finishes what is on its way into the log, shows and acks it, then ends the sessions.
-    async fn finish(mut self) {
+    async fn finish(&mut self) {
         let goodbye = match self.retiring.take() {
             Some(retire) => self.retire(retire).await,
             None => self.finish_appends().await,
         };
         if self.state.is_some() {
-            self.release();
+            self.release().await;
         }
         self.rooms.forget(&self.shared);
         let close = goodbye.unwrap_or_else(|| {
@@ -317,7 +293,7 @@ impl Actor {
             }
         });
         self.shared.ring.close(close.clone());
-        for seat in self.seats.values() {
+        for seat in self.seats.all() {
             seat.put(|post| {
                 post.close.get_or_insert(close.clone());
             });
@@ -359,11 +335,11 @@ impl Actor {
             return Ok(work(self.state_mut()));
         }
         let mut state = self.state.take().expect(STATE_IS_HERE);
-        let (state, result) = tokio::task::spawn_blocking(move || {
+        let job = tokio::task::spawn_blocking(move || {
             let result = work(&mut state);
             (state, result)
-        })
-        .await?;
+        });
+        let (state, result) = job.await?;
         self.state = Some(state);
         Ok(result)
     }

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
-use crate::ids::{Position, RoomName};
+use crate::ids::RoomName;
 use crate::log::{Appended, Batch, Expects, Log, LogError};
 
 /// The log refuses a batch for good.
@@ -25,22 +25,30 @@ type Running = Pin<Box<dyn Future<Output = Result<Appended, Refused>> + Send>>;
 #[derive(Default)]
 pub(super) struct Append {
     running: Option<Running>,
+    /// When it was begun.
+    began: Option<Instant>,
     alone: Arc<AtomicBool>,
 }
 
 impl Append {
-    /// Begins to append a batch, which must come to stand right behind `after`.
+    /// Begins to append a batch.
     ///
     /// # Panics
     /// If one is under way.
-    pub(super) fn begin(&mut self, log: Arc<dyn Log>, room: RoomName, after: Position, batch: Batch) {
+    pub(super) fn begin(&mut self, log: Arc<dyn Log>, room: RoomName, batch: Batch) {
         assert!(self.running.is_none(), "one append at a time");
         let alone = Arc::clone(&self.alone);
-        self.running = Some(Box::pin(append_until_decided(log, room, after, batch, alone)));
+        self.began = Some(Instant::now());
+        self.running = Some(Box::pin(append_until_decided(log, room, batch, alone)));
     }
 
     pub(super) fn is_running(&self) -> bool {
         self.running.is_some()
+    }
+
+    /// When the append under way has taken so long.
+    pub(super) fn overdue_at(&self, patience: Duration) -> Option<Instant> {
+        self.began.filter(|_| self.is_running()).map(|began| began + patience)
     }
 
     /// Resolves when the append under way is decided; never if there is none. Cancel-safe.
@@ -62,10 +70,9 @@ impl Drop for Append {
 }
 
 /// Appends a batch, again and again under the same number, until the log has decided.
-async fn append_until_decided(
+pub(super) async fn append_until_decided(
     log: Arc<dyn Log>,
     room: RoomName,
-    after: Position,
     batch: Batch,
     alone: Arc<AtomicBool>,
 ) -> Result<Appended, Refused> {
@@ -74,7 +81,7 @@ async fn append_until_decided(
     let mut may_be_stored = false;
     loop {
         let error = match log.append(&room, batch.clone()).await {
-            Ok(appended) => return check_place(appended, after, batch.number),
+            Ok(appended) => return Ok(appended),
             Err(error) if error.is_temporary() => error,
             Err(error) => return Err(Refused { error, may_be_stored }),
         };
@@ -89,18 +96,4 @@ async fn append_until_decided(
         sleep(wait.mul_f64(rand::random_range(0.5..1.0))).await;
         wait = (wait * 2).min(Duration::from_secs(1));
     }
-}
-
-/// What was appended must stand right behind what the room knows. Before it, something else is
-/// stored under this number, and an ack would be a lie. Further behind, the log holds a record that
-/// the document lacks: an append that went on alone when an earlier life of the room had failed.
-fn check_place(appended: Appended, after: Position, number: u64) -> Result<Appended, Refused> {
-    let genesis = u64::from(appended.created.is_some());
-    let expected = after.seq + genesis + 1;
-    if appended.first.seq == expected {
-        return Ok(appended);
-    }
-    let why =
-        format!("batch {number} was expected at record {expected} and stands at {}", appended.first.seq);
-    Err(Refused { error: LogError::Fatal(why), may_be_stored: true })
 }

@@ -14,11 +14,48 @@ use super::ring::{Frame, Ring};
 use super::seat::Seat;
 use crate::gate;
 use crate::ids::SessionId;
-use crate::limits::{ROUND_MS, ROUND_SESSIONS_MIN};
-use crate::wire::{websocket, y_websocket};
+use crate::limits::{INLINE_BYTES_MAX, ROUND_MS, ROUND_SESSIONS_MIN, SEATS_PER_THREAD_MIN};
+use crate::wire::y_websocket;
 
 /// The sessions of a room.
-pub(super) type Seats = HashMap<SessionId, Arc<Seat>>;
+#[derive(Default)]
+pub(super) struct Seats {
+    by_session: HashMap<SessionId, Arc<Seat>>,
+    /// All of them in a row, for threads to share; made when it is needed.
+    row: Option<Arc<[Arc<Seat>]>>,
+}
+
+impl Seats {
+    pub(super) fn insert(&mut self, seat: Arc<Seat>) {
+        self.row = None;
+        self.by_session.insert(seat.session, seat);
+    }
+
+    pub(super) fn remove(&mut self, session: SessionId) -> Option<Arc<Seat>> {
+        self.row = None;
+        self.by_session.remove(&session)
+    }
+
+    pub(super) fn get(&self, session: SessionId) -> Option<&Arc<Seat>> {
+        self.by_session.get(&session)
+    }
+
+    pub(super) fn all(&self) -> impl Iterator<Item = &Arc<Seat>> {
+        self.by_session.values()
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.by_session.len()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.by_session.is_empty()
+    }
+
+    fn row(&mut self) -> Arc<[Arc<Seat>]> {
+        Arc::clone(self.row.get_or_insert_with(|| self.by_session.values().cloned().collect()))
+    }
+}
 
 /// Who wrote a frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,18 +79,37 @@ impl Author {
     }
 }
 
+/// A committed batch, as it is shown.
+#[derive(Debug)]
+pub(crate) enum Shown {
+    /// One update, merged with others of its round and encoded when that begins.
+    Small(Bytes, Author),
+    /// A whole frame: merging and copying it would keep the room waiting, so that was done where the
+    /// batch was folded.
+    Large(Bytes, Author),
+}
+
+impl Shown {
+    pub(crate) fn new(update: Bytes, author: Author) -> Self {
+        if update.len() <= INLINE_BYTES_MAX {
+            Self::Small(update, author)
+        } else {
+            Self::Large(y_websocket::update_frame(&update), author)
+        }
+    }
+}
+
 /// Committed updates on their way to the sessions.
 pub(super) struct FanOut {
     /// Whose round has not begun.
-    waiting: Vec<Bytes>,
-    author: Author,
-    round_ended: Instant,
+    waiting: Vec<Shown>,
+    round_began: Instant,
     due: Option<Instant>,
 }
 
 impl FanOut {
     pub(super) fn new(now: Instant) -> Self {
-        Self { waiting: Vec::new(), author: Author::Nobody, round_ended: now, due: None }
+        Self { waiting: Vec::new(), round_began: now, due: None }
     }
 
     /// When the next round begins, if one waits for its time.
@@ -62,10 +118,9 @@ impl FanOut {
     }
 
     /// Takes a committed batch. Returns whether a round should begin now.
-    pub(super) fn add(&mut self, update: Bytes, author: Author, sessions: usize) -> bool {
-        self.waiting.push(update);
-        self.author = self.author.and(author);
-        let next_round = self.round_ended + Duration::from_millis(ROUND_MS);
+    pub(super) fn add(&mut self, shown: Shown, sessions: usize) -> bool {
+        self.waiting.push(shown);
+        let next_round = self.round_began + Duration::from_millis(ROUND_MS);
         let now = sessions <= ROUND_SESSIONS_MIN || Instant::now() >= next_round;
         if !now {
             self.due.get_or_insert(next_round);
@@ -73,27 +128,79 @@ impl FanOut {
         now
     }
 
-    /// Begins a round: one merged frame for everyone. Returns whether there was anything. When it
-    /// returns, the frame is handed over: every session has it, or is busy and will take it.
-    pub(super) fn release(&mut self, ring: &Ring, seats: &Seats) -> bool {
+    /// Begins a round: one merged frame for everyone, and one for each large update. Returns whether
+    /// there was anything. When it returns, all is handed over: every session has it, or is busy and
+    /// will take it.
+    pub(super) async fn release(&mut self, ring: &Ring, seats: &mut Seats) -> bool {
         self.due = None;
-        let author = std::mem::replace(&mut self.author, Author::Nobody);
-        let update = match self.waiting.as_slice() {
-            [] => return false,
-            [only] => only.clone(),
-            several => {
-                let slices: Vec<&[u8]> = several.iter().map(AsRef::as_ref).collect();
-                gate::merge(&slices).into()
-            }
-        };
-        self.waiting.clear();
-        self.round_ended = Instant::now();
-        let bytes = websocket::frame(&y_websocket::update(&update));
-        let frame = Frame { bytes, sole_author: author.sole() };
-        let number = ring.push(frame.clone());
-        for seat in seats.values() {
-            seat.show(number, &frame);
+        if self.waiting.is_empty() {
+            return false;
+        }
+        self.round_began = Instant::now();
+        // Taken, not cleared: a quiet room keeps no place for updates.
+        for frame in frames(std::mem::take(&mut self.waiting)) {
+            let number = ring.push(frame.clone());
+            hand_over(number, frame, seats).await;
         }
         true
+    }
+}
+
+/// What a round shows: the small updates merged, each large one by itself, in order.
+fn frames(waiting: Vec<Shown>) -> Vec<Frame> {
+    let mut frames = Vec::with_capacity(1);
+    let (mut small, mut author) = (Vec::new(), Author::Nobody);
+    for shown in waiting {
+        match shown {
+            Shown::Small(update, by) => {
+                small.push(update);
+                author = author.and(by);
+            }
+            Shown::Large(bytes, by) => {
+                frames.extend(merged(&std::mem::take(&mut small), author));
+                author = Author::Nobody;
+                frames.push(Frame { bytes, sole_author: by.sole() });
+            }
+        }
+    }
+    frames.extend(merged(&small, author));
+    frames
+}
+
+fn merged(small: &[Bytes], author: Author) -> Option<Frame> {
+    let bytes = match small {
+        [] => return None,
+        [only] => y_websocket::update_frame(only),
+        several => {
+            let slices: Vec<&[u8]> = several.iter().map(AsRef::as_ref).collect();
+            y_websocket::update_frame(&gate::merge(&slices))
+        }
+    };
+    Some(Frame { bytes, sole_author: author.sole() })
+}
+
+/// Goes through the seats with a frame. Where there are many, all threads do: a thousand writes take
+/// one of them 6 ms, and the last in the row would wait for all others.
+async fn hand_over(number: u64, frame: Frame, seats: &mut Seats) {
+    let threads = tokio::runtime::Handle::current().metrics().num_workers();
+    let parts = threads.min(seats.len() / SEATS_PER_THREAD_MIN);
+    if parts < 2 {
+        seats.all().for_each(|seat| seat.show(number, &frame));
+        return;
+    }
+    let row = seats.row();
+    let part = |part: usize| {
+        let (row, frame) = (Arc::clone(&row), frame.clone());
+        let range = part * row.len() / parts..(part + 1) * row.len() / parts;
+        tokio::spawn(async move { row[range].iter().for_each(|seat| seat.show(number, &frame)) })
+    };
+    // All are on their way before the first is waited for.
+    let parts: Vec<_> = (0..parts).map(part).collect();
+    for part in parts {
+        if let Err(error) = part.await
+            && let Ok(panic) = error.try_into_panic()
+        {
+            std::panic::resume_unwind(panic);
+        }
     }
 }

@@ -11,8 +11,9 @@ use crate::generation::Generations;
 use crate::history::{self, DamagedSnapshot, Fold, OnTrouble, Range, SetAside, Tail, WalkError};
 use crate::ids::{Generation, InstanceId, Position, RoomName};
 use crate::life::in_ms;
+use crate::log::bus::{Epoch, Seen};
 use crate::log::record::{self, Kind, Metadata, Record, RecordError, Role, RoomKind};
-use crate::log::{Log, LogError};
+use crate::log::{Log, LogError, Tombstone};
 use crate::room::state::State;
 use crate::room::upkeep::Upkeep;
 
@@ -32,6 +33,7 @@ pub(crate) enum LoadError {
 /// A room, and what had to be left out of it.
 pub(crate) struct Loaded {
     pub(crate) state: State,
+    pub(crate) tombstone: Option<Tombstone>,
     pub(crate) set_aside: Vec<SetAside>,
     pub(crate) damaged_snapshots: Vec<DamagedSnapshot>,
     pub(crate) records: u64,
@@ -49,11 +51,13 @@ pub(crate) async fn load(
     ttl: Option<Duration>,
 ) -> Result<Loaded, LoadError> {
     let mut damaged_snapshots = Vec::new();
+    let mut epoch = Epoch::NONE;
     let (mut all, mut covered) = (Tail::default(), Tail::default());
     let fold = match history::walk(log, room, Range::TO_HEAD).await? {
         Some(mut walk) => {
             walk.to_end().await?;
             damaged_snapshots.extend_from_slice(walk.damaged_snapshots());
+            epoch = walk.head().epoch;
             all = Tail::of(walk.head());
             // If a snapshot is damaged, the next one is written soon.
             if let Some(snapshot) = walk.started_at().filter(|_| damaged_snapshots.is_empty()) {
@@ -63,10 +67,10 @@ pub(crate) async fn load(
         }
         None => Fold::new(room.clone(), OnTrouble::SetAside),
     };
-    let deleted = log.tombstone(room).await?.is_some();
+    let tombstone = log.tombstone(room).await?;
     let (set_aside, records) = (fold.set_aside().to_vec(), fold.records());
     let parts = fold.into_parts();
-    let (name, lost) = (room.clone(), (deleted, !set_aside.is_empty()));
+    let (name, lost) = (room.clone(), (tombstone.is_some(), !set_aside.is_empty()));
     let seen = tokio::task::spawn_blocking(move || {
         let generations = Generations::new(&name, lost, &parts.gate.state_vector());
         (parts, generations)
@@ -81,13 +85,13 @@ pub(crate) async fn load(
     let state = State::new(
         parts.gate,
         parts.document,
-        parts.last,
+        Seen { last: parts.last, epoch },
         parts.bytes,
         (instance, life),
         (genesis, ttl_ms),
         generations,
     );
-    Ok(Loaded { state, set_aside, damaged_snapshots, records, upkeep: Upkeep::new(all, covered) })
+    Ok(Loaded { state, tombstone, set_aside, damaged_snapshots, records, upkeep: Upkeep::new(all, covered) })
 }
 
 /// The genesis record of a new generation, for the append that finds the room absent.

@@ -9,8 +9,14 @@
 
 mod actor;
 mod append;
+mod catch_up;
 mod fan_out;
+mod inbox;
+mod inflow;
+mod line;
 mod load;
+mod loss;
+mod order;
 mod presence;
 mod registry;
 mod removal;
@@ -25,12 +31,13 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use parking_lot::Mutex;
-use tokio::sync::{Notify, Semaphore, mpsc, oneshot};
+use tokio::sync::{Notify, oneshot};
 
 use crate::gate::{self, Refusal, Source};
 use crate::ids::{RoomName, SessionId};
-use crate::limits::{INFLOW_UNIT_BYTES, INFLOW_UNITS_MAX};
 use crate::wire::close::{self, Close};
+use inbox::Inbox;
+use inflow::Inflow;
 use presence::Presence;
 use ring::{Cursor, PresenceChange, Ring};
 use seat::Seat;
@@ -57,6 +64,7 @@ enum Command {
 }
 
 /// What a room answers to a Sync or a CatchUp.
+#[derive(Clone)]
 struct Synced {
     /// The Step2, or the one update that brings a slow session up to date, as a whole frame.
     frame: Bytes,
@@ -64,15 +72,15 @@ struct Synced {
     cursor: Cursor,
 }
 
-/// What a room shares with its sessions, beside its inbox.
+/// What a room shares with its sessions.
 struct Shared {
     name: RoomName,
-    inbox: mpsc::UnboundedSender<Command>,
+    inbox: Inbox,
     ring: Ring,
     presence: Mutex<Presence>,
     presence_changed: Notify,
-    /// Bounds what waits for the log, in units of `INFLOW_UNIT_BYTES`.
-    inflow: Semaphore,
+    /// Bounds what waits for the log.
+    inflow: Inflow,
     /// About how many bytes a Step2 with everything has.
     encoded_bytes: AtomicUsize,
     /// Members that have not left.
@@ -81,14 +89,14 @@ struct Shared {
 }
 
 impl Shared {
-    fn new(name: RoomName, inbox: mpsc::UnboundedSender<Command>) -> Self {
+    fn new(name: RoomName, inflow: Inflow) -> Self {
         Self {
             name,
-            inbox,
+            inbox: Inbox::default(),
             ring: Ring::new(),
             presence: Mutex::default(),
             presence_changed: Notify::new(),
-            inflow: Semaphore::new(INFLOW_UNITS_MAX as usize),
+            inflow,
             encoded_bytes: AtomicUsize::new(0),
             sessions: AtomicUsize::new(0),
             started: Instant::now(),
@@ -181,10 +189,7 @@ impl Member {
     /// # Errors
     /// As [`Member::sync`].
     pub async fn submit(&self, update: Bytes, source: Source, ordinal: u64) -> Result<(), Close> {
-        let units = u32::try_from(update.len() / INFLOW_UNIT_BYTES + 1).unwrap_or(u32::MAX);
-        let cost = units.min(INFLOW_UNITS_MAX);
-        let permit = self.shared.inflow.acquire_many(cost).await.map_err(|_| self.ended())?;
-        permit.forget();
+        let cost = self.shared.inflow.enter(update.len()).await.map_err(|_| self.ended())?;
         self.send(Command::Submit(state::Submission {
             session: self.seat.session,
             ordinal,

@@ -14,11 +14,11 @@ use std::collections::HashMap;
 
 use bytes::Bytes;
 
-use crate::gate::{PresenceEntry, Refusal};
-use crate::ids::{ClientId, SessionId};
+use crate::gate::{PresenceEntry, Refusal, parse_presence};
+use crate::ids::{ClientId, InstanceId, SessionId};
 use crate::limits::{
-    PRESENCE_FORGET_MS, PRESENCE_GRACE_MS, PRESENCE_IDS_PER_ROOM_MAX, PRESENCE_IDS_PER_SESSION_MAX,
-    PRESENCE_STALE_MS,
+    BUS_WHISPER_BYTES_MAX, PRESENCE_FORGET_MS, PRESENCE_GRACE_MS, PRESENCE_IDS_PER_ROOM_MAX,
+    PRESENCE_IDS_PER_SESSION_MAX, PRESENCE_STALE_MS, PRESENCE_STATE_BYTES_MAX,
 };
 use crate::wire::lib0::{write_buffer, write_var_uint};
 use crate::wire::{websocket, y_websocket};
@@ -39,13 +39,21 @@ struct Entry {
     /// JSON, or `None` once removed.
     state: Option<Box<str>>,
     /// Who announced it last.
-    owner: SessionId,
+    owner: Owner,
     /// The tick in which it changed last.
     tick: u64,
     /// When it was announced last, or removed.
     seen_ms: u64,
     /// When it goes, because its session crashed.
     leaves_ms: Option<u64>,
+}
+
+/// Who may remove a state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Owner {
+    Session(SessionId),
+    /// A session of another instance.
+    Elsewhere(InstanceId),
 }
 
 impl Presence {
@@ -60,63 +68,98 @@ impl Presence {
         entries: &[PresenceEntry<'_>],
         now_ms: u64,
     ) -> Result<bool, Refusal> {
-        for entry in entries.iter().filter(|entry| self.is_news(session, entry)) {
+        let owner = Owner::Session(session);
+        for entry in entries.iter().filter(|entry| self.is_news(owner, entry)) {
             entry.check_state()?;
         }
         let mut news = false;
         if let [entry] = entries {
-            self.welcome_back(session, entry, now_ms);
+            news = self.welcome_back(owner, entry, now_ms);
         }
-        let mut places = self.places(session);
+        let mut places = self.places(owner);
         for entry in entries {
-            news |= self.announce_one(session, entry, &mut places, now_ms);
+            news |= self.announce_one(owner, entry, &mut places, now_ms);
         }
         self.changed |= news;
         Ok(news)
     }
 
+    /// Takes an awareness update with states of sessions of another instance. Returns whether anything is
+    /// new. What is malformed is dropped: it was judged where it came in.
+    pub(crate) fn announce_of(&mut self, instance: InstanceId, update: &[u8], now_ms: u64) -> bool {
+        let Ok(entries) = parse_presence(update) else { return false };
+        let owner = Owner::Elsewhere(instance);
+        let mut places = self.places(owner);
+        let mut news = false;
+        for entry in &entries {
+            if self.is_news(owner, entry) && entry.check_state().is_err() {
+                continue;
+            }
+            // Its session has moved there.
+            if let Some(known) = self.entries.get_mut(&entry.client)
+                && known.leaves_ms.is_some()
+                && known.clock == entry.clock
+                && entry.state.is_some()
+            {
+                (known.owner, known.seen_ms, known.leaves_ms) = (owner, now_ms, None);
+            }
+            news |= self.announce_one(owner, entry, &mut places, now_ms);
+        }
+        self.changed |= news;
+        news
+    }
+
     /// A client that lost its socket comes back with the state it had, at the same clock. It is
     /// told from an echo by being alone in the session's first announcement: a newcomer that
     /// echoes what it was just sent has announced itself before.
-    fn welcome_back(&mut self, session: SessionId, entry: &PresenceEntry<'_>, now_ms: u64) {
-        if self.entries.values().any(|known| known.owner == session) {
-            return;
+    ///
+    /// If it was with another instance before, that has to be told: it is news then.
+    fn welcome_back(&mut self, owner: Owner, entry: &PresenceEntry<'_>, now_ms: u64) -> bool {
+        if self.entries.values().any(|known| known.owner == owner) {
+            return false;
         }
         if let Some(known) = self.entries.get_mut(&entry.client)
-            && known.leaves_ms.is_some()
+            && (known.leaves_ms.is_some() || matches!(known.owner, Owner::Elsewhere(_)))
+            && entry.state.is_some()
             && known.state.as_deref() == entry.state
             && known.clock == entry.clock
         {
-            (known.owner, known.seen_ms, known.leaves_ms) = (session, now_ms, None);
+            let moved = matches!(known.owner, Owner::Elsewhere(_));
+            (known.owner, known.seen_ms, known.leaves_ms) = (owner, now_ms, None);
+            if moved {
+                known.tick = self.tick + 1;
+            }
+            return moved;
         }
+        false
     }
 
-    fn is_news(&self, session: SessionId, entry: &PresenceEntry<'_>) -> bool {
+    fn is_news(&self, owner: Owner, entry: &PresenceEntry<'_>) -> bool {
         match (self.entries.get(&entry.client), entry.state) {
             (None, state) => state.is_some(),
             (Some(known), Some(_)) => entry.clock > known.clock,
             (Some(known), None) => {
-                known.owner == session && known.state.is_some() && entry.clock >= known.clock
+                known.owner == owner && known.state.is_some() && entry.clock >= known.clock
             }
         }
     }
 
     fn announce_one(
         &mut self,
-        session: SessionId,
+        owner: Owner,
         entry: &PresenceEntry<'_>,
         places: &mut usize,
         now_ms: u64,
     ) -> bool {
         let known = self.entries.contains_key(&entry.client);
-        if !self.is_news(session, entry) || !known && *places == 0 {
+        if !self.is_news(owner, entry) || !known && *places == 0 {
             return false;
         }
         *places -= usize::from(!known);
         let entry_new = Entry {
             clock: entry.clock,
             state: entry.state.map(Box::from),
-            owner: session,
+            owner,
             tick: self.tick + 1,
             seen_ms: now_ms,
             leaves_ms: None,
@@ -127,22 +170,25 @@ impl Presence {
 
     /// How many ids this session may announce that are not known yet. Those who have left do not
     /// count, but for a bound on what is remembered of them.
-    fn places(&self, session: SessionId) -> usize {
+    fn places(&self, owner: Owner) -> usize {
         let here = self.entries.values().filter(|entry| entry.state.is_some());
         let (mut all, mut own) = (0, 0);
         for entry in here {
             all += 1;
-            own += usize::from(entry.owner == session);
+            own += usize::from(entry.owner == owner);
         }
         (PRESENCE_IDS_PER_ROOM_MAX.saturating_sub(all))
-            .min(PRESENCE_IDS_PER_SESSION_MAX.saturating_sub(own))
+            .min(match owner {
+                Owner::Session(_) => PRESENCE_IDS_PER_SESSION_MAX.saturating_sub(own),
+                Owner::Elsewhere(_) => usize::MAX, // each of them is bounded where it is
+            })
             .min((2 * PRESENCE_IDS_PER_ROOM_MAX).saturating_sub(self.entries.len()))
     }
 
     /// A session has gone. What it announced last goes too, after a grace in which it may return.
     pub(crate) fn leave(&mut self, session: SessionId, now_ms: u64) {
-        for entry in self.entries.values_mut().filter(|entry| entry.owner == session && entry.state.is_some())
-        {
+        let owner = Owner::Session(session);
+        for entry in self.entries.values_mut().filter(|entry| entry.owner == owner && entry.state.is_some()) {
             entry.leaves_ms = Some(now_ms + PRESENCE_GRACE_MS);
         }
     }
@@ -195,20 +241,57 @@ impl Presence {
         self.entries.values().filter(|entry| entry.state.is_some()).count()
     }
 
+    /// What changed in a tick with the sessions of this instance, for the others: awareness updates of
+    /// bounded size.
+    pub(crate) fn ours_in(&self, tick: u64) -> Vec<Bytes> {
+        self.updates(|entry| entry.tick == tick && matches!(entry.owner, Owner::Session(_)))
+    }
+
+    /// Everyone who is here by this instance, for one that asks.
+    pub(crate) fn ours(&self) -> Vec<Bytes> {
+        self.updates(|entry| entry.state.is_some() && matches!(entry.owner, Owner::Session(_)))
+    }
+
+    fn updates(&self, include: impl Fn(&Entry) -> bool) -> Vec<Bytes> {
+        let mut updates = Vec::new();
+        let (mut body, mut count) = (Vec::new(), 0);
+        let mut finish = |body: &mut Vec<u8>, count: &mut u64| {
+            let mut update = Vec::with_capacity(body.len() + 3);
+            write_var_uint(&mut update, std::mem::take(count));
+            update.append(body);
+            updates.push(Bytes::from(update));
+        };
+        for (client, entry) in self.entries.iter().filter(|(_, entry)| include(entry)) {
+            write_entry(&mut body, *client, entry);
+            count += 1;
+            if body.len() >= BUS_WHISPER_BYTES_MAX - PRESENCE_STATE_BYTES_MAX {
+                finish(&mut body, &mut count);
+            }
+        }
+        if count > 0 {
+            finish(&mut body, &mut count);
+        }
+        updates
+    }
+
     fn frame(&self, include: impl Fn(&Entry) -> bool) -> Option<Bytes> {
         let mut body = Vec::new();
         let mut count = 0;
         for (client, entry) in self.entries.iter().filter(|(_, entry)| include(entry)) {
             count += 1;
-            write_var_uint(&mut body, *client);
-            write_var_uint(&mut body, u64::from(entry.clock));
-            write_buffer(&mut body, entry.state.as_deref().unwrap_or("null").as_bytes());
+            write_entry(&mut body, *client, entry);
         }
         let mut update = Vec::with_capacity(body.len() + 3);
         write_var_uint(&mut update, count);
         update.extend_from_slice(&body);
         (count > 0).then(|| websocket::frame(&y_websocket::presence(&update)))
     }
+}
+
+fn write_entry(body: &mut Vec<u8>, client: ClientId, entry: &Entry) {
+    write_var_uint(body, client);
+    write_var_uint(body, u64::from(entry.clock));
+    write_buffer(body, entry.state.as_deref().unwrap_or("null").as_bytes());
 }
 
 #[cfg(test)]
@@ -315,6 +398,70 @@ mod tests {
         assert!(presence.announce(A, &[state(7, 1, "{")], 0).is_err());
         assert!(presence.announce(A, &[state(8, 1, "{}"), state(7, 1, "{")], 0).is_err());
         assert_eq!(presence.len(), 0, "all of a message or nothing");
+    }
+
+    /// [R31] Two instances show each other their people, newer states and removals, and nothing comes back
+    /// to where it came from.
+    #[test]
+    fn people_of_another_instance_are_shown_and_not_echoed() {
+        let (one, two) = (InstanceId(1), InstanceId(2));
+        let (mut here, mut there) = (Presence::default(), Presence::default());
+        let tell = |from: &mut Presence, instance, to: &mut Presence, now_ms| {
+            let tick = from.end_tick().map(|(tick, _)| tick);
+            let updates = tick.map(|tick| from.ours_in(tick)).unwrap_or_default();
+            updates.iter().filter(|update| to.announce_of(instance, update, now_ms)).count()
+        };
+        here.announce(A, &[state(7, 1, "{}")], 0).unwrap();
+        there.announce(A, &[state(8, 1, "{}")], 0).unwrap();
+        assert_eq!(tell(&mut here, one, &mut there, 1), 1);
+        assert_eq!(tell(&mut there, two, &mut here, 1), 1, "its own person, not the one it was told of");
+        assert_eq!((here.len(), there.len()), (2, 2));
+        assert_eq!(tell(&mut here, one, &mut there, 2), 0, "nothing new");
+        here.announce(A, &[gone(7, 1)], 3).unwrap();
+        tell(&mut here, one, &mut there, 3);
+        assert_eq!((here.len(), there.len()), (1, 1));
+        assert_eq!(there.ours().len(), 1);
+        assert!(here.ours().is_empty(), "8 is not here");
+    }
+
+    /// [R31] Who comes back by another instance, with the same state at the same clock, stays.
+    #[test]
+    fn a_person_moves_to_another_instance() {
+        let (one, two) = (InstanceId(1), InstanceId(2));
+        let (mut here, mut there) = (Presence::default(), Presence::default());
+        here.announce(A, &[state(7, 5, "{}")], 0).unwrap();
+        here.end_tick();
+        there.announce_of(one, &here.ours()[0], 0);
+        there.end_tick();
+        here.leave(A, 100);
+        assert!(there.announce(B, &[state(7, 5, "{}")], 200).unwrap(), "the other instance is to know");
+        let (tick, _) = there.end_tick().unwrap();
+        here.announce_of(two, &there.ours_in(tick)[0], 210);
+        here.sweep(PRESENCE_GRACE_MS + 1_000);
+        assert_eq!((here.len(), there.len()), (1, 1));
+        // What the first instance says of them later is none of its business.
+        assert!(!there.announce_of(one, &[1, 7, 5, 4, b'n', b'u', b'l', b'l'], 300));
+        assert_eq!(there.len(), 1);
+    }
+
+    /// [R31] People of an instance that died go like all who fall silent; many of them fit into messages of
+    /// bounded size; what is malformed is dropped.
+    #[test]
+    fn an_instance_that_dies_leaves_nobody_behind() {
+        let mut there = Presence::default();
+        let mut here = Presence::default();
+        let long = format!("\"{}\"", "x".repeat(6_000));
+        for session in 0..100 {
+            here.announce(SessionId(session), &[state(session, 1, &long)], 0).unwrap();
+        }
+        let updates = here.ours();
+        assert!(updates.len() > 5 && updates.iter().all(|update| update.len() <= BUS_WHISPER_BYTES_MAX));
+        updates.iter().for_each(|update| assert!(there.announce_of(InstanceId(1), update, 0)));
+        assert_eq!(there.len(), 100);
+        there.sweep(PRESENCE_STALE_MS);
+        assert_eq!(there.len(), 0);
+        assert!(!there.announce_of(InstanceId(1), b"\x05\xff", 0));
+        assert!(!there.announce_of(InstanceId(1), &[1, 7, 9, 1, b'{'], 0));
     }
 
     /// [R7] Who missed several ticks gets all that changed since, removals included.

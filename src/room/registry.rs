@@ -8,17 +8,18 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use parking_lot::Mutex;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Semaphore, oneshot};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::actor::Actor;
+use super::inflow::Inflow;
 use super::{Command, Member, Outlet, Shared};
 use crate::history::{CompactError, Compacted, Compactor, Retention};
 use crate::ids::{InstanceId, RoomName, SessionId};
 use crate::life::{LifeOptions, Now, Sweeper};
-use crate::limits::ROOM_TTL_MS;
+use crate::limits::{INFLOW_UNITS_INSTANCE_MAX, ROOM_TTL_MS, STORE_PATIENCE_MS};
 use crate::log::Log;
 use crate::telemetry::Metrics;
 use crate::wire::close::{self, Close};
@@ -34,6 +35,9 @@ pub struct RoomsOptions {
     pub ttl: Option<Duration>,
     /// How much of a room's past stays replayable record by record.
     pub retention: Retention,
+    /// How long a room waits for a store that does not take its edits, before its people are asked to come
+    /// back later.
+    pub store_patience: Duration,
 }
 
 impl Default for RoomsOptions {
@@ -43,6 +47,7 @@ impl Default for RoomsOptions {
             idle_unload: Duration::from_secs(30),
             ttl: Some(Duration::from_millis(ROOM_TTL_MS)),
             retention: Retention::default(),
+            store_patience: Duration::from_millis(STORE_PATIENCE_MS),
         }
     }
 }
@@ -59,6 +64,8 @@ pub struct Rooms {
     pub(super) tasks: TaskTracker,
     sessions: AtomicU64,
     lives: AtomicU32,
+    /// What all rooms together may have on its way into the log.
+    inflow: Arc<Semaphore>,
 }
 
 /// Who may be entered, and who may not.
@@ -96,6 +103,7 @@ impl Rooms {
             tasks: TaskTracker::new(),
             sessions: AtomicU64::new(0),
             lives: AtomicU32::new(0),
+            inflow: Arc::new(Semaphore::new(INFLOW_UNITS_INSTANCE_MAX as usize)),
         })
     }
 
@@ -153,6 +161,13 @@ impl Rooms {
         self.listed.lock().open.get(name).map_or(0, |shared| shared.sessions.load(Ordering::Relaxed))
     }
 
+    /// How much of a room is on its way into the log, in units of
+    /// [`INFLOW_UNIT_BYTES`](crate::limits::INFLOW_UNIT_BYTES).
+    #[must_use]
+    pub fn inflow_units(&self, name: &RoomName) -> usize {
+        self.listed.lock().open.get(name).map_or(0, |shared| shared.inflow.held())
+    }
+
     /// What these rooms are counted in.
     #[must_use]
     pub fn metrics(&self) -> &Metrics {
@@ -200,17 +215,16 @@ impl Rooms {
         if let Some(shared) = listed.open.get(name) {
             return Ok(Arc::clone(shared));
         }
-        let (inbox, commands) = mpsc::unbounded_channel();
-        let shared = Arc::new(Shared::new(name.clone(), inbox));
+        let shared = Arc::new(Shared::new(name.clone(), Inflow::new(Arc::clone(&self.inflow))));
         listed.open.insert(name.clone(), Arc::clone(&shared));
         self.metrics.rooms_open.inc();
-        self.tasks.spawn(Arc::clone(self).run(Arc::clone(&shared), commands));
+        self.tasks.spawn(Arc::clone(self).run(Arc::clone(&shared)));
         Ok(shared)
     }
 
     /// Runs one room to its end. A panic in it ends its sessions, which come back to a fresh load.
-    async fn run(self: Arc<Self>, shared: Arc<Shared>, commands: mpsc::UnboundedReceiver<Command>) {
-        let actor = Box::pin(Actor::run(Arc::clone(&self), Arc::clone(&shared), commands));
+    async fn run(self: Arc<Self>, shared: Arc<Shared>) {
+        let actor = Box::pin(Actor::run(Arc::clone(&self), Arc::clone(&shared)));
         if AssertUnwindSafe(actor).catch_unwind().await.is_err() {
             self.metrics.rooms_failed.inc();
             tracing::error!(
@@ -220,6 +234,7 @@ impl Rooms {
         }
         self.forget(&shared);
         shared.inflow.close();
+        drop(shared.inbox.close());
         shared.ring.close(super::room_ended());
     }
 

@@ -46,7 +46,7 @@ struct Inner {
 }
 
 /// Where a session stands in the ring.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Cursor {
     /// Number of the next frame to take.
     pub(crate) next: u64,
@@ -108,6 +108,19 @@ impl Ring {
         }
     }
 
+    /// Whether a cursor whose next frame is `next` is far from falling off: it has at most a quarter
+    /// of the ring to read.
+    pub(crate) fn is_near(&self, next: u64) -> bool {
+        let inner = self.inner.lock();
+        let Some(skip) = next.checked_sub(inner.first).and_then(|skip| usize::try_from(skip).ok()) else {
+            return false;
+        };
+        let unread = inner.frames.iter().skip(skip);
+        let (frames, bytes) =
+            unread.fold((0, 0), |(frames, bytes), frame| (frames + 1, bytes + frame.bytes.len()));
+        frames <= RING_FRAMES_MAX / 4 && bytes <= RING_BYTES_MAX / 4
+    }
+
     /// Adds a frame; returns its number.
     pub(crate) fn push(&self, frame: Frame) -> u64 {
         let mut inner = self.inner.lock();
@@ -121,6 +134,20 @@ impl Ring {
             }
         }
         number
+    }
+
+    /// Lets go of frames before number `next`: everyone has taken them.
+    pub(crate) fn forget_before(&self, next: u64) {
+        let mut inner = self.inner.lock();
+        while inner.first < next
+            && let Some(oldest) = inner.frames.pop_front()
+        {
+            inner.bytes -= oldest.bytes.len();
+            inner.first += 1;
+        }
+        if inner.frames.is_empty() {
+            inner.frames = VecDeque::new();
+        }
     }
 
     /// Replaces presence by what changed since the tick before.
@@ -255,6 +282,24 @@ mod tests {
         ring.push(Frame { bytes: Bytes::from(vec![0; RING_BYTES_MAX + 1]), sole_author: None });
         assert!(ring.take(&mut cursor, ME).fell_off, "the small one had to go");
         assert_eq!(ring.inner.lock().frames.len(), 1);
+    }
+
+    /// [R5] Frames that everyone has taken are let go; who has all of them goes on as before.
+    #[test]
+    fn frames_that_everyone_has_are_forgotten() {
+        let ring = Ring::new();
+        let (mut here, mut late) = (ring.cursor(Bytes::new()), ring.cursor(Bytes::new()));
+        ring.push(frame("a"));
+        ring.push(frame("b"));
+        assert_eq!(ring.take(&mut here, ME).frames, ["a", "b"]);
+        ring.forget_before(here.next.min(late.next));
+        assert_eq!(ring.take(&mut late, ME).frames, ["a", "b"], "one had not taken them");
+        ring.forget_before(here.next.min(late.next));
+        assert_eq!(ring.inner.lock().bytes, 0);
+        assert!(ring.inner.lock().frames.is_empty());
+        ring.forget_before(99);
+        assert_eq!(ring.push(frame("c")), 2, "numbers go on");
+        assert_eq!(ring.take(&mut here, ME).frames, ["c"]);
     }
 
     /// [R7] Presence is always the newest: who missed ticks learns what changed since.

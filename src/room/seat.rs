@@ -212,6 +212,11 @@ impl Seat {
         inner.cursor = Some(cursor);
     }
 
+    /// Number of the next frame that the session takes; none before its first sync.
+    pub(crate) fn next_frame(&self) -> Option<u64> {
+        self.inner.lock().cursor.as_ref().map(|cursor| cursor.next)
+    }
+
     /// The state vector that the session is known to cover.
     pub(crate) fn covers(&self) -> Bytes {
         self.inner.lock().cursor.as_ref().map(|cursor| cursor.covers.clone()).unwrap_or_default()

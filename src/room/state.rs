@@ -9,14 +9,16 @@
 
 mod answers;
 mod lives;
+mod others;
 
 use std::collections::{HashMap, VecDeque};
 
 use bytes::Bytes;
 
 use answers::Answers;
+pub(crate) use others::Foreign;
 
-use super::fan_out::Author;
+use super::fan_out::{Author, Shown};
 use crate::document::{Document, FoldError};
 use crate::gate::{self, Dropped, Gate, Receipt, Refusal, Source};
 use crate::generation::{Brings, Claim, GenerationError, Generations};
@@ -25,6 +27,7 @@ use crate::limits::{
     BATCH_BYTES_MAX, BATCH_UPDATES_MAX, DOCUMENT_BYTES_MAX, INLINE_BYTES_MAX, INLINE_COUNTED_BYTES_MAX,
     INLINE_STEPS_MAX,
 };
+use crate::log::bus::{Epoch, Seen};
 use crate::log::record::{Kind, Metadata, Record, RecordError, Role, RoomKind, StoredRecord};
 use crate::log::{Appended, Batch, Expects};
 
@@ -34,6 +37,10 @@ pub(crate) struct State {
     gate: Gate,
     document: Document,
     committed: Position,
+    /// The epoch of the log in which that stands.
+    epoch: Epoch,
+    /// Records of others were stored while edits were under way here: the two cannot be told apart any more.
+    mingled: bool,
     /// Batches that are not committed, oldest first. The first is in flight if `in_flight`.
     drafts: VecDeque<Draft>,
     in_flight: bool,
@@ -61,6 +68,8 @@ struct Draft {
     /// Steps that integrating it can take.
     steps: u64,
     author: Author,
+    /// It brings back what the store has lost.
+    heals: bool,
     /// It brings another life of the room: its first record, so nothing was in flight before it.
     revives: bool,
     /// Per session: how many of its messages are decided once this batch is.
@@ -107,9 +116,8 @@ pub(crate) enum SubmitError {
 /// What a committed batch means for the sessions.
 #[derive(Debug)]
 pub(crate) struct Committed {
-    /// All of the batch as one update.
-    pub(crate) update: Bytes,
-    pub(crate) author: Author,
+    /// All of the batch, as one.
+    pub(crate) shown: Shown,
     pub(crate) acks: HashMap<SessionId, u64>,
     pub(crate) updates: usize,
     /// Bytes of their records.
@@ -118,12 +126,12 @@ pub(crate) struct Committed {
 }
 
 impl State {
-    /// A room as its log tells it: `gate` and `document` hold everything up to `committed`. `life`
+    /// A room as its log tells it: `gate` and `document` hold everything that was `seen`. `life`
     /// counts the loads of this instance, from 1.
     pub(crate) fn new(
         gate: Gate,
         document: Document,
-        committed: Position,
+        seen: Seen,
         encoded_bytes: usize,
         (instance, life): (InstanceId, u32),
         (genesis, ttl_ms): (Record, Option<u64>),
@@ -133,7 +141,9 @@ impl State {
             instance,
             gate,
             document,
-            committed,
+            committed: seen.last,
+            epoch: seen.epoch,
+            mingled: false,
             drafts: VecDeque::new(),
             in_flight: false,
             batches: u64::from(life) << 32,
@@ -229,7 +239,9 @@ impl State {
         let first_open = usize::from(self.in_flight);
         let fits = self.drafts.len() > first_open
             && self.drafts.back().is_some_and(|draft| {
-                draft.records.len() < BATCH_UPDATES_MAX && draft.bytes + bytes <= BATCH_BYTES_MAX
+                draft.is_open()
+                    && draft.records.len() < BATCH_UPDATES_MAX
+                    && draft.bytes + bytes <= BATCH_BYTES_MAX
             });
         if !fits {
             self.batches += 1;
@@ -240,6 +252,7 @@ impl State {
                 bytes: 0,
                 steps: 0,
                 author: Author::Nobody,
+                heals: false,
                 revives: false,
                 acks: HashMap::new(),
                 cost: 0,
@@ -272,10 +285,12 @@ impl State {
             genesis: self.genesis.clone(),
             records: draft.records.clone(),
             expects: match self.committed {
-                at if draft.revives => Expects::At(at.seq),
+                at if draft.revives || draft.heals => Expects::At(at.seq),
                 Position::START => Expects::Anything,
                 _ => Expects::Present,
             },
+            seen: Seen { last: self.committed, epoch: self.epoch },
+            heals: draft.heals,
             ttl_ms: self.ttl_ms,
         })
     }
@@ -310,7 +325,11 @@ impl State {
         let deletes = self.document.apply(&slices)?;
         self.gate.note_deleted(&deletes);
         draft.receipts.iter().for_each(|receipt| self.gate.settle(receipt));
-        self.committed = appended.last;
+        (self.committed, self.epoch) = (appended.last, appended.epoch);
+        self.mingled &= !self.drafts.is_empty();
+        if self.drafts.is_empty() {
+            self.drafts = VecDeque::new(); // a quiet room keeps no place for batches
+        }
         self.answers = Answers::default();
         self.encoded_bytes += draft.bytes;
         let update = match updates.as_slice() {
@@ -318,7 +337,8 @@ impl State {
             _ => gate::merge(&slices).into(),
         };
         let (updates, bytes) = (draft.records.len(), draft.bytes);
-        Ok(Committed { update, author, acks: draft.acks, updates, bytes, cost: draft.cost })
+        let shown = Shown::new(update, author);
+        Ok(Committed { shown, acks: draft.acks, updates, bytes, cost: draft.cost })
     }
 
     /// The log will never take the batch in flight: forgets it and everything behind it. Returns
@@ -326,6 +346,7 @@ impl State {
     /// give back.
     pub(crate) fn drop_overlay(&mut self) -> (Vec<SessionId>, u32) {
         self.in_flight = false;
+        self.mingled = false;
         self.generations.revert();
         let mut authors = Vec::new();
         let mut cost = 0;

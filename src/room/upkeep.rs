@@ -42,6 +42,11 @@ impl Upkeep {
         self.log.bytes += bytes;
     }
 
+    /// Another instance compacts the room now: what is new counts from here.
+    pub(super) fn leave_to_others(&mut self) {
+        self.covered = self.log;
+    }
+
     /// Has the room compacted if that is due.
     pub(super) fn start_if_due(&mut self, rooms: &Arc<Rooms>, room: &RoomName, document_bytes: usize) {
         if !self.rests() && self.tail().is_due(document_bytes) {

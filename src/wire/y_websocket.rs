@@ -8,7 +8,7 @@
 use bytes::Bytes;
 
 use super::lib0::{Reader, var_uint_len, write_buffer, write_var_uint};
-use super::{Message, WireError};
+use super::{Message, WireError, websocket};
 use crate::ids::Position;
 
 /// Messages that one frame may carry. yrs packs two; 64 is generous.
@@ -70,6 +70,18 @@ pub fn update(update: &[u8]) -> Bytes {
     sync(UPDATE, update)
 }
 
+/// [`update`] as a whole frame, with one copy of its bytes.
+#[must_use]
+pub fn update_frame(update: &[u8]) -> Bytes {
+    websocket::frame_of(&sync_head(UPDATE, update.len()), update)
+}
+
+/// [`sync_step2`] as a whole frame, with one copy of its bytes.
+#[must_use]
+pub fn sync_step2_frame(update: &[u8]) -> Bytes {
+    websocket::frame_of(&sync_head(STEP2, update.len()), update)
+}
+
 /// Presence states relayed to a client: an encoded awareness update.
 #[must_use]
 pub fn presence(awareness_update: &[u8]) -> Bytes {
@@ -101,11 +113,16 @@ pub fn expiry(in_ms: u64) -> Bytes {
 }
 
 fn sync(step: u64, body: &[u8]) -> Bytes {
-    let mut out = Vec::with_capacity(2 + var_uint_len(body.len() as u64) + body.len());
+    [&sync_head(step, body.len()), body].concat().into()
+}
+
+/// What stands before a body of `len` bytes.
+fn sync_head(step: u64, len: usize) -> Vec<u8> {
+    let mut out = Vec::with_capacity(12);
     write_var_uint(&mut out, SYNC);
     write_var_uint(&mut out, step);
-    write_buffer(&mut out, body);
-    out.into()
+    write_var_uint(&mut out, len as u64);
+    out
 }
 
 #[cfg(test)]
@@ -139,6 +156,8 @@ mod tests {
         assert_eq!(sync_step2(&[0, 0])[..], [0, 1, 2, 0, 0]);
         assert_eq!(sync_step1(&[0])[..], [0, 0, 1, 0]);
         assert_eq!(update(&[0, 0])[..], [0, 2, 2, 0, 0]);
+        assert_eq!(update_frame(&[0, 0]), websocket::frame(&update(&[0, 0])));
+        assert_eq!(sync_step2_frame(&[7; 70_000]), websocket::frame(&sync_step2(&[7; 70_000])));
         assert_eq!(ack(3, Position { ms: 12, seq: 4 })[..], *b"\x6e\x03\x0412-4");
         assert_eq!(expiry(300)[..], [0x6f, 0xac, 0x02]);
     }

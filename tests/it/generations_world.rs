@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use ruang::ids::{Generation, InstanceId, RoomName};
+use ruang::log::bus::Seen;
 use ruang::log::memory::MemoryLog;
 use ruang::log::record::{Kind, Metadata, Record, Role, RoomKind, StoredRecord, genesis_update};
 use ruang::log::{Batch, Expects, Log};
@@ -85,6 +86,8 @@ pub async fn append_elsewhere(log: &Arc<dyn Log>, nonce: u32, number: u64, updat
         genesis: record(Kind::Genesis, &genesis_update(&room(), Generation { nonce })),
         records: updates.iter().map(|update| record(Kind::Update, update)).collect(),
         expects: Expects::Anything,
+        seen: Seen::default(),
+        heals: false,
         ttl_ms: None,
     };
     log.append(&room(), batch).await.unwrap();

@@ -162,6 +162,25 @@ impl Client {
         self.doc.transact().state_vector().encode_v1()
     }
 
+    /// The whole document as one update.
+    pub fn encode_full(&self) -> Vec<u8> {
+        self.doc.transact().encode_state_as_update_v1(&yrs::StateVector::default())
+    }
+
+    /// How far the document is; other than its encoding, it can be compared.
+    pub fn clocks(&self) -> yrs::StateVector {
+        self.doc.transact().state_vector()
+    }
+
+    /// The root map `m`, its keys in order.
+    pub fn doc_json(&self) -> String {
+        let map = self.doc.get_or_insert_map("m");
+        let txn = self.doc.transact();
+        let entries: std::collections::BTreeMap<String, String> =
+            map.iter(&txn).map(|(key, value)| (key.to_owned(), value.to_string(&txn))).collect();
+        format!("{entries:?}")
+    }
+
     /// Sets a key of the root map `m` here, without telling anyone. Returns the update.
     pub fn set_locally(&self, key: &str, value: &str) -> Vec<u8> {
         let map = self.doc.get_or_insert_map("m");

@@ -130,6 +130,8 @@ async fn costs_of_twenty_thousand_updates() {
             genesis: genesis(&writer.room),
             records: strokes.iter().map(|update| update_record(update)).collect(),
             expects: ruang::log::Expects::Present,
+            seen: ruang::log::bus::Seen::default(),
+            heals: false,
             ttl_ms: None,
         };
         log.append(&writer.room, batch).await.unwrap();

@@ -15,6 +15,7 @@ use parking_lot::Mutex;
 use ruang::gate::{Gate as RoomGate, Source, StateVector};
 use ruang::history::{self, Outcome, Range};
 use ruang::ids::{InstanceId, RoomName};
+use ruang::log::bus::Seen;
 use ruang::log::memory::MemoryLog;
 use ruang::log::{Batch, Expects, Log};
 
@@ -214,6 +215,8 @@ fn batch(room: &RoomName, number: u64, updates: &[Vec<u8>]) -> Batch {
         genesis: genesis(room),
         records: updates.iter().map(|update| update_record(update)).collect(),
         expects: Expects::Anything,
+        seen: Seen::default(),
+        heals: false,
         ttl_ms: None,
     }
 }

@@ -11,6 +11,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use parking_lot::Mutex;
 use ruang::ids::{Position, RoomName};
+use ruang::log::bus::Epoch;
 use ruang::log::record::{Kind, Record, StoredRecord};
 use ruang::log::{
     Adopted, Adoption, Appended, Batch, Durability, Head, Log, LogError, SnapshotRef, Tombstone, UploadId,
@@ -76,13 +77,14 @@ impl Log for SimStore {
         for record in &batch.records {
             room.push(record);
         }
-        Ok(Appended { created, first, last: room.last, duplicate: false })
+        Ok(Appended { created, first, last: room.last, epoch: Epoch::NONE, duplicate: false })
     }
 
     async fn open(&self, _: &RoomName) -> Result<Option<Head>, LogError> {
         let room = self.room.lock();
         Ok((room.last.seq > 0).then(|| Head {
             last: room.last,
+            epoch: Epoch::NONE,
             base: room.base,
             bytes: room.bytes,
             snapshots: room.snapshots.clone(),

@@ -6,6 +6,7 @@ use ruang::document::Document;
 use ruang::gate::{Gate, Source};
 use ruang::history::{self, Compacted, Fold, OnTrouble, Outcome, Range, Retention, Start, Walk, Written};
 use ruang::ids::{Generation, InstanceId, Position, RoomName, SessionId};
+use ruang::log::bus::Seen;
 use ruang::log::memory::{Faults, MemoryLog};
 use ruang::log::record::{Kind, Metadata, Record, Role, RoomKind, genesis_update};
 use ruang::log::{Appended, Batch, Expects, Log};
@@ -85,6 +86,8 @@ impl Writer {
             genesis: genesis(&self.room),
             records,
             expects: Expects::Anything,
+            seen: Seen::default(),
+            heals: false,
             ttl_ms: None,
         };
         self.truth.append(&self.room, batch.clone()).await.unwrap();

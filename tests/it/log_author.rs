@@ -35,7 +35,12 @@ impl Call {
     /// The answer as text: refusals that are final by their kind only.
     async fn make(&self, log: &dyn Log) -> Result<String, LogError> {
         let answer = match self.clone() {
-            Self::Append(name, batch) => log.append(&name, *batch).await.map(|answer| format!("{answer:?}")),
+            Self::Append(name, batch) => {
+                // Epochs are drawn.
+                let epoch = ruang::log::bus::Epoch::NONE;
+                let answer = log.append(&name, *batch).await;
+                answer.map(|answer| format!("{:?}", ruang::log::Appended { epoch, ..answer }))
+            }
             Self::PutChunk(name, upload, index, text) => {
                 log.put_chunk(&name, upload, index, text.into()).await.map(|()| "put".to_owned())
             }
@@ -155,7 +160,10 @@ impl Author {
 async fn observe(log: &dyn Log) -> Result<String, LogError> {
     let mut seen = format!("{:?}", log.rooms(None, 100).await?);
     for name in NAMES.map(room) {
-        seen += &format!("\n{name:?} {:?} {:?}", log.open(&name).await?, log.tombstone(&name).await?);
+        // Epochs are drawn.
+        let epoch = ruang::log::bus::Epoch::NONE;
+        let head = log.open(&name).await?.map(|head| ruang::log::Head { epoch, ..head });
+        seen += &format!("\n{name:?} {head:?} {:?}", log.tombstone(&name).await?);
         for upload in 0..UPLOADS {
             for index in 0..CHUNKS {
                 seen += &format!(" {:?}", log.chunk(&name, UploadId(upload), index).await?);

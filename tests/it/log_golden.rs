@@ -37,6 +37,7 @@ const BOARD: [&str; 6] = ["one", "two", "three", "four", "five", ""];
 
 fn as_it_was() -> Head {
     Head {
+        epoch: ruang::log::bus::Epoch::NONE,
         last: at(7, 1_700_000_060_000),
         base: 0,
         bytes: bytes_of("board", &BOARD),

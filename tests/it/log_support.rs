@@ -9,6 +9,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
 use ruang::ids::{Generation, InstanceId, Position, RoomName, SessionId};
+use ruang::log::bus::Seen;
 use ruang::log::clock::Clock;
 use ruang::log::embedded::{EmbeddedLog, Options};
 use ruang::log::memory::{Damage, Faults, MemoryLog};
@@ -169,6 +170,8 @@ pub fn batch(name: &RoomName, instance: u64, number: u64, updates: &[impl AsRef<
         genesis: genesis(name, u32::try_from(instance).unwrap() + 1),
         records: updates.iter().map(|update| record(update.as_ref().as_bytes())).collect(),
         expects: Expects::Anything,
+        seen: Seen::default(),
+        heals: false,
         ttl_ms: None,
     }
 }

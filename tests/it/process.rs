@@ -236,16 +236,12 @@ async fn stores_that_cannot_be_had_are_refused() {
 /// allowed.
 #[test]
 fn bad_settings_are_refused() {
-    let cases: [(&[&str], &[&str]); 13] = [
+    let cases: [(&[&str], &[&str]); 12] = [
         (&["--listen", "nonsense"], &["--listen", "nonsense"]),
         (&["--listen", "0.0.0.0:0"], &["--listen", "0.0.0.0:0", "--insecure"]),
         (
             &["--store", "reddis://:hunter2@host/"],
             &["--store", "reddis:", "file:DIR", "memory:", "redis://HOST"],
-        ),
-        (
-            &["--store", "redis://:hunter2@127.0.0.1:1/"],
-            &["--store", "redis://127.0.0.1:1: ", "cannot be reached"],
         ),
         (&["--store", "file:"], &["--store", "file:DIR"]),
         (&["--store", "memory:", "--durability", "fsync"], &["--durability fsync", "memory", "file:DIR"]),
@@ -271,9 +267,15 @@ fn bad_settings_are_refused() {
 /// [O1] One line and no more, and no secret in it.
 #[test]
 fn secrets_in_settings_are_not_repeated() {
-    let (code, text) = run(&["serve", "--store", "redis://:hunter2@host/"]);
-    assert_eq!((code, text.lines().count()), (Some(2), 1), "{text}");
-    assert!(!text.contains("hunter2"), "{text}");
+    for (store, expected) in [
+        ("redis://:hunter2@host/x", (Some(2), 1)),
+        // Not there now: that is no setting to change, and whoever starts the server tries again.
+        ("redis://:hunter2@127.0.0.1:1", (Some(1), 1)),
+    ] {
+        let (code, text) = run(&["serve", "--store", store]);
+        assert_eq!((code, text.lines().count()), expected, "{text}");
+        assert!(!text.contains("hunter2"), "{text}");
+    }
 }
 
 /// [W2] No token is ever logged, wherever it came, however much is logged; nor is what people write,

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use parking_lot::Mutex;
 use ruang::history::{Retention, compact};
 use ruang::ids::{Generation, InstanceId, RoomName, SessionId};
+use ruang::log::bus::Seen;
 use ruang::log::memory::{Faults, MemoryLog};
 use ruang::log::record::{Kind, Metadata, Record, Role, RoomKind, genesis_update};
 use ruang::log::{Batch, Expects, Log};
@@ -122,6 +123,8 @@ pub async fn append(log: &Arc<dyn Log>, room: &RoomName, number: u64, records: V
         genesis: genesis.unwrap(),
         records,
         expects: Expects::Anything,
+        seen: Seen::default(),
+        heals: false,
         ttl_ms: Some(24 * 60 * MINUTE),
     };
     log.append(room, batch).await.unwrap();

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use futures_util::{StreamExt, stream};
 use ruang::ids::{Generation, InstanceId, RoomName, SessionId};
+use ruang::log::bus::Seen;
 use ruang::log::memory::{Damage, Faults, MemoryLog};
 use ruang::log::record::{Kind, Metadata, Record, Role, RoomKind, genesis_update};
 use ruang::log::{Batch, Expects, Log};
@@ -79,6 +80,8 @@ impl Store {
             genesis: record(Kind::Genesis, &genesis),
             records: rest.iter().map(|update| record(Kind::Update, update)).collect(),
             expects: Expects::Anything,
+            seen: Seen::default(),
+            heals: false,
             ttl_ms: None,
         };
         self.log.append(room, batch).await.unwrap();

@@ -10,6 +10,7 @@ mod log_stores;
 mod addresses;
 mod clusters;
 mod damage;
+mod instances;
 mod links;
 mod names;
 mod permissions;

@@ -1,49 +1,73 @@
-//! The two ends of a WebSocket: reading by the library, writing shared frames past it.
+//! The two ends of a WebSocket: whole messages in, shared frames out.
 //!
 //! A server's frames are not masked, so a frame is the same bytes for every recipient. They go
-//! straight to the TCP stream: no copy per connection, no buffer that stays as large as the
-//! largest document ever sent. Control frames go through the library, and its buffer is flushed
-//! before ours are written, so the two never mix within a frame.
+//! straight to the TCP stream: no copy per connection. What is read goes through the stack into a
+//! [`Reader`], which holds nothing while nothing is under way. So a quiet connection has no buffer at
+//! all, whatever it has carried before.
+//!
+//! Invariants: reading never writes, so a session may read while the room writes to its socket; a
+//! pong, a close and all else that is written goes the way of every frame.
 
-use std::io;
+use std::future::poll_fn;
+use std::io::{self, ErrorKind};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::{FutureExt, SinkExt, StreamExt};
+use futures_util::FutureExt;
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, ReadBuf, ReadHalf, WriteHalf};
 use tokio::net::TcpStream;
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::time::timeout;
-use tokio_tungstenite::WebSocketStream;
-use tokio_tungstenite::tungstenite::protocol::frame::CloseFrame;
-use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
-use tokio_tungstenite::tungstenite::{Error, Message};
 
-use crate::limits::{DOCUMENT_BYTES_MAX, READ_BUFFER_BYTES, WRITE_COPY_BYTES_MAX, WRITE_STALL_MS_MAX};
+use crate::limits::{DOCUMENT_BYTES_MAX, READ_SCRATCH_BYTES, WRITE_COPY_BYTES_MAX, WRITE_STALL_MS_MAX};
 use crate::room::Outlet;
 use crate::wire::close::Close;
+use crate::wire::websocket::{self, FrameError, Incoming, Reader};
 
-/// The stream under a WebSocket: almost always TCP itself.
-enum Io {
-    /// Shared with the room, which writes to it while the session is parked.
-    Tcp(Arc<TcpStream>),
+/// What bytes come from: almost always TCP itself.
+enum Source {
+    Tcp(OwnedReadHalf),
     /// Whatever another server has put under this router.
-    Other(TokioIo<Upgraded>),
+    Other(Box<ReadHalf<TokioIo<Upgraded>>>),
+}
+
+/// Where bytes go.
+enum Sink {
+    /// Shared with the room, which writes to it while the session is parked.
+    Tcp(Arc<OwnedWriteHalf>),
+    Other(Box<WriteHalf<TokioIo<Upgraded>>>),
+}
+
+impl Sink {
+    async fn write_all(&mut self, mut bytes: &[u8]) -> io::Result<()> {
+        let stream = match self {
+            Self::Tcp(stream) => stream,
+            Self::Other(stream) => {
+                stream.write_all(bytes).await?;
+                return stream.flush().await;
+            }
+        };
+        while !bytes.is_empty() {
+            stream.writable().await?;
+            match stream.try_write(bytes) {
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+                taken => bytes = &bytes[taken?..],
+            }
+        }
+        Ok(())
+    }
 }
 
 /// One WebSocket.
 pub(super) struct Socket {
-    /// Boxed, so that the futures it moves through stay small.
-    inner: Box<WebSocketStream<Io>>,
-    scratch: Vec<u8>,
-    /// The library may hold a whole frame that it has read already.
-    may_hold_frame: bool,
-    /// What was read while waiting, from a stream that cannot be waited for otherwise.
-    peeked: Option<Option<Result<Message, Error>>>,
+    source: Source,
+    sink: Sink,
+    reader: Reader,
 }
 
 /// Why a socket is of no more use.
@@ -51,70 +75,76 @@ pub(super) struct Socket {
 pub(super) enum Gone {
     #[error("nobody has read for {} s", WRITE_STALL_MS_MAX / 1000)]
     Stalled,
+    #[error("the client has gone")]
+    Left,
     #[error(transparent)]
     Io(#[from] io::Error),
+}
+
+/// Why nothing more can be read.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Unreadable {
     #[error(transparent)]
-    WebSocket(#[from] Box<Error>),
+    Gone(#[from] Gone),
+    #[error(transparent)]
+    Frame(#[from] FrameError),
 }
 
 impl Socket {
-    pub(super) async fn new(upgraded: Upgraded) -> Self {
-        let (io, read) = match upgraded.downcast::<TokioIo<TcpStream>>() {
-            Ok(parts) => (Io::Tcp(Arc::new(parts.io.into_inner())), parts.read_buf),
-            Err(upgraded) => (Io::Other(TokioIo::new(upgraded)), Bytes::new()),
-        };
+    pub(super) fn new(upgraded: Upgraded) -> Self {
         // A Step2 may be as large as a document; the message around it adds a few bytes.
-        let message_max = DOCUMENT_BYTES_MAX + 64;
-        let config = WebSocketConfig::default()
-            .read_buffer_size(READ_BUFFER_BYTES)
-            .write_buffer_size(0)
-            .max_write_buffer_size(READ_BUFFER_BYTES)
-            .max_message_size(Some(message_max))
-            .max_frame_size(Some(message_max));
-        let inner = if read.is_empty() {
-            WebSocketStream::from_raw_socket(io, Role::Server, Some(config)).await
-        } else {
-            WebSocketStream::from_partially_read(io, read.into(), Role::Server, Some(config)).await
+        let mut reader = Reader::new(DOCUMENT_BYTES_MAX + 64);
+        let (source, sink) = match upgraded.downcast::<TokioIo<TcpStream>>() {
+            Ok(parts) => {
+                reader.feed(&parts.read_buf);
+                let (source, sink) = parts.io.into_inner().into_split();
+                (Source::Tcp(source), Sink::Tcp(Arc::new(sink)))
+            }
+            Err(upgraded) => {
+                let (source, sink) = tokio::io::split(TokioIo::new(upgraded));
+                (Source::Other(Box::new(source)), Sink::Other(Box::new(sink)))
+            }
         };
-        Self { inner: Box::new(inner), scratch: Vec::new(), may_hold_frame: true, peeked: None }
+        Self { source, sink, reader }
     }
 
-    /// Resolves when [`Socket::next_now`] is worth calling. Cancel-safe; a TCP stream is not
-    /// touched. The library is asked only then: it clears its whole buffer at each try, and a
-    /// session is woken far more often to write.
-    pub(super) async fn readable(&mut self) {
-        if self.may_hold_frame || self.peeked.is_some() {
-            return;
+    /// Waits until more bytes have come. Cancel-safe.
+    ///
+    /// # Errors
+    /// [`Gone`] if none will.
+    pub(super) async fn more(&mut self) -> Result<(), Gone> {
+        let Self { source, reader, .. } = self;
+        match poll_fn(|cx| poll_fill(source, reader, cx)).await {
+            Ok(0) => Err(Gone::Left),
+            Ok(_) => Ok(()),
+            Err(error) => Err(error.into()),
         }
-        let tcp = match self.inner.get_ref() {
-            Io::Tcp(stream) => Some(Arc::clone(stream)),
-            Io::Other(_) => None,
-        };
-        match tcp {
-            // An error is found again by reading.
-            Some(stream) => drop(stream.readable().await),
-            None => {
-                let frame = self.inner.next().await;
-                self.peeked = Some(frame);
+    }
+
+    /// The next message, if it has come already.
+    pub(super) fn next_now(&mut self) -> Option<Result<Incoming, Unreadable>> {
+        loop {
+            match self.reader.next() {
+                Ok(None) => {}
+                Ok(Some(incoming)) => return Some(Ok(incoming)),
+                Err(error) => return Some(Err(error.into())),
+            }
+            if let Err(gone) = self.more().now_or_never()? {
+                return Some(Err(gone.into()));
             }
         }
     }
 
-    /// The next message if it has come already.
-    pub(super) fn next_now(&mut self) -> Option<Option<Result<Message, Error>>> {
-        if let Some(frame) = self.peeked.take() {
-            return Some(frame);
-        }
-        let frame = self.inner.next().now_or_never();
-        self.may_hold_frame = frame.is_some();
-        frame
+    /// The next of the messages that have been read already.
+    pub(super) fn next_read(&mut self) -> Option<Result<Incoming, Unreadable>> {
+        self.reader.next().map_err(Unreadable::from).transpose()
     }
 
     /// The writing end for the room, which uses it while the session does not.
     pub(super) fn outlet(&self) -> Arc<dyn Outlet> {
-        match self.inner.get_ref() {
-            Io::Tcp(stream) => Arc::new(Direct(Arc::clone(stream))),
-            Io::Other(_) => Arc::new(Nowhere),
+        match &self.sink {
+            Sink::Tcp(stream) => Arc::clone(stream) as Arc<dyn Outlet>,
+            Sink::Other(_) => Arc::new(Nowhere),
         }
     }
 
@@ -123,84 +153,90 @@ impl Socket {
     /// # Errors
     /// [`Gone::Stalled`] if nothing was taken for [`WRITE_STALL_MS_MAX`].
     pub(super) async fn write(&mut self, frames: &[Bytes]) -> Result<(), Gone> {
-        self.flush().await?;
         if let [only] = frames {
-            return self.write_chunks(only).await;
+            return self.write_bytes(only).await;
         }
+        let mut together = Vec::new();
         for frame in frames {
-            if frame.len() <= WRITE_COPY_BYTES_MAX {
-                self.scratch.extend_from_slice(frame);
-                if self.scratch.len() > 4 * WRITE_COPY_BYTES_MAX {
-                    self.write_scratch().await?;
-                }
-            } else {
-                self.write_scratch().await?;
-                self.write_chunks(frame).await?;
+            if frame.len() > WRITE_COPY_BYTES_MAX {
+                self.write_bytes(&std::mem::take(&mut together)).await?;
+                self.write_bytes(frame).await?;
+                continue;
+            }
+            together.extend_from_slice(frame);
+            if together.len() > 4 * WRITE_COPY_BYTES_MAX {
+                self.write_bytes(&std::mem::take(&mut together)).await?;
             }
         }
-        self.write_scratch().await
+        self.write_bytes(&together).await
     }
 
-    async fn write_chunks(&mut self, bytes: &[u8]) -> Result<(), Gone> {
+    /// What is taken at once costs no more than the system call; the rest is waited for elsewhere,
+    /// so that the future of a session that writes stays small.
+    async fn write_bytes(&mut self, bytes: &[u8]) -> Result<(), Gone> {
+        let mut rest = bytes;
+        if let Sink::Tcp(stream) = &self.sink {
+            rest = &rest[stream.offer(rest)..];
+        }
+        if rest.is_empty() { Ok(()) } else { Box::pin(self.write_patiently(rest)).await }
+    }
+
+    async fn write_patiently(&mut self, bytes: &[u8]) -> Result<(), Gone> {
         for chunk in bytes.chunks(WRITE_CHUNK_BYTES) {
-            stalling(self.inner.get_mut().write_all(chunk)).await??;
+            let written =
+                timeout(Duration::from_millis(WRITE_STALL_MS_MAX), self.sink.write_all(chunk)).await;
+            written.map_err(|_| Gone::Stalled)??;
         }
         Ok(())
-    }
-
-    async fn write_scratch(&mut self) -> Result<(), Gone> {
-        if !self.scratch.is_empty() {
-            // Idle connections should cost nothing: small buffers are cheap to make again.
-            let scratch = std::mem::take(&mut self.scratch);
-            self.write_chunks(&scratch).await?;
-        }
-        Ok(())
-    }
-
-    /// Writes out what the library holds, such as the answer to a ping.
-    pub(super) async fn flush(&mut self) -> Result<(), Gone> {
-        Ok(stalling(self.inner.flush()).await?.map_err(Box::new)?)
     }
 
     /// Asks whether anyone is there.
     pub(super) async fn ping(&mut self) -> Result<(), Gone> {
-        Ok(stalling(self.inner.send(Message::Ping(Bytes::new()))).await?.map_err(Box::new)?)
+        self.write_bytes(websocket::PING).await
     }
 
     /// Says why, then lets the client read it: a reset right after the close frame could overtake
     /// it. Takes what the client still sends, for at most [`LINGER`].
     pub(super) async fn close(mut self, close: Close) {
-        let frame = CloseFrame { code: close.code.into(), reason: close.reason_bytes().into() };
         let goodbye = async {
-            if self.inner.send(Message::Close(Some(frame))).await.is_err() {
+            if self.write(&[websocket::close(&close)]).await.is_err() {
                 return;
             }
-            let stream = self.inner.get_mut();
-            let mut rest = vec![0; READ_BUFFER_BYTES];
-            while stream.read(&mut rest).await.is_ok_and(|read| read > 0) {}
+            let mut rest = vec![0; READ_SCRATCH_BYTES];
+            while self.source.read(&mut rest).await.is_ok_and(|read| read > 0) {}
         };
         // Whether the client heard it or not, this socket ends here.
         let _ = timeout(LINGER, goodbye).await;
     }
 }
 
-/// Waits for a write to make progress, but not for ever.
-async fn stalling<T>(write: impl Future<Output = T>) -> Result<T, Gone> {
-    timeout(Duration::from_millis(WRITE_STALL_MS_MAX), write).await.map_err(|_| Gone::Stalled)
+/// Reads once. Nothing is lost if nobody asks again.
+fn poll_fill(source: &mut Source, reader: &mut Reader, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+    let read = reader.fill(|space| {
+        let mut buf = ReadBuf::new(space);
+        match Pin::new(&mut *source).poll_read(cx, &mut buf) {
+            Poll::Ready(Ok(())) => Ok(buf.filled().len()),
+            Poll::Ready(Err(error)) => Err(Some(error)),
+            Poll::Pending => Err(None),
+        }
+    });
+    match read {
+        Ok(len) => Poll::Ready(Ok(len)),
+        Err(Some(error)) => Poll::Ready(Err(error)),
+        Err(None) => Poll::Pending,
+    }
 }
 
-/// Bytes of a large message that must be taken within one stall time.
+/// Bytes of a large message that one system call is given, and that must be taken within one stall
+/// time.
 const WRITE_CHUNK_BYTES: usize = 256 << 10;
 
 /// How long a closed socket listens for the client's own close.
 const LINGER: Duration = Duration::from_secs(3);
 
-/// A TCP stream that is written to without waiting.
-struct Direct(Arc<TcpStream>);
-
-impl Outlet for Direct {
+impl Outlet for OwnedWriteHalf {
     fn offer(&self, bytes: &[u8]) -> usize {
-        self.0.try_write(bytes).unwrap_or(0)
+        self.try_write(&bytes[..bytes.len().min(WRITE_CHUNK_BYTES)]).unwrap_or(0)
     }
 }
 
@@ -213,54 +249,11 @@ impl Outlet for Nowhere {
     }
 }
 
-fn tcp_ready<T>(
-    stream: &TcpStream,
-    cx: &mut Context<'_>,
-    poll_ready: impl Fn(&TcpStream, &mut Context<'_>) -> Poll<io::Result<()>>,
-    mut work: impl FnMut(&TcpStream) -> io::Result<T>,
-) -> Poll<io::Result<T>> {
-    loop {
-        ready!(poll_ready(stream, cx))?;
-        match work(stream) {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            done => return Poll::Ready(done),
-        }
-    }
-}
-
-impl AsyncRead for Io {
+impl AsyncRead for Source {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
-            Self::Tcp(io) => tcp_ready(io, cx, TcpStream::poll_read_ready, |io| {
-                let read = io.try_read(buf.initialize_unfilled())?;
-                buf.advance(read);
-                Ok(())
-            }),
-            Self::Other(io) => Pin::new(io).poll_read(cx, buf),
-        }
-    }
-}
-
-impl AsyncWrite for Io {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        match self.get_mut() {
-            Self::Tcp(io) => tcp_ready(io, cx, TcpStream::poll_write_ready, |io| io.try_write(bytes)),
-            Self::Other(io) => Pin::new(io).poll_write(cx, bytes),
-        }
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Tcp(_) => Poll::Ready(Ok(())), // TCP keeps nothing back
-            Self::Other(io) => Pin::new(io).poll_flush(cx),
-        }
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            // The close frame is the goodbye; the stream is closed when it is dropped.
-            Self::Tcp(_) => Poll::Ready(Ok(())),
-            Self::Other(io) => Pin::new(io).poll_shutdown(cx),
+            Self::Tcp(stream) => Pin::new(stream).poll_read(cx, buf),
+            Self::Other(stream) => Pin::new(stream).poll_read(cx, buf),
         }
     }
 }

@@ -6,7 +6,7 @@
 //!   for itself.
 //! - Large answers are made and written under a [`Share`].
 
-mod goodbye;
+mod end;
 mod io;
 mod share;
 
@@ -15,12 +15,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use hyper::upgrade::Upgraded;
-use tokio::time::{Instant, timeout};
-use tokio_tungstenite::tungstenite::error::ProtocolError;
-use tokio_tungstenite::tungstenite::{Error, Message as Frame};
+use tokio::time::{Instant, sleep_until, timeout};
 
-use self::goodbye::refuse;
-use self::io::{Gone, Socket};
+use self::end::{End, Open, refuse};
+use self::io::{Gone, Socket, Unreadable};
 use self::share::Share;
 use super::App;
 use crate::gate::Source;
@@ -29,9 +27,10 @@ use crate::limits::{
     BEAT_MS, GREETING_MS_MAX, HALF_OPEN_BEATS, PING_BEATS, READS_PER_TURN_MAX, RING_BYTES_MAX,
     UPDATE_BYTES_MAX,
 };
-use crate::room::{Member, News, refusal_close};
+use crate::room::{Member, News, Outlet, refusal_close};
 use crate::session::{Intent, Session};
 use crate::wire::close::{self, Close};
+use crate::wire::websocket::Incoming;
 use crate::wire::{Message, WireError, websocket, y_websocket};
 
 /// What a socket of the y-websocket family speaks beyond the family.
@@ -56,63 +55,27 @@ pub(super) async fn serve(
     room: Result<RoomName, RoomNameError>,
     dialect: Dialect,
 ) {
-    let socket = Socket::new(upgraded).await;
+    let socket = Socket::new(upgraded);
     let _open = Open::new(Arc::clone(&app));
-    // Boxed: the future of a session is large, and most of its life it only waits.
-    Box::pin(enter(&app, socket, room, dialect)).await;
-}
-
-/// Counts a socket while it is open, however it ends.
-struct Open(Arc<App>);
-
-impl Open {
-    fn new(app: Arc<App>) -> Self {
-        app.metrics.sockets_open.inc();
-        Self(app)
+    // What happens once in a session's life is boxed, here and below: its future is as large as the
+    // largest of its parts for as long as it lives, and most of its life it only waits.
+    match Box::pin(enter(&app, socket.outlet(), room, dialect)).await {
+        Ok(member) => Box::pin(Shell::new(app, socket, member).run()).await,
+        Err(close) => Box::pin(refuse(&app, socket, close)).await,
     }
 }
 
-impl Drop for Open {
-    fn drop(&mut self) {
-        self.0.metrics.sockets_open.dec();
-    }
-}
-
-async fn enter(app: &Arc<App>, socket: Socket, room: Result<RoomName, RoomNameError>, dialect: Dialect) {
-    let joined = match room {
-        Ok(name) => {
-            let join = app.rooms.join(&name, dialect.acks, socket.outlet());
-            // A store that hangs must not pile up sockets whose clients have long given up.
-            let joined = timeout(Duration::from_millis(GREETING_MS_MAX), join).await;
-            joined.unwrap_or_else(|_| Err(Close::new(close::BUSY, "the room takes too long to load")))
-        }
-        Err(error) => Err(Close::new(close::MALFORMED, error.to_string())),
-    };
-    match joined {
-        Ok(member) => Shell::new(Arc::clone(app), socket, member).run().await,
-        Err(close) => refuse(app, socket, close).await,
-    }
-}
-
-/// How a socket ends.
-enum End {
-    /// We say why.
-    Close(Close),
-    /// The client has gone, or does not answer.
-    Gone,
-}
-
-impl From<Close> for End {
-    fn from(close: Close) -> Self {
-        Self::Close(close)
-    }
-}
-
-impl From<Gone> for End {
-    fn from(gone: Gone) -> Self {
-        tracing::debug!(%gone, "a socket is given up");
-        Self::Gone
-    }
+async fn enter(
+    app: &Arc<App>,
+    outlet: Arc<dyn Outlet>,
+    room: Result<RoomName, RoomNameError>,
+    dialect: Dialect,
+) -> Result<Member, Close> {
+    let name = room.map_err(|error| Close::new(close::MALFORMED, error.to_string()))?;
+    let join = app.rooms.join(&name, dialect.acks, outlet);
+    // A store that hangs must not pile up sockets whose clients have long given up.
+    let joined = timeout(Duration::from_millis(GREETING_MS_MAX), join).await;
+    joined.unwrap_or_else(|_| Err(Close::new(close::BUSY, "the room takes too long to load")))
 }
 
 struct Shell {
@@ -157,11 +120,10 @@ impl Shell {
                 break end;
             }
         };
-        let Self { app, socket, member, .. } = self;
         // Presence and the ring go on without us while the close is on its way.
-        drop(member);
+        drop(self.member);
         if let End::Close(close) = end {
-            refuse(&app, socket, close).await;
+            Box::pin(refuse(&self.app, self.socket, close)).await;
         }
     }
 
@@ -170,43 +132,46 @@ impl Shell {
         if self.write_news().await? {
             return self.after_news().await;
         }
+        if let Some(first) = self.socket.next_read() {
+            return Box::pin(self.on_frames(first)).await;
+        }
         if !self.member.park() {
             return Ok(());
         }
         self.busy_turns = 0;
-        // While parked, the room writes to this socket: nothing here may, and reading may (the
-        // library answers pings), so the seat is unparked first.
-        let readable = tokio::select! {
+        // While parked, the room writes to this socket: nothing here may, and reading does not.
+        let more = tokio::select! {
             biased;
-            () = self.member.woken() => false,
-            () = self.socket.readable() => true,
-            () = tokio::time::sleep_until(self.greeting_due), if !self.greeted => {
+            () = self.member.woken() => return Ok(()),
+            more = self.socket.more() => more,
+            () = until_greeted(self.greeted, self.greeting_due) => {
                 let why = "no sync step 1 came; a Yjs provider sends one at once";
                 return Err(Close::new(close::BUSY, why).into());
             }
         };
-        if readable {
-            // Bytes are a sign of life, also those of a frame that takes a minute to arrive.
-            self.deaf_beats = 0;
-            let rest = self.member.unpark();
-            self.finish(rest).await?;
-            if let Some(first) = self.socket.next_now() {
-                return self.on_frames(first).await;
-            }
+        // Bytes are a sign of life, also those of a frame that takes a minute to arrive.
+        self.deaf_beats = 0;
+        let rest = self.member.unpark();
+        self.finish(rest).await?;
+        more?;
+        match self.socket.next_read() {
+            Some(first) => Box::pin(self.on_frames(first)).await,
+            None => Ok(()),
         }
-        Ok(())
     }
 
     /// A client that is slower than its room always has news. It is heard all the same, now and
-    /// then: its edits must not wait until the room falls silent.
+    /// then: its edits must not wait until the room falls silent. So are the other tasks of this
+    /// thread: writes that are taken at once do not wait by themselves.
     async fn after_news(&mut self) -> Result<(), End> {
         self.busy_turns += 1;
         if self.busy_turns < BUSY_TURNS_MAX {
             return Ok(());
         }
         self.busy_turns = 0;
+        tokio::task::coop::consume_budget().await;
         match self.socket.next_now() {
-            Some(first) => self.on_frames(first).await,
+            Some(first) => Box::pin(self.on_frames(first)).await,
             None => Ok(()),
         }
     }
@@ -216,12 +181,11 @@ impl Shell {
         let News { rest, fell_off, frames, post, beat, written } = self.member.news();
         self.finish(rest).await?;
         if post.gap && self.session.ask_again() {
-            self.say(&y_websocket::sync_step1(&self.member.state_vector().await?));
+            let state_vector = Box::pin(self.member.state_vector()).await?;
+            self.say(&y_websocket::sync_step1(&state_vector));
         }
         if fell_off {
-            let share = Share::of(self.member.document_bytes()).await?;
-            self.out.push(self.member.catch_up().await?);
-            share.hold(self.flush()).await?;
+            Box::pin(self.catch_up()).await?;
         }
         self.out.extend(frames);
         self.ack = post.ack.or(self.ack);
@@ -240,6 +204,13 @@ impl Shell {
             Some(close) => Err(close.into()),
             None => Ok(anything),
         }
+    }
+
+    /// Brings a client that fell off the ring up to date.
+    async fn catch_up(&mut self) -> Result<(), End> {
+        let share = Share::of(self.member.document_bytes()).await?;
+        self.out.push(self.member.catch_up().await?);
+        Ok(share.hold(self.flush()).await?)
     }
 
     /// Puts a message for this client alone behind what waits to be written.
@@ -280,37 +251,39 @@ impl Shell {
 
     /// Deals with a frame, and with those that have come already behind it. The room goes on
     /// meanwhile: whoever read too much at once would fall off the ring by its own edits.
-    async fn on_frames(&mut self, first: Option<Result<Frame, Error>>) -> Result<(), End> {
-        let mut bytes = frame_bytes(first.as_ref());
-        self.on_frame(first).await?;
+    async fn on_frames(&mut self, first: Result<Incoming, Unreadable>) -> Result<(), End> {
+        let mut bytes = self.on_frame(first).await?;
         for _ in 1..READS_PER_TURN_MAX {
             if bytes > READ_BYTES_PER_TURN_MAX {
                 break;
             }
-            let Some(frame) = self.socket.next_now() else { break };
-            bytes += frame_bytes(frame.as_ref());
-            self.on_frame(frame).await?;
+            let Some(next) = self.socket.next_now() else { break };
+            bytes += self.on_frame(next).await?;
         }
         Ok(())
     }
 
-    async fn on_frame(&mut self, frame: Option<Result<Frame, Error>>) -> Result<(), End> {
+    /// Deals with one frame; tells how long it was.
+    async fn on_frame(&mut self, incoming: Result<Incoming, Unreadable>) -> Result<usize, End> {
         self.deaf_beats = 0;
-        match frame {
-            Some(Ok(Frame::Binary(bytes))) => self.on_messages(bytes).await,
-            Some(Ok(Frame::Text(_))) => self.carry_out(Session::malformed(WireError::Text)).await,
-            // Answered by the library; the answer must be out before the room writes again.
-            Some(Ok(_)) => Ok(self.socket.flush().await?),
-            Some(Err(Error::Capacity(_))) => {
-                Err(Close::new(close::TOO_LARGE, "the message is larger than any document this server takes")
-                    .into())
+        match incoming? {
+            Incoming::Binary(bytes) => {
+                let len = bytes.len();
+                self.on_messages(bytes).await?;
+                Ok(len)
             }
-            // Sockets that just vanish are daily life, not bad bytes.
-            Some(Err(Error::Protocol(ProtocolError::ResetWithoutClosingHandshake))) => Err(End::Gone),
-            Some(Err(Error::Protocol(_) | Error::Utf8(_))) => {
-                Err(Close::new(close::MALFORMED, "these bytes are no WebSocket frame").into())
+            Incoming::Text => self.carry_out(Session::malformed(WireError::Text)).await.map(|()| 0),
+            Incoming::Ping(bytes) => {
+                self.out.push(websocket::pong(&bytes));
+                self.flush().await?;
+                Ok(bytes.len())
             }
-            Some(Err(_)) | None => Err(End::Gone),
+            Incoming::Pong => Ok(0),
+            Incoming::Close(code) => {
+                self.out.push(websocket::close_reply(code));
+                self.flush().await?;
+                Err(End::Gone)
+            }
         }
     }
 
@@ -380,6 +353,10 @@ impl Shell {
     }
 }
 
-fn frame_bytes(frame: Option<&Result<Frame, Error>>) -> usize {
-    frame.and_then(|frame| frame.as_ref().ok()).map_or(0, Frame::len)
+/// Ends when a client has had its time for a greeting, if it has not greeted.
+async fn until_greeted(greeted: bool, due: Instant) {
+    if greeted {
+        std::future::pending::<()>().await;
+    }
+    Box::pin(sleep_until(due)).await;
 }

@@ -17,6 +17,7 @@ fn name() -> RoomName {
 /// A room whose newest record and deadline are these.
 fn head(last_ms: u64, deadline_ms: Option<u64>) -> Head {
     Head {
+        epoch: crate::log::bus::Epoch::NONE,
         last: Position { ms: last_ms, seq: 9 },
         base: 0,
         bytes: 100,

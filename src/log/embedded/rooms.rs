@@ -8,6 +8,7 @@ use bytes::BufMut;
 use super::frame::Entry;
 use crate::ids::{InstanceId, Position, RoomName};
 use crate::limits::BATCH_MEMORY_INSTANCES_MAX;
+use crate::log::bus::{Epoch, Seen};
 use crate::log::check::check_repeated;
 use crate::log::record::StoredRecord;
 use crate::log::{Appended, Batch, Head, LogError, SnapshotRef, UploadId};
@@ -79,6 +80,7 @@ impl RoomMeta {
     pub(super) fn head(&self, bytes: u64) -> Head {
         Head {
             last: self.last,
+            epoch: Epoch::NONE,
             base: self.base,
             bytes,
             snapshots: self.snapshots.clone(),
@@ -86,6 +88,11 @@ impl RoomMeta {
             deadline_ms: self.deadline_ms,
             frozen: self.frozen,
         }
+    }
+
+    /// How far its log goes.
+    pub(super) fn seen(&self) -> Seen {
+        Seen { last: self.last, epoch: Epoch::NONE }
     }
 
     pub(super) fn touch(&mut self, ttl_ms: Option<u64>, now_ms: u64) {
@@ -111,8 +118,13 @@ impl RoomMeta {
         }
         let created = if known.created { record(known.first - 1)?.transpose() } else { Ok(None) };
         let at = |seq| Position { seq, ms: known.ms };
-        let answer =
-            |created| Appended { created, first: at(known.first), last: at(known.last), duplicate: true };
+        let answer = |created| Appended {
+            created,
+            first: at(known.first),
+            last: at(known.last),
+            epoch: Epoch::NONE,
+            duplicate: true,
+        };
         Ok(Some(created.map(answer)))
     }
 
@@ -140,7 +152,7 @@ impl RoomMeta {
         });
         let created =
             genesis.map(|record| StoredRecord::Intact { position: at(before + 1), record: record.clone() });
-        Appended { created, first: at(first), last: self.last, duplicate: false }
+        Appended { created, first: at(first), last: self.last, epoch: Epoch::NONE, duplicate: false }
     }
 
     /// Takes note of a batch that the journal has.

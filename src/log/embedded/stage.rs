@@ -72,7 +72,6 @@ impl<'a> Stage<'a> {
         if let Some(answer) = staged.meta.answer_again(batch, record)? {
             return Ok(answer);
         }
-        let last = if staged.exists { staged.meta.last.seq } else { 0 };
         // Other batches do not ask for it. The journal knows no deletions: each settles it first.
         let deleted = if matches!(batch.expects, Expects::At(_)) {
             match settled(reads.store.reading(|transaction| life::has_tombstone(transaction, room)))? {
@@ -82,7 +81,7 @@ impl<'a> Stage<'a> {
         } else {
             false
         };
-        if let Err(moved) = check_expects(batch.expects, last, deleted) {
+        if let Err(moved) = check_expects(batch, staged.meta.seen(), deleted) {
             return Ok(Err(moved));
         }
         if !self.staged.metas.contains_key(room) {

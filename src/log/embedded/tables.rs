@@ -28,6 +28,7 @@ use super::rooms::{RoomMeta, check_of, le_u64};
 use super::{life, removals};
 use crate::ids::{Position, RoomName};
 use crate::limits::READ_BYTES_MAX;
+use crate::log::bus::Seen;
 use crate::log::check::{check_expects, judge};
 use crate::log::record::StoredRecord;
 use crate::log::{Appended, Batch, Expects, LogError};
@@ -77,10 +78,10 @@ impl<'txn> Tables<'txn> {
         {
             return Ok(answer);
         }
-        let last = known.as_ref().map_or(0, |meta| meta.last.seq);
+        let head = known.as_ref().map_or(Seen::default(), RoomMeta::seen);
         // Other batches do not ask for it.
         let deleted = matches!(batch.expects, Expects::At(_)) && life::is_deleted(self.transaction, room)?;
-        if let Err(moved) = check_expects(batch.expects, last, deleted) {
+        if let Err(moved) = check_expects(batch, head, deleted) {
             return Ok(Err(moved));
         }
         let (mut meta, genesis) = match known {

@@ -18,7 +18,9 @@ use parking_lot::Mutex;
 use tokio::sync::watch;
 
 use super::Rooms;
+use super::bus::Fate;
 use crate::ids::RoomName;
+use crate::log::bus::Heard;
 use crate::log::{LogError, UploadId};
 
 /// Makes a [`super::MemoryLog`] misbehave. Clones act on the same log. What is asked for `count`
@@ -99,6 +101,11 @@ impl Faults {
     /// behind earlier ones.
     pub fn fail_appends(&self, count: usize, error: LogError) {
         self.plan.lock().append_errors.extend(std::iter::repeat_n(error, count));
+    }
+
+    /// Forgets every fault that was asked for and has not come yet.
+    pub fn forgive(&self) {
+        *self.plan.lock() = Plan::default();
     }
 
     /// Of the calls that change something but are no append (chunks, adoptions, trims, room life),
@@ -182,6 +189,38 @@ impl Faults {
         let mut rooms = rooms.lock();
         let stored = rooms.by_name.get_mut(room).and_then(|room| room.chunk_mut(upload, index));
         rewrite_bytes(stored, change)
+    }
+
+    /// What becomes of each message on the bus to each follower.
+    pub fn on_bus(&self, decide: impl FnMut(&Heard) -> Fate + Send + 'static) {
+        if let Some(bus) = self.rooms.upgrade().and_then(|rooms| rooms.lock().bus.clone()) {
+            bus.decide(decide);
+        }
+    }
+
+    /// Compares the heads of all followed rooms with what their followers know, as a store does every now
+    /// and then: whoever has missed something is told.
+    pub fn check_heads(&self) {
+        if let Some(rooms) = self.rooms.upgrade() {
+            rooms.lock().check_heads();
+        }
+    }
+
+    /// The store forgets a room, as if someone had flushed it: no tombstone, nobody told.
+    pub fn forget_room(&self, room: &RoomName) {
+        if let Some(rooms) = self.rooms.upgrade() {
+            rooms.lock().by_name.remove(room);
+        }
+    }
+
+    /// The store forgets the newest records of a room, up to the counter `last`, as after a failover to a copy
+    /// that had not got them. Nobody is told.
+    pub fn roll_back(&self, room: &RoomName, last: u64) {
+        if let Some(rooms) = self.rooms.upgrade()
+            && let Some(room) = rooms.lock().by_name.get_mut(room)
+        {
+            room.roll_back(last);
+        }
     }
 
     /// Takes what the plan holds for the next change that is no append, once it may be applied.

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use bytes::Bytes;
 
 use crate::ids::{InstanceId, Position};
+use crate::log::bus::{Epoch, Seen, Stored};
 use crate::log::check::{
     Uploaded, adopted_before, check_adoption, check_chunk, check_repeated, is_upload_gone, judge,
     kept_snapshots,
@@ -21,6 +22,8 @@ pub(super) struct Room {
     base: u64,
     /// Of the newest record ever appended.
     last: Position,
+    /// Drawn when the room is made, and when it is healed.
+    epoch: Epoch,
     /// Of all records ever appended.
     bytes: u64,
     /// The last batch of each instance, for retries. Instances are few: this log ends with its
@@ -64,6 +67,7 @@ impl Room {
     pub(super) fn head(&self) -> Head {
         Head {
             last: self.last,
+            epoch: self.epoch,
             base: self.base,
             bytes: self.bytes,
             snapshots: self.snapshots.clone(),
@@ -73,11 +77,42 @@ impl Room {
         }
     }
 
-    pub(super) fn last(&self) -> Position {
-        self.last
+    /// How far its log goes.
+    pub(super) fn seen(&self) -> Seen {
+        Seen { last: self.last, epoch: self.epoch }
     }
 
-    pub(super) fn append(&mut self, batch: &Batch, now_ms: u64) -> Appended {
+    /// A batch that was appended just now behind `before`, for who follows the room.
+    pub(super) fn stored(&self, batch: &Batch, before: Position, appended: &Appended) -> Stored {
+        let mut records: Vec<StoredRecord> = appended.created.clone().into_iter().collect();
+        let positions = (appended.first.seq..).map(|seq| Position { seq, ms: appended.first.ms });
+        records.extend(
+            batch
+                .records
+                .iter()
+                .zip(positions)
+                .map(|(record, position)| StoredRecord::Intact { position, record: record.clone() }),
+        );
+        Stored { instance: batch.instance, number: batch.number, epoch: self.epoch, before, records }
+    }
+
+    /// Forgets everything behind the counter `last`, as a store does that comes back from an old copy.
+    pub(super) fn roll_back(&mut self, last: u64) {
+        let keep = usize::try_from(last.saturating_sub(self.base)).unwrap_or(usize::MAX);
+        self.records.truncate(keep);
+        self.last = self
+            .records
+            .last()
+            .map_or(Position { seq: self.base, ms: self.last.ms }, |(position, _)| *position);
+        self.batches.retain(|_, batch| batch.last <= self.last);
+        self.snapshots.retain(|snapshot| snapshot.through <= self.last);
+    }
+
+    /// `epochs`: several instances share the log, and it may be made to lose something.
+    pub(super) fn append(&mut self, batch: &Batch, epochs: bool, now_ms: u64) -> Appended {
+        if epochs && (self.last.seq == 0 || batch.heals) {
+            self.epoch = Epoch(rand::random_range(1..=u64::MAX));
+        }
         let created = (self.last.seq == 0).then(|| StoredRecord::Intact {
             position: self.push(&batch.genesis.encoded, now_ms),
             record: batch.genesis.clone(),
@@ -90,7 +125,7 @@ impl Room {
         let remembered = LastBatch { number: batch.number, first, last, created: created.clone() };
         self.batches.insert(batch.instance, remembered);
         self.touch(batch.ttl_ms, now_ms);
-        Appended { created, first, last, duplicate: false }
+        Appended { created, first, last, epoch: self.epoch, duplicate: false }
     }
 
     fn push(&mut self, encoded: &Bytes, now_ms: u64) -> Position {
@@ -107,7 +142,7 @@ impl Room {
         };
         check_repeated(last.number, batch.number)?;
         let created = last.created.clone().map(|created| self.as_stored(created)).transpose()?;
-        Ok(Some(Appended { created, first: last.first, last: last.last, duplicate: true }))
+        Ok(Some(Appended { created, first: last.first, last: last.last, epoch: self.epoch, duplicate: true }))
     }
 
     /// A record as it stands there; as it was, if it is trimmed.
@@ -177,6 +212,16 @@ impl Room {
         if adoption.revision != self.revision {
             self.uploads.remove(&adoption.upload);
             return Ok(Adopted::Lost(self.revision));
+        }
+        let place = adoption
+            .through
+            .seq
+            .checked_sub(self.base + 1)
+            .map(|at| usize::try_from(at).unwrap_or(usize::MAX));
+        if let Some((position, _)) = place.and_then(|at| self.records.get(at))
+            && *position != adoption.through
+        {
+            return Err(LogError::Moved(format!("record {} is {position} now", adoption.through)));
         }
         self.forget_old_uploads(now_ms);
         let head = self.head();

@@ -1,28 +1,27 @@
 //! Appends.
 
 use super::keys::Keys;
+use super::meta::{epoch_text, parse_epoch};
 use super::reply::{Reply, record};
 use super::{RedisLog, script};
 use crate::ids::{Position, RoomName};
 use crate::limits::{REDIS_BATCH_BYTES_MAX, REDIS_PUBLISH_BYTES_MAX};
+use crate::log::bus::{Epoch, Seen};
 use crate::log::check::{check_expects, check_repeated, judge};
 use crate::log::record::StoredRecord;
 use crate::log::{Appended, Batch, Expects, LogError};
 
-/// What an append is made for beside [`Batch::expects`]: empty while nobody asks.
-#[derive(Debug, Default)]
-pub(super) struct Expected {
-    /// The log's epoch; empty: any.
-    pub(super) epoch: String,
-    /// A counter that the room must have; empty: none.
-    pub(super) seen: String,
-}
+/// Redis has lost one of the room's keys: see `mend`.
+pub(super) const KEY_LOST: &str = "Redis has lost a key of it";
 
 impl RedisLog {
     pub(super) async fn append_batch(&self, room: &RoomName, batch: &Batch) -> Result<Appended, LogError> {
         check_bytes(batch)?;
         let keys = Keys::of(room);
-        let expected = Expected::default();
+        let seen_epoch =
+            if batch.seen.epoch == Epoch::NONE { String::new() } else { epoch_text(batch.seen.epoch) };
+        let (seen_seq, seen_ms) = (batch.seen.last.seq.to_string(), batch.seen.last.ms.to_string());
+        let heals = if batch.heals { "1" } else { "" };
         let expects = match batch.expects {
             Expects::Anything => "any".to_owned(),
             Expects::Present => "present".to_owned(),
@@ -32,9 +31,9 @@ impl RedisLog {
         let (instance, number) = (batch.instance.0.to_string(), batch.number.to_string());
         let ttl = batch.ttl_ms.map(|ttl| ttl.to_string()).unwrap_or_default();
         let (epoch, publish) =
-            (format!("{:016x}", rand::random::<u64>()), REDIS_PUBLISH_BYTES_MAX.to_string());
+            (epoch_text(Epoch(rand::random_range(1..=u64::MAX))), REDIS_PUBLISH_BYTES_MAX.to_string());
         let prefix = keys.prefix();
-        let mut args: Vec<&[u8]> = Vec::with_capacity(12 + batch.records.len());
+        let mut args: Vec<&[u8]> = Vec::with_capacity(14 + batch.records.len());
         for text in [
             clock.as_str(),
             prefix,
@@ -43,8 +42,10 @@ impl RedisLog {
             &expects,
             &ttl,
             &grace,
-            &expected.epoch,
-            &expected.seen,
+            &seen_epoch,
+            &seen_seq,
+            &seen_ms,
+            heals,
             &epoch,
             &publish,
         ] {
@@ -70,26 +71,21 @@ impl RedisLog {
                 return Err(reply.refusal());
             }
             "expects" => {
-                check_expects(batch.expects, reply.number(1)?, reply.number(2)? != 0)?;
+                let last = Position { seq: reply.number(1)?, ms: 0 };
+                let unseen = Batch { seen: Seen::default(), ..batch.clone() };
+                check_expects(&unseen, Seen { last, epoch: Epoch::NONE }, reply.number(2)? != 0)?;
                 return Err(reply.refusal());
             }
-            "epoch" => return Err(LogError::Moved("its log is another one".to_owned())),
+            "epoch" => {
+                let why = "the store had lost a part of it, and that was healed";
+                return Err(LogError::Moved(why.to_owned()));
+            }
             "behind" => {
-                let last = reply.text(1)?;
-                return Err(LogError::Moved(format!("its newest record is {last}, and more was seen")));
+                let (has, had) = (reply.text(1)?, batch.seen.last);
+                let why = format!("the store has lost a part of it: it ends at {has}, and {had} was seen");
+                return Err(LogError::Moved(why));
             }
-            "metalost" => {
-                let (log, meta) = (keys.log(), keys.meta());
-                return Err(LogError::Fatal(format!(
-                    "Redis has lost what it knew of the room: there is {log}, but no {meta}"
-                )));
-            }
-            "loglost" => {
-                return Err(LogError::Fatal(format!(
-                    "Redis has lost the room's records: there is no {}",
-                    keys.log()
-                )));
-            }
+            "metalost" | "loglost" => return Err(LogError::Moved(KEY_LOST.to_owned())),
             "fenced" => {
                 let (log, top) = (keys.log(), reply.text(1)?);
                 return Err(LogError::Fatal(format!(
@@ -110,7 +106,8 @@ impl RedisLog {
             true if !duplicate || genesis_at.seq <= reply.number(6)? => Some(as_sent()),
             true => Some(stored_genesis(genesis_at, &mut reply)?),
         };
-        Ok(Appended { created, first, last, duplicate })
+        let epoch = parse_epoch(&epoch).ok_or_else(|| reply.refusal())?;
+        Ok(Appended { created, first, last, epoch, duplicate })
     }
 }
 

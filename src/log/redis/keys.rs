@@ -58,6 +58,11 @@ impl Keys {
         format!("{}meta", self.prefix)
     }
 
+    /// The room's channel.
+    pub(super) fn bus(&self) -> String {
+        format!("{}bus", self.prefix)
+    }
+
     pub(super) fn tomb(&self) -> String {
         format!("{}tomb", self.prefix)
     }

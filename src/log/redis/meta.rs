@@ -21,6 +21,7 @@ use redis::Value;
 
 use super::reply::{newer, text};
 use crate::ids::Position;
+use crate::log::bus::Epoch;
 use crate::log::{Head, LogError, SnapshotRef, UploadId};
 
 /// The fields that [`Meta`] is made of, in its order.
@@ -66,6 +67,7 @@ impl Meta {
         }
         let head = Head {
             last,
+            epoch: parse_epoch(&epoch).ok_or_else(|| damaged("e"))?,
             base: number(base, "f")?,
             bytes: number(bytes, "n")?,
             snapshots: parse_snapshots(&snapshots).ok_or_else(|| damaged("k"))?,
@@ -81,6 +83,16 @@ impl Meta {
         let ids = self.uploads.split_ascii_whitespace().filter_map(|upload| upload.split_once(':'));
         ids.filter_map(|(id, _)| u64::from_str_radix(id, 16).ok().map(UploadId)).collect()
     }
+}
+
+/// An epoch as it stands in field `e`.
+pub(super) fn epoch_text(epoch: Epoch) -> String {
+    format!("{:016x}", epoch.0)
+}
+
+/// And back; none is zero.
+pub(super) fn parse_epoch(text: &str) -> Option<Epoch> {
+    u64::from_str_radix(text, 16).ok().filter(|epoch| *epoch != 0).map(Epoch)
 }
 
 /// An upload's number as it stands in keys and fields.
@@ -149,6 +161,7 @@ mod tests {
         let meta = Meta::of("m", values(fields)).expect("good").expect("there");
         let head = Head {
             last: Position { seq: 13, ms: 14 },
+            epoch: Epoch(10),
             base: 2,
             bytes: 15,
             snapshots,

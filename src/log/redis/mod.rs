@@ -13,10 +13,12 @@
 
 mod address;
 mod append;
+mod bus;
 mod connect;
 mod errors;
 mod keys;
 mod life;
+mod mend;
 mod meta;
 mod names;
 mod permissions;
@@ -40,13 +42,15 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
+use super::bus::{Follower, Whisper};
 use super::check::check_batch;
 use super::clock::Clock;
 use super::record::StoredRecord;
 use super::{Adopted, Adoption, Appended, Batch, Durability, Head, Log, LogError, Tombstone, UploadId};
-use crate::ids::RoomName;
+use crate::ids::{InstanceId, RoomName};
 use crate::limits::{REDIS_EXPIRY_GRACE_MS, REDIS_WATCH_MS};
 pub use address::RedisAddress;
+use bus::Bus;
 use connect::way::TLS;
 use connect::{Connect, Lane, Route};
 use errors::{CallError, Called, log_error};
@@ -62,6 +66,7 @@ pub struct RedisLog {
     /// Tells this opening of the store from others: uploads are seen by the one that writes them.
     process: String,
     watch: Arc<Watch>,
+    bus: Arc<Bus>,
     places: Places,
     /// What the last scan for rooms has left.
     listing: Mutex<Option<Listing>>,
@@ -151,16 +156,20 @@ impl RedisLog {
     /// # Errors
     /// [`RedisOpenError`]. Nothing was written.
     pub async fn open(address: &RedisAddress, options: RedisOptions) -> Result<Self, RedisOpenError> {
-        let connect = Arc::new(Connect::open(address).await?);
+        let (bus, queues) = Bus::new();
+        let ears = bus.ears();
+        let connect = Arc::new(Connect::open(address, &ears).await?);
         let watch = Arc::new(Watch::begin(&connect, options.accept_eviction).await?);
         check_permissions(&connect).await?;
         let closed = CancellationToken::new();
         tokio::spawn(Arc::clone(&watch).go_on(Arc::clone(&connect), options.watch, closed.clone()));
+        bus.begin(&connect, ears, queues, &closed);
         Ok(Self {
             connect,
             options,
             process: format!("{:016x}", rand::random::<u64>()),
             watch,
+            bus,
             places: Places::default(),
             listing: Mutex::new(None),
             calls: TaskTracker::new(),
@@ -196,12 +205,22 @@ impl Log for RedisLog {
     async fn append(&self, room: &RoomName, batch: Batch) -> Result<Appended, LogError> {
         check_batch(&batch)?;
         let _call = self.begin()?;
-        self.append_batch(room, &batch).await
+        let appended = match self.append_batch(room, &batch).await {
+            Err(LogError::Moved(why)) if why == append::KEY_LOST => {
+                self.mend(room, &Keys::of(room)).await?;
+                return Err(LogError::Moved(why));
+            }
+            appended => appended?,
+        };
+        if !appended.duplicate {
+            self.bus.expect_echo(room, appended.last);
+        }
+        Ok(appended)
     }
 
     async fn open(&self, room: &RoomName) -> Result<Option<Head>, LogError> {
         let _call = self.begin()?;
-        Ok(self.meta(room, &Keys::of(room)).await?.map(|meta| meta.head))
+        self.head(room).await
     }
 
     async fn read(
@@ -268,6 +287,15 @@ impl Log for RedisLog {
     async fn tombstone(&self, room: &RoomName) -> Result<Option<Tombstone>, LogError> {
         let _call = self.begin()?;
         self.tombstone_of(room).await
+    }
+
+    async fn follow(&self, room: &RoomName) -> Result<Follower, LogError> {
+        let _call = self.begin()?;
+        self.bus.follow(&self.connect, room).await
+    }
+
+    fn whisper(&self, room: &RoomName, from: InstanceId, whisper: Whisper) {
+        self.bus.whisper(room, from, &whisper);
     }
 
     fn durability(&self) -> Durability {

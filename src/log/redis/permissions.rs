@@ -28,11 +28,14 @@ const NEEDED: &[&str] = &[
     "SCAN 0",
     "SET retro:room:{-}:tomb 1",
     "SPUBLISH retro:room:{-}:bus m",
+    "SSUBSCRIBE retro:room:{-}:bus",
+    "SUNSUBSCRIBE retro:room:{-}:bus",
     "TIME",
     "UNLINK retro:room:{-}:log",
     "XADD retro:room:{-}:log * e r",
     "XINFO STREAM retro:room:{-}:log",
     "XRANGE retro:room:{-}:log - +",
+    "XREVRANGE retro:room:{-}:log + -",
     "XTRIM retro:room:{-}:log MINID 0",
 ];
 

@@ -25,6 +25,16 @@ struct Page {
     extent: Extent,
 }
 
+/// The newest record has the time that the room's entry says, also if it is missing.
+fn in_place(record: StoredRecord, newest: Position) -> StoredRecord {
+    match record {
+        StoredRecord::Damaged { position, why } if position.seq == newest.seq => {
+            StoredRecord::Damaged { position: newest, why }
+        }
+        record => record,
+    }
+}
+
 impl RedisLog {
     pub(super) async fn meta(&self, room: &RoomName, keys: &Keys) -> Result<Option<Meta>, LogError> {
         let key = keys.meta();
@@ -95,7 +105,7 @@ impl RedisLog {
             }
             note_foreign(keys, lined.foreign);
             bytes += lined.records.iter().map(stored_bytes).sum::<usize>();
-            records.extend(lined.records);
+            records.extend(lined.records.into_iter().map(|record| in_place(record, meta.head.last)));
             place = records.last().map_or(place, StoredRecord::position);
             look_far = lined.unsure;
             match lined.seen.or(passed) {

@@ -34,6 +34,7 @@ macro_rules! scripts {
 
 scripts![
     APPEND = "append",
+    MEND = "mend",
     PUT_CHUNK = "put_chunk",
     ADOPT = "adopt",
     FORGET = "forget",

@@ -27,15 +27,9 @@ impl Actor {
                 let answer = self.on_sync(session, state_vector).await?;
                 let _ = reply.send(answer); // the session may have gone meanwhile
             }
-            Command::CatchUp { session, reply, .. } if !self.seats.contains_key(&session) => {
-                let _ = reply.send(Err(room_ended()));
-            }
-            Command::CatchUp { covers, reply, .. } => {
-                self.release();
-                let frame = self.with_state(true, move |state| state.catch_up(&covers)).await??;
-                let covers = self.checkpoint()?;
-                self.rooms.metrics.catch_ups.inc();
-                let _ = reply.send(Ok(Synced { frame, cursor: self.shared.ring.cursor(covers) }));
+            Command::CatchUp { session, covers, reply } => {
+                let answer = self.on_catch_up(session, covers).await?;
+                let _ = reply.send(answer);
             }
             Command::StateVector { reply } => {
                 let _ = reply.send(Ok(self.checkpoint()?));
@@ -52,14 +46,14 @@ impl Actor {
     ) {
         let session = self.rooms.next_session();
         let seat = Arc::new(Seat::new(session, wants_acks, outlet));
-        self.seats.insert(session, Arc::clone(&seat));
+        self.seats.insert(Arc::clone(&seat));
         self.idle_due = None;
         // If nobody waits for the answer any more, the member is dropped, and so leaves.
         let _ = reply.send(Ok(Member::new(Arc::clone(&self.shared), seat)));
     }
 
     fn on_leave(&mut self, session: SessionId) {
-        self.seats.remove(&session);
+        self.seats.remove(session);
         self.state_mut().forget_session(session);
         if self.seats.is_empty() {
             self.on_last_leave();
@@ -75,8 +69,8 @@ impl Actor {
         // A room that is to be removed takes nothing; what it does not ack stays with its author.
         // Whoever was refused is off the list: what comes behind the refused update must neither be
         // stored nor acked over it.
-        if self.retiring.is_some() || !self.seats.contains_key(&session) {
-            self.shared.inflow.add_permits(cost as usize);
+        if self.retiring.is_some() || self.seats.get(session).is_none() {
+            self.shared.inflow.leave(cost);
             return Ok(());
         }
         let size = submission.update.len();
@@ -93,19 +87,19 @@ impl Actor {
         }
         match judged {
             Ok(judged) => {
-                self.shared.inflow.add_permits(judged.cost as usize);
+                self.shared.inflow.leave(judged.cost);
                 self.rooms.metrics.note_dropped(&judged.dropped);
                 let ack = judged.decided_now.then(|| (ordinal, self.state().committed()));
                 let wanted = |seat: &&Arc<Seat>| seat.wants_acks && ack.is_some() || judged.dropped.is_gap();
-                if let Some(seat) = self.seats.get(&session).filter(wanted) {
+                if let Some(seat) = self.seats.get(session).filter(wanted) {
                     seat.put(|post| {
-                        post.ack = ack.or(post.ack);
+                        post.ack = ack.filter(|_| seat.wants_acks).or(post.ack);
                         post.gap |= judged.dropped.is_gap();
                     });
                 }
             }
             Err(error) => {
-                self.shared.inflow.add_permits(cost as usize);
+                self.shared.inflow.leave(cost);
                 self.rooms.metrics.updates_refused.inc();
                 let close = match &error {
                     SubmitError::Refused(refusal) => refusal_close(*refusal),
@@ -115,7 +109,7 @@ impl Actor {
                     }
                     SubmitError::Record(_) => Close::new(close::TOO_LARGE, error.to_string()),
                 };
-                if let Some(seat) = self.seats.remove(&session) {
+                if let Some(seat) = self.seats.remove(session) {
                     seat.put(|post| post.close = Some(close));
                 }
             }
@@ -123,12 +117,32 @@ impl Actor {
         Ok(())
     }
 
+    /// Many fall off at the same time, when the network or the machine stalls: those that stand at
+    /// the same checkpoint share one diff.
+    async fn on_catch_up(&mut self, session: SessionId, covers: Bytes) -> Result<Result<Synced, Close>, End> {
+        if self.seats.get(session).is_none() {
+            return Ok(Err(room_ended()));
+        }
+        self.rooms.metrics.catch_ups.inc();
+        if let Some(answer) = self.catch_ups.find(&covers, &self.shared.ring) {
+            return Ok(Ok(answer));
+        }
+        self.release().await;
+        let theirs = covers.clone();
+        let frame = self.with_state(true, move |state| state.catch_up(&theirs)).await??;
+        let covered = self.checkpoint()?;
+        let answer = Synced { frame, cursor: self.shared.ring.cursor(covered) };
+        self.rooms.metrics.catch_up_diffs.inc();
+        self.catch_ups.keep(covers, &answer);
+        Ok(Ok(answer))
+    }
+
     async fn on_sync(
         &mut self,
         session: SessionId,
         state_vector: Bytes,
     ) -> Result<Result<Synced, Close>, End> {
-        if !self.seats.contains_key(&session) {
+        if self.seats.get(session).is_none() {
             return Ok(Err(room_ended()));
         }
         let theirs = match gate::parse_state_vector(&state_vector) {
@@ -146,7 +160,7 @@ impl Actor {
         };
         let heavy = self.state().encoded_bytes() > INLINE_BYTES_MAX;
         // The checkpoint must not cover what only a later round shows.
-        self.release();
+        self.release().await;
         let frame = self.with_state(heavy, move |state| state.step2(&theirs)).await??;
         self.note_size();
         let covers = self.checkpoint()?;
@@ -155,7 +169,7 @@ impl Actor {
 
     /// Ends a session that has no place in this life of the room.
     pub(super) fn expel(&mut self, session: SessionId, close: Close) {
-        let Some(seat) = self.seats.remove(&session) else { return };
+        let Some(seat) = self.seats.remove(session) else { return };
         if close.code == close::OTHER_GENERATION {
             self.rooms.metrics.sessions_of_other_lives.inc();
         }

@@ -76,7 +76,7 @@ impl Actor {
         self.touch_if_due();
         let now_ms = self.deadline.now_ms();
         if let Some(left_ms) = self.deadline.touches.warning(now_ms).filter(|_| self.is_stored()) {
-            self.seats.values().for_each(|seat| seat.warn(left_ms, now_ms));
+            self.seats.all().for_each(|seat| seat.warn(left_ms, now_ms));
         }
     }
 
@@ -84,6 +84,11 @@ impl Actor {
     pub(super) fn is_deadline_set(&mut self) -> bool {
         self.look_at_touch();
         self.deadline.touching.is_none() && !(self.deadline.touches.owes() && self.is_stored())
+    }
+
+    /// Whether the room may be gone by right.
+    pub(super) fn is_deadline_over(&self) -> bool {
+        self.deadline.touches.is_over(self.deadline.now_ms())
     }
 
     /// A room that nothing was stored in has no deadline.

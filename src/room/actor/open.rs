@@ -1,18 +1,21 @@
 //! How a room comes into memory, and what those who wait are told if it cannot.
 
-use tokio::sync::mpsc;
 use tokio::time::Instant;
 
+use super::super::line::Line;
 use super::super::load::{self, LoadError};
 use super::super::registry::Rooms;
 use super::super::state::State;
 use super::super::upkeep::Upkeep;
 use super::super::{Command, Shared};
 use crate::history::{DamagedSnapshot, SetAside};
+use crate::log::bus::Whisper;
 
 /// Loads a room and reports what had to be left out.
-pub(super) async fn open(rooms: &Rooms, shared: &Shared) -> Result<(State, Upkeep), LoadError> {
+pub(super) async fn open(rooms: &Rooms, shared: &Shared) -> Result<(State, Upkeep, Line), LoadError> {
     let began = Instant::now();
+    // Before the log is read, so that nothing falls between.
+    let follower = rooms.log.follow(&shared.name).await?;
     let loaded =
         load::load(&rooms.log, &shared.name, (rooms.instance, rooms.next_life()), rooms.options.ttl).await?;
     let room = shared.name.log_id();
@@ -30,13 +33,16 @@ pub(super) async fn open(rooms: &Rooms, shared: &Shared) -> Result<(State, Upkee
     }
     tracing::debug!(%room, records = loaded.records, took = ?began.elapsed(), "room loaded");
     rooms.metrics.rooms_loaded.inc();
-    Ok((loaded.state, loaded.upkeep))
+    let line = Line::new(follower, loaded.tombstone, loaded.state.seen());
+    if line.hears() {
+        rooms.log.whisper(&shared.name, rooms.instance, Whisper::WhoIsHere);
+    }
+    Ok((loaded.state, loaded.upkeep, line))
 }
 
 /// Tells all who wait for a room that it cannot be had.
-pub(super) fn refuse_joins(commands: &mut mpsc::UnboundedReceiver<Command>, why: &str) {
-    commands.close();
-    while let Ok(command) = commands.try_recv() {
+pub(super) fn refuse_joins(shared: &Shared, why: &str) {
+    for command in shared.inbox.close() {
         if let Command::Join { reply, .. } = command {
             let _ = reply.send(Err(format!("the room cannot be loaded now: {why}")));
         }

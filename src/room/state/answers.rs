@@ -5,7 +5,7 @@ use bytes::Bytes;
 use super::State;
 use crate::document::FoldError;
 use crate::gate::{self, StateVector};
-use crate::wire::{websocket, y_websocket};
+use crate::wire::y_websocket;
 
 /// Encoded frames for one committed position, shared by all who ask.
 #[derive(Default)]
@@ -29,18 +29,18 @@ impl State {
                 None => {
                     let full = self.document.encode_full();
                     self.encoded_bytes = full.len();
-                    Ok(self.answers.everything.insert(step2_frame(&full)).clone())
+                    Ok(self.answers.everything.insert(y_websocket::sync_step2_frame(&full)).clone())
                 }
             };
         }
         if !theirs.covers(self.state_vector()?) {
-            return Ok(step2_frame(&self.document.diff(&theirs.encode())?));
+            return Ok(y_websocket::sync_step2_frame(&self.document.diff(&theirs.encode())?));
         }
         match &self.answers.nothing_new {
             Some(answer) => Ok(answer.clone()),
             None => {
                 let deletes_only = self.document.diff(&theirs.encode())?;
-                Ok(self.answers.nothing_new.insert(step2_frame(&deletes_only)).clone())
+                Ok(self.answers.nothing_new.insert(y_websocket::sync_step2_frame(&deletes_only)).clone())
             }
         }
     }
@@ -50,7 +50,7 @@ impl State {
     /// # Errors
     /// As [`State::step2`].
     pub(crate) fn catch_up(&mut self, theirs: &[u8]) -> Result<Bytes, FoldError> {
-        Ok(websocket::frame(&y_websocket::update(&self.document.diff(theirs)?)))
+        Ok(y_websocket::update_frame(&self.document.diff(theirs)?))
     }
 
     /// The committed state vector.
@@ -63,8 +63,4 @@ impl State {
         }
         Ok(self.answers.state_vector.as_ref().expect("it was set just now"))
     }
-}
-
-fn step2_frame(update: &[u8]) -> Bytes {
-    websocket::frame(&y_websocket::sync_step2(update))
 }

@@ -12,6 +12,7 @@ use crate::limits::INFLOW_UNIT_BYTES;
 use crate::log::Log;
 use crate::log::memory::MemoryLog;
 use crate::room::load;
+use crate::wire::{Message, y_websocket};
 use random_docs::{Client, Random, view};
 
 const INSTANCE: InstanceId = InstanceId(7);
@@ -190,7 +191,10 @@ impl World {
         assert_eq!(committed.acks, acks, "[S8] acked exactly when what was under way at judging is stored");
         assert_eq!((committed.updates, self.state.committed()), (batch.records.len(), appended.last));
         self.cost_held -= u64::from(committed.cost);
-        self.relayed.push(committed.update);
+        self.relayed.push(match committed.shown {
+            Shown::Small(update, _) => update,
+            Shown::Large(frame, _) => update_of(&frame),
+        });
         self.check();
     }
 
@@ -233,18 +237,14 @@ impl World {
             let frame = self.state.step2(&theirs).unwrap();
             let mut newcomer = Document::new();
             if theirs.is_empty() {
-                newcomer.apply(&[&step2_of(&frame)]).expect("a Step2 is complete");
-                assert_eq!(
-                    view(newcomer.doc()),
-                    view(self.stored.doc()),
-                    "[R1] a newcomer sees what is stored"
-                );
+                newcomer.apply(&[&update_of(&frame)]).expect("a Step2 is complete");
+                assert_eq!(view(newcomer.doc()), view(self.stored.doc()), "[R1] newcomers see the stored");
             } else {
                 let mut gate = Gate::new();
                 let full = self.stored.encode_full();
                 gate.admit(&full, Source::Record).unwrap();
                 let deleted = gate.deleted();
-                let dropped = gate.admit(&step2_of(&frame), Source::Step2).unwrap().dropped;
+                let dropped = gate.admit(&update_of(&frame), Source::Step2).unwrap().dropped;
                 assert!(!dropped.is_gap(), "[S5] the whole delete set, and nothing that is not stored");
                 assert_eq!(gate.deleted(), deleted);
             }
@@ -349,16 +349,16 @@ impl World {
     }
 }
 
-/// The update in a Step2 frame.
-fn step2_of(frame: &Bytes) -> Vec<u8> {
+/// The update in a frame.
+fn update_of(frame: &Bytes) -> Bytes {
     let header = match frame[1] {
         126 => 4,
         127 => 10,
         _ => 2,
     };
-    match crate::wire::y_websocket::decode(&frame.slice(header..)) {
-        Ok((crate::wire::Message::SyncStep2(update), _)) => update.to_vec(),
-        other => panic!("not a Step2: {other:?}"),
+    match y_websocket::decode(&frame.slice(header..)) {
+        Ok((Message::SyncStep2(update) | Message::Update(update), _)) => update,
+        other => panic!("no update: {other:?}"),
     }
 }
 

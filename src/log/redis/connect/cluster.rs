@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 use super::link::{Dial, Link};
 use super::slots::{SlotMap, redirection, slot_of};
 use super::way::Way;
-use super::{Lane, Primary, Route};
+use super::{Ears, Lane, Primary, Route, Told};
 use crate::limits::{
     REDIS_REDIRECT_MS, REDIS_REDIRECTS_MAX, REDIS_TOPOLOGY_ANSWER_MS_MAX, REDIS_TOPOLOGY_MS,
     REDIS_TOPOLOGY_PAUSE_MS,
@@ -41,6 +41,7 @@ struct Shared {
     doubt: Notify,
     /// See [`super::Connect::reconnected`].
     again: Arc<Notify>,
+    ears: Ears,
     closed: CancellationToken,
 }
 
@@ -56,6 +57,7 @@ struct Node {
     name: String,
     write: Link,
     bulk: Link,
+    push: Link,
 }
 
 /// What is sent.
@@ -80,13 +82,14 @@ enum Next {
 }
 
 impl Cluster {
-    pub(super) async fn open(way: Way, seeds: &[HostPort]) -> Result<Self, CallError> {
+    pub(super) async fn open(way: Way, seeds: &[HostPort], ears: &Ears) -> Result<Self, CallError> {
         let shared = Arc::new(Shared {
             way,
             seeds: seeds.to_vec(),
             state: Mutex::new(State { slots: SlotMap::default(), nodes: Vec::new() }),
             doubt: Notify::new(),
             again: Arc::new(Notify::new()),
+            ears: ears.clone(),
             closed: CancellationToken::new(),
         });
         shared.take(shared.ask_for_slots().await?)?;
@@ -95,6 +98,7 @@ impl Cluster {
         for node in nodes {
             node.write.tried().await;
             node.bulk.tried().await;
+            node.push.tried().await;
         }
         tokio::spawn(keep(Arc::clone(&shared)));
         Ok(Self { shared })
@@ -160,6 +164,7 @@ impl Cluster {
         for node in &self.shared.state.lock().nodes {
             node.write.close();
             node.bulk.close();
+            node.push.close();
         }
     }
 }
@@ -171,18 +176,19 @@ impl Drop for Cluster {
 }
 
 impl Node {
-    fn new(way: &Way, host: &HostPort, again: &Arc<Notify>) -> Result<Self, CallError> {
+    fn new(way: &Way, host: &HostPort, again: &Arc<Notify>, ears: &Ears) -> Result<Self, CallError> {
         let client = way.client(host)?;
         let start =
-            |lane: Lane| Link::start(Dial::Client(Box::new(client.clone())), lane.bound(), Arc::clone(again));
-        let (write, bulk) = (start(Lane::Write), start(Lane::Bulk));
-        Ok(Self { host: host.clone(), name: shown(host), write, bulk })
+            |lane: Lane| Link::start(Dial::client(&client), lane.bound(), Told::of(lane, again, ears));
+        let [write, bulk, push] = Lane::ALL.map(start);
+        Ok(Self { host: host.clone(), name: shown(host), write, bulk, push })
     }
 
     fn link(&self, lane: Lane) -> &Link {
         match lane {
             Lane::Write => &self.write,
             Lane::Bulk => &self.bulk,
+            Lane::Push => &self.push,
         }
     }
 }
@@ -271,7 +277,7 @@ impl Shared {
         if let Some(node) = state.nodes.iter().find(|node| node.host == *host) {
             return Ok(Arc::clone(node));
         }
-        let node = Arc::new(Node::new(&self.way, host, &self.again)?);
+        let node = Arc::new(Node::new(&self.way, host, &self.again, &self.ears)?);
         state.nodes.push(Arc::clone(&node));
         Ok(node)
     }
@@ -306,12 +312,13 @@ impl Shared {
         for owner in slots.owners() {
             nodes.push(match state.nodes.iter().find(|node| node.host == owner) {
                 Some(node) => Arc::clone(node),
-                None => Arc::new(Node::new(&self.way, &owner, &self.again)?),
+                None => Arc::new(Node::new(&self.way, &owner, &self.again, &self.ears)?),
             });
         }
         if state.slots != slots {
             tracing::info!(servers = nodes.len(), "the cluster's slots are known");
             self.again.notify_one();
+            self.ears.look_again();
         }
         *state = State { slots, nodes };
         Ok(())

@@ -17,6 +17,7 @@ use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::sentinel::Followed;
+use super::{Ears, Push, Told};
 use crate::limits::{
     REDIS_CONNECT_MS_MAX, REDIS_QUEUE_MAX, REDIS_RECONNECT_MS, REDIS_RECONNECT_MS_MAX, REDIS_STEADY_MS,
 };
@@ -31,6 +32,10 @@ pub(super) enum Dial {
 }
 
 impl Dial {
+    pub(super) fn client(client: &Client) -> Self {
+        Self::Client(Box::new(client.clone()))
+    }
+
     async fn dial(&self, config: &AsyncConnectionConfig) -> Result<MultiplexedConnection, CallError> {
         match self {
             Self::Client(client) => Ok(client.get_multiplexed_async_connection_with_config(config).await?),
@@ -76,20 +81,20 @@ enum State {
 }
 
 impl Link {
-    /// Connects, and stays connected from then on; each later connection is told to `again`.
-    pub(super) async fn open(dial: Dial, bound: Duration, again: Arc<Notify>) -> Result<Self, CallError> {
+    /// Connects, and stays connected from then on; each later connection is `told`.
+    pub(super) async fn open(dial: Dial, bound: Duration, told: Told) -> Result<Self, CallError> {
         let shared = Arc::new(Shared::new());
-        shared.connect(&dial, 0).await?;
+        shared.connect(&dial, 0, &told).await?;
         shared.tried.cancel();
-        tokio::spawn(keep(Arc::clone(&shared), dial, again));
+        tokio::spawn(keep(Arc::clone(&shared), dial, told));
         Ok(Self { shared, bound })
     }
 
     /// The same without waiting: until it is connected, calls are told that it is not.
-    pub(super) fn start(dial: Dial, bound: Duration, again: Arc<Notify>) -> Self {
+    pub(super) fn start(dial: Dial, bound: Duration, told: Told) -> Self {
         let shared = Arc::new(Shared::new());
         shared.lost.notify_one();
-        tokio::spawn(keep(Arc::clone(&shared), dial, again));
+        tokio::spawn(keep(Arc::clone(&shared), dial, told));
         Self { shared, bound }
     }
 
@@ -173,14 +178,14 @@ impl Shared {
         }
     }
 
-    async fn connect(self: &Arc<Self>, dial: &Dial, number: u64) -> Result<(), CallError> {
+    async fn connect(self: &Arc<Self>, dial: &Dial, number: u64, told: &Told) -> Result<(), CallError> {
         let within = Duration::from_millis(REDIS_CONNECT_MS_MAX);
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(within))
             // A call has one bound, which counts the time in the queue too: the link's.
             .set_response_timeout(None)
             .set_pipeline_buffer_size(REDIS_QUEUE_MAX)
-            .set_push_sender(on_push(Arc::downgrade(self), number));
+            .set_push_sender(on_push(Arc::downgrade(self), number, told.ears.clone()));
         let connection = match timeout(within, dial.dial(&config)).await {
             Ok(Ok(connection)) => connection,
             Ok(Err(CallError::Silent(why))) => return Err(CallError::Away(why)),
@@ -206,7 +211,7 @@ impl Shared {
 }
 
 /// Makes the connection anew whenever it is lost, until the end.
-async fn keep(shared: Arc<Shared>, dial: Dial, again: Arc<Notify>) {
+async fn keep(shared: Arc<Shared>, dial: Dial, told: Told) {
     let mut pause = Pause::new();
     for number in 1.. {
         let made = Instant::now();
@@ -219,15 +224,15 @@ async fn keep(shared: Arc<Shared>, dial: Dial, again: Arc<Notify>) {
         }
         tokio::select! {
             () = shared.closed.cancelled() => return,
-            () = reconnect(&shared, &dial, number, &mut pause) => again.notify_one(),
+            () = reconnect(&shared, &dial, number, &told, &mut pause) => told.again.notify_one(),
         }
     }
 }
 
-async fn reconnect(shared: &Arc<Shared>, dial: &Dial, number: u64, pause: &mut Pause) {
+async fn reconnect(shared: &Arc<Shared>, dial: &Dial, number: u64, told: &Told, pause: &mut Pause) {
     let mut tries = 1_u32;
     pause.rest().await;
-    while let Err(error) = shared.connect(dial, number).await {
+    while let Err(error) = shared.connect(dial, number, told).await {
         let why = error.text();
         shared.tried.cancel();
         if tries.is_power_of_two() {
@@ -258,13 +263,33 @@ impl Pause {
     }
 }
 
-/// Redis closes a connection: noticed at once, also while nobody calls.
-fn on_push(shared: Weak<Shared>, number: u64) -> impl Fn(PushInfo) -> Result<(), ()> + Send + Sync {
+/// What comes unasked: Redis closes the connection, which is noticed at once, also while nobody calls; a channel
+/// brings something, or is taken away because its slot goes to another server.
+fn on_push(
+    shared: Weak<Shared>,
+    number: u64,
+    ears: Option<Ears>,
+) -> impl Fn(PushInfo) -> Result<(), ()> + Send + Sync {
     move |push| {
-        if push.kind == PushKind::Disconnection
-            && let Some(shared) = shared.upgrade()
-        {
-            shared.lose(number, "Redis closed it");
+        let mut data = push.data.into_iter();
+        match (push.kind, data.next(), data.next(), &ears) {
+            (PushKind::Disconnection, ..) => {
+                if let Some(shared) = shared.upgrade() {
+                    shared.lose(number, "Redis closed it");
+                }
+            }
+            (
+                PushKind::SMessage,
+                Some(Value::BulkString(channel)),
+                Some(Value::BulkString(payload)),
+                Some(ears),
+            ) => {
+                ears.hear(Push::Said { channel: &channel, payload: payload.into() });
+            }
+            (PushKind::SUnsubscribe, Some(Value::BulkString(channel)), _, Some(ears)) => {
+                ears.hear(Push::Ended { channel: &channel });
+            }
+            _ => {}
         }
         Ok(())
     }

@@ -15,9 +15,12 @@ mod single;
 mod slots;
 pub(super) mod way;
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use redis::{Cmd, Pipeline, Value};
+use tokio::sync::Notify;
 
 use super::address::{Place, RedisAddress};
 use super::errors::CallError;
@@ -44,6 +47,76 @@ pub(super) enum Lane {
     Write,
     /// What may be large: pages of records, chunks of snapshots.
     Bulk,
+    /// Subscriptions, and what comes by them: it must not stand behind other answers.
+    Push,
+}
+
+impl Lane {
+    const ALL: [Self; 3] = [Self::Write, Self::Bulk, Self::Push];
+}
+
+/// What a channel brings.
+pub(super) enum Push<'a> {
+    /// Somebody has published this.
+    Said {
+        /// Where.
+        channel: &'a [u8],
+        /// What.
+        payload: Bytes,
+    },
+    /// The subscription has ended, asked for or not.
+    Ended {
+        /// Of this channel.
+        channel: &'a [u8],
+    },
+}
+
+type Hear = dyn Fn(Push<'_>, &Ears) + Send + Sync;
+
+/// Who hears what comes by subscriptions.
+#[derive(Clone)]
+pub(super) struct Ears {
+    hear: Arc<Hear>,
+    again: Arc<Notify>,
+}
+
+impl Ears {
+    pub(super) fn new(hear: impl Fn(Push<'_>, &Self) + Send + Sync + 'static) -> Self {
+        Self { hear: Arc::new(hear), again: Arc::default() }
+    }
+
+    fn hear(&self, push: Push<'_>) {
+        (self.hear)(push, self);
+    }
+
+    /// Resolves when subscriptions may be lost. For one caller.
+    pub(super) async fn again(&self) {
+        self.again.notified().await;
+    }
+
+    /// Subscriptions may be lost.
+    pub(super) fn look_again(&self) {
+        self.again.notify_one();
+    }
+}
+
+/// Who is told of what happens to a link.
+#[derive(Clone)]
+struct Told {
+    /// The connection was made again.
+    again: Arc<Notify>,
+    /// What comes by subscriptions.
+    ears: Option<Ears>,
+}
+
+impl Told {
+    /// Of the links of one Redis, each for its lane.
+    fn of(lane: Lane, again: &Arc<Notify>, ears: &Ears) -> Self {
+        match lane {
+            Lane::Push => Self { again: Arc::clone(&ears.again), ears: Some(ears.clone()) },
+            Lane::Write | Lane::Bulk => Self { again: Arc::clone(again), ears: None },
+        }
+    }
 }
 
 impl Lane {
@@ -52,6 +125,7 @@ impl Lane {
         Duration::from_millis(match self {
             Self::Write => REDIS_CALL_MS_MAX,
             Self::Bulk => REDIS_BULK_MS_MAX,
+            Self::Push => REDIS_CALL_MS_MAX,
         })
     }
 }
@@ -74,13 +148,15 @@ pub(super) struct Primary {
 
 impl Connect {
     /// Connects. Later losses are repaired in the background.
-    pub(super) async fn open(address: &RedisAddress) -> Result<Self, CallError> {
+    pub(super) async fn open(address: &RedisAddress, ears: &Ears) -> Result<Self, CallError> {
         let way = Way::of(address).await?;
         match &address.place {
-            Place::Tcp(host) => Single::open(&way.client(host)?).await.map(Self::Single),
-            Place::Unix(path) => Single::open(&way.local_client(path)?).await.map(Self::Single),
-            Place::Sentinel(watched) => Sentinel::open(way, watched).await.map(Self::Sentinel),
-            Place::Cluster(seeds) => Cluster::open(way, seeds).await.map(Self::Cluster),
+            Place::Tcp(host) => Single::open(&way.client(host)?, address, ears).await.map(Self::Single),
+            Place::Unix(path) => {
+                Single::open(&way.local_client(path)?, address, ears).await.map(Self::Single)
+            }
+            Place::Sentinel(watched) => Sentinel::open(way, watched, ears).await.map(Self::Sentinel),
+            Place::Cluster(seeds) => Cluster::open(way, seeds, ears).await.map(Self::Cluster),
         }
     }
 

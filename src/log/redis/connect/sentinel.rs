@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::link::{Dial, Link};
 use super::way::Way;
-use super::{Lane, Primary};
+use super::{Ears, Lane, Primary, Told};
 use crate::limits::{REDIS_SENTINEL_ANSWER_MS_MAX, REDIS_SENTINEL_MS};
 use crate::log::redis::address::{HostPort, Watched, shown};
 use crate::log::redis::errors::CallError;
@@ -35,6 +35,7 @@ pub(in crate::log::redis) struct Sentinel {
 struct Lanes {
     write: (Link, Arc<Followed>),
     bulk: (Link, Arc<Followed>),
+    push: (Link, Arc<Followed>),
 }
 
 /// The primary of a name, for one link.
@@ -52,7 +53,7 @@ struct Sentinels {
 }
 
 impl Sentinel {
-    pub(super) async fn open(way: Way, watched: &Watched) -> Result<Self, CallError> {
+    pub(super) async fn open(way: Way, watched: &Watched, ears: &Ears) -> Result<Self, CallError> {
         let to_sentinels = way.for_sentinels(&watched.login);
         let sentinels = Arc::new(Sentinels { watched: watched.clone(), to_sentinels, to_servers: way });
         let again = Arc::new(Notify::new());
@@ -60,11 +61,12 @@ impl Sentinel {
             let followed =
                 Arc::new(Followed { sentinels: Arc::clone(&sentinels), connected: Mutex::new(None) });
             let link =
-                Link::open(Dial::Sentinel(Arc::clone(&followed)), lane.bound(), Arc::clone(&again)).await?;
+                Link::open(Dial::Sentinel(Arc::clone(&followed)), lane.bound(), Told::of(lane, &again, ears))
+                    .await?;
             Ok::<_, CallError>((link, followed))
         };
-        let (write, bulk) = tokio::try_join!(open(Lane::Write), open(Lane::Bulk))?;
-        let (lanes, closed) = (Arc::new(Lanes { write, bulk }), CancellationToken::new());
+        let (write, bulk, push) = tokio::try_join!(open(Lane::Write), open(Lane::Bulk), open(Lane::Push))?;
+        let (lanes, closed) = (Arc::new(Lanes { write, bulk, push }), CancellationToken::new());
         tokio::spawn(follow(Arc::clone(&sentinels), Arc::downgrade(&lanes), closed.clone()));
         let primary = Primary { name: sentinels.to_string() };
         Ok(Self { lanes, primary, again, closed })
@@ -74,6 +76,7 @@ impl Sentinel {
         match lane {
             Lane::Write => &self.lanes.write.0,
             Lane::Bulk => &self.lanes.bulk.0,
+            Lane::Push => &self.lanes.push.0,
         }
     }
 
@@ -101,8 +104,8 @@ impl Drop for Sentinel {
 }
 
 impl Lanes {
-    fn all(&self) -> [&(Link, Arc<Followed>); 2] {
-        [&self.write, &self.bulk]
+    fn all(&self) -> [&(Link, Arc<Followed>); 3] {
+        [&self.write, &self.bulk, &self.push]
     }
 }
 

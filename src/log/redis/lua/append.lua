@@ -1,6 +1,7 @@
 -- Appends a batch. The first command that writes is the first XADD: what Redis refuses, it refuses there.
 -- KEYS: log, meta. ARGV: clock, key prefix, instance, number, expects (any, present, or a counter), ttl, grace,
--- expected epoch, counter seen, epoch if the room is new, bytes to publish at most, genesis, records…
+-- epoch seen, counter and milliseconds seen, whether it heals, epoch if one begins, bytes to publish at most,
+-- genesis, records…
 local log, meta = KEYS[1], KEYS[2]
 local prefix, instance, number, expects = ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 local m = redis.call('HMGET', meta, 'v', 'e', 's', 't', 'n', 'x', 'k', 'b:' .. instance, 'd', 'f')
@@ -30,25 +31,26 @@ if stored then
   end
 end
 
-if ARGV[8] ~= '' and ARGV[8] ~= epoch then return {'epoch', epoch or ''} end
-if ARGV[9] ~= '' and less(text(s), ARGV[9]) then return {'behind', text(s)} end
 if expects == 'present' and s == 0 then return {'expects', '0', '0'} end
 if expects ~= 'any' and expects ~= 'present' then
   local deleted = redis.call('EXISTS', prefix .. 'tomb')
   if deleted == 1 or expects ~= text(s) then return {'expects', text(s), text(deleted)} end
 end
 
+if ARGV[8] ~= '' and ARGV[8] ~= epoch then return {'epoch', epoch or ''} end
+if less(text(s), ARGV[9]) or (text(s) == ARGV[9] and t ~= ARGV[10]) then return {'behind', t .. '-' .. text(s)} end
+
 local now = clock(ARGV[1])
 local ms = now
 if less(ms, t) then ms = t end
 local prev = t .. '-' .. text(s)
 local created = s == 0
-local first_arg = created and 12 or 13
+local first_arg = created and 14 or 15
 
 -- The first entry. Where somebody else has written, the time steps over that.
 local function first_entry()
-  if created then return redis.pcall('XADD', log, ms .. '-1', 'e', ARGV[12]) end
-  return redis.pcall('XADD', log, 'NOMKSTREAM', ms .. '-' .. text(s + 1), 'e', ARGV[13])
+  if created then return redis.pcall('XADD', log, ms .. '-1', 'e', ARGV[14]) end
+  return redis.pcall('XADD', log, 'NOMKSTREAM', ms .. '-' .. text(s + 1), 'e', ARGV[15])
 end
 local added = first_entry()
 if type(added) == 'table' and string.find(added.err or '', 'equal or smaller', 1, true) then
@@ -79,8 +81,8 @@ local fields = {
   's', text(head), 't', ms, 'n', text(tonumber(m[5] or '0') + bytes),
   'b:' .. instance, number .. ' ' .. first .. ' ' .. text(head) .. ' ' .. ms .. ' ' .. (created and '1' or '0'),
 }
-if created then
-  epoch = ARGV[10]
+if created or ARGV[11] == '1' then
+  epoch = ARGV[12]
   for _, value in ipairs({'v', '1', 'e', epoch}) do fields[#fields + 1] = value end
 end
 if deadline ~= '' then
@@ -105,7 +107,7 @@ end
 settle(log, meta, prefix, m[7], m[6], deadline, now, ARGV[7])
 
 -- What others hear: a line, and the records, each after its length, if they are not large.
-local with_records = bytes <= tonumber(ARGV[11])
+local with_records = bytes <= tonumber(ARGV[13])
 local said = {
   table.concat({
     '1', epoch, prev, ms .. '-' .. text(s + 1), text(head - s), instance, number, created and '1' or '0',

@@ -1,0 +1,277 @@
+//! What the log says of the room: batches of our own, of others, and that something was lost.
+//!
+//! One batch has one place in the log, and comes into the document there, whoever tells of it first: the
+//! append's reply, the bus, or a page of the log. What is told before its turn waits.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::super::append::Refused;
+use super::super::line::{ReadOn, read_on};
+use super::super::order::{Place, before_own, place};
+use super::super::state::{Committed, Foreign, State};
+use super::{Actor, End};
+use crate::generation::GenerationError;
+use crate::ids::{Position, SessionId};
+use crate::limits::{BUS_READ_AGAIN_MS, BUS_REPLY_AHEAD_MS, COMPACT_RECORDS, INLINE_BYTES_MAX};
+use crate::log::bus::{Epoch, Heard, Stored, Whisper};
+use crate::log::record::{Kind, StoredRecord};
+use crate::log::{Appended, LogError};
+use crate::wire::close::{self, Close};
+
+impl Actor {
+    pub(super) async fn on_appended(&mut self, appended: Result<Appended, Refused>) -> Result<(), End> {
+        match appended {
+            Ok(appended) => {
+                self.on_reply(appended).await?;
+                self.settle().await
+            }
+            Err(Refused { error: LogError::Moved(why), .. }) => self.look(why).await,
+            Err(Refused { error, may_be_stored: true }) => Err(End::Unsettled(error)),
+            // What is here twice cannot be taken back.
+            Err(Refused { error, .. }) if !self.state().is_overlay_apart() => Err(End::Unsettled(error)),
+            Err(Refused { error, may_be_stored: false }) => {
+                tracing::error!(
+                    room = %self.shared.name.log_id(), %error,
+                    "the log refuses a batch for good: its authors are asked to come back and keep their edits"
+                );
+                self.rooms.metrics.appends_refused.inc();
+                let (authors, cost) = self.state_mut().drop_overlay();
+                self.shared.inflow.leave(cost);
+                // Off the list at once: what else of theirs is judged must not be acked over the loss.
+                for seat in authors.into_iter().filter_map(|session| self.seats.remove(session)) {
+                    seat.put(|post| {
+                        post.close = Some(Close::new(close::BUSY, "the store refuses edits now"))
+                    });
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// The log has answered for the batch in flight.
+    pub(super) async fn on_reply(&mut self, appended: Appended) -> Result<(), End> {
+        let begins = appended.created.as_ref().map_or(appended.first, StoredRecord::position);
+        let seen = self.state().committed();
+        if self.state().in_flight().is_none() {
+            return Ok(()); // the bus was faster
+        }
+        if begins.seq == seen.seq + 1 {
+            return self.on_committed(appended).await;
+        }
+        if begins.seq <= seen.seq {
+            // Something else is stored under this number, and an ack would be a lie.
+            let why = format!("a batch was expected behind record {seen} and stands at {begins}");
+            return Err(End::Unsettled(LogError::Fatal(why)));
+        }
+        // Records of others stand before it. They are being heard, or else to be read.
+        let wait = if self.line.hears() { Duration::from_millis(BUS_REPLY_AHEAD_MS) } else { Duration::ZERO };
+        self.line.hold(appended, Instant::now() + wait);
+        Ok(())
+    }
+
+    /// A batch of our own is stored, and next: fold it, show it, ack it.
+    async fn on_committed(&mut self, appended: Appended) -> Result<(), End> {
+        let position = appended.last;
+        let heavy = self.state().is_batch_heavy();
+        self.note_append(&appended);
+        let Committed { shown, acks, updates, bytes, cost } =
+            self.with_state(heavy, move |state| state.on_committed(&appended)).await??;
+        self.note_size();
+        self.shared.inflow.leave(cost);
+        self.rooms.metrics.updates_stored.inc_by(updates as u64);
+        self.upkeep.note_appended(position.seq, bytes as u64);
+        self.compact_if_due();
+        self.line.note(self.state().seen());
+        self.send_strangers_away();
+        if self.fan_out.add(shown, self.seats.len()) {
+            self.release().await;
+        }
+        self.ack(acks, position);
+        Ok(())
+    }
+
+    /// Records of others are next: fold them and show them.
+    async fn on_others(&mut self, records: Vec<StoredRecord>, epoch: Epoch) -> Result<(), End> {
+        let Some(last) = records.last().map(StoredRecord::position) else { return Ok(()) };
+        let first = records[0].position();
+        let bytes: usize = records.iter().map(bytes_of).sum();
+        let heavy = bytes > INLINE_BYTES_MAX;
+        let (count, fold) = (records.len(), move |state: &mut State| state.on_stored(&records, epoch));
+        let Foreign { shown, set_aside } = self.with_state(heavy, fold).await??;
+        for record in set_aside {
+            let (position, why) = (record.position, record.why);
+            tracing::error!(room = %self.shared.name.log_id(), %position, why, "a record is set aside; the room is served without it");
+            self.rooms.metrics.records_set_aside.inc();
+        }
+        self.note_size();
+        self.rooms.metrics.records_of_others.inc_by(count as u64);
+        self.upkeep.note_appended(last.seq, bytes as u64);
+        if first.seq / COMPACT_RECORDS != last.seq / COMPACT_RECORDS {
+            self.upkeep.leave_to_others(); // whose append it was compacts
+        }
+        self.line.note(self.state().seen());
+        self.send_strangers_away();
+        if let Some(shown) = shown
+            && self.fan_out.add(shown, self.seats.len())
+        {
+            self.release().await;
+        }
+        Ok(())
+    }
+
+    fn send_strangers_away(&mut self) {
+        for session in self.state_mut().take_strangers() {
+            self.expel(session, GenerationError::OtherLife.close());
+        }
+    }
+
+    pub(super) fn ack(&self, acks: HashMap<SessionId, u64>, position: Position) {
+        for (session, ordinal) in acks {
+            if let Some(seat) = self.seats.get(session).filter(|seat| seat.wants_acks) {
+                seat.put(|post| post.ack = Some((ordinal, position)));
+            }
+        }
+    }
+
+    /// Something is heard on the bus.
+    pub(super) async fn on_heard(&mut self, heard: Heard) -> Result<(), End> {
+        match heard {
+            Heard::Stored(stored) => {
+                if self.line.is_reading() {
+                    self.line.keep(stored);
+                    return Ok(());
+                }
+                self.on_stored(stored).await?;
+                self.settle().await
+            }
+            Heard::Behind => {
+                self.start_reading();
+                Ok(())
+            }
+            Heard::Whispered { from, whisper } => {
+                self.on_whisper(from, whisper);
+                Ok(())
+            }
+        }
+    }
+
+    async fn on_stored(&mut self, mut stored: Stored) -> Result<(), End> {
+        match place(self.state().seen(), &stored) {
+            Place::Known => Ok(()),
+            Place::Next(0) if self.is_own(&stored) => self.on_committed(as_reply(stored)).await,
+            Place::Next(at) => {
+                let epoch = stored.epoch;
+                self.on_others(stored.records.split_off(at), epoch).await
+            }
+            Place::Gap => {
+                self.line.keep(stored);
+                self.start_reading();
+                Ok(())
+            }
+            Place::Lost => self.look("the bus tells of another log".to_owned()).await,
+        }
+    }
+
+    fn is_own(&self, stored: &Stored) -> bool {
+        stored.instance == self.rooms.instance && self.state().in_flight() == Some(stored.number)
+    }
+
+    /// Takes in what has waited for its turn.
+    async fn settle(&mut self) -> Result<(), End> {
+        while !self.line.is_reading() {
+            if let Some(reply) = self.line.take_reply(self.state().committed()) {
+                self.on_reply(reply).await?;
+            } else if let Some(stored) = self.line.take_next(self.state().seen()) {
+                self.on_stored(stored).await?;
+            } else {
+                break;
+            }
+        }
+        if self.line.wants_more(self.state().in_flight().is_some()) {
+            self.start_reading();
+        }
+        Ok(())
+    }
+
+    /// Reads the log where it is not known, if that is not under way already.
+    pub(super) fn start_reading(&mut self) {
+        let (log, room) = (Arc::clone(&self.rooms.log), self.shared.name.clone());
+        let seen = self.state().seen();
+        self.line.read(|| Box::pin(async move { read_on(&*log, &room, seen).await }));
+    }
+
+    /// A page of the log is here, or what stands in its way.
+    pub(super) async fn on_read(&mut self, read: Result<ReadOn, LogError>) -> Result<(), End> {
+        match read {
+            Ok(ReadOn::Records { records, epoch, more }) => {
+                self.rooms.metrics.catch_up_reads.inc();
+                let known = self.state().committed().seq;
+                let mut records: Vec<_> =
+                    records.into_iter().filter(|stored| stored.position().seq > known).collect();
+                let own = before_own(&records, self.rooms.instance, self.state().in_flight());
+                let (records_are_none, stops_at_own) = (records.is_empty(), own < records.len());
+                records.truncate(own);
+                self.on_others(records, epoch).await?;
+                if records_are_none && !more {
+                    self.line.forget_ahead();
+                }
+                self.line.go_on(more || stops_at_own);
+                self.settle().await
+            }
+            Ok(ReadOn::Lost(why)) => self.look(why.to_owned()).await,
+            Ok(ReadOn::Trimmed) => Err(End::Moved("records were trimmed before they were read".to_owned())),
+            Err(error) if error.is_temporary() => {
+                self.line.read_later(Instant::now() + Duration::from_millis(BUS_READ_AGAIN_MS));
+                Ok(())
+            }
+            Err(error) => Err(End::Moved(error.to_string())),
+        }
+    }
+
+    /// Another instance says something that is not stored.
+    fn on_whisper(&mut self, from: crate::ids::InstanceId, whisper: Whisper) {
+        if from == self.rooms.instance {
+            return;
+        }
+        match whisper {
+            Whisper::Presence(update) => {
+                let now_ms = self.shared.steady_ms();
+                if self.shared.presence.lock().announce_of(from, &update, now_ms) {
+                    self.shared.presence_changed.notify_one();
+                }
+            }
+            Whisper::WhoIsHere => {
+                let here = self.shared.presence.lock().ours();
+                here.into_iter().for_each(|update| self.whisper(Whisper::Presence(update)));
+            }
+        }
+    }
+
+    pub(super) fn whisper(&self, whisper: Whisper) {
+        self.rooms.log.whisper(&self.shared.name, self.rooms.instance, whisper);
+    }
+}
+
+fn bytes_of(stored: &StoredRecord) -> usize {
+    match stored {
+        StoredRecord::Intact { record, .. } => record.encoded.len(),
+        StoredRecord::Damaged { .. } => 0,
+    }
+}
+
+/// A batch of our own that the bus has told of, as its append would have.
+fn as_reply(mut stored: Stored) -> Appended {
+    let created = match &stored.records[0] {
+        StoredRecord::Intact { record, .. } if record.kind() == Kind::Genesis => {
+            Some(stored.records.remove(0))
+        }
+        _ => None,
+    };
+    let first = stored.records.first().map_or(stored.before, StoredRecord::position);
+    let last = stored.records.last().map_or(first, StoredRecord::position);
+    Appended { created, first, last, epoch: stored.epoch, duplicate: false }
+}

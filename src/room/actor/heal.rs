@@ -1,0 +1,183 @@
+//! The store has lost a part of the room, or all of it: what is here and not there is stored again.
+//!
+//! Several instances may do so one after the other; each stores only what is still missing, as a
+//! record of its own kind under a new epoch. What no instance has may be with a client: each is asked
+//! for what it has, one after the other.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep, timeout};
+
+use super::super::append::append_until_decided;
+use super::super::fan_out::{Author, Shown};
+use super::super::load::{self, Loaded, genesis_record};
+use super::super::loss::{Became, Sight, judge};
+use super::super::seat::Seat;
+use super::super::wall_clock_ms;
+use super::{Actor, End};
+use crate::ids::Generation;
+use crate::limits::{BUS_READ_AGAIN_MS, HEAL_ASK_MS, HEAL_ASKS, HEAL_TRIES};
+use crate::log::LogError;
+
+impl Actor {
+    /// The log is not what was seen of it: finds out what became of it, and does what follows.
+    ///
+    /// # Errors
+    /// [`End::Moved`] if what is here is over, or cannot go on.
+    pub(super) async fn look(&mut self, why: String) -> Result<(), End> {
+        Box::pin(self.look_boxed(why)).await
+    }
+
+    async fn look_boxed(&mut self, why: String) -> Result<(), End> {
+        // Whatever is under way is decided first: it is stored again with all the rest if it has to be.
+        let patience = self.rooms.options.store_patience;
+        let mut decided = None;
+        if self.append.is_running() {
+            let answer = timeout(patience, self.append.decided()).await;
+            decided = Some(answer.map_err(|_| End::Away(patience))?);
+        }
+        let became = timeout(patience, self.what_became()).await.map_err(|_| End::Away(patience))??;
+        match became {
+            Became::Over => Err(End::Moved(why)),
+            Became::Longer => {
+                match decided {
+                    Some(Ok(appended)) => self.on_reply(appended).await?,
+                    Some(Err(refused)) => return Box::pin(self.on_appended(Err(refused))).await,
+                    None if self.state().in_flight().is_some() => return Err(End::Moved(why)),
+                    None => {}
+                }
+                self.start_reading();
+                Ok(())
+            }
+            Became::Lost if self.state().brings_life() => Err(End::Moved(why)),
+            Became::Lost => self.heal(&why).await,
+        }
+    }
+
+    /// Asks the store, until it answers: what is here may be all there is.
+    async fn what_became(&mut self) -> Result<Became, End> {
+        loop {
+            let asked = async {
+                let head = self.rooms.log.open(&self.shared.name).await?;
+                Ok::<_, LogError>((head, self.rooms.log.tombstone(&self.shared.name).await?))
+            };
+            match asked.await {
+                Ok((head, tombstone)) => {
+                    let (tombstone_then, is_over) = (self.line.tombstone, self.is_deadline_over());
+                    let sight = Sight { seen: self.state().seen(), tombstone: tombstone_then, is_over };
+                    return Ok(judge(&sight, head.as_ref(), tombstone));
+                }
+                Err(error) => self.wait_for_store(&error).await?,
+            }
+        }
+    }
+
+    async fn wait_for_store(&mut self, error: &LogError) -> Result<(), End> {
+        if !error.is_temporary() || self.rooms.stop.is_cancelled() {
+            return Err(End::Moved(error.to_string()));
+        }
+        sleep(Duration::from_millis(BUS_READ_AGAIN_MS)).await;
+        Ok(())
+    }
+
+    async fn heal(&mut self, why: &str) -> Result<(), End> {
+        for _ in 0..HEAL_TRIES {
+            let rooms = &self.rooms;
+            let life = (rooms.instance, rooms.next_life());
+            let loaded = match load::load(&rooms.log, &self.shared.name, life, rooms.options.ttl).await {
+                Ok(loaded) => loaded,
+                Err(error) => {
+                    self.wait_for_store(&LogError::Unavailable(error.to_string())).await?;
+                    continue;
+                }
+            };
+            if let Some((loaded, healed_bytes)) = self.heal_onto(loaded).await? {
+                tracing::error!(
+                    room = %self.shared.name.log_id(), why, healed_bytes,
+                    "the store has lost a part of a room; what was in memory here is stored again, and clients are \
+                     asked for theirs. Check the store's persistence and its memory policy"
+                );
+                self.rooms.metrics.rooms_healed.inc();
+                return self.go_on_with(loaded).await;
+            }
+        }
+        Err(End::Moved(format!("others heal the room at the same time: {why}")))
+    }
+
+    /// Stores what is here and not in what was loaded. `None`: somebody was faster, look again.
+    async fn heal_onto(&mut self, mut loaded: Loaded) -> Result<Option<(Loaded, usize)>, End> {
+        let lacking = loaded.state.seen_vector();
+        let lost = self.with_state(true, move |state| state.lacking(&lacking)).await??;
+        if loaded.state.is_new()
+            && let Some(marker) = self.state().lives().next()
+        {
+            // The same life goes on: those who hold copies of it are at home.
+            let generation = Generation { nonce: marker.nonce };
+            let genesis = genesis_record(&self.shared.name, generation, self.rooms.instance);
+            loaded.state.set_genesis(genesis.map_err(|error| End::Moved(error.to_string()))?);
+        }
+        let drafted = tokio::task::spawn_blocking(move || {
+            let drafted = loaded.state.draft_heal(&lost, wall_clock_ms());
+            (loaded, drafted)
+        });
+        let (mut loaded, drafted) = drafted.await?;
+        if !drafted.map_err(|error| End::Moved(error.to_string()))? {
+            return Ok(Some((loaded, 0)));
+        }
+        let after = loaded.state.committed();
+        let Some(batch) = loaded.state.next_batch() else { return Ok(Some((loaded, 0))) };
+        let bytes = batch.records.iter().map(|record| record.encoded.len()).sum();
+        let (log, room) = (Arc::clone(&self.rooms.log), self.shared.name.clone());
+        match append_until_decided(log, room, batch, Arc::default()).await {
+            Ok(appended) if appended.first.seq <= after.seq => Ok(None),
+            Ok(appended) => {
+                let healed = tokio::task::spawn_blocking(move || {
+                    let healed = loaded.state.on_committed(&appended);
+                    (loaded, healed)
+                });
+                let (loaded, healed) = healed.await?;
+                healed?;
+                Ok(Some((loaded, bytes)))
+            }
+            Err(refused) if matches!(refused.error, LogError::Moved(_)) => Ok(None),
+            Err(refused) => Err(End::Unsettled(refused.error)),
+        }
+    }
+
+    /// The room goes on with what was loaded and healed: its sessions get what they lack, edits that were under
+    /// way are stored with it, and everyone is asked for what the store may still lack.
+    async fn go_on_with(&mut self, loaded: Loaded) -> Result<(), End> {
+        let Loaded { mut state, upkeep, tombstone, .. } = loaded;
+        let mut old = self.state.take().ok_or_else(|| End::Moved("the room has no state".to_owned()))?;
+        let joined = tokio::task::spawn_blocking(move || {
+            let news = state.lacking(&old.seen_vector());
+            let taken = state.take_over(&mut old);
+            (state, news, taken)
+        });
+        let (state, news, taken) = joined.await?;
+        let (acks, cost) = taken.map_err(|error| End::Moved(error.to_string()))?;
+        self.state = Some(Box::new(state));
+        self.shared.inflow.leave(cost);
+        self.upkeep = upkeep;
+        let seen = self.state().seen();
+        self.line.begin_again(tombstone, seen);
+        self.note_size();
+        if self.fan_out.add(Shown::new(news?.into(), Author::Several), self.seats.len()) {
+            self.release().await;
+        }
+        self.ack(acks, seen.last);
+        let seats: Vec<Arc<Seat>> = self.seats.all().cloned().collect();
+        self.line.ask(seats, Instant::now());
+        self.start_reading();
+        Ok(())
+    }
+
+    /// Asks some of the sessions for what they have, so that not all answer at once.
+    pub(super) fn ask_some(&mut self, now: Instant) {
+        let count = self.seats.len() / HEAL_ASKS + 1;
+        for seat in self.line.take_asked(now, count, now + Duration::from_millis(HEAL_ASK_MS)) {
+            seat.put(|post| post.gap = true);
+        }
+    }
+}

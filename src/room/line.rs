@@ -1,0 +1,273 @@
+//! A room's line to the rest of its instances: what it hears of the log, and what waits until the log
+//! has been read up to there.
+
+use std::collections::VecDeque;
+use std::future::pending;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use tokio::time::Instant;
+
+use super::order::{Place, place};
+use super::seat::Seat;
+use crate::ids::{Position, RoomName};
+use crate::limits::{BUS_HELD_RECORDS_MAX, REPLAY_PAGE_RECORDS};
+use crate::log::bus::{Epoch, Follower, Heard, Seen, Stored};
+use crate::log::record::StoredRecord;
+use crate::log::{Appended, Log, LogError, Tombstone};
+
+type Reading = Pin<Box<dyn Future<Output = Result<ReadOn, LogError>> + Send>>;
+
+/// See the module.
+pub(super) struct Line {
+    follower: Follower,
+    /// Of the life that is served here: what a deletion of an earlier one has left.
+    pub(super) tombstone: Option<Tombstone>,
+    /// What there is to do, if anything: most rooms are quiet.
+    work: Option<Box<Work>>,
+}
+
+#[derive(Default)]
+struct Work {
+    /// Heard, and not next: oldest first.
+    ahead: VecDeque<Stored>,
+    /// Records in `ahead`.
+    ahead_records: usize,
+    /// The append's answer, which comes before that of batches before it.
+    reply: Option<Appended>,
+    reading: Option<Reading>,
+    /// When the log is to be read although nothing new is heard.
+    read_at: Option<Instant>,
+    /// There is more in the log than was read.
+    more: bool,
+    /// Who is still to be asked for what it has, and when the next ones are.
+    ask: Vec<Arc<Seat>>,
+    ask_at: Option<Instant>,
+}
+
+/// What there is in the log behind what is seen.
+#[derive(Debug)]
+pub(super) enum ReadOn {
+    Records {
+        records: Vec<StoredRecord>,
+        epoch: Epoch,
+        more: bool,
+    },
+    /// What was seen is not there any more.
+    Lost(&'static str),
+    /// The next records are gone into a snapshot.
+    Trimmed,
+}
+
+impl Line {
+    pub(super) fn new(follower: Follower, tombstone: Option<Tombstone>, seen: Seen) -> Self {
+        follower.note(seen);
+        Self { follower, tombstone, work: None }
+    }
+
+    pub(super) fn hears(&self) -> bool {
+        self.follower.hears()
+    }
+
+    pub(super) fn note(&self, seen: Seen) {
+        self.follower.note(seen);
+    }
+
+    /// What is heard or read next. Cancel-safe.
+    pub(super) async fn next(&mut self) -> News {
+        let reading = async {
+            match self.work.as_mut().and_then(|work| work.reading.as_mut()) {
+                Some(reading) => reading.await,
+                None => pending().await,
+            }
+        };
+        let news = tokio::select! {
+            biased;
+            read = reading => News::Read(read),
+            heard = self.follower.next() => News::Heard(heard),
+        };
+        if let (News::Read(_), Some(work)) = (&news, &mut self.work) {
+            work.reading = None;
+        }
+        news
+    }
+
+    /// When the clock is of interest.
+    pub(super) fn due(&self) -> Option<Instant> {
+        let work = self.work.as_ref()?;
+        [work.read_at, work.ask_at].into_iter().flatten().min()
+    }
+
+    /// Whether the log is to be read now.
+    pub(super) fn is_read_due(&mut self, now: Instant) -> bool {
+        let Some(work) = &mut self.work else { return false };
+        work.read_at.take_if(|at| *at <= now).is_some()
+    }
+
+    pub(super) fn is_reading(&self) -> bool {
+        self.work.as_ref().is_some_and(|work| work.reading.is_some())
+    }
+
+    /// Begins to read, unless that is under way.
+    pub(super) fn read(&mut self, read: impl FnOnce() -> Reading) {
+        let work = self.work();
+        (work.more, work.read_at) = (false, None);
+        work.reading.get_or_insert_with(read);
+    }
+
+    pub(super) fn read_later(&mut self, at: Instant) {
+        let work = self.work();
+        work.read_at = Some(work.read_at.map_or(at, |earlier| earlier.min(at)));
+    }
+
+    /// After a page: whether there is more.
+    pub(super) fn go_on(&mut self, more: bool) {
+        if let Some(work) = &mut self.work {
+            work.more |= more;
+        }
+    }
+
+    /// Whether to read on now. `in_flight`: a batch of our own is; the log cannot be read beyond it.
+    pub(super) fn wants_more(&mut self, in_flight: bool) -> bool {
+        let Some(work) = &mut self.work else { return false };
+        if work.more && in_flight {
+            return false;
+        }
+        let wants = std::mem::take(&mut work.more);
+        if !wants && work.is_done() {
+            self.work = None;
+        }
+        wants
+    }
+
+    /// Keeps an answer until it is next; the log is read at `read_at` if it is not by then.
+    pub(super) fn hold(&mut self, reply: Appended, read_at: Instant) {
+        self.work().reply = Some(reply);
+        self.read_later(read_at);
+    }
+
+    /// The answer that was kept, if its turn has come, or has passed.
+    pub(super) fn take_reply(&mut self, committed: Position) -> Option<Appended> {
+        let work = self.work.as_mut()?;
+        let next = |reply: &mut Appended| {
+            let begins = reply.created.as_ref().map_or(reply.first, StoredRecord::position);
+            begins.seq <= committed.seq + 1
+        };
+        let reply = work.reply.take_if(next);
+        if reply.is_some() {
+            work.read_at = None;
+        }
+        reply
+    }
+
+    /// Keeps a batch until it is next. If there is no room, it is read from the log later.
+    pub(super) fn keep(&mut self, stored: Stored) {
+        let work = self.work();
+        if work.ahead_records + stored.records.len() > BUS_HELD_RECORDS_MAX {
+            work.more = true;
+            return;
+        }
+        work.ahead_records += stored.records.len();
+        work.ahead.push_back(stored);
+    }
+
+    /// The batch that was kept first, unless it still has to wait.
+    pub(super) fn take_next(&mut self, seen: Seen) -> Option<Stored> {
+        let work = self.work.as_mut()?;
+        let waits = place(seen, work.ahead.front()?) == Place::Gap;
+        if waits {
+            // What was read ends before it.
+            work.more = true;
+            return None;
+        }
+        let stored = work.ahead.pop_front()?;
+        work.ahead_records -= stored.records.len();
+        Some(stored)
+    }
+
+    /// What was heard beyond the end of the log is of a log that is no more.
+    pub(super) fn forget_ahead(&mut self) {
+        if let Some(work) = &mut self.work {
+            (work.ahead, work.ahead_records) = (VecDeque::new(), 0);
+        }
+    }
+
+    /// These are to be asked for what they have, `count` now and then.
+    pub(super) fn ask(&mut self, seats: Vec<Arc<Seat>>, at: Instant) {
+        let work = self.work();
+        (work.ask, work.ask_at) = (seats, Some(at));
+    }
+
+    /// Those whose turn it is to be asked.
+    pub(super) fn take_asked(&mut self, now: Instant, count: usize, next: Instant) -> Vec<Arc<Seat>> {
+        let Some(work) = &mut self.work else { return Vec::new() };
+        if work.ask_at.is_none_or(|at| at > now) {
+            return Vec::new();
+        }
+        let rest = work.ask.split_off(count.min(work.ask.len()));
+        let asked = std::mem::replace(&mut work.ask, rest);
+        work.ask_at = (!work.ask.is_empty()).then_some(next);
+        asked
+    }
+
+    /// The log has begun anew: nothing that was heard of the old one counts.
+    pub(super) fn begin_again(&mut self, tombstone: Option<Tombstone>, seen: Seen) {
+        self.tombstone = tombstone;
+        self.work = None;
+        self.note(seen);
+    }
+
+    fn work(&mut self) -> &mut Work {
+        self.work.get_or_insert_default()
+    }
+}
+
+/// What a line has for its room.
+pub(super) enum News {
+    Heard(Heard),
+    Read(Result<ReadOn, LogError>),
+}
+
+impl Work {
+    fn is_done(&self) -> bool {
+        let waits = self.reply.is_some() || !self.ahead.is_empty();
+        !waits && self.reading.is_none() && self.read_at.is_none() && self.ask_at.is_none()
+    }
+}
+
+/// Reads the log behind what is seen, and sees whether that is still there.
+pub(super) async fn read_on(log: &dyn Log, room: &RoomName, seen: Seen) -> Result<ReadOn, LogError> {
+    let Some(head) = log.open(room).await? else {
+        return Ok(if seen == Seen::default() {
+            ReadOn::Records { records: Vec::new(), epoch: Epoch::NONE, more: false }
+        } else {
+            ReadOn::Lost("the room is not in the store any more")
+        });
+    };
+    if seen.epoch != Epoch::NONE && seen.epoch != head.epoch {
+        return Ok(ReadOn::Lost("the store had lost a part of the room, and that was healed"));
+    }
+    if head.last.seq < seen.last.seq {
+        return Ok(ReadOn::Lost("the store has lost the newest records of the room"));
+    }
+    // One record again, to see that it is the same.
+    let mut records = log.read(room, seen.last.seq.saturating_sub(1), REPLAY_PAGE_RECORDS).await?;
+    if seen.last != Position::START && head.base < seen.last.seq {
+        let is_same = match records.first() {
+            Some(StoredRecord::Intact { position, .. }) => *position == seen.last,
+            // Of what is missing nobody knows the time.
+            Some(StoredRecord::Damaged { position, .. }) => position.seq == seen.last.seq,
+            None => false,
+        };
+        if !is_same {
+            return Ok(ReadOn::Lost("the newest record that was seen is another one now"));
+        }
+        records.remove(0);
+    }
+    records.retain(|stored| stored.position().seq > seen.last.seq);
+    if records.first().is_some_and(|stored| stored.position().seq != seen.last.seq + 1) {
+        return Ok(ReadOn::Trimmed);
+    }
+    let last = records.last().map_or(seen.last, StoredRecord::position);
+    Ok(ReadOn::Records { records, epoch: head.epoch, more: last.seq < head.last.seq })
+}

@@ -1,0 +1,249 @@
+//! What other instances have stored in the room, and what becomes of the edits under way here then.
+//!
+//! Records of others come in the order of the log, between batches of our own. They are folded as they
+//! are: what is in flight here may hold the same blocks (a client that came back by another
+//! instance), and those are in the document only once one of the two is stored.
+
+use std::collections::HashMap;
+
+use bytes::Bytes;
+
+use super::{Draft, State};
+use crate::document::FoldError;
+use crate::gate::{self, Source};
+use crate::history::SetAside;
+use crate::ids::{Position, SessionId};
+use crate::log::bus::{Epoch, Seen};
+use crate::log::record::{Kind, Metadata, Record, RecordError, Role, RoomKind, StoredRecord};
+use crate::room::fan_out::{Author, Shown};
+
+/// What records of others mean for the sessions.
+#[derive(Debug)]
+pub(crate) struct Foreign {
+    /// All that they bring; `None` if nothing came out of them.
+    pub(crate) shown: Option<Shown>,
+    /// Those that could not be taken in.
+    pub(crate) set_aside: Vec<SetAside>,
+}
+
+impl State {
+    /// How far the log is in the document.
+    pub(crate) fn seen(&self) -> Seen {
+        Seen { last: self.committed, epoch: self.epoch }
+    }
+
+    /// The number of the batch in flight.
+    pub(crate) fn in_flight(&self) -> Option<u64> {
+        self.drafts.front().filter(|_| self.in_flight).map(|draft| draft.number)
+    }
+
+    /// Takes in records that others have stored: the next ones of the log.
+    ///
+    /// # Errors
+    /// [`FoldError`] if the document cannot take them. The state is of no use then: load the room again.
+    ///
+    /// # Panics
+    /// If they are not the next ones.
+    pub(crate) fn on_stored(&mut self, records: &[StoredRecord], epoch: Epoch) -> Result<Foreign, FoldError> {
+        let mut foreign = Foreign { shown: None, set_aside: Vec::new() };
+        let mut updates: Vec<Bytes> = Vec::with_capacity(records.len());
+        let mut receipts = Vec::with_capacity(records.len());
+        for stored in records {
+            let position = stored.position();
+            assert_eq!(position.seq, self.committed.seq + 1, "records of others come in order");
+            (self.committed, self.epoch) = (position, epoch);
+            match self.admit_stored(stored) {
+                Ok((update, receipt)) => {
+                    self.encoded_bytes += update.len();
+                    updates.extend((!update.is_empty()).then_some(update));
+                    receipts.extend(receipt);
+                }
+                Err(why) => {
+                    self.generations.note_damage();
+                    foreign.set_aside.push(SetAside { position, why });
+                }
+            }
+        }
+        self.mingled |= !self.drafts.is_empty();
+        if updates.is_empty() {
+            return Ok(foreign);
+        }
+        self.commit_life(&receipts);
+        let slices: Vec<&[u8]> = updates.iter().map(AsRef::as_ref).collect();
+        let deletes = self.document.apply(&slices)?;
+        self.gate.note_deleted(&deletes);
+        receipts.iter().for_each(|receipt| self.gate.settle(receipt));
+        self.answers = super::Answers::default();
+        let update = match updates.as_slice() {
+            [only] => only.clone(),
+            _ => gate::merge(&slices).into(),
+        };
+        foreign.shown = Some(Shown::new(update, Author::Several));
+        Ok(foreign)
+    }
+
+    /// What of a stored record goes into the document; empty if all of it is there. An error says why the
+    /// record is set aside.
+    fn admit_stored(&mut self, stored: &StoredRecord) -> Result<(Bytes, Option<gate::Receipt>), String> {
+        let record = match stored {
+            StoredRecord::Intact { record, .. } => record,
+            StoredRecord::Damaged { why, .. } => return Err(why.clone()),
+        };
+        let update = record.update();
+        let admission = self.gate.admit(&update, Source::Record).map_err(|refusal| refusal.to_string())?;
+        if admission.dropped.is_gap() {
+            if let Some(remainder) = &admission.remainder {
+                self.gate.revert(&remainder.receipt);
+            }
+            return Err("it builds on something that is not in the room's log".to_owned());
+        }
+        // What is known may be known from what is in flight only.
+        let whole = !self.drafts.is_empty();
+        Ok(match admission.remainder {
+            Some(remainder) if whole => (update, Some(remainder.receipt)),
+            Some(remainder) => (remainder.update.into(), Some(remainder.receipt)),
+            None if whole => (update, None),
+            None => (Bytes::new(), None),
+        })
+    }
+
+    /// Whether what is in flight can be forgotten without touching what is stored.
+    pub(crate) fn is_overlay_apart(&self) -> bool {
+        !self.mingled
+    }
+
+    /// The committed state vector, encoded.
+    pub(crate) fn seen_vector(&self) -> Vec<u8> {
+        self.document.state_vector()
+    }
+
+    /// What this room holds and someone with this state vector does not; deletes always.
+    ///
+    /// # Errors
+    /// [`FoldError`]: the document is of no use.
+    pub(crate) fn lacking(&mut self, theirs: &[u8]) -> Result<Vec<u8>, FoldError> {
+        self.document.diff(theirs)
+    }
+
+    /// Puts what the store has lost into a batch of its own, the first one. Returns whether anything
+    /// is missing in the store at all.
+    ///
+    /// # Errors
+    /// [`RecordError`] if it is larger than a record can be.
+    ///
+    /// # Panics
+    /// If something is under way already.
+    pub(crate) fn draft_heal(&mut self, lost: &[u8], admitted_ms: u64) -> Result<bool, RecordError> {
+        assert!(self.drafts.is_empty(), "healing comes first");
+        let Ok(admission) = self.gate.admit(lost, Source::Record) else { return Ok(false) };
+        let Some(remainder) = admission.remainder else { return Ok(false) };
+        let number = self.open_draft(remainder.update.len());
+        let metadata = Metadata {
+            user: None,
+            session: None,
+            instance: self.instance,
+            role: Role::Server,
+            batch: number,
+            claims: Vec::new(),
+            relayed_by: None,
+            room_kind: RoomKind::Free,
+            admitted_ms,
+        };
+        let record = match Record::new(Kind::Heal, &metadata, &remainder.update) {
+            Ok(record) => record,
+            Err(error) => {
+                self.gate.revert(&remainder.receipt);
+                self.drafts.clear();
+                return Err(error);
+            }
+        };
+        if let Some(draft) = self.drafts.back_mut() {
+            draft.heals = true;
+            draft.bytes = record.encoded.len();
+            draft.steps = remainder.steps;
+            draft.records.push(record);
+            draft.receipts.push(remainder.receipt);
+            draft.author = Author::Several;
+        }
+        Ok(true)
+    }
+
+    /// Goes on for `old`, whose log was lost or moved under it: its sessions, and its edits that are not
+    /// stored, come here. Returns the acks that wait for nothing any more and the inflow units to give back.
+    ///
+    /// # Errors
+    /// [`RecordError`]: an edit cannot be made a record, which it was before.
+    pub(crate) fn take_over(
+        &mut self,
+        old: &mut Self,
+    ) -> Result<(HashMap<SessionId, u64>, u32), RecordError> {
+        debug_assert!(!old.brings_life(), "the life that a session brings is judged anew");
+        self.claims = std::mem::take(&mut old.claims);
+        self.batches = self.batches.max(old.batches);
+        let (mut acks, mut cost) = (HashMap::new(), 0);
+        for draft in std::mem::take(&mut old.drafts) {
+            for record in &draft.records {
+                self.draft_again(record)?;
+            }
+            match self.drafts.back_mut() {
+                Some(last) => {
+                    last.acks.extend(draft.acks);
+                    last.cost += draft.cost;
+                    last.author = last.author.and(Author::Several);
+                }
+                None => {
+                    acks.extend(draft.acks);
+                    cost += draft.cost;
+                }
+            }
+        }
+        Ok((acks, cost))
+    }
+
+    fn draft_again(&mut self, record: &Record) -> Result<(), RecordError> {
+        let update = record.update();
+        // It was judged before: what it lacks now its author is asked for with all the others.
+        let Ok(gate::Admission { remainder: Some(remainder), .. }) = self.gate.admit(&update, Source::Record)
+        else {
+            return Ok(());
+        };
+        let number = self.open_draft(remainder.update.len());
+        let metadata = Metadata { batch: number, ..record.metadata()? };
+        let record = Record::new(record.kind(), &metadata, &remainder.update)?;
+        if let Some(draft) = self.drafts.back_mut() {
+            draft.bytes += record.encoded.len();
+            draft.steps += remainder.steps;
+            draft.records.push(record);
+            draft.receipts.push(remainder.receipt);
+        }
+        Ok(())
+    }
+
+    /// Whether another life of the room is on its way into the log.
+    pub(crate) fn brings_life(&self) -> bool {
+        self.drafts.iter().any(|draft| draft.revives)
+    }
+
+    /// The genesis record for the append that finds the room absent.
+    pub(crate) fn set_genesis(&mut self, genesis: Record) {
+        self.genesis = genesis;
+    }
+
+    /// The markers of the room's lives.
+    pub(crate) fn lives(&self) -> impl Iterator<Item = crate::generation::Marker> {
+        self.generations.set()
+    }
+
+    /// Nothing of this room was ever stored, as far as it is known here.
+    pub(crate) fn is_new(&self) -> bool {
+        self.committed == Position::START
+    }
+}
+
+/// What is told of a draft that must not be joined by others.
+impl Draft {
+    /// Whether more may be put into it.
+    pub(super) fn is_open(&self) -> bool {
+        !self.heals
+    }
+}
