@@ -7,6 +7,7 @@
 #[macro_use]
 mod log_stores;
 
+mod addresses;
 mod clusters;
 mod damage;
 mod instances;
@@ -20,7 +21,6 @@ mod rig_tests;
 mod scripts;
 mod sentinels;
 mod served;
-mod serving;
 mod settings;
 mod traffic;
 
