@@ -16,6 +16,7 @@ use std::sync::Arc;
 use super::fold::{Broken, Fold, Folded, OnTrouble, SetAside};
 use super::page::{fold_page, follows};
 use super::start::{self, DamagedSnapshot, Start};
+use crate::heavy::heavy;
 use crate::ids::{Position, RoomName};
 use crate::limits::{INLINE_BYTES_MAX, LOAD_PAGE_RECORDS, WALK_TRIES_MAX};
 use crate::log::record::StoredRecord;
@@ -364,7 +365,7 @@ impl Walk {
         work: impl FnOnce(&mut Fold) -> T + Send + 'static,
     ) -> Result<T, WalkError> {
         let mut fold = self.fold.take().ok_or_else(lost)?;
-        let job = tokio::task::spawn_blocking(move || {
+        let job = heavy(move || {
             let result = work(&mut fold);
             (fold, result)
         });

@@ -17,6 +17,7 @@ use super::super::loss::{Became, Sight, judge};
 use super::super::seat::Seat;
 use super::super::wall_clock_ms;
 use super::{Actor, End};
+use crate::heavy::heavy;
 use crate::ids::Generation;
 use crate::limits::{BUS_READ_AGAIN_MS, HEAL_ASK_MS, HEAL_ASKS, HEAL_TRIES};
 use crate::log::LogError;
@@ -126,7 +127,7 @@ impl Actor {
             let genesis = genesis_record(&self.shared.name, generation, self.rooms.instance);
             loaded.state.set_genesis(genesis.map_err(|error| End::Moved(error.to_string()))?);
         }
-        let drafted = tokio::task::spawn_blocking(move || {
+        let drafted = heavy(move || {
             let drafted = loaded.state.draft_heal(&lost, wall_clock_ms());
             (loaded, drafted)
         });
@@ -141,7 +142,7 @@ impl Actor {
         match append_until_decided(log, room, batch, Arc::default()).await {
             Ok(appended) if appended.first.seq <= after.seq => Ok(None),
             Ok(appended) => {
-                let healed = tokio::task::spawn_blocking(move || {
+                let healed = heavy(move || {
                     let healed = loaded.state.on_committed(&appended);
                     (loaded, healed)
                 });
@@ -159,7 +160,7 @@ impl Actor {
     async fn go_on_with(&mut self, loaded: Loaded) -> Result<(), End> {
         let Loaded { mut state, upkeep, tombstone, .. } = loaded;
         let mut old = self.state.take().ok_or_else(|| End::Moved("the room has no state".to_owned()))?;
-        let joined = tokio::task::spawn_blocking(move || {
+        let joined = heavy(move || {
             let news = state.lacking(&old.seen_vector());
             let taken = state.take_over(&mut old);
             (state, news, taken)
