@@ -92,6 +92,8 @@ struct Ear {
 /// All that was ever stored in one life of a room.
 #[derive(Default)]
 pub struct Life {
+    /// How often it was begun in the store.
+    begun: usize,
     gate: Gate,
     /// What integrating deletes is known to it alone.
     document: Document,
@@ -241,6 +243,7 @@ impl Store {
         records.extend(batch.records.iter().zip(positions).map(intact));
         let mut book = self.book.lock();
         let life = book.lives_of(room).last_mut().expect("there is one");
+        life.begun += usize::from(appended.created.is_some() && !batch.heals);
         for stored in &records {
             let StoredRecord::Intact { record, .. } = stored else { continue };
             life.take(&record.update());
@@ -346,6 +349,12 @@ impl Store {
 
     pub fn roll_back(&self, room: &RoomName, last: u64) {
         self.faults.roll_back(room, last);
+    }
+
+    /// Whether a room was begun anew while the store had lost it: two lives are one by then, and who holds a copy of one
+    /// of them can come in as long as nothing of that is lost again.
+    pub fn was_begun_twice(&self, room: &RoomName) -> bool {
+        self.book.lock().lives_of(room).last().is_some_and(|life| life.begun > 1)
     }
 
     pub fn forget(&self, room: &RoomName) {

@@ -309,6 +309,9 @@ impl World {
         let room = self.rooms[self.random.index(self.rooms.len())].clone();
         let (kind, back) = (self.random.below(10), 1 + self.random.below(12));
         let Some(head) = self.store.head(&room) else { return "there is nothing to lose".to_owned() };
+        if self.script.mistake.is_none() && self.store.was_begun_twice(&room) && kind < 8 {
+            return format!("{} was begun twice", room.as_str());
+        }
         match kind {
             0..6 if self.script.losses => {
                 let last = head.last.seq.saturating_sub(back).max(head.base).max(1);
