@@ -97,6 +97,13 @@ pub struct Position {
 impl Position {
     /// Before the first record of any room.
     pub const START: Self = Self { seq: 0, ms: 0 };
+
+    /// Back from what it prints as, `<ms>-<seq>`; `None` if the text is no id.
+    #[must_use]
+    pub fn from_id(id: &str) -> Option<Self> {
+        let (ms, seq) = id.split_once('-')?;
+        Some(Self { seq: seq.parse().ok()?, ms: ms.parse().ok()? })
+    }
 }
 
 impl fmt::Display for Position {
@@ -226,5 +233,7 @@ mod tests {
         let (first, second) = (Position { ms: 9, seq: 1 }, Position { ms: 9, seq: 2 });
         assert!(Position::START < first && first < second);
         assert_eq!(second.to_string(), "9-2");
+        assert_eq!(Position::from_id("9-2"), Some(second));
+        assert_eq!(["9", "-", "9-", "x-1", "1-2-3"].map(Position::from_id), [None; 5]);
     }
 }

@@ -83,6 +83,9 @@ pub enum Expects {
 pub struct Appended {
     /// The genesis record and its position, if this append created the room. The batch follows it.
     pub created: Option<StoredRecord>,
+    /// The record that stands right before all this, [`Position::START`] if none does; `None` where it is not told: by a store that
+    /// loses nothing, and for a batch that had been stored by an earlier try.
+    pub before: Option<Position>,
     /// Position of the first record of the batch.
     pub first: Position,
     /// Position of the last record of the batch; `first.seq ..= last.seq` has no holes.

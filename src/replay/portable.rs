@@ -274,7 +274,7 @@ impl AppendedForm {
             None => None,
         };
         let (first, last) = (parse_id(&self.first)?, parse_id(&self.last)?);
-        Some(Appended { created, first, last, epoch: Epoch::NONE, duplicate: self.duplicate })
+        Some(Appended { created, before: None, first, last, epoch: Epoch::NONE, duplicate: self.duplicate })
     }
 }
 

@@ -77,7 +77,7 @@ impl Log for SimStore {
         for record in &batch.records {
             room.push(record);
         }
-        Ok(Appended { created, first, last: room.last, epoch: Epoch::NONE, duplicate: false })
+        Ok(Appended { created, before: None, first, last: room.last, epoch: Epoch::NONE, duplicate: false })
     }
 
     async fn open(&self, _: &RoomName) -> Result<Option<Head>, LogError> {

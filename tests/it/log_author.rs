@@ -39,7 +39,7 @@ impl Call {
                 // Epochs are drawn.
                 let epoch = ruang::log::bus::Epoch::NONE;
                 let answer = log.append(&name, *batch).await;
-                answer.map(|answer| format!("{:?}", ruang::log::Appended { epoch, ..answer }))
+                answer.map(|answer| format!("{:?}", ruang::log::Appended { epoch, before: None, ..answer }))
             }
             Self::PutChunk(name, upload, index, text) => {
                 log.put_chunk(&name, upload, index, text.into()).await.map(|()| "put".to_owned())

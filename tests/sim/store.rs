@@ -223,7 +223,7 @@ impl Store {
             .then(|| StoredRecord::Intact { position: at(1), record: batch.genesis.clone() });
         let skip = u64::from(created.is_some());
         let last = at(skip + batch.records.len() as u64);
-        Appended { created, first: at(skip + 1), last, epoch, duplicate: false }
+        Appended { created, before: None, first: at(skip + 1), last, epoch, duplicate: false }
     }
 
     /// Stores what was answered before.

@@ -119,6 +119,7 @@ impl RoomMeta {
         let created = if known.created { record(known.first - 1)?.transpose() } else { Ok(None) };
         let at = |seq| Position { seq, ms: known.ms };
         let answer = |created| Appended {
+            before: None,
             created,
             first: at(known.first),
             last: at(known.last),
@@ -152,7 +153,14 @@ impl RoomMeta {
         });
         let created =
             genesis.map(|record| StoredRecord::Intact { position: at(before + 1), record: record.clone() });
-        Appended { created, first: at(first), last: self.last, epoch: Epoch::NONE, duplicate: false }
+        Appended {
+            created,
+            before: None,
+            first: at(first),
+            last: self.last,
+            epoch: Epoch::NONE,
+            duplicate: false,
+        }
     }
 
     /// Takes note of a batch that the journal has.

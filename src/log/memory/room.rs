@@ -116,6 +116,8 @@ impl Room {
         if epochs && (self.last.seq == 0 || batch.heals) {
             self.epoch = Epoch(rand::random_range(1..=u64::MAX));
         }
+        // What one process writes to alone loses nothing.
+        let before = epochs.then_some(self.last);
         let created = (self.last.seq == 0).then(|| StoredRecord::Intact {
             position: self.push(&batch.genesis.encoded, now_ms),
             record: batch.genesis.clone(),
@@ -128,7 +130,7 @@ impl Room {
         let remembered = LastBatch { number: batch.number, first, last, created: created.clone() };
         self.batches.insert(batch.instance, remembered);
         self.touch(batch.ttl_ms, now_ms);
-        Appended { created, first, last, epoch: self.epoch, duplicate: false }
+        Appended { created, before, first, last, epoch: self.epoch, duplicate: false }
     }
 
     fn push(&mut self, encoded: &Bytes, now_ms: u64) -> Position {
@@ -145,7 +147,14 @@ impl Room {
         };
         check_repeated(last.number, batch.number)?;
         let created = last.created.clone().map(|created| self.as_stored(created)).transpose()?;
-        Ok(Some(Appended { created, first: last.first, last: last.last, epoch: self.epoch, duplicate: true }))
+        Ok(Some(Appended {
+            created,
+            before: None,
+            first: last.first,
+            last: last.last,
+            epoch: self.epoch,
+            duplicate: true,
+        }))
     }
 
     /// A record as it stands there; as it was, if it is trimmed.

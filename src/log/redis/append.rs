@@ -107,7 +107,12 @@ impl RedisLog {
             true => Some(stored_genesis(genesis_at, &mut reply)?),
         };
         let epoch = parse_epoch(&epoch).ok_or_else(|| reply.refusal())?;
-        Ok(Appended { created, first, last, epoch, duplicate })
+        let before = if duplicate {
+            None
+        } else {
+            Some(Position::from_id(&reply.text(6)?).ok_or_else(|| reply.refusal())?)
+        };
+        Ok(Appended { created, before, first, last, epoch, duplicate })
     }
 }
 

@@ -64,6 +64,9 @@ impl Actor {
             return self.look(format!("a batch behind record {seen} stands at {begins}")).await;
         }
         if begins.seq == seen.seq + 1 {
+            if appended.before.is_some_and(|before| before != seen) {
+                return self.look(format!("a batch stands behind another record than {seen}")).await;
+            }
             return self.on_committed(appended).await;
         }
         if begins.seq <= seen.seq {
@@ -277,5 +280,6 @@ fn as_reply(mut stored: Stored) -> Appended {
     };
     let first = stored.records.first().map_or(stored.before, StoredRecord::position);
     let last = stored.records.last().map_or(first, StoredRecord::position);
-    Appended { created, first, last, epoch: stored.epoch, duplicate: false }
+    let before = Some(stored.before);
+    Appended { created, before, first, last, epoch: stored.epoch, duplicate: false }
 }

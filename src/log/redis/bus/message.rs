@@ -69,8 +69,8 @@ impl Header {
     fn read([epoch, before, first, count, instance, number]: [&str; 6]) -> Option<Self> {
         Some(Self {
             epoch: parse_epoch(epoch)?,
-            before: position(before)?,
-            first: position(first)?,
+            before: Position::from_id(before)?,
+            first: Position::from_id(first)?,
             // One more: the genesis record.
             count: count.parse().ok().filter(|count| (1..=BATCH_UPDATES_MAX + 1).contains(count))?,
             instance: InstanceId(instance.parse().ok()?),
@@ -94,11 +94,6 @@ impl Header {
         let Self { epoch, before, instance, number, .. } = self;
         (at == body.len()).then_some(Stored { instance, number, epoch, before, records })
     }
-}
-
-fn position(id: &str) -> Option<Position> {
-    let (ms, seq) = id.split_once('-')?;
-    Some(Position { seq: seq.parse().ok()?, ms: ms.parse().ok()? })
 }
 
 #[cfg(test)]

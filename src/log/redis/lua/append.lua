@@ -127,4 +127,4 @@ if with_records then
   end
 end
 redis.call('SPUBLISH', prefix .. 'bus', table.concat(said))
-return {'stored', first, text(head), ms, created and '1' or '0', epoch}
+return {'stored', first, text(head), ms, created and '1' or '0', epoch, prev}
