@@ -110,6 +110,8 @@ impl Server {
 pub struct Client {
     pub socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
     pub doc: Doc,
+    /// Messages sent that are to be acked, by [`Self::set`] and [`Self::sync`].
+    pub sent: u64,
     /// Acked messages, by `ruang.v1`.
     pub acked: u64,
     /// Updates and Step2s received, whole.
@@ -135,6 +137,7 @@ impl Client {
         Self {
             socket,
             doc: Doc::new(),
+            sent: 0,
             acked: 0,
             received: Vec::new(),
             presence: Vec::new(),
@@ -155,6 +158,7 @@ impl Client {
         let theirs = yrs::StateVector::decode_v1(&self.asked[0]).expect("a state vector");
         let update = self.doc.transact().encode_state_as_update_v1(&theirs);
         self.send(y_websocket::sync_step2(&update)).await;
+        self.sent += 1;
     }
 
     pub fn state_vector(&self) -> Vec<u8> {
@@ -193,6 +197,7 @@ impl Client {
     pub async fn set(&mut self, key: &str, value: &str) {
         let update = self.set_locally(key, value);
         self.send(y_websocket::update(&update)).await;
+        self.sent += 1;
     }
 
     pub fn get(&self, key: &str) -> Option<String> {
@@ -269,6 +274,16 @@ impl Client {
                 Err(code) => panic!("the server closed with {code:?} while waiting for {what}"),
             }
         }
+    }
+
+    /// Takes frames in until all that was sent is acked, or the server closes: the code.
+    pub async fn until_acked(&mut self) -> Result<(), Option<u16>> {
+        let deadline = tokio::time::Instant::now() + PATIENCE;
+        while self.acked < self.sent {
+            let left = deadline.saturating_duration_since(tokio::time::Instant::now());
+            assert!(self.step(left).await?, "waited in vain for acks");
+        }
+        Ok(())
     }
 
     pub async fn until_set(&mut self, key: &str, value: &str) {

@@ -7,8 +7,10 @@
 #[macro_use]
 mod log_stores;
 
+mod away;
 mod clusters;
 mod damage;
+mod failovers;
 mod instances;
 mod links;
 mod names;
@@ -23,6 +25,7 @@ mod served;
 mod serving;
 mod settings;
 mod traffic;
+mod two;
 
 #[path = "../it/harness.rs"]
 mod harness;
