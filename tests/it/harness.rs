@@ -126,6 +126,11 @@ pub struct Client {
 
 impl Client {
     pub async fn connect(url: &str, protocol: Option<&'static str>) -> Self {
+        Self::try_connect(url, protocol).await.expect("connects")
+    }
+
+    /// `None` if nobody is there, or the server takes no more.
+    pub async fn try_connect(url: &str, protocol: Option<&'static str>) -> Option<Self> {
         let mut request = url.into_client_request().expect("a url");
         if let Some(protocol) = protocol {
             request.headers_mut().insert("Sec-WebSocket-Protocol", protocol.parse().expect("a protocol"));
@@ -133,8 +138,8 @@ impl Client {
         // A document may be larger than the library's default for a frame.
         let config = WebSocketConfig::default().max_frame_size(None).max_message_size(None);
         let connect = connect_async_with_config(request, Some(config), true);
-        let (socket, _) = timeout(PATIENCE, connect).await.expect("in time").expect("connects");
-        Self {
+        let (socket, _) = timeout(PATIENCE, connect).await.expect("in time").ok()?;
+        Some(Self {
             socket,
             doc: Doc::new(),
             sent: 0,
@@ -143,11 +148,16 @@ impl Client {
             presence: Vec::new(),
             asked: Vec::new(),
             warned: Vec::new(),
-        }
+        })
     }
 
     pub async fn send(&mut self, message: impl Into<Bytes>) {
-        self.socket.send(Frame::Binary(message.into())).await.expect("the socket takes a message");
+        assert!(self.try_send(message).await, "the socket takes a message");
+    }
+
+    /// False if the connection has ended.
+    pub async fn try_send(&mut self, message: impl Into<Bytes>) -> bool {
+        self.socket.send(Frame::Binary(message.into())).await.is_ok()
     }
 
     /// Step1, then everything up to the server's Step1, which is answered.

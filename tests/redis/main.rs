@@ -9,6 +9,8 @@ mod log_stores;
 
 mod away;
 mod clusters;
+mod crashes;
+mod crowd;
 mod damage;
 mod failovers;
 mod instances;
