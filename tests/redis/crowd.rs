@@ -110,7 +110,11 @@ impl Crowd {
         let (doc, _) = cold(store, &self.room).await;
         let stored = doc.transact().state_vector();
         for person in self.people {
-            assert_eq!(person.await.unwrap().clocks(), stored);
+            let client = person.await.unwrap();
+            assert_eq!(client.clocks(), stored);
+            // None of it has gone again.
+            let there: u64 = (0..notes.acked.len()).map(|who| edits_of(&client.doc, who, 0)).sum();
+            assert_eq!(there, notes.written.load(Ordering::Relaxed));
         }
         println!(
             "{} people wrote {} edits and came back {} times; all met after {} ms",

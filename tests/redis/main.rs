@@ -9,6 +9,7 @@ mod log_stores;
 
 mod away;
 mod clusters;
+mod compactors;
 mod crashes;
 mod crowd;
 mod damage;
@@ -28,9 +29,19 @@ mod serving;
 mod settings;
 mod traffic;
 mod two;
+mod versions;
 
 #[path = "../it/harness.rs"]
 mod harness;
+#[allow(dead_code)] // what they do without Redis
+#[path = "../it/history_orders.rs"]
+mod history_orders;
+#[allow(dead_code)]
+#[path = "../it/history_sim.rs"]
+mod history_sim;
+#[allow(dead_code)]
+#[path = "../it/history_support.rs"]
+mod history_support;
 #[path = "../it/log_author.rs"]
 mod log_author;
 #[path = "../it/log_contract.rs"]
@@ -44,3 +55,6 @@ mod log_contract_trims;
 #[allow(dead_code)] // what the contract does not need
 #[path = "../it/log_support.rs"]
 mod log_support;
+#[allow(dead_code)]
+#[path = "../it/random_docs.rs"]
+mod random_docs;
