@@ -14,7 +14,7 @@ use crate::ids::{Position, RoomName};
 use crate::limits::{BUS_HELD_RECORDS_MAX, REPLAY_PAGE_RECORDS};
 use crate::log::bus::{Epoch, Follower, Heard, Seen, Stored};
 use crate::log::record::StoredRecord;
-use crate::log::{Appended, Log, LogError, Tombstone};
+use crate::log::{Appended, Head, Log, LogError, Tombstone};
 
 type Reading = Pin<Box<dyn Future<Output = Result<ReadOn, LogError>> + Send>>;
 
@@ -270,4 +270,21 @@ pub(super) async fn read_on(log: &dyn Log, room: &RoomName, seen: Seen) -> Resul
     }
     let last = records.last().map_or(seen.last, StoredRecord::position);
     Ok(ReadOn::Records { records, epoch: head.epoch, more: last.seq < head.last.seq })
+}
+
+/// Where the record with this counter stands now; `None` if it is trimmed, not there, or its time is not known.
+pub(super) async fn record_at(
+    log: &dyn Log,
+    room: &RoomName,
+    head: &Head,
+    seq: u64,
+) -> Result<Option<Position>, LogError> {
+    if seq <= head.base || seq > head.last.seq {
+        return Ok(None);
+    }
+    let found = log.read(room, seq - 1, 1).await?;
+    Ok(match found.first() {
+        Some(StoredRecord::Intact { position, .. }) if position.seq == seq => Some(*position),
+        _ => None,
+    })
 }

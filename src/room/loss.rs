@@ -1,5 +1,6 @@
 //! What became of a room whose log is not what was seen of it. Pure.
 
+use crate::ids::Position;
 use crate::log::bus::{Epoch, Seen};
 use crate::log::{Head, Tombstone};
 
@@ -25,8 +26,14 @@ pub(super) struct Sight {
 }
 
 /// Decides. A store without epochs loses nothing: whatever is not what was seen is over. In others a room may be gone by right in two ways, a deletion, which leaves a tombstone that was not there
-/// before, and its deadline; everything else is a loss.
-pub(super) fn judge(sight: &Sight, head: Option<&Head>, tombstone: Option<Tombstone>) -> Became {
+/// before, and its deadline; everything else is a loss. `in_place` is the record that has the counter of the last one that was
+/// seen, if that can be told: a store may have lost it, and others have written on since.
+pub(super) fn judge(
+    sight: &Sight,
+    head: Option<&Head>,
+    tombstone: Option<Tombstone>,
+    in_place: Option<Position>,
+) -> Became {
     if tombstone != sight.tombstone {
         return Became::Over;
     }
@@ -41,7 +48,8 @@ pub(super) fn judge(sight: &Sight, head: Option<&Head>, tombstone: Option<Tombst
     };
     let other_epoch = sight.seen.epoch != Epoch::NONE && sight.seen.epoch != head.epoch;
     let shorter = head.last.seq < sight.seen.last.seq;
-    let forked = head.last.seq == sight.seen.last.seq && head.last != sight.seen.last;
+    let same_end = head.last.seq == sight.seen.last.seq;
+    let forked = in_place.or(same_end.then_some(head.last)).is_some_and(|record| record != sight.seen.last);
     match other_epoch || shorter || forked {
         true if over => Became::Over,
         true => Became::Lost,
@@ -52,7 +60,6 @@ pub(super) fn judge(sight: &Sight, head: Option<&Head>, tombstone: Option<Tombst
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ids::Position;
 
     fn at(seq: u64) -> Position {
         Position { seq, ms: 7 }
@@ -80,7 +87,7 @@ mod tests {
     fn a_room_is_over_or_lost() {
         let deleted = Some(Tombstone { deleted_ms: 9 });
         let judged =
-            |is_over, head: Option<Head>, tombstone| judge(&sight(is_over), head.as_ref(), tombstone);
+            |is_over, head: Option<Head>, tombstone| judge(&sight(is_over), head.as_ref(), tombstone, None);
         assert_eq!(judged(false, None, None), Became::Lost, "flushed");
         assert_eq!(judged(true, None, None), Became::Over, "expired");
         assert_eq!(judged(false, None, deleted), Became::Over, "deleted");
@@ -91,9 +98,23 @@ mod tests {
         let forked = Head { last: Position { seq: 5, ms: 8 }, ..head(5, 1) };
         assert_eq!(judged(false, Some(forked), None), Became::Lost, "another record in its place");
         let sure = Sight { seen: Seen { last: at(5), epoch: Epoch::NONE }, ..sight(false) };
-        assert_eq!(judge(&sure, None, None), Became::Over, "a store that loses nothing");
+        assert_eq!(judge(&sure, None, None, None), Became::Over, "a store that loses nothing");
         assert_eq!(judged(false, Some(head(5, 1)), None), Became::Longer);
         assert_eq!(judged(false, Some(head(8, 1)), None), Became::Longer);
+    }
+
+    /// [R30] The store has lost records, and others, who did not know of them, have written more than that since.
+    #[test]
+    fn a_loss_that_others_have_written_over_is_one() {
+        let judged = |record| judge(&sight(false), Some(&head(8, 1)), None, Some(record));
+        assert_eq!(judged(Position { seq: 5, ms: 8 }), Became::Lost);
+        assert_eq!(judged(at(5)), Became::Longer);
+        let record = Some(Position { seq: 5, ms: 8 });
+        assert_eq!(
+            judge(&sight(true), Some(&head(8, 1)), None, record),
+            Became::Over,
+            "expired, and begun again"
+        );
     }
 
     /// [R30] A tombstone of an earlier life is none of this one; a room that was never stored is not lost.
@@ -101,9 +122,9 @@ mod tests {
     fn an_earlier_deletion_says_nothing() {
         let tombstone = Some(Tombstone { deleted_ms: 3 });
         let earlier = Sight { tombstone, ..sight(false) };
-        assert_eq!(judge(&earlier, None, tombstone), Became::Lost);
+        assert_eq!(judge(&earlier, None, tombstone, None), Became::Lost);
         let new = Sight { seen: Seen::default(), ..sight(false) };
-        assert_eq!(judge(&new, None, None), Became::Longer);
-        assert_eq!(judge(&new, Some(&head(3, 1)), None), Became::Longer);
+        assert_eq!(judge(&new, None, None, None), Became::Longer);
+        assert_eq!(judge(&new, Some(&head(3, 1)), None, None), Became::Longer);
     }
 }

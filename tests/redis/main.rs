@@ -16,6 +16,7 @@ mod damage;
 mod failovers;
 mod instances;
 mod links;
+mod losses;
 mod names;
 mod permissions;
 mod random;

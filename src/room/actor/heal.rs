@@ -11,6 +11,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::super::append::append_until_decided;
 use super::super::fan_out::{Author, Shown};
+use super::super::line::record_at;
 use super::super::load::{self, Loaded, genesis_record};
 use super::super::loss::{Became, Sight, judge};
 use super::super::seat::Seat;
@@ -58,15 +59,20 @@ impl Actor {
     /// Asks the store, until it answers: what is here may be all there is.
     async fn what_became(&mut self) -> Result<Became, End> {
         loop {
+            let (log, room, seen) = (&*self.rooms.log, &self.shared.name, self.state().seen());
             let asked = async {
-                let head = self.rooms.log.open(&self.shared.name).await?;
-                Ok::<_, LogError>((head, self.rooms.log.tombstone(&self.shared.name).await?))
+                let head = log.open(room).await?;
+                let in_place = match &head {
+                    Some(head) => record_at(log, room, head, seen.last.seq).await?,
+                    None => None,
+                };
+                Ok::<_, LogError>((head, log.tombstone(room).await?, in_place))
             };
             match asked.await {
-                Ok((head, tombstone)) => {
+                Ok((head, tombstone, in_place)) => {
                     let (tombstone_then, is_over) = (self.line.tombstone, self.is_deadline_over());
-                    let sight = Sight { seen: self.state().seen(), tombstone: tombstone_then, is_over };
-                    return Ok(judge(&sight, head.as_ref(), tombstone));
+                    let sight = Sight { seen, tombstone: tombstone_then, is_over };
+                    return Ok(judge(&sight, head.as_ref(), tombstone, in_place));
                 }
                 Err(error) => self.wait_for_store(&error).await?,
             }
