@@ -3,11 +3,14 @@
 
 use std::time::Duration;
 
+use ruang::room::RoomsOptions;
+use ruang::wire::y_websocket;
 use tokio::time::{Instant, sleep};
 
-use crate::harness::PATIENCE;
+use crate::harness::{PATIENCE, Server};
 use crate::rig::process::{FSYNC, RedisProcess};
 use crate::rig::proxy::{Direction, Fault, Proxy};
+use crate::traffic::open;
 use crate::two::{Two, kinds};
 
 /// Two instances, each behind a network of its own.
@@ -99,6 +102,7 @@ async fn edits_whose_answer_is_lost_are_stored_once() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_redis_that_refuses_edits_is_waited_for() {
     let redis = RedisProcess::alone(&["--dbfilename", "copy.rdb", "--save", "3600 1000000"]);
+    let redis = &redis;
     let set = |name: &str, value: &str| {
         let () = redis.ask(&["CONFIG", "SET", name, value]);
     };
@@ -145,6 +149,84 @@ async fn a_redis_that_refuses_edits_is_waited_for() {
     people.agree().await;
     assert_eq!(people.healed(), 0);
     people.stop().await;
+}
+
+/// [R32] Redis answers nothing but that it cannot: it is busy with somebody's script, it is a replica that has lost its
+/// primary, it wants a password that we do not have. Edits wait, who is here stays.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_redis_that_answers_nothing_is_waited_for() {
+    let redis = RedisProcess::alone(&["--busy-reply-threshold", "100", "--replica-serve-stale-data", "no"]);
+    let mut people = Two::on(&redis.url()).await;
+    std::thread::scope(|scope| {
+        let busy = "local from = redis.call('TIME')[1]; repeat until redis.call('TIME')[1] - from > 3";
+        scope.spawn(|| redis.ask::<()>(&["EVAL", busy, "0"]));
+        crate::rig::wait_for("a busy Redis", || {
+            redis.try_ask::<String>(&["PING"]).is_err_and(|error| error.code() == Some("BUSY")).then_some(())
+        });
+        tokio::task::block_in_place(|| {
+            tokio::runtime::Handle::current().block_on(async { people.edit_unseen("BUSY").await });
+        });
+    });
+    people.meet("BUSY").await;
+
+    let () = redis.ask(&["REPLICAOF", "127.0.0.1", "1"]);
+    people.edit_unseen("MASTERDOWN").await;
+    let () = redis.ask(&["REPLICAOF", "NO", "ONE"]);
+    people.meet("MASTERDOWN").await;
+
+    let mut connection = redis.connection();
+    let () = redis::cmd("CONFIG").arg("SET").arg("requirepass").arg("new").exec(&mut connection).unwrap();
+    let () = redis::cmd("CLIENT").arg("KILL").arg("SKIPME").arg("yes").exec(&mut connection).unwrap();
+    people.edit_unseen("NOAUTH").await;
+    people.welcome("first").await;
+    let () = redis::cmd("CONFIG").arg("SET").arg("requirepass").arg("").exec(&mut connection).unwrap();
+    people.meet("NOAUTH").await;
+
+    people.agree().await;
+    assert_eq!(people.healed(), 0);
+    people.stop().await;
+}
+
+/// [R32] One that is away for longer than the patience is: people are asked to come back later, by a code that lets them,
+/// and are let in again with all that they have written when it is back.
+#[tokio::test(flavor = "multi_thread")]
+async fn after_the_patience_people_come_back_later() {
+    let redis = RedisProcess::alone(&[]);
+    let patience = RoomsOptions { store_patience: Duration::from_secs(2), ..RoomsOptions::default() };
+    let server = Server::start_with(open(&redis.url()).await, patience).await;
+    let mut ann = server.connect_for_acks("r").await;
+    ann.sync().await;
+    ann.set("before", "x").await;
+    ann.until_acked().await.unwrap();
+    redis.freeze(true);
+    for n in 0..5 {
+        ann.set(&format!("away-{n}"), "x").await;
+    }
+    assert_eq!(ann.until_closed().await, Some(1013));
+    let url = server.url("r");
+    ann.reconnect(&url, Some("ruang.v1")).await;
+    let state_vector = ann.state_vector();
+    ann.send(y_websocket::sync_step1(&state_vector)).await;
+    assert_eq!(ann.until_closed().await, Some(1013), "no room is opened meanwhile");
+    redis.freeze(false);
+    let began = Instant::now();
+    loop {
+        ann.reconnect(&url, Some("ruang.v1")).await;
+        ann.send(y_websocket::sync_step1(&state_vector)).await;
+        if ann.step(PATIENCE).await.is_ok() {
+            break;
+        }
+        assert!(began.elapsed() < PATIENCE);
+    }
+    ann.reconnect(&url, Some("ruang.v1")).await;
+    ann.sync().await;
+    ann.until_acked().await.unwrap();
+    println!("back, and stored, after {} ms", began.elapsed().as_millis());
+    let mut late = server.join("r").await;
+    late.until_set("away-4", "x").await;
+    assert_eq!(late.doc_json(), ann.doc_json());
+    drop((ann, late));
+    server.stop().await;
 }
 
 /// [R32] A Redis that is back and still reads its file (LOADING) is waited for as one that is away.

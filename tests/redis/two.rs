@@ -153,6 +153,9 @@ impl Two {
         let document = reader.doc_json();
         assert!(self.everyone().iter().all(|client| client.doc_json() == document));
         assert!(self.written.iter().all(|key| reader.get(key).is_some()));
+        let news = self.announce().await;
+        self.bob.until("Ann's presence", &news).await;
+        reader.until("Ann's presence", &news).await;
         drop(reader);
         third.stop().await;
     }
