@@ -1,5 +1,6 @@
 //! Real servers and instances that are killed, frozen and cut off while people write: nothing that was acked or shown is
-//! lost. Short here, long in `scripts/soak`: `RUANG_TEST_KILLS`, `RUANG_TEST_AWAY_S`, `RUANG_TEST_MOVES_S`.
+//! lost. Short here, long in `scripts/soak`: `RUANG_TEST_KILLS`, `RUANG_TEST_AWAY_S`, `RUANG_TEST_MOVES_S`,
+//! `RUANG_TEST_LOSSES`, `RUANG_TEST_FAILOVERS`.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,6 +14,7 @@ use crate::crowd::Crowd;
 use crate::rig::cluster::ClusterRig;
 use crate::rig::process::{FSYNC, RedisProcess};
 use crate::rig::proxy::{Fault, Proxy};
+use crate::rig::sentinel::SentinelRig;
 use crate::serving::Served;
 
 /// After so many kills the crowd goes to a new room: documents that grow for ever measure something else.
@@ -132,10 +134,67 @@ async fn a_long_absence_loses_nothing() {
     let began = Instant::now();
     crowd.go_on(1).await;
     println!("edits are acked {} ms after it", began.elapsed().as_millis());
+    println!("one instance is frozen for {away:?}");
+    instances.served[0].freeze(true);
+    sleep(away).await;
+    instances.served[0].freeze(false);
+    let began = Instant::now();
+    crowd.go_on(1).await;
+    println!("edits are acked {} ms after it", began.elapsed().as_millis());
     let promised = crowd.promised();
     let (lost, stored) = crowd.missing(&url, &promised).await;
     println!("{promised:?} promised, {stored} stored, {lost} lost");
     assert_eq!(lost, 0);
+    crowd.end(&url).await;
+}
+
+/// [R30] Redis forgets everything, or a key of the room, again and again under people who write; no instance dies: nothing is
+/// lost in the end, nobody is sent away for good.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_redis_that_forgets_under_load_is_healed() {
+    let mut redis = RedisProcess::alone(&[]);
+    let url = redis.url();
+    let (mut random, losses) = (random(), setting("RUANG_TEST_LOSSES", 12));
+    let instances = Instances::start([&url, &url]);
+    let crowd = Crowd::start("r", 4, &instances.places);
+    for loss in 0..losses {
+        crowd.go_on(2).await;
+        sleep(Duration::from_millis(random.random_range(0..300))).await;
+        let kind = random.random_range(0..4);
+        println!("loss {loss} of kind {kind}");
+        match kind {
+            0 => redis.ask::<()>(&["FLUSHALL"]),
+            1 => redis.restart(), // it keeps nothing on the disk
+            2 => {
+                let _: i64 = redis.ask(&["DEL", "retro:room:{r}:log"]);
+            }
+            _ => {
+                let _: i64 = redis.ask(&["DEL", "retro:room:{r}:meta"]);
+            }
+        }
+    }
+    crowd.end(&url).await;
+}
+
+/// [R30] Failovers without the newest edits, under people who write: what the new primary lacks is stored again.
+#[tokio::test(flavor = "multi_thread")]
+async fn failovers_that_lose_the_tail_under_load_are_healed() {
+    let mut rig = SentinelRig::start(1);
+    let url = rig.url();
+    let instances = Instances::start([&url, &url]);
+    let crowd = Crowd::start("r", 4, &instances.places);
+    for _ in 0..setting("RUANG_TEST_FAILOVERS", 1) {
+        crowd.go_on(10).await;
+        rig.wait_for_replica();
+        rig.hold_replica();
+        crowd.go_on(30).await;
+        let old = rig.primary();
+        let new = rig.lose_primary();
+        println!("{new} is the primary, which lacks the newest edits");
+        crowd.go_on(10).await;
+        rig.nodes[old].restart();
+        rig.let_replica_follow();
+    }
     crowd.end(&url).await;
 }
 

@@ -58,8 +58,17 @@ impl Served {
 
     /// SIGTERM, as a supervisor sends it.
     pub fn terminate(&self) {
+        self.signal("TERM");
+    }
+
+    /// It takes connections (the kernel does) and does nothing, until it is thawed.
+    pub fn freeze(&self, frozen: bool) {
+        self.signal(if frozen { "STOP" } else { "CONT" });
+    }
+
+    fn signal(&self, name: &str) {
         let pid = self.child.id().to_string();
-        assert!(Command::new("kill").args(["-s", "TERM", &pid]).status().unwrap().success());
+        assert!(Command::new("kill").args(["-s", name, &pid]).status().unwrap().success());
     }
 
     /// Waits for its end: the exit code.
