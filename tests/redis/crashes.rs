@@ -173,6 +173,7 @@ async fn a_redis_that_forgets_under_load_is_healed() {
             }
         }
     }
+    crowd.go_on(2).await; // so that the last one is noticed
     crowd.end(&url).await;
 }
 

@@ -175,7 +175,7 @@ async fn people_come_back_by_another_instance() {
     other.stop().await;
 }
 
-/// [R30] [L91] One of a room's keys is deleted by hand: what is left is a room again, and what was in it is stored
+/// [R30] [L94] One of a room's keys is deleted by hand: what is left is a room again, and what was in it is stored
 /// again by those who have it; records that are of no use alone are put aside, not deleted.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_deleted_key_is_healed() {
@@ -205,5 +205,27 @@ async fn a_deleted_key_is_healed() {
             assert_eq!(aside.len(), usize::from(lost == "meta" && trimmed));
             two.stop().await;
         }
+    }
+}
+
+/// [R30] [L94] A key of a room in which nobody does anything is deleted: the next look notices, before everyone has left.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deleted_key_is_noticed_in_a_quiet_room() {
+    for lost in ["log", "meta"] {
+        println!("the key {lost} is deleted");
+        let redis = RedisProcess::alone(&[]);
+        let mut two = Two::on(&redis.url()).await;
+        two.exchange("before").await;
+        two.meet("before").await;
+        let deleted: i64 = redis.ask(&["DEL", &format!("retro:room:{{r}}:{lost}")]);
+        assert_eq!(deleted, 1);
+        let began = Instant::now();
+        while two.healed() == 0 {
+            assert!(began.elapsed() < PATIENCE, "nobody notices");
+            sleep(Duration::from_millis(50)).await;
+        }
+        println!("noticed after {} ms", began.elapsed().as_millis());
+        two.agree().await;
+        two.stop().await;
     }
 }

@@ -56,6 +56,5 @@ mod log_contract_trims;
 #[allow(dead_code)] // what the contract does not need
 #[path = "../it/log_support.rs"]
 mod log_support;
-#[allow(dead_code)]
 #[path = "../it/random_docs.rs"]
 mod random_docs;
