@@ -28,11 +28,8 @@ async fn two_instances_share_a_room() {
     println!("an edit of 200 kB");
     two.ann.set("large", &"x".repeat(200_000)).await;
     two.bob.until("the large edit", |bob| bob.get("large").is_some_and(|text| text.len() == 200_000)).await;
-    two.ann.send(ruang::wire::y_websocket::presence(b"\x01\x07\x01\x07{\"n\":1}")).await;
-    let sees = |client: &Client| {
-        client.presence.iter().any(|update| String::from_utf8_lossy(update).contains("{\"n\":1}"))
-    };
-    two.bob.until("Ann's presence", sees).await;
+    let news = two.announce().await;
+    two.bob.until("Ann's presence", news).await;
     two.agree().await;
     assert_eq!(kinds(&redis.url()).await.iter().filter(|kind| **kind == Kind::Genesis).count(), 1);
     two.stop().await;
