@@ -39,6 +39,8 @@ pub mod cli;
 #[cfg(feature = "server")]
 pub mod config;
 #[cfg(feature = "server")]
+mod heavy;
+#[cfg(feature = "server")]
 pub mod history;
 #[cfg(feature = "server")]
 pub mod http;

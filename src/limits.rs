@@ -585,6 +585,9 @@ pub const REDIS_PLACES_MAX: usize = 20;
 /// How often the settings of Redis are looked at.
 pub const REDIS_WATCH_MS: u64 = 10_000;
 
+/// The same while something is wrong with them: a server that has loaded its data is well within a second.
+pub const REDIS_TROUBLED_MS: u64 = 1_000;
+
 /// How long a start waits for a Redis that is loading its data.
 pub const REDIS_LOADING_MS_MAX: u64 = 30_000;
 

@@ -20,6 +20,7 @@ use super::refusal::Refusal;
 use super::walks::Account;
 use super::write::{DeletePart, OwnedPart, Part};
 use super::{Dropped, Source};
+use crate::ids::ClientId;
 use crate::limits::{CLIENTS_PER_DOCUMENT_MAX, TYPE_DEPTH_MAX};
 
 /// One client's part of the update, and how far it is judged.
@@ -284,9 +285,16 @@ impl<'g, 'u> Judgement<'g, 'u> {
         }
     }
 
-    /// Judges the delete ranges, after the blocks: what they name must be known by now.
-    pub(super) fn deletes(&mut self) -> Vec<DeletePart> {
-        let mut parts = Vec::new();
+    /// Judges the delete ranges, after the blocks: what they name must be known by now. Ranges of new blocks that
+    /// come as deleted ones stay: others may hold those blocks alive, and learn it from the range alone.
+    pub(super) fn deletes(&mut self) -> Deletes {
+        let mut deletes = Deletes { parts: Vec::new(), new: Vec::new() };
+        if self.update.deletes.is_empty() {
+            return deletes;
+        }
+        let before = self.cursors.iter().zip(&self.update.sections);
+        let before: HashMap<u64, u32> =
+            before.map(|(cursor, section)| (section.client, cursor.known_before)).collect();
         for asked in &self.update.deletes {
             let mut reader = Reader::starting_at(self.update.bytes, asked.at);
             let read = (0..asked.ranges).map_while(|_| read_range(&mut reader).ok());
@@ -300,16 +308,23 @@ impl<'g, 'u> Judgement<'g, 'u> {
             });
             let knowable = ranges::clocks(&wanted);
             let new = self.index.delete(asked.client, &wanted);
-            self.dropped.unknown_deletes += total - knowable;
-            self.dropped.known_deletes += knowable - ranges::clocks(&new);
             for &range in &new {
                 self.account.cut(asked.client, range, self.index);
             }
-            if !new.is_empty() {
-                parts.push(DeletePart { client: asked.client, ranges: new });
+            deletes.new.extend(new.iter().map(|&(from, to)| (asked.client, from, to)));
+            let mut kept = new;
+            if let Some(&before) = before.get(&asked.client) {
+                wanted.iter_mut().for_each(|range| range.0 = range.0.max(before));
+                wanted.retain(|range| range.0 < range.1);
+                ranges::insert(&mut kept, &wanted);
+            }
+            self.dropped.unknown_deletes += total - knowable;
+            self.dropped.known_deletes += knowable - ranges::clocks(&kept);
+            if !kept.is_empty() {
+                deletes.parts.push(DeletePart { client: asked.client, ranges: kept });
             }
         }
-        parts
+        deletes
     }
 
     /// What goes on, part by part, and what it takes to take it back.
@@ -323,6 +338,14 @@ impl<'g, 'u> Judgement<'g, 'u> {
         });
         Finished { parts: owned.collect(), before: self.mark, steps, named }
     }
+}
+
+/// The delete ranges of an update, judged.
+pub(super) struct Deletes {
+    /// Those that go on.
+    pub(super) parts: Vec<DeletePart>,
+    /// Those that the index did not know as deleted: `(client, from, to)`, `to` exclusive.
+    pub(super) new: Vec<(ClientId, u32, u32)>,
 }
 
 /// An update that is judged.

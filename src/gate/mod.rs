@@ -40,7 +40,7 @@ pub use refusal::Refusal;
 pub use touched::{Path, Touched};
 pub use vector::{StateVector, parse_state_vector};
 
-use admit::{Finished, Judgement};
+use admit::{Deletes, Finished, Judgement};
 use index::{Index, Mark};
 use read::Id;
 use walks::{Account, Walks};
@@ -204,7 +204,7 @@ impl Gate {
         let account = Account::new(&mut self.walks, source, self.index.mark());
         let mut judgement = Judgement::new(&mut self.index, account, parsed, source);
         judgement.blocks()?;
-        let mut deletes = judgement.deletes();
+        let Deletes { parts: mut deletes, new } = judgement.deletes();
         let dropped = judgement.dropped;
         let Finished { mut parts, before, steps, named } = judgement.finish();
         if parts.is_empty() && deletes.is_empty() {
@@ -212,13 +212,9 @@ impl Gate {
             return Ok(Admission { remainder: None, dropped });
         }
         self.admissions += 1;
-        let ranges = |part: &write::DeletePart| {
-            let client = part.client;
-            part.ranges.iter().map(move |&(from, to)| (client, from, to)).collect::<Vec<_>>()
-        };
         let receipt = Receipt {
             blocks: parts.iter().map(|part| (part.client, part.clocks.0, part.clocks.1)).collect(),
-            deletes: deletes.iter().flat_map(ranges).collect(),
+            deletes: new,
             before,
             named,
             number: self.admissions,

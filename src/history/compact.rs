@@ -22,6 +22,7 @@ use super::plan::{Plan, Retention, plan};
 use super::snapshot::{Snapshot, SnapshotError};
 use super::start::{self, DamagedSnapshot, Start};
 use super::walk::{Range, Walk, WalkError, walk};
+use crate::heavy::heavy;
 use crate::ids::{Position, RoomName};
 use crate::limits::{SNAPSHOT_CHUNK_BYTES, SNAPSHOT_SETTLE_TRIES};
 use crate::log::{Adopted, Adoption, Head, Log, LogError, UploadId};
@@ -180,7 +181,7 @@ fn brings_news(walk: &Walk) -> Result<bool, WalkError> {
 
 /// Encodes a fold on the blocking pool, and shows that it can be loaded.
 async fn prepare(room: RoomName, fold: Fold) -> Result<Prepared, CompactError> {
-    let job = tokio::task::spawn_blocking(move || settle(&room, fold));
+    let job = heavy(move || settle(&room, fold));
     job.await.map_err(|error| WalkError::Stopped(error.to_string()))?
 }
 
@@ -245,7 +246,7 @@ async fn plan_on_sound_base(
         let why = match start::read(log, room, &base).await? {
             None => "parts of it are missing".to_owned(),
             Some(bytes) => {
-                let job = tokio::task::spawn_blocking(move || Snapshot::decode(&bytes));
+                let job = heavy(move || Snapshot::decode(&bytes));
                 match job.await.map_err(|error| WalkError::Stopped(error.to_string()))? {
                     Ok(snapshot) if snapshot.about.through == base.through => return Ok(plan),
                     Ok(_) => "it covers other records than the log says".to_owned(),

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::fold::{Fold, OnTrouble};
 use super::snapshot::{Snapshot, SnapshotError};
 use super::walk::{Range, WalkError};
+use crate::heavy::heavy;
 use crate::ids::{Position, RoomName};
 use crate::limits::WALK_TRIES_MAX;
 use crate::log::{Head, Log, LogError, SnapshotRef};
@@ -69,8 +70,7 @@ pub(super) async fn begin(
         let why = match read(log, room, &snapshot).await? {
             Some(bytes) => {
                 let (room, on_trouble) = (room.clone(), range.on_trouble);
-                let job =
-                    tokio::task::spawn_blocking(move || resume(room, &bytes, snapshot.through, on_trouble));
+                let job = heavy(move || resume(room, &bytes, snapshot.through, on_trouble));
                 match job.await.map_err(|error| WalkError::Stopped(error.to_string()))? {
                     Ok(fold) => return Ok(Begun { fold, snapshot: Some(snapshot) }),
                     Err(newer @ SnapshotError::Newer { .. }) => {

@@ -7,7 +7,8 @@
 //!
 //! Invariants:
 //! - Nothing between the start and the end is skipped unsaid: it is folded, or set aside by name.
-//! - A reader that is overtaken by a trim begins again from a newer snapshot.
+//! - A reader that is overtaken by a trim begins again from a newer snapshot; one whose store falls back, from what
+//!   is left.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -15,6 +16,7 @@ use std::sync::Arc;
 use super::fold::{Broken, Fold, Folded, OnTrouble, SetAside};
 use super::page::{fold_page, follows};
 use super::start::{self, DamagedSnapshot, Start};
+use crate::heavy::heavy;
 use crate::ids::{Position, RoomName};
 use crate::limits::{INLINE_BYTES_MAX, LOAD_PAGE_RECORDS, WALK_TRIES_MAX};
 use crate::log::record::StoredRecord;
@@ -276,7 +278,8 @@ impl Walk {
     async fn advance(&mut self, until: u64) -> Result<(), WalkError> {
         let mut one_by_one = !self.broken.is_empty();
         loop {
-            match self.pages(until, one_by_one).await? {
+            // The end may have come nearer.
+            match self.pages(until.min(self.until), one_by_one).await? {
                 Pages::Done => return Ok(()),
                 Pages::Jump => {
                     let last = self.fold()?.last();
@@ -331,10 +334,11 @@ impl Walk {
         }
     }
 
-    /// Something is missing after `last`. True if it was trimmed: the walk has begun again then.
+    /// Something is missing after `last`. True if it was trimmed, or if the store has fallen back behind where
+    /// the walk was to end: the walk has begun again then.
     async fn overtaken_at(&mut self, last: Position) -> Result<bool, WalkError> {
         self.head = self.log.open(&self.room).await?.ok_or(WalkError::Gone)?;
-        if self.head.base <= last.seq {
+        if self.head.base <= last.seq && self.head.last.seq >= self.until {
             return Ok(false);
         }
         self.overtaken += 1;
@@ -361,7 +365,7 @@ impl Walk {
         work: impl FnOnce(&mut Fold) -> T + Send + 'static,
     ) -> Result<T, WalkError> {
         let mut fold = self.fold.take().ok_or_else(lost)?;
-        let job = tokio::task::spawn_blocking(move || {
+        let job = heavy(move || {
             let result = work(&mut fold);
             (fold, result)
         });

@@ -101,9 +101,9 @@ struct Inner {
     seen: Seen,
 }
 
-/// The sending end, as a store holds it.
+/// The sending end, as a store holds it. Clones speak to the same follower.
 #[derive(Clone)]
-pub(crate) struct Speaker {
+pub struct Speaker {
     shared: Weak<LineState>,
 }
 
@@ -114,8 +114,9 @@ impl Follower {
         Self { line: None }
     }
 
-    /// A follower, and what speaks to it. `held` is dropped with the follower.
-    pub(crate) fn new(held: impl Send + Sync + 'static) -> (Self, Speaker) {
+    /// A follower, and what speaks to it: for whoever implements [`Log::follow`](super::Log::follow). `held` is
+    /// dropped with the follower.
+    pub fn new(held: impl Send + Sync + 'static) -> (Self, Speaker) {
         let shared = Arc::<LineState>::default();
         let speaker = Speaker { shared: Arc::downgrade(&shared) };
         (Self { line: Some(Line { shared, _held: Box::new(held) }) }, speaker)
@@ -160,7 +161,7 @@ impl Inner {
 impl Speaker {
     /// Says something, or, if the follower does not listen fast enough, that it is behind. What is not
     /// stored is dropped silently then.
-    pub(crate) fn say(&self, heard: Heard) {
+    pub fn say(&self, heard: Heard) {
         let Some(shared) = self.shared.upgrade() else { return };
         let mut inner = shared.inner.lock();
         match heard {
@@ -175,17 +176,19 @@ impl Speaker {
     }
 
     /// Has the follower look at the log, once it has taken in what it heard.
-    pub(crate) fn behind(&self) {
+    pub fn behind(&self) {
         self.say(Heard::Behind);
     }
 
     /// How far the follower says that it knows the room; `None` if it is gone.
-    pub(crate) fn seen(&self) -> Option<Seen> {
+    #[must_use]
+    pub fn seen(&self) -> Option<Seen> {
         self.shared.upgrade().map(|shared| shared.inner.lock().seen)
     }
 
     /// Whether the follower is gone.
-    pub(crate) fn is_closed(&self) -> bool {
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
         self.shared.strong_count() == 0
     }
 }

@@ -13,20 +13,30 @@ use crate::limits::{
 };
 
 /// What every log asks of a room before it stores a new batch in it. `head`: how far the room's log goes;
-/// [`Position::START`] if the room is absent.
-pub(super) fn check_expects(batch: &Batch, head: Seen, deleted: bool) -> Result<(), LogError> {
+/// [`Position::START`] if the room is absent. `stands`: whether the record that was seen last is in it, where that is not the
+/// newest one.
+pub(super) fn check_expects(
+    batch: &Batch,
+    head: Seen,
+    deleted: bool,
+    stands: impl FnOnce(Position) -> bool,
+) -> Result<(), LogError> {
     let last = head.last.seq;
     match batch.expects {
         Expects::Present if last == 0 => Err(LogError::Moved("it does not exist any more".to_owned())),
-        Expects::At(_) if deleted => Err(LogError::Moved("it was deleted".to_owned())),
+        // What heals a room was judged by the tombstone that it began with.
+        Expects::At(_) if deleted && !batch.heals => Err(LogError::Moved("it was deleted".to_owned())),
         Expects::At(at) if at != last => {
             Err(LogError::Moved(format!("its newest record is {last}, not {at}")))
         }
-        Expects::Anything | Expects::Present | Expects::At(_) => check_seen(batch.seen, head),
+        Expects::Anything | Expects::Present | Expects::At(_) => check_seen(batch.seen, head, stands),
     }
 }
 
-fn check_seen(seen: Seen, head: Seen) -> Result<(), LogError> {
+/// For a store that only one process writes to, and that loses nothing: what was seen stands.
+pub(super) const ONE_WRITES: fn(Position) -> bool = |_| true;
+
+fn check_seen(seen: Seen, head: Seen, stands: impl FnOnce(Position) -> bool) -> Result<(), LogError> {
     if seen.epoch != Epoch::NONE && seen.epoch != head.epoch {
         return Err(LogError::Moved("the store had lost a part of it, and that was healed".to_owned()));
     }
@@ -34,6 +44,12 @@ fn check_seen(seen: Seen, head: Seen) -> Result<(), LogError> {
         let (has, had) = (head.last, seen.last);
         return Err(LogError::Moved(format!(
             "the store has lost a part of it: it ends at {has}, and {had} was seen"
+        )));
+    }
+    if seen.last != Position::START && seen.last.seq < head.last.seq && !stands(seen.last) {
+        let had = seen.last;
+        return Err(LogError::Moved(format!(
+            "there is no record {had} in it, which was seen, but later ones"
         )));
     }
     Ok(())
@@ -61,21 +77,28 @@ pub(super) struct Uploaded {
     pub(super) bytes: u64,
 }
 
-/// What every log asks of an adoption, once the revision is right. `upload`: `None` if it is not there.
+/// What every log asks of an adoption, once the revision is right. `upload`: `None` if it is not there. `stands`: where the
+/// record with the counter of [`Adoption::through`] stands, if it is there.
 pub(super) fn check_adoption(
     adoption: &Adoption,
     head: &Head,
     upload: Option<Uploaded>,
+    stands: Option<Position>,
 ) -> Result<(), LogError> {
     let (chunks, bytes) = (adoption.chunks, adoption.bytes);
     if chunks == 0 || upload != Some(Uploaded { chunks, end: chunks, bytes }) {
         return Err(LogError::Fatal("the snapshot's chunks are not what was said".to_owned()));
     }
-    let newest = head.snapshots.last().map_or(0, |snapshot| snapshot.through.seq);
+    let covered = head.snapshots.last().map(|snapshot| snapshot.through);
+    let newest = covered.map_or(0, |through| through.seq);
     let (through, last) = (adoption.through.seq, head.last.seq);
     if !(newest.max(1)..=last).contains(&through) {
         let why = format!("a snapshot through record {through} is not between {newest} and {last}");
         return Err(LogError::Fatal(why));
+    }
+    // It was folded from a log that is no more: of another life of the room, or lost since.
+    if ![covered, stands].contains(&Some(adoption.through)) {
+        return Err(LogError::Moved(format!("there is no record {} in it", adoption.through)));
     }
     if kept_snapshots(head, &adoption.drop).len() >= SNAPSHOTS_PER_ROOM_MAX {
         return Err(LogError::Fatal(format!("a room has at most {SNAPSHOTS_PER_ROOM_MAX} snapshots")));

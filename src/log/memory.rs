@@ -20,7 +20,7 @@ use super::check::{check_batch, check_expects};
 use super::clock::{Clock, system_clock};
 use super::record::StoredRecord;
 use super::{Adopted, Adoption, Appended, Batch, Durability, Head, Log, LogError, Tombstone, UploadId};
-use crate::ids::{InstanceId, RoomName};
+use crate::ids::{InstanceId, Position, RoomName};
 pub use bus::Fate;
 use bus::SharedBus;
 pub use faults::{Damage, Faults, Held};
@@ -263,7 +263,8 @@ impl Rooms {
             return Ok(answer);
         }
         let head = known.map_or(Seen::default(), Room::seen);
-        check_expects(batch, head, self.tombstones.contains_key(name))?;
+        let stands = |seen: Position| known.is_some_and(|room| room.position(seen.seq) == Some(seen));
+        check_expects(batch, head, self.tombstones.contains_key(name), stands)?;
         let room = self.by_name.entry(name.clone()).or_default();
         let appended = room.append(batch, self.bus.is_some(), now_ms);
         if let Some(bus) = &self.bus {

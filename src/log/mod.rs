@@ -56,8 +56,9 @@ pub struct Batch {
     pub records: Vec<Record>,
     /// What must be true of the room, or nothing is stored.
     pub expects: Expects,
-    /// What the sender knows of the room. If the log does not hold that any more (it is in another epoch,
-    /// or its newest record is not that one and no later one), nothing is stored.
+    /// What the sender knows of the room. If the log does not hold that any more (it is in another epoch, or the
+    /// record that was seen last is not in it), nothing is stored. In a store that may lose records, one that is trimmed
+    /// counts as not there: nobody can tell.
     pub seen: Seen,
     /// The batch brings back what the store has lost: a new epoch of the log begins with it.
     pub heals: bool,
@@ -72,8 +73,8 @@ pub enum Expects {
     Anything,
     /// The room exists: the batch builds on records of it, and must not begin another life.
     Present,
-    /// The room's newest counter is exactly this (0: it is absent), and the name has no tombstone:
-    /// the batch brings content of another life.
+    /// The room's newest counter is exactly this (0: it is absent), and, unless the batch heals, the name has no
+    /// tombstone: the batch brings content of another life, or what the store has lost of this one.
     At(u64),
 }
 
@@ -274,8 +275,8 @@ pub trait Log: Send + Sync + 'static {
     /// snapshot is kept.
     ///
     /// # Errors
-    /// [`LogError::Moved`] if the room does not exist, or if the record at `through` is another one by now;
-    /// [`LogError::Fatal`] if the chunks are not those that
+    /// [`LogError::Moved`] if the room does not exist, or if no record of it stands at [`Adoption::through`]: the
+    /// snapshot is of another life, or of records that the store has lost; [`LogError::Fatal`] if the chunks are not those that
     /// were announced, if `through` is not between the newest snapshot and the newest record, or
     /// if more than [`SNAPSHOTS_PER_ROOM_MAX`](crate::limits::SNAPSHOTS_PER_ROOM_MAX) would be kept. Nothing changed then.
     async fn adopt(&self, room: &RoomName, adoption: Adoption) -> Result<Adopted, LogError>;

@@ -335,7 +335,7 @@ impl Actor {
             return Ok(work(self.state_mut()));
         }
         let mut state = self.state.take().expect(STATE_IS_HERE);
-        let job = tokio::task::spawn_blocking(move || {
+        let job = crate::heavy::heavy(move || {
             let result = work(&mut state);
             (state, result)
         });

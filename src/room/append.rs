@@ -1,6 +1,7 @@
 //! The append in flight: it is tried until the log has decided, and never dropped half-way.
 
 use std::future::pending;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -93,7 +94,15 @@ pub(super) async fn append_until_decided(
             tracing::warn!(room = %room.log_id(), %error, tries, "an append has failed and is tried again; edits wait, nobody sees them");
         }
         tries += 1;
-        sleep(wait.mul_f64(rand::random_range(0.5..1.0))).await;
+        sleep(spread(wait, &room, &batch, tries)).await;
         wait = (wait * 2).min(Duration::from_secs(1));
     }
+}
+
+/// From half of a wait to all of it. Rooms and instances whose appends fail together come back apart; it
+/// follows from the batch, so that what is simulated comes out the same each time.
+fn spread(wait: Duration, room: &RoomName, batch: &Batch, tries: u32) -> Duration {
+    let mut hasher = DefaultHasher::new();
+    (room, batch.instance, batch.number, tries).hash(&mut hasher);
+    wait.mul_f64(0.5 + (hasher.finish() % 1_000) as f64 / 2_000.0)
 }

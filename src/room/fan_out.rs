@@ -87,9 +87,21 @@ pub(crate) enum Shown {
     /// A whole frame: merging and copying it would keep the room waiting, so that was done where the
     /// batch was folded.
     Large(Bytes, Author),
+    /// Updates that cannot be one: each is a frame of its own.
+    Apart(Vec<Bytes>, Author),
 }
 
 impl Shown {
+    /// Committed updates in their order: as one if they follow each other. They do not always where several
+    /// instances store: the same blocks come in records of each, whole or with what another one has stored in between
+    /// left out.
+    pub(crate) fn of(updates: Vec<Bytes>, author: Author) -> Self {
+        match merged(&updates) {
+            Some(update) => Self::new(update, author),
+            None => Self::Apart(updates, author),
+        }
+    }
+
     pub(crate) fn new(update: Bytes, author: Author) -> Self {
         if update.len() <= INLINE_BYTES_MAX {
             Self::Small(update, author)
@@ -146,7 +158,7 @@ impl FanOut {
     }
 }
 
-/// What a round shows: the small updates merged, each large one by itself, in order.
+/// What a round shows: the small updates merged, each other one by itself, in order.
 fn frames(waiting: Vec<Shown>) -> Vec<Frame> {
     let mut frames = Vec::with_capacity(1);
     let (mut small, mut author) = (Vec::new(), Author::Nobody);
@@ -157,26 +169,42 @@ fn frames(waiting: Vec<Shown>) -> Vec<Frame> {
                 author = author.and(by);
             }
             Shown::Large(bytes, by) => {
-                frames.extend(merged(&std::mem::take(&mut small), author));
-                author = Author::Nobody;
+                flush(&mut small, &mut author, &mut frames);
                 frames.push(Frame { bytes, sole_author: by.sole() });
+            }
+            Shown::Apart(updates, by) => {
+                flush(&mut small, &mut author, &mut frames);
+                frames.extend(updates.iter().map(|update| frame_of(update, by)));
             }
         }
     }
-    frames.extend(merged(&small, author));
+    flush(&mut small, &mut author, &mut frames);
     frames
 }
 
-fn merged(small: &[Bytes], author: Author) -> Option<Frame> {
-    let bytes = match small {
-        [] => return None,
-        [only] => y_websocket::update_frame(only),
+/// Makes frames of the small updates that were collected.
+fn flush(small: &mut Vec<Bytes>, author: &mut Author, frames: &mut Vec<Frame>) {
+    let (small, author) = (std::mem::take(small), std::mem::replace(author, Author::Nobody));
+    match merged(&small) {
+        Some(update) => frames.push(frame_of(&update, author)),
+        None => frames.extend(small.iter().map(|update| frame_of(update, author))),
+    }
+}
+
+fn frame_of(update: &Bytes, author: Author) -> Frame {
+    Frame { bytes: y_websocket::update_frame(update), sole_author: author.sole() }
+}
+
+/// Updates as one, if they follow each other and there are any.
+fn merged(updates: &[Bytes]) -> Option<Bytes> {
+    match updates {
+        [] => None,
+        [only] => Some(only.clone()),
         several => {
             let slices: Vec<&[u8]> = several.iter().map(AsRef::as_ref).collect();
-            y_websocket::update_frame(&gate::merge(&slices))
+            gate::try_merge(&slices).ok().map(Bytes::from)
         }
-    };
-    Some(Frame { bytes, sole_author: author.sole() })
+    }
 }
 
 /// Goes through the seats with a frame. Where there are many, all threads do: a thousand writes take
@@ -202,5 +230,34 @@ async fn hand_over(number: u64, frame: Frame, seats: &mut Seats) {
         {
             std::panic::resume_unwind(panic);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use yrs::{Doc, Text, Transact};
+
+    use super::*;
+
+    /// [R28] Updates that overlap, or leave out what another instance has stored in between, are shown each by itself.
+    #[test]
+    fn what_cannot_be_one_update_is_shown_apart() {
+        let doc = Doc::with_client_id(1);
+        let text = doc.get_or_insert_text("t");
+        let keystrokes = |_| {
+            let mut transaction = doc.transact_mut();
+            text.push(&mut transaction, "x");
+            Bytes::from(transaction.encode_update_v1())
+        };
+        let [one, two, three] = std::array::from_fn(keystrokes);
+        let several = Author::Several;
+        let count = |updates: &[&Bytes]| {
+            frames(vec![Shown::of(updates.iter().copied().cloned().collect(), several)]).len()
+        };
+        assert_eq!(count(&[&one, &two, &three]), 1);
+        assert_eq!(count(&[&one, &three]), 2, "the second is stored by somebody else");
+        assert_eq!(count(&[&one, &two, &two]), 3, "it is stored twice");
+        let round = [&one, &three].map(|update| Shown::new(update.clone(), several));
+        assert_eq!(frames(round.into()).len(), 2, "also in one round");
     }
 }

@@ -14,7 +14,7 @@ use crate::ids::{Position, RoomName};
 use crate::limits::{BUS_HELD_RECORDS_MAX, REPLAY_PAGE_RECORDS};
 use crate::log::bus::{Epoch, Follower, Heard, Seen, Stored};
 use crate::log::record::StoredRecord;
-use crate::log::{Appended, Head, Log, LogError, Tombstone};
+use crate::log::{Appended, Log, LogError, Tombstone};
 
 type Reading = Pin<Box<dyn Future<Output = Result<ReadOn, LogError>> + Send>>;
 
@@ -235,6 +235,16 @@ impl Work {
     }
 }
 
+/// Whether this is the record that was seen there.
+pub(super) fn is_same(stored: Option<&StoredRecord>, seen: Position) -> bool {
+    match stored {
+        Some(StoredRecord::Intact { position, .. }) => *position == seen,
+        // Of what is missing nobody knows the time.
+        Some(StoredRecord::Damaged { position, .. }) => position.seq == seen.seq,
+        None => false,
+    }
+}
+
 /// Reads the log behind what is seen, and sees whether that is still there.
 pub(super) async fn read_on(log: &dyn Log, room: &RoomName, seen: Seen) -> Result<ReadOn, LogError> {
     let Some(head) = log.open(room).await? else {
@@ -253,13 +263,7 @@ pub(super) async fn read_on(log: &dyn Log, room: &RoomName, seen: Seen) -> Resul
     // One record again, to see that it is the same.
     let mut records = log.read(room, seen.last.seq.saturating_sub(1), REPLAY_PAGE_RECORDS).await?;
     if seen.last != Position::START && head.base < seen.last.seq {
-        let is_same = match records.first() {
-            Some(StoredRecord::Intact { position, .. }) => *position == seen.last,
-            // Of what is missing nobody knows the time.
-            Some(StoredRecord::Damaged { position, .. }) => position.seq == seen.last.seq,
-            None => false,
-        };
-        if !is_same {
+        if !is_same(records.first(), seen.last) {
             return Ok(ReadOn::Lost("the newest record that was seen is another one now"));
         }
         records.remove(0);
@@ -270,21 +274,4 @@ pub(super) async fn read_on(log: &dyn Log, room: &RoomName, seen: Seen) -> Resul
     }
     let last = records.last().map_or(seen.last, StoredRecord::position);
     Ok(ReadOn::Records { records, epoch: head.epoch, more: last.seq < head.last.seq })
-}
-
-/// Where the record with this counter stands now; `None` if it is trimmed, not there, or its time is not known.
-pub(super) async fn record_at(
-    log: &dyn Log,
-    room: &RoomName,
-    head: &Head,
-    seq: u64,
-) -> Result<Option<Position>, LogError> {
-    if seq <= head.base || seq > head.last.seq {
-        return Ok(None);
-    }
-    let found = log.read(room, seq - 1, 1).await?;
-    Ok(match found.first() {
-        Some(StoredRecord::Intact { position, .. }) if position.seq == seq => Some(*position),
-        _ => None,
-    })
 }

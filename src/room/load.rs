@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::generation::Generations;
+use crate::heavy::heavy;
 use crate::history::{self, DamagedSnapshot, Fold, OnTrouble, Range, SetAside, Tail, WalkError};
 use crate::ids::{Generation, InstanceId, Position, RoomName};
 use crate::life::in_ms;
@@ -71,7 +72,7 @@ pub(crate) async fn load(
     let (set_aside, records) = (fold.set_aside().to_vec(), fold.records());
     let parts = fold.into_parts();
     let (name, lost) = (room.clone(), (tombstone.is_some(), !set_aside.is_empty()));
-    let seen = tokio::task::spawn_blocking(move || {
+    let seen = heavy(move || {
         let generations = Generations::new(&name, lost, &parts.gate.state_vector());
         (parts, generations)
     });

@@ -1,6 +1,5 @@
 //! What became of a room whose log is not what was seen of it. Pure.
 
-use crate::ids::Position;
 use crate::log::bus::{Epoch, Seen};
 use crate::log::{Head, Tombstone};
 
@@ -25,14 +24,14 @@ pub(super) struct Sight {
     pub(super) is_over: bool,
 }
 
-/// Decides. A store without epochs loses nothing: whatever is not what was seen is over. In others a room may be gone by right in two ways, a deletion, which leaves a tombstone that was not there
-/// before, and its deadline; everything else is a loss. `in_place` is the record that has the counter of the last one that was
-/// seen, if that can be told: a store may have lost it, and others have written on since.
+/// Decides. A store without epochs loses nothing: whatever is not what was seen is over. In others a room may be gone
+/// by right in two ways, a deletion, which leaves a tombstone that was not there before, and its deadline; everything
+/// else is a loss. `stands`: in a log that goes on behind it, the record that was seen last is still the same.
 pub(super) fn judge(
     sight: &Sight,
     head: Option<&Head>,
+    stands: bool,
     tombstone: Option<Tombstone>,
-    in_place: Option<Position>,
 ) -> Became {
     if tombstone != sight.tombstone {
         return Became::Over;
@@ -48,9 +47,8 @@ pub(super) fn judge(
     };
     let other_epoch = sight.seen.epoch != Epoch::NONE && sight.seen.epoch != head.epoch;
     let shorter = head.last.seq < sight.seen.last.seq;
-    let same_end = head.last.seq == sight.seen.last.seq;
-    let forked = in_place.or(same_end.then_some(head.last)).is_some_and(|record| record != sight.seen.last);
-    match other_epoch || shorter || forked {
+    let forked = head.last.seq == sight.seen.last.seq && head.last != sight.seen.last;
+    match other_epoch || shorter || forked || !stands {
         true if over => Became::Over,
         true => Became::Lost,
         false => Became::Longer,
@@ -60,6 +58,7 @@ pub(super) fn judge(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ids::Position;
 
     fn at(seq: u64) -> Position {
         Position { seq, ms: 7 }
@@ -87,7 +86,7 @@ mod tests {
     fn a_room_is_over_or_lost() {
         let deleted = Some(Tombstone { deleted_ms: 9 });
         let judged =
-            |is_over, head: Option<Head>, tombstone| judge(&sight(is_over), head.as_ref(), tombstone, None);
+            |is_over, head: Option<Head>, tombstone| judge(&sight(is_over), head.as_ref(), true, tombstone);
         assert_eq!(judged(false, None, None), Became::Lost, "flushed");
         assert_eq!(judged(true, None, None), Became::Over, "expired");
         assert_eq!(judged(false, None, deleted), Became::Over, "deleted");
@@ -98,23 +97,11 @@ mod tests {
         let forked = Head { last: Position { seq: 5, ms: 8 }, ..head(5, 1) };
         assert_eq!(judged(false, Some(forked), None), Became::Lost, "another record in its place");
         let sure = Sight { seen: Seen { last: at(5), epoch: Epoch::NONE }, ..sight(false) };
-        assert_eq!(judge(&sure, None, None, None), Became::Over, "a store that loses nothing");
+        assert_eq!(judge(&sure, None, true, None), Became::Over, "a store that loses nothing");
         assert_eq!(judged(false, Some(head(5, 1)), None), Became::Longer);
         assert_eq!(judged(false, Some(head(8, 1)), None), Became::Longer);
-    }
-
-    /// [R30] The store has lost records, and others, who did not know of them, have written more than that since.
-    #[test]
-    fn a_loss_that_others_have_written_over_is_one() {
-        let judged = |record| judge(&sight(false), Some(&head(8, 1)), None, Some(record));
-        assert_eq!(judged(Position { seq: 5, ms: 8 }), Became::Lost);
-        assert_eq!(judged(at(5)), Became::Longer);
-        let record = Some(Position { seq: 5, ms: 8 });
-        assert_eq!(
-            judge(&sight(true), Some(&head(8, 1)), None, record),
-            Became::Over,
-            "expired, and begun again"
-        );
+        let fell_back = judge(&sight(false), Some(&head(8, 1)), false, None);
+        assert_eq!(fell_back, Became::Lost, "it fell back, and others have written more than was lost");
     }
 
     /// [R30] A tombstone of an earlier life is none of this one; a room that was never stored is not lost.
@@ -122,9 +109,9 @@ mod tests {
     fn an_earlier_deletion_says_nothing() {
         let tombstone = Some(Tombstone { deleted_ms: 3 });
         let earlier = Sight { tombstone, ..sight(false) };
-        assert_eq!(judge(&earlier, None, tombstone, None), Became::Lost);
+        assert_eq!(judge(&earlier, None, true, tombstone), Became::Lost);
         let new = Sight { seen: Seen::default(), ..sight(false) };
-        assert_eq!(judge(&new, None, None, None), Became::Longer);
-        assert_eq!(judge(&new, Some(&head(3, 1)), None, None), Became::Longer);
+        assert_eq!(judge(&new, None, true, None), Became::Longer);
+        assert_eq!(judge(&new, Some(&head(3, 1)), true, None), Became::Longer);
     }
 }

@@ -332,12 +332,8 @@ impl State {
         }
         self.answers = Answers::default();
         self.encoded_bytes += draft.bytes;
-        let update = match updates.as_slice() {
-            [only] => only.clone(),
-            _ => gate::merge(&slices).into(),
-        };
+        let shown = Shown::of(updates, author);
         let (updates, bytes) = (draft.records.len(), draft.bytes);
-        let shown = Shown::new(update, author);
         Ok(Committed { shown, acks: draft.acks, updates, bytes, cost: draft.cost })
     }
 

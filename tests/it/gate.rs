@@ -201,6 +201,20 @@ fn deletes_are_taken_once() {
     room.still_works();
 }
 
+/// [G8] A block that is new here and comes as garbage keeps its delete range: a client that holds the block alive
+/// passes over the garbage, and would never learn that it is deleted.
+#[test]
+fn blocks_that_come_deleted_keep_their_ranges() {
+    let mut room = Room::default();
+    let sent =
+        update([Blocks::of(2, 0).gc(3), Blocks::of(1, 0).text(At::Root("t"), "ab")], &[(2, 0, 3), (1, 1, 1)]);
+    let (left, dropped) = room.left(&sent);
+    assert_eq!((left, dropped), (Some(hex(&sent)), Dropped::default()));
+    let (left, dropped) = room.left(&sent);
+    assert_eq!((left, dropped.known_deletes), (None, 4), "once");
+    room.still_works();
+}
+
 /// [G12] A parent is a shared type; neighbours live in one place.
 #[test]
 fn places_must_fit() {

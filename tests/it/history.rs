@@ -175,3 +175,27 @@ async fn a_walk_that_is_overtaken_begins_again() {
     };
     assert!(matches!(end, Some(WalkError::Trimmed { wanted: 11, .. })), "{end:?}");
 }
+
+/// [H1] A store that falls back while it is read: the walk begins again from what is left, by pages and by records,
+/// and calls nothing damaged. Who served the room has the rest.
+#[tokio::test]
+async fn a_store_that_falls_back_under_a_walk_is_no_damage() {
+    for (kept, by_records) in [(1, false), (1, true), (4, false), (4, true)] {
+        let (log, faults) = memory();
+        let mut writer = Writer::new(&log, "r");
+        writer.write(&keystrokes(1, 9)).await;
+        let mut walk = history::walk(&log, &writer.room, Range::TO_HEAD).await.unwrap().unwrap();
+        if by_records {
+            assert!(walk.next().await.unwrap().is_some());
+        }
+        faults.roll_back(&writer.room, kept);
+        if by_records {
+            // The page that was read before is still told.
+            while walk.next().await.unwrap().is_some() {}
+        } else {
+            walk.to_end().await.unwrap();
+            assert_eq!(walk.fold().unwrap().last().seq, kept);
+        }
+        assert_eq!(walk.fold().unwrap().set_aside(), []);
+    }
+}

@@ -24,6 +24,7 @@ log_contract![
     a_room_keeps_so_many_snapshots,
     uploads_that_nobody_adopts_go,
     an_upload_that_went_begins_anew,
+    a_snapshot_of_another_life_is_not_adopted,
 ];
 
 /// Appends with something to expect.
@@ -363,4 +364,22 @@ async fn an_upload_that_went_begins_anew(store: Store) {
     // Whatever of the old ones was still on its way out took nothing of the new ones along.
     tokio::time::sleep(std::time::Duration::from_millis(20)).await;
     assert_eq!(log.chunk(&name, upload, 0).await, Ok(Some("newer".into())));
+}
+
+/// [L73] A compaction that began in another life of the room publishes nothing in this one, although counters and
+/// revision fit.
+async fn a_snapshot_of_another_life_is_not_adopted(store: Store) {
+    let (log, name) = (&*store.log, room("a"));
+    append(log, &name, 1, 1, &["x", "y"]).await;
+    let folded = head(log, &name).await;
+    assert_eq!(log.delete(&name).await, Ok(true));
+    store.now_ms.store(5_000, Ordering::Relaxed);
+    append(log, &name, 1, 2, &["z", "z", "z"]).await;
+    let upload = UploadId(7);
+    log.put_chunk(&name, upload, 0, "snapshot".into()).await.unwrap();
+    let (revision, through) = (folded.revision, folded.last);
+    let adoption =
+        Adoption { upload, revision, through, log_bytes: 0, chunks: 1, bytes: 8, drop: Vec::new() };
+    assert!(matches!(log.adopt(&name, adoption).await, Err(LogError::Moved(_))));
+    assert_eq!(head(log, &name).await.snapshots, []);
 }

@@ -8,7 +8,7 @@ use std::sync::atomic::AtomicU64;
 
 use ruang::ids::InstanceId;
 use ruang::log::embedded::{EmbeddedLog, Options};
-use ruang::log::{Adopted, Head, Log, UploadId};
+use ruang::log::{Adopted, Adoption, Head, Log, UploadId};
 use tempfile::TempDir;
 
 use crate::log_support::*;
@@ -91,7 +91,10 @@ async fn rooms_of_a_store_without_snapshots_go_on() {
     let dir = copy_of("v1");
     let log = open(&dir);
     log.put_chunk(&name, UploadId(1), 0, "x".into()).await.unwrap();
-    assert_eq!(adopt(&log, &name, UploadId(1), 0, 3, 1, 1).await, Ok(Adopted::Done(1)));
+    let through = read_from(&log, &name, 2).await[0].position();
+    let (upload, drop) = (UploadId(1), Vec::new());
+    let adoption = Adoption { upload, revision: 0, through, log_bytes: 0, chunks: 1, bytes: 1, drop };
+    assert_eq!(log.adopt(&name, adoption).await, Ok(Adopted::Done(1)));
     assert_eq!(log.trim(&name, 9).await, Ok(3));
     let after = log.open(&name).await.unwrap().unwrap();
     assert_eq!((after.bytes, after.base, after.snapshots.len()), (before.bytes, 3, 1));

@@ -1,10 +1,13 @@
 //! Faults on request: each one does what it says, and nothing else.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use ruang::ids::Position;
+use ruang::log::bus::Seen;
 use ruang::log::memory::{Damage, MemoryLog};
-use ruang::log::{Appended, Durability, Log, LogError};
+use ruang::log::{Appended, Batch, Durability, Expects, Log, LogError};
 use tokio::task::JoinHandle;
 
 use crate::log_support::*;
@@ -149,4 +152,39 @@ async fn damage_says_whether_it_was_done() {
 #[test]
 fn it_is_as_durable_as_it_says() {
     assert_eq!(MemoryLog::new().durability(), Durability::Memory);
+}
+
+/// A batch of instance 2 that knows the room up to `last`, in the room's epoch.
+async fn batch_that_saw(log: &MemoryLog, last: Position, number: u64, text: &str) -> Batch {
+    let epoch = head(log, &room("a")).await.epoch;
+    Batch { seen: Seen { last, epoch }, ..batch(&room("a"), 2, number, &[text]) }
+}
+
+/// [L72] A store that fell back and was written to since holds as many records as were seen, but not those: who saw
+/// others is refused.
+#[tokio::test]
+async fn a_log_that_fell_back_and_grew_again_is_told() {
+    let now_ms = Arc::new(AtomicU64::new(1_000));
+    let (log, faults) = MemoryLog::for_instances(clock(&now_ms));
+    append(&log, &room("a"), 1, 1, &["x", "y"]).await;
+    let seen = head(&log, &room("a")).await.last;
+    faults.roll_back(&room("a"), 2);
+    now_ms.store(2_000, Ordering::Relaxed);
+    append(&log, &room("a"), 3, 1, &["z", "z", "z"]).await;
+    let late = batch_that_saw(&log, seen, 1, "late").await;
+    assert!(matches!(log.append(&room("a"), late).await, Err(LogError::Moved(_))));
+    let fits = batch_that_saw(&log, at(2, 1_000), 2, "fits").await;
+    assert!(log.append(&room("a"), fits).await.is_ok());
+}
+
+/// [L72] What heals a room is taken under a name that was deleted in an earlier life.
+#[tokio::test]
+async fn an_earlier_tombstone_does_not_forbid_healing() {
+    let (log, _) = MemoryLog::for_instances(clock(&Arc::new(AtomicU64::new(1_000))));
+    append(&log, &room("a"), 1, 1, &["x"]).await;
+    assert_eq!(log.delete(&room("a")).await, Ok(true));
+    append(&log, &room("a"), 1, 2, &["y"]).await;
+    let healing = |heals| Batch { heals, expects: Expects::At(2), ..batch(&room("a"), 2, 1, &["z"]) };
+    assert!(matches!(log.append(&room("a"), healing(false)).await, Err(LogError::Moved(_))));
+    assert!(log.append(&room("a"), healing(true)).await.is_ok());
 }

@@ -10,12 +10,12 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use tokio::time::{Instant, sleep};
 
+use crate::addresses::Served;
 use crate::crowd::Crowd;
 use crate::rig::cluster::ClusterRig;
 use crate::rig::process::{FSYNC, RedisProcess};
 use crate::rig::proxy::{Fault, Proxy};
 use crate::rig::sentinel::SentinelRig;
-use crate::serving::Served;
 
 /// After so many kills the crowd goes to a new room: documents that grow for ever measure something else.
 const KILLS_OF_A_ROOM: u64 = 10;

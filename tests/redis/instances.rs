@@ -7,7 +7,7 @@ use ruang::log::Log;
 use ruang::log::record::Kind;
 use tokio::time::{Instant, sleep};
 
-use crate::harness::{Client, PATIENCE};
+use crate::harness::PATIENCE;
 use crate::rig::process::{FSYNC, RedisProcess};
 use crate::traffic::open;
 use crate::two::{Two, kinds};
@@ -172,7 +172,7 @@ async fn people_come_back_by_another_instance() {
     other.stop().await;
 }
 
-/// [R30] [L94] One of a room's keys is deleted by hand: what is left is a room again, and what was in it is stored
+/// [R30] [L95] One of a room's keys is deleted by hand: what is left is a room again, and what was in it is stored
 /// again by those who have it; records that are of no use alone are put aside, not deleted.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_deleted_key_is_healed() {
@@ -205,7 +205,7 @@ async fn a_deleted_key_is_healed() {
     }
 }
 
-/// [R30] [L94] A key of a room in which nobody does anything is deleted: the next look notices, before everyone has left.
+/// [R30] [L95] A key of a room in which nobody does anything is deleted: the next look notices, before everyone has left.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_deleted_key_is_noticed_in_a_quiet_room() {
     for lost in ["log", "meta"] {

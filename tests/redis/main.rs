@@ -7,6 +7,7 @@
 #[macro_use]
 mod log_stores;
 
+mod addresses;
 mod away;
 mod clusters;
 mod compactors;
@@ -26,7 +27,6 @@ mod rig_tests;
 mod scripts;
 mod sentinels;
 mod served;
-mod serving;
 mod settings;
 mod traffic;
 mod two;

@@ -8,9 +8,10 @@ use crate::harness::{Client, Server};
 use crate::rig::single::{FSYNC, Single};
 
 /// The binary, and nothing of our own environment.
-fn ruang(args: &[&str]) -> Command {
+pub fn ruang(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_ruang"));
-    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("RUANG_")) {
+    let ours = |name: &str| name.starts_with("RUANG_") || name.starts_with("REDIS_");
+    for (name, _) in std::env::vars_os().filter(|(name, _)| ours(&name.to_string_lossy())) {
         command.env_remove(name);
     }
     command.args(args).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());

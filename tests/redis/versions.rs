@@ -13,10 +13,10 @@ use ruang::wire::y_websocket;
 use tokio::time::sleep;
 use yrs::{Doc, Map, ReadTxn, Transact};
 
+use crate::addresses::Served;
 use crate::crowd::Crowd;
 use crate::harness::Server;
 use crate::rig::process::RedisProcess;
-use crate::serving::Served;
 use crate::traffic::open;
 use crate::two::{Two, kinds};
 

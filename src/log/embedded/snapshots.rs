@@ -120,7 +120,8 @@ pub(super) fn adopt(
     }
     let uploaded = known_upload(tables, meta.number, adoption.upload)?;
     let head = meta.head(meta.bytes.unwrap_or_default());
-    check_adoption(adoption, &head, uploaded)?;
+    let stands = tables::position(&tables.log, meta.number, adoption.through.seq)?;
+    check_adoption(adoption, &head, uploaded, stands)?;
     meta.revision += 1;
     meta.snapshots = kept_snapshots(&head, &adoption.drop);
     meta.snapshots.push(SnapshotRef {

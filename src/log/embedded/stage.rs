@@ -10,7 +10,7 @@ use super::reads::{Looked, Reads};
 use super::rooms::RoomMeta;
 use super::store::Failure;
 use crate::ids::RoomName;
-use crate::log::check::check_expects;
+use crate::log::check::{ONE_WRITES, check_expects};
 use crate::log::record::StoredRecord;
 use crate::log::{Appended, Batch, Expects, LogError};
 
@@ -81,7 +81,7 @@ impl<'a> Stage<'a> {
         } else {
             false
         };
-        if let Err(moved) = check_expects(batch, staged.meta.seen(), deleted) {
+        if let Err(moved) = check_expects(batch, staged.meta.seen(), deleted, ONE_WRITES) {
             return Ok(Err(moved));
         }
         if !self.staged.metas.contains_key(room) {

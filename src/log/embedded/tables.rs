@@ -29,7 +29,7 @@ use super::{life, removals};
 use crate::ids::{Position, RoomName};
 use crate::limits::READ_BYTES_MAX;
 use crate::log::bus::Seen;
-use crate::log::check::{check_expects, judge};
+use crate::log::check::{ONE_WRITES, check_expects, judge};
 use crate::log::record::StoredRecord;
 use crate::log::{Appended, Batch, Expects, LogError};
 
@@ -81,7 +81,7 @@ impl<'txn> Tables<'txn> {
         let head = known.as_ref().map_or(Seen::default(), RoomMeta::seen);
         // Other batches do not ask for it.
         let deleted = matches!(batch.expects, Expects::At(_)) && life::is_deleted(self.transaction, room)?;
-        if let Err(moved) = check_expects(batch, head, deleted) {
+        if let Err(moved) = check_expects(batch, head, deleted, ONE_WRITES) {
             return Ok(Err(moved));
         }
         let (mut meta, genesis) = match known {
@@ -233,6 +233,18 @@ fn entry(
     seq: u64,
 ) -> Result<Option<Result<StoredRecord, LogError>>, RedbError> {
     Ok(log.get((room, seq))?.map(|entry| judge_entry(room, seq, entry.value())))
+}
+
+/// Where the record of a counter stands, as far as it says so itself.
+pub(super) fn position(
+    log: &impl ReadableTable<(u64, u64), &'static [u8]>,
+    room: u64,
+    seq: u64,
+) -> Result<Option<Position>, RedbError> {
+    let value = log.get((room, seq))?;
+    Ok(value
+        .filter(|value| value.value().len() >= ENTRY_HEADER)
+        .map(|value| Position { seq, ms: le_u64(value.value(), 0) }))
 }
 
 /// The same by the room's name.

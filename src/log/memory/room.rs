@@ -100,12 +100,15 @@ impl Room {
     pub(super) fn roll_back(&mut self, last: u64) {
         let keep = usize::try_from(last.saturating_sub(self.base)).unwrap_or(usize::MAX);
         self.records.truncate(keep);
-        self.last = self
-            .records
-            .last()
-            .map_or(Position { seq: self.base, ms: self.last.ms }, |(position, _)| *position);
+        // With no record left, the newest snapshot that still counts ends it.
+        let covered =
+            self.snapshots.iter().map(|snapshot| snapshot.through).rfind(|at| at.seq <= last.max(self.base));
+        let left = self.records.last().map(|(position, _)| *position);
+        self.last = left.or(covered).unwrap_or(Position { seq: self.base, ms: self.last.ms });
         self.batches.retain(|_, batch| batch.last <= self.last);
         self.snapshots.retain(|snapshot| snapshot.through <= self.last);
+        let kept: Vec<UploadId> = self.snapshots.iter().map(|snapshot| snapshot.upload).collect();
+        self.uploads.retain(|upload, _| kept.contains(upload));
     }
 
     /// `epochs`: several instances share the log, and it may be made to lose something.
@@ -159,6 +162,12 @@ impl Room {
         let skip = usize::try_from(after.saturating_sub(self.base)).unwrap_or(usize::MAX);
         let records = self.records.iter().skip(skip).take(count_max);
         records.map(|(position, bytes)| judge(*position, bytes.clone())).collect()
+    }
+
+    /// Where the record of a counter stands, unless it is trimmed.
+    pub(super) fn position(&self, seq: u64) -> Option<Position> {
+        let index = usize::try_from(seq.checked_sub(self.base + 1)?).ok()?;
+        self.records.get(index).map(|(position, _)| *position)
     }
 
     /// The stored bytes of a record, to damage them.
@@ -225,7 +234,8 @@ impl Room {
         }
         self.forget_old_uploads(now_ms);
         let head = self.head();
-        check_adoption(adoption, &head, self.uploads.get(&adoption.upload).map(Upload::uploaded))?;
+        let upload = self.uploads.get(&adoption.upload).map(Upload::uploaded);
+        check_adoption(adoption, &head, upload, self.position(adoption.through.seq))?;
         self.revision += 1;
         self.snapshots = kept_snapshots(&head, &adoption.drop);
         self.snapshots.push(SnapshotRef {

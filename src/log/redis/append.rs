@@ -7,7 +7,7 @@ use super::{RedisLog, script};
 use crate::ids::{Position, RoomName};
 use crate::limits::{REDIS_BATCH_BYTES_MAX, REDIS_PUBLISH_BYTES_MAX};
 use crate::log::bus::{Epoch, Seen};
-use crate::log::check::{check_expects, check_repeated, judge};
+use crate::log::check::{ONE_WRITES, check_expects, check_repeated, judge};
 use crate::log::record::StoredRecord;
 use crate::log::{Appended, Batch, Expects, LogError};
 
@@ -73,7 +73,7 @@ impl RedisLog {
             "expects" => {
                 let last = Position { seq: reply.number(1)?, ms: 0 };
                 let unseen = Batch { seen: Seen::default(), ..batch.clone() };
-                check_expects(&unseen, Seen { last, epoch: Epoch::NONE }, reply.number(2)? != 0)?;
+                check_expects(&unseen, Seen { last, epoch: Epoch::NONE }, reply.number(2)? != 0, ONE_WRITES)?;
                 return Err(reply.refusal());
             }
             "epoch" => {

@@ -104,7 +104,8 @@ impl RedisLog {
                 self.forget_upload(&keys, adoption.upload).await?;
                 return Ok(Adopted::Lost(meta.head.revision));
             }
-            check_adoption(adoption, &meta.head, uploaded)?;
+            // Whether its record stands is for the script to see.
+            check_adoption(adoption, &meta.head, uploaded, Some(adoption.through))?;
             if let Some(adopted) = self.publish(&keys, &meta, adoption).await? {
                 return Ok(adopted);
             }
@@ -165,7 +166,7 @@ impl RedisLog {
         match reply.word.as_str() {
             "adopted" => Ok(Some(Adopted::Done(revision))),
             "changed" => Ok(None),
-            "nothrough" => Err(LogError::Fatal(format!(
+            "nothrough" => Err(LogError::Moved(format!(
                 "a snapshot through {through}, where the log has no such record"
             ))),
             _ => Err(reply.refusal()),

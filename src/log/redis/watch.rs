@@ -14,7 +14,7 @@ use super::connect::{Connect, Lane, Primary, Route};
 use super::errors::CallError;
 use super::reply::text;
 use super::state::{Facts, Verdict, judge};
-use crate::limits::REDIS_LOADING_MS_MAX;
+use crate::limits::{REDIS_LOADING_MS_MAX, REDIS_TROUBLED_MS};
 
 /// What is known of Redis' settings.
 pub(super) struct Watch {
@@ -51,11 +51,13 @@ impl Watch {
         every: Duration,
         closed: CancellationToken,
     ) {
+        let soon = every.min(Duration::from_millis(REDIS_TROUBLED_MS));
         loop {
+            let pause = if self.verdict().trouble.is_some() { soon } else { every };
             tokio::select! {
                 () = closed.cancelled() => return,
                 () = connect.reconnected() => {}
-                () = sleep(every) => {}
+                () = sleep(pause) => {}
             }
             // A server that cannot be asked shows in calls.
             if let Ok(facts) = look(&connect).await {

@@ -93,7 +93,7 @@ impl Actor {
                 let wanted = |seat: &&Arc<Seat>| seat.wants_acks && ack.is_some() || judged.dropped.is_gap();
                 if let Some(seat) = self.seats.get(session).filter(wanted) {
                     seat.put(|post| {
-                        post.ack = ack.or(post.ack);
+                        post.ack = ack.filter(|_| seat.wants_acks).or(post.ack);
                         post.gap |= judged.dropped.is_gap();
                     });
                 }

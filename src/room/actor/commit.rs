@@ -17,7 +17,7 @@ use super::{Actor, End};
 use crate::generation::GenerationError;
 use crate::ids::{Position, SessionId};
 use crate::limits::{BUS_READ_AGAIN_MS, BUS_REPLY_AHEAD_MS, COMPACT_RECORDS, INLINE_BYTES_MAX};
-use crate::log::bus::{Epoch, Heard, Stored, Whisper};
+use crate::log::bus::{Epoch, Heard, Seen, Stored, Whisper};
 use crate::log::record::{Kind, StoredRecord};
 use crate::log::{Appended, LogError};
 use crate::wire::close::{self, Close};
@@ -55,9 +55,13 @@ impl Actor {
     /// The log has answered for the batch in flight.
     pub(super) async fn on_reply(&mut self, appended: Appended) -> Result<(), End> {
         let begins = appended.created.as_ref().map_or(appended.first, StoredRecord::position);
-        let seen = self.state().committed();
+        let Seen { last: seen, epoch } = self.state().seen();
         if self.state().in_flight().is_none() {
             return Ok(()); // the bus was faster
+        }
+        if epoch != Epoch::NONE && (appended.epoch != epoch || begins.seq <= seen.seq) {
+            // It was sent before all this was seen, and the store has lost that since.
+            return self.look(format!("a batch behind record {seen} stands at {begins}")).await;
         }
         if begins.seq == seen.seq + 1 {
             return self.on_committed(appended).await;

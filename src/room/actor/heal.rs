@@ -11,12 +11,13 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::super::append::append_until_decided;
 use super::super::fan_out::{Author, Shown};
-use super::super::line::record_at;
+use super::super::line::is_same;
 use super::super::load::{self, Loaded, genesis_record};
 use super::super::loss::{Became, Sight, judge};
 use super::super::seat::Seat;
 use super::super::wall_clock_ms;
 use super::{Actor, End};
+use crate::heavy::heavy;
 use crate::ids::Generation;
 use crate::limits::{BUS_READ_AGAIN_MS, HEAL_ASK_MS, HEAL_ASKS, HEAL_TRIES};
 use crate::log::LogError;
@@ -59,20 +60,23 @@ impl Actor {
     /// Asks the store, until it answers: what is here may be all there is.
     async fn what_became(&mut self) -> Result<Became, End> {
         loop {
-            let (log, room, seen) = (&*self.rooms.log, &self.shared.name, self.state().seen());
+            let (log, room, seen) = (&self.rooms.log, &self.shared.name, self.state().seen());
             let asked = async {
                 let head = log.open(room).await?;
-                let in_place = match &head {
-                    Some(head) => record_at(log, room, head, seen.last.seq).await?,
-                    None => None,
+                let stands = match &head {
+                    Some(head) if head.base < seen.last.seq && seen.last.seq < head.last.seq => {
+                        let records = log.read(room, seen.last.seq - 1, 1).await?;
+                        is_same(records.first(), seen.last)
+                    }
+                    _ => true,
                 };
-                Ok::<_, LogError>((head, log.tombstone(room).await?, in_place))
+                Ok::<_, LogError>((head, stands, log.tombstone(room).await?))
             };
             match asked.await {
-                Ok((head, tombstone, in_place)) => {
+                Ok((head, stands, tombstone)) => {
                     let (tombstone_then, is_over) = (self.line.tombstone, self.is_deadline_over());
                     let sight = Sight { seen, tombstone: tombstone_then, is_over };
-                    return Ok(judge(&sight, head.as_ref(), tombstone, in_place));
+                    return Ok(judge(&sight, head.as_ref(), stands, tombstone));
                 }
                 Err(error) => self.wait_for_store(&error).await?,
             }
@@ -123,7 +127,7 @@ impl Actor {
             let genesis = genesis_record(&self.shared.name, generation, self.rooms.instance);
             loaded.state.set_genesis(genesis.map_err(|error| End::Moved(error.to_string()))?);
         }
-        let drafted = tokio::task::spawn_blocking(move || {
+        let drafted = heavy(move || {
             let drafted = loaded.state.draft_heal(&lost, wall_clock_ms());
             (loaded, drafted)
         });
@@ -138,7 +142,7 @@ impl Actor {
         match append_until_decided(log, room, batch, Arc::default()).await {
             Ok(appended) if appended.first.seq <= after.seq => Ok(None),
             Ok(appended) => {
-                let healed = tokio::task::spawn_blocking(move || {
+                let healed = heavy(move || {
                     let healed = loaded.state.on_committed(&appended);
                     (loaded, healed)
                 });
@@ -156,7 +160,7 @@ impl Actor {
     async fn go_on_with(&mut self, loaded: Loaded) -> Result<(), End> {
         let Loaded { mut state, upkeep, tombstone, .. } = loaded;
         let mut old = self.state.take().ok_or_else(|| End::Moved("the room has no state".to_owned()))?;
-        let joined = tokio::task::spawn_blocking(move || {
+        let joined = heavy(move || {
             let news = state.lacking(&old.seen_vector());
             let taken = state.take_over(&mut old);
             (state, news, taken)
@@ -173,7 +177,8 @@ impl Actor {
             self.release().await;
         }
         self.ack(acks, seen.last);
-        let seats: Vec<Arc<Seat>> = self.seats.all().cloned().collect();
+        let mut seats: Vec<Arc<Seat>> = self.seats.all().cloned().collect();
+        seats.sort_by_key(|seat| seat.session); // who came first is asked first
         self.line.ask(seats, Instant::now());
         self.start_reading();
         Ok(())

@@ -74,11 +74,7 @@ impl State {
         self.gate.note_deleted(&deletes);
         receipts.iter().for_each(|receipt| self.gate.settle(receipt));
         self.answers = super::Answers::default();
-        let update = match updates.as_slice() {
-            [only] => only.clone(),
-            _ => gate::merge(&slices).into(),
-        };
-        foreign.shown = Some(Shown::new(update, Author::Several));
+        foreign.shown = Some(Shown::of(updates, Author::Several));
         Ok(foreign)
     }
 

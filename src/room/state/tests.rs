@@ -194,6 +194,7 @@ impl World {
         self.relayed.push(match committed.shown {
             Shown::Small(update, _) => update,
             Shown::Large(frame, _) => update_of(&frame),
+            Shown::Apart(..) => panic!("nobody else stores here"),
         });
         self.check();
     }

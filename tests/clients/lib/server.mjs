@@ -13,7 +13,7 @@ const binary = process.env.RUANG_BIN ? resolve(process.env.RUANG_BIN) : join(rep
 const LINES_KEPT = 200
 
 /** A port that is free now: the server keeps it over a restart, so it is chosen before the start. */
-async function freePort () {
+export async function freePort () {
   const probe = createServer()
   await new Promise((resolve, reject) => probe.once('error', reject).listen(0, '127.0.0.1', resolve))
   const { port } = probe.address()

@@ -95,11 +95,13 @@ impl RedisProcess {
             if running.child.try_wait().expect("a child").is_some() {
                 return Some(false);
             }
-            let info: RedisResult<String> =
-                redis::cmd("INFO").arg("server").query(&mut self.try_connect().ok()?);
+            let mut connection = self.try_connect().ok()?;
+            let info: RedisResult<String> = redis::cmd("INFO").arg("server").query(&mut connection);
             match info {
                 // Another server may have taken the port meanwhile: it is another process then.
-                Ok(info) => Some(info.contains(&format!("process_id:{}\r", running.child.id()))),
+                Ok(info) if !info.contains(&format!("process_id:{}\r", running.child.id())) => Some(false),
+                // Not while it is loading.
+                Ok(_) => redis::cmd("PING").exec(&mut connection).is_ok().then_some(true),
                 // It serves, but not us.
                 Err(error) => (error.code() == Some("NOAUTH")).then_some(true),
             }
@@ -189,7 +191,7 @@ impl RedisProcess {
     /// # Panics
     /// If the server refuses it, or does not answer.
     pub fn ask<T: redis::FromRedisValue>(&self, words: &[&str]) -> T {
-        self.try_ask(words).unwrap_or_else(|error| panic!("{} {words:?}: {error}", self.name))
+        self.try_ask(words).unwrap_or_else(|error| panic!("{} {words:?}: {error}\n{}", self.name, self.log()))
     }
 
     /// As [`Self::ask`], for what may fail.

@@ -115,7 +115,7 @@ mod tests {
         message
     }
 
-    /// [L90] A batch is read as it was published; damaged records are heard as such.
+    /// [L94] A batch is read as it was published; damaged records are heard as such.
     #[test]
     fn batches_are_read() {
         let Heard::Stored(stored) = read(batch(&[b"junk", b""]).into()) else { panic!("a batch") };
@@ -126,7 +126,7 @@ mod tests {
         assert!(stored.records.iter().all(|record| matches!(record, StoredRecord::Damaged { .. })));
     }
 
-    /// [L90] Whispers come back as they were said.
+    /// [L94] Whispers come back as they were said.
     #[test]
     fn whispers_are_read() {
         for whisper in [Whisper::WhoIsHere, Whisper::Presence(Bytes::from_static(b"\x01\n\x00"))] {
@@ -136,7 +136,7 @@ mod tests {
         }
     }
 
-    /// [L90] Whatever cannot be read makes the listener look at the log: every cut and every flipped bit of a batch
+    /// [L94] Whatever cannot be read makes the listener look at the log: every cut and every flipped bit of a batch
     /// is that, or a batch with records that are checked by themselves, or a whisper.
     #[test]
     fn what_cannot_be_read_is_looked_up() {

@@ -75,13 +75,17 @@ impl SlotMap {
 fn range(row: Vec<Value>, asked: &str) -> Result<(RangeInclusive<u16>, HostPort), String> {
     let bad = || "CLUSTER SLOTS: a range has another form than we know".to_owned();
     let mut row = row.into_iter();
-    let mut number = || redis::from_redis_value::<u16>(row.next()?).ok();
+    // As they are: the crate would fold larger numbers into smaller ones.
+    let small = |value: Option<Value>| {
+        redis::from_redis_value::<i64>(value?).ok().and_then(|it| u16::try_from(it).ok())
+    };
+    let mut number = || small(row.next());
     let (first, last) = number().zip(number()).ok_or_else(bad)?;
     let owner: Vec<Value> = row.next().and_then(|it| redis::from_redis_value(it).ok()).ok_or_else(bad)?;
     let mut owner = owner.into_iter();
     let host: Option<String> =
         owner.next().and_then(|it| redis::from_redis_value(it).ok()).ok_or_else(bad)?;
-    let port: u16 = owner.next().and_then(|it| redis::from_redis_value(it).ok()).ok_or_else(bad)?;
+    let port = small(owner.next()).filter(|port| *port != 0).ok_or_else(bad)?;
     if first > last || last >= SLOTS {
         return Err(bad());
     }

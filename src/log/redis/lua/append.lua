@@ -34,11 +34,17 @@ end
 if expects == 'present' and s == 0 then return {'expects', '0', '0'} end
 if expects ~= 'any' and expects ~= 'present' then
   local deleted = redis.call('EXISTS', prefix .. 'tomb')
-  if deleted == 1 or expects ~= text(s) then return {'expects', text(s), text(deleted)} end
+  -- What heals a room was judged by the tombstone that it began with.
+  if (deleted == 1 and ARGV[11] ~= '1') or expects ~= text(s) then return {'expects', text(s), text(deleted)} end
 end
 
 if ARGV[8] ~= '' and ARGV[8] ~= epoch then return {'epoch', epoch or ''} end
 if less(text(s), ARGV[9]) or (text(s) == ARGV[9] and t ~= ARGV[10]) then return {'behind', t .. '-' .. text(s)} end
+-- A log that fell back and grew again.
+if ARGV[9] ~= '0' and less(ARGV[9], text(s)) and less(m[10] or '0', ARGV[9]) then
+  local seen = ARGV[10] .. '-' .. ARGV[9]
+  if #redis.call('XRANGE', log, seen, seen) == 0 then return {'behind', t .. '-' .. text(s)} end
+end
 
 local now = clock(ARGV[1])
 local ms = now

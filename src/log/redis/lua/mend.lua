@@ -1,5 +1,5 @@
--- One of a room's two keys is gone. What is left is made a room again, under a new epoch, so that whoever has more of it
--- stores that again; records alone that do not begin with the first are of no use and are put aside for a week.
+-- One of a room's two keys is gone. What is left is made a room again, under a new epoch, so that whoever has more
+-- of it stores that again; records alone that do not begin with the first are put aside for a week.
 -- KEYS: log, meta. ARGV: key prefix, epoch.
 local log, meta, prefix, epoch = KEYS[1], KEYS[2], ARGV[1], ARGV[2]
 local m = redis.call('HMGET', meta, 'v', 'e', 's', 't', 'x', 'f')
@@ -8,9 +8,8 @@ local there = redis.call('EXISTS', log) == 1
 
 if m[2] then
   if there or m[3] == (m[6] or '0') then return {'whole'} end
-  -- An empty stream that goes on where the room was; readers find that its records are missing.
+  -- A stream that goes on where the room was; readers find that its records are missing, and the newest is none.
   redis.call('XADD', log, m[4] .. '-' .. m[3], 'e', '')
-  redis.call('XTRIM', log, 'MAXLEN', '=', 0)
   if m[5] then redis.call('PEXPIREAT', log, m[5]) end
   redis.call('HSET', meta, 'e', epoch)
   redis.call('SPUBLISH', prefix .. 'bus', 'mended\n')

@@ -1,26 +1,15 @@
-//! The real binary on Redis: which store it takes, and what it says of it.
+//! Which Redis the real binary takes, and what it says of one that it does not take.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::Child;
 
 use crate::rig::cluster::ClusterRig;
 use crate::rig::process::FSYNC;
 use crate::rig::sentinel::SentinelRig;
 use crate::rig::single::Single;
-
-/// The binary with these arguments and variables, and nothing of our own environment.
-fn ruang(args: &[&str], variables: &[(&str, &str)]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_ruang"));
-    let ours = |name: &str| name.starts_with("RUANG_") || name.starts_with("REDIS_");
-    for (name, _) in std::env::vars_os().filter(|(name, _)| ours(&name.to_string_lossy())) {
-        command.env_remove(name);
-    }
-    command.envs(variables.iter().copied()).args(args);
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    command
-}
+use crate::served::ruang;
 
 /// A server that runs. Dropping it ends it, by kill -9.
 pub struct Served {
@@ -33,7 +22,7 @@ pub struct Served {
 impl Served {
     pub fn start(args: &[&str], variables: &[(&str, &str)]) -> Self {
         let args = [&["serve", "--listen", "127.0.0.1:0"], args].concat();
-        let mut child = ruang(&args, variables).spawn().unwrap();
+        let mut child = ruang(&args).envs(variables.iter().copied()).spawn().unwrap();
         let mut stderr = BufReader::new(child.stderr.take().unwrap());
         let (mut lines, mut address) = (String::new(), None);
         while address.is_none() {
@@ -68,7 +57,7 @@ impl Served {
 
     fn signal(&self, name: &str) {
         let pid = self.child.id().to_string();
-        assert!(Command::new("kill").args(["-s", name, &pid]).status().unwrap().success());
+        assert!(std::process::Command::new("kill").args(["-s", name, &pid]).status().unwrap().success());
     }
 
     /// Waits for its end: the exit code.
@@ -86,7 +75,7 @@ impl Drop for Served {
 
 /// Runs it to its end: exit code, and what it wrote to standard error and output.
 fn run(args: &[&str], variables: &[(&str, &str)]) -> (Option<i32>, String, String) {
-    let output = ruang(args, variables).output().unwrap();
+    let output = ruang(args).envs(variables.iter().copied()).output().unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();
     (output.status.code(), text(output.stderr), text(output.stdout))
 }
