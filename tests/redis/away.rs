@@ -245,7 +245,7 @@ async fn a_redis_that_loads_is_waited_for() {
         let done = |key: &str| (redis.info(key).as_deref() == Some("0")).then_some(());
         done("aof_rewrite_in_progress").and(done("aof_rewrite_scheduled"))
     });
-    redis.restart();
+    redis.restart_and_load(false);
     assert_eq!(redis.info("loading").as_deref(), Some("1"));
     people.edit("loading", 10).await;
     let unseen = |people: &Two| people.bob.get("loading-ann-0").is_none();
