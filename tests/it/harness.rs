@@ -110,6 +110,8 @@ impl Server {
 pub struct Client {
     pub socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
     pub doc: Doc,
+    /// Messages sent that are to be acked, by [`Self::set`] and [`Self::sync`].
+    pub sent: u64,
     /// Acked messages, by `ruang.v1`.
     pub acked: u64,
     /// Updates and Step2s received, whole.
@@ -124,6 +126,11 @@ pub struct Client {
 
 impl Client {
     pub async fn connect(url: &str, protocol: Option<&'static str>) -> Self {
+        Self::try_connect(url, protocol).await.expect("connects")
+    }
+
+    /// `None` if nobody is there, or the server takes no more.
+    pub async fn try_connect(url: &str, protocol: Option<&'static str>) -> Option<Self> {
         let mut request = url.into_client_request().expect("a url");
         if let Some(protocol) = protocol {
             request.headers_mut().insert("Sec-WebSocket-Protocol", protocol.parse().expect("a protocol"));
@@ -131,20 +138,26 @@ impl Client {
         // A document may be larger than the library's default for a frame.
         let config = WebSocketConfig::default().max_frame_size(None).max_message_size(None);
         let connect = connect_async_with_config(request, Some(config), true);
-        let (socket, _) = timeout(PATIENCE, connect).await.expect("in time").expect("connects");
-        Self {
+        let (socket, _) = timeout(PATIENCE, connect).await.expect("in time").ok()?;
+        Some(Self {
             socket,
             doc: Doc::new(),
+            sent: 0,
             acked: 0,
             received: Vec::new(),
             presence: Vec::new(),
             asked: Vec::new(),
             warned: Vec::new(),
-        }
+        })
     }
 
     pub async fn send(&mut self, message: impl Into<Bytes>) {
-        self.socket.send(Frame::Binary(message.into())).await.expect("the socket takes a message");
+        assert!(self.try_send(message).await, "the socket takes a message");
+    }
+
+    /// False if the connection has ended.
+    pub async fn try_send(&mut self, message: impl Into<Bytes>) -> bool {
+        self.socket.send(Frame::Binary(message.into())).await.is_ok()
     }
 
     /// Step1, then everything up to the server's Step1, which is answered.
@@ -155,6 +168,7 @@ impl Client {
         let theirs = yrs::StateVector::decode_v1(&self.asked[0]).expect("a state vector");
         let update = self.doc.transact().encode_state_as_update_v1(&theirs);
         self.send(y_websocket::sync_step2(&update)).await;
+        self.sent += 1;
     }
 
     pub fn state_vector(&self) -> Vec<u8> {
@@ -193,6 +207,7 @@ impl Client {
     pub async fn set(&mut self, key: &str, value: &str) {
         let update = self.set_locally(key, value);
         self.send(y_websocket::update(&update)).await;
+        self.sent += 1;
     }
 
     pub fn get(&self, key: &str) -> Option<String> {
@@ -269,6 +284,16 @@ impl Client {
                 Err(code) => panic!("the server closed with {code:?} while waiting for {what}"),
             }
         }
+    }
+
+    /// Takes frames in until all that was sent is acked, or the server closes: the code.
+    pub async fn until_acked(&mut self) -> Result<(), Option<u16>> {
+        let deadline = tokio::time::Instant::now() + PATIENCE;
+        while self.acked < self.sent {
+            let left = deadline.saturating_duration_since(tokio::time::Instant::now());
+            assert!(self.step(left).await?, "waited in vain for acks");
+        }
+        Ok(())
     }
 
     pub async fn until_set(&mut self, key: &str, value: &str) {

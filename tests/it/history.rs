@@ -11,6 +11,7 @@
 mod history_compaction;
 mod history_hooks;
 mod history_interleavings;
+mod history_orders;
 mod history_sim;
 mod history_snapshots;
 mod history_support;

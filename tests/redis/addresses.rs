@@ -11,16 +11,16 @@ use crate::rig::sentinel::SentinelRig;
 use crate::rig::single::Single;
 use crate::served::ruang;
 
-/// A server that runs. Dropping it ends it.
-struct Served {
+/// A server that runs. Dropping it ends it, by kill -9.
+pub struct Served {
     child: Child,
-    address: String,
+    pub address: String,
     /// Up to the line that says where it listens.
     lines: String,
 }
 
 impl Served {
-    fn start(args: &[&str], variables: &[(&str, &str)]) -> Self {
+    pub fn start(args: &[&str], variables: &[(&str, &str)]) -> Self {
         let args = [&["serve", "--listen", "127.0.0.1:0"], args].concat();
         let mut child = ruang(&args).envs(variables.iter().copied()).spawn().unwrap();
         let mut stderr = BufReader::new(child.stderr.take().unwrap());
@@ -37,12 +37,32 @@ impl Served {
     }
 
     /// The body of an answer to GET.
-    fn get(&self, path: &str) -> String {
+    pub fn get(&self, path: &str) -> String {
         let mut stream = TcpStream::connect(&self.address).unwrap();
         write!(stream, "GET {path} HTTP/1.1\r\nHost: ruang\r\nConnection: close\r\n\r\n").unwrap();
         let mut answer = String::new();
         stream.read_to_string(&mut answer).unwrap();
         answer.split_once("\r\n\r\n").unwrap().1.to_owned()
+    }
+
+    /// SIGTERM, as a supervisor sends it.
+    pub fn terminate(&self) {
+        self.signal("TERM");
+    }
+
+    /// It takes connections (the kernel does) and does nothing, until it is thawed.
+    pub fn freeze(&self, frozen: bool) {
+        self.signal(if frozen { "STOP" } else { "CONT" });
+    }
+
+    fn signal(&self, name: &str) {
+        let pid = self.child.id().to_string();
+        assert!(std::process::Command::new("kill").args(["-s", name, &pid]).status().unwrap().success());
+    }
+
+    /// Waits for its end: the exit code.
+    pub fn ended(mut self) -> Option<i32> {
+        self.child.wait().unwrap().code()
     }
 }
 

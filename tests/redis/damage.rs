@@ -144,7 +144,7 @@ async fn wrong_types_name_key_and_command() {
     assert_eq!(keys.len(), 5, "{keys:?}");
 }
 
-/// [L81] A room that lost its records, or what was known of it, is not begun anew over what is left: who appends is told
+/// [L95] A room that lost its records, or what was known of it, is not begun anew over what is left: who appends is told
 /// that it is not what it was, and what is left is a room again, under another epoch.
 #[tokio::test]
 async fn a_room_that_lost_a_key_is_not_begun_anew() {

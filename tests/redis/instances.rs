@@ -4,100 +4,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ruang::log::Log;
-use ruang::log::record::{Kind, StoredRecord};
+use ruang::log::record::Kind;
 use tokio::time::{Instant, sleep};
 
-use crate::harness::{Client, PATIENCE, Server};
+use crate::harness::PATIENCE;
 use crate::rig::process::{FSYNC, RedisProcess};
 use crate::traffic::open;
-
-/// Two instances, each with a log of its own on the same server, and someone on each.
-struct Two {
-    one: Server,
-    two: Server,
-    ann: Client,
-    bob: Client,
-}
-
-impl Two {
-    async fn on(redis: &RedisProcess) -> Self {
-        let one = Server::start(open(&redis.url()).await).await;
-        let two = Server::start(open(&redis.url()).await).await;
-        let (mut ann, mut bob) = (one.connect_for_acks("r").await, two.connect_for_acks("r").await);
-        ann.sync().await;
-        bob.sync().await;
-        ann.set("first", "1").await;
-        bob.until_set("first", "1").await;
-        Self { one, two, ann, bob }
-    }
-
-    /// An edit on each side, seen on the other.
-    async fn exchange(&mut self, what: &str) {
-        println!("{what}: edits go both ways");
-        let key = what.replace(' ', "-");
-        self.ann.set(&format!("ann-{key}"), "x").await;
-        self.bob.set(&format!("bob-{key}"), "y").await;
-        self.bob.until_set(&format!("ann-{key}"), "x").await;
-        self.ann.until_set(&format!("bob-{key}"), "y").await;
-    }
-
-    /// All is the same everywhere, also for an instance that has only the store.
-    async fn agree(&mut self, redis: &RedisProcess) {
-        let third = Server::start(open(&redis.url()).await).await;
-        let mut reader = third.join("r").await;
-        let began = Instant::now();
-        loop {
-            for client in [&mut self.ann, &mut self.bob, &mut reader] {
-                let _ = client.step(Duration::from_millis(20)).await;
-            }
-            if self.ann.clocks() == self.bob.clocks() && self.ann.clocks() == reader.clocks() {
-                break;
-            }
-            assert!(
-                began.elapsed() < PATIENCE,
-                "{}\n{}\n{}",
-                self.ann.doc_json(),
-                self.bob.doc_json(),
-                reader.doc_json()
-            );
-        }
-        assert_eq!(self.ann.doc_json(), self.bob.doc_json());
-        assert_eq!(self.ann.doc_json(), reader.doc_json());
-        drop(reader);
-        third.stop().await;
-    }
-
-    async fn stop(self) {
-        for server in [&self.one, &self.two] {
-            let metrics = server.app.rooms.metrics();
-            assert_eq!((metrics.rooms_failed.get(), metrics.records_set_aside.get()), (0, 0));
-        }
-        drop((self.ann, self.bob));
-        self.one.stop().await;
-        self.two.stop().await;
-    }
-
-    fn healed(&self) -> u64 {
-        [&self.one, &self.two].map(|server| server.app.rooms.metrics().rooms_healed.get()).iter().sum()
-    }
-}
-
-async fn kinds(redis: &RedisProcess) -> Vec<Kind> {
-    let log = open(&redis.url()).await;
-    let records = log.read(&"r".parse().unwrap(), 0, 10_000).await.unwrap();
-    let kind = |stored: StoredRecord| match stored {
-        StoredRecord::Intact { record, .. } => record.kind(),
-        StoredRecord::Damaged { position, why } => panic!("{position}: {why}"),
-    };
-    records.into_iter().map(kind).collect()
-}
+use crate::two::{Two, kinds};
 
 /// [R28] [R31] Two instances share a room: edits, acks, presence, newcomers; large batches too, which the channel only
 /// points to.
 #[tokio::test(flavor = "multi_thread")]
 async fn two_instances_share_a_room() {
     let redis = RedisProcess::alone(&[]);
-    let mut two = Two::on(&redis).await;
+    let mut two = Two::on(&redis.url()).await;
     for n in 0..100 {
         two.ann.set(&format!("a{}", n % 10), &n.to_string()).await;
         two.bob.set(&format!("b{}", n % 10), &n.to_string()).await;
@@ -108,13 +28,10 @@ async fn two_instances_share_a_room() {
     println!("an edit of 200 kB");
     two.ann.set("large", &"x".repeat(200_000)).await;
     two.bob.until("the large edit", |bob| bob.get("large").is_some_and(|text| text.len() == 200_000)).await;
-    two.ann.send(ruang::wire::y_websocket::presence(b"\x01\x07\x01\x07{\"n\":1}")).await;
-    let sees = |client: &Client| {
-        client.presence.iter().any(|update| String::from_utf8_lossy(update).contains("{\"n\":1}"))
-    };
-    two.bob.until("Ann's presence", sees).await;
-    two.agree(&redis).await;
-    assert_eq!(kinds(&redis).await.iter().filter(|kind| **kind == Kind::Genesis).count(), 1);
+    let news = two.announce().await;
+    two.bob.until("Ann's presence", news).await;
+    two.agree().await;
+    assert_eq!(kinds(&redis.url()).await.iter().filter(|kind| **kind == Kind::Genesis).count(), 1);
     two.stop().await;
 }
 
@@ -123,7 +40,7 @@ async fn two_instances_share_a_room() {
 #[tokio::test(flavor = "multi_thread")]
 async fn lost_subscriptions_and_restarts_are_survived() {
     let mut redis = RedisProcess::alone(FSYNC);
-    let mut two = Two::on(&redis).await;
+    let mut two = Two::on(&redis.url()).await;
     let killed: i64 = redis.ask(&["CLIENT", "KILL", "TYPE", "pubsub"]);
     assert!(killed >= 2, "both instances are subscribed");
     two.exchange("after CLIENT KILL TYPE pubsub").await;
@@ -142,7 +59,7 @@ async fn lost_subscriptions_and_restarts_are_survived() {
         two.bob.until_set(&format!("during-{round}"), "x").await;
         two.ann.until_set(&format!("away-{round}"), "y").await;
     }
-    two.agree(&redis).await;
+    two.agree().await;
     assert_eq!(two.healed(), 0);
     two.stop().await;
 }
@@ -151,7 +68,7 @@ async fn lost_subscriptions_and_restarts_are_survived() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_frozen_redis_is_waited_for() {
     let redis = RedisProcess::alone(&[]);
-    let mut two = Two::on(&redis).await;
+    let mut two = Two::on(&redis.url()).await;
     redis.freeze(true);
     for n in 0..50 {
         two.ann.set(&format!("a{n}"), "x").await;
@@ -161,7 +78,7 @@ async fn a_frozen_redis_is_waited_for() {
     redis.freeze(false);
     two.bob.until_set("a49", "x").await;
     two.ann.until_set("b49", "y").await;
-    two.agree(&redis).await;
+    two.agree().await;
     assert_eq!(two.healed(), 0);
     two.stop().await;
 }
@@ -170,16 +87,16 @@ async fn a_frozen_redis_is_waited_for() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_flushed_redis_is_healed() {
     let redis = RedisProcess::alone(&[]);
-    let mut two = Two::on(&redis).await;
+    let mut two = Two::on(&redis.url()).await;
     for n in 0..20 {
         two.ann.set(&format!("a{n}"), "x").await;
     }
     two.bob.until_set("a19", "x").await;
     let _: String = redis.ask(&["FLUSHALL"]);
     two.exchange("after FLUSHALL").await;
-    two.agree(&redis).await;
+    two.agree().await;
     assert!(two.healed() >= 1);
-    let kinds = kinds(&redis).await;
+    let kinds = kinds(&redis.url()).await;
     assert!(kinds[0] == Kind::Genesis && kinds.contains(&Kind::Heal), "{kinds:?}");
     println!("and once more, with nobody editing: the next look notices");
     let healed = two.healed();
@@ -189,7 +106,7 @@ async fn a_flushed_redis_is_healed() {
         assert!(began.elapsed() < PATIENCE, "nobody notices");
         sleep(Duration::from_millis(50)).await;
     }
-    two.agree(&redis).await;
+    two.agree().await;
     two.stop().await;
 }
 
@@ -197,7 +114,7 @@ async fn a_flushed_redis_is_healed() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_old_copy_is_healed() {
     let mut redis = RedisProcess::alone(&["--dbfilename", "copy.rdb"]);
-    let mut two = Two::on(&redis).await;
+    let mut two = Two::on(&redis.url()).await;
     two.exchange("before the copy").await;
     let _: String = redis.ask(&["SAVE"]);
     two.exchange("after the copy").await;
@@ -206,7 +123,7 @@ async fn an_old_copy_is_healed() {
     redis.kill();
     redis.restart();
     two.exchange("after the old copy is back").await;
-    two.agree(&redis).await;
+    two.agree().await;
     assert!(two.healed() >= 1);
     two.stop().await;
 }
@@ -215,7 +132,7 @@ async fn an_old_copy_is_healed() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_deletion_reaches_the_other_instance() {
     let redis = RedisProcess::alone(&[]);
-    let mut two = Two::on(&redis).await;
+    let mut two = Two::on(&redis.url()).await;
     let log = open(&redis.url()).await;
     assert!(log.delete(&"r".parse().unwrap()).await.unwrap());
     assert_eq!((two.ann.until_closed().await, two.bob.until_closed().await), (Some(1013), Some(1013)));
@@ -237,10 +154,10 @@ async fn a_deletion_reaches_the_other_instance() {
 #[tokio::test(flavor = "multi_thread")]
 async fn people_come_back_by_another_instance() {
     let redis = RedisProcess::alone(&[]);
-    let mut two = Two::on(&redis).await;
+    let mut two = Two::on(&redis.url()).await;
     two.exchange("before").await;
     let url = two.two.url("r");
-    let Two { one, two: other, mut ann, mut bob } = two;
+    let Two { one, two: other, mut ann, mut bob, .. } = two;
     println!("instance one drains while Ann edits");
     ann.set("last", "1").await;
     let stopping = tokio::spawn(one.stop());
@@ -263,7 +180,7 @@ async fn a_deleted_key_is_healed() {
         for trimmed in [false, true] {
             println!("the key {lost} is deleted; records trimmed before: {trimmed}");
             let redis = RedisProcess::alone(&[]);
-            let mut two = Two::on(&redis).await;
+            let mut two = Two::on(&redis.url()).await;
             for n in 0..20 {
                 two.ann.set(&format!("a{n}"), "x").await;
                 two.bob.until_set(&format!("a{n}"), "x").await;
@@ -279,11 +196,33 @@ async fn a_deleted_key_is_healed() {
             let deleted: i64 = redis.ask(&["DEL", &format!("retro:room:{{r}}:{lost}")]);
             assert_eq!(deleted, 1);
             two.exchange("after the key was deleted").await;
-            two.agree(&redis).await;
+            two.agree().await;
             assert!(two.healed() >= 1);
             let aside: Vec<String> = redis.ask(&["KEYS", "retro:room:{r}:lost:*"]);
             assert_eq!(aside.len(), usize::from(lost == "meta" && trimmed));
             two.stop().await;
         }
+    }
+}
+
+/// [R30] [L95] A key of a room in which nobody does anything is deleted: the next look notices, before everyone has left.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deleted_key_is_noticed_in_a_quiet_room() {
+    for lost in ["log", "meta"] {
+        println!("the key {lost} is deleted");
+        let redis = RedisProcess::alone(&[]);
+        let mut two = Two::on(&redis.url()).await;
+        two.exchange("before").await;
+        two.meet("before").await;
+        let deleted: i64 = redis.ask(&["DEL", &format!("retro:room:{{r}}:{lost}")]);
+        assert_eq!(deleted, 1);
+        let began = Instant::now();
+        while two.healed() == 0 {
+            assert!(began.elapsed() < PATIENCE, "nobody notices");
+            sleep(Duration::from_millis(50)).await;
+        }
+        println!("noticed after {} ms", began.elapsed().as_millis());
+        two.agree().await;
+        two.stop().await;
     }
 }

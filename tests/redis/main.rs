@@ -8,10 +8,16 @@
 mod log_stores;
 
 mod addresses;
+mod away;
 mod clusters;
+mod compactors;
+mod crashes;
+mod crowd;
 mod damage;
+mod failovers;
 mod instances;
 mod links;
+mod losses;
 mod names;
 mod permissions;
 mod random;
@@ -23,9 +29,20 @@ mod sentinels;
 mod served;
 mod settings;
 mod traffic;
+mod two;
+mod versions;
 
 #[path = "../it/harness.rs"]
 mod harness;
+#[allow(dead_code)] // what they do without Redis
+#[path = "../it/history_orders.rs"]
+mod history_orders;
+#[allow(dead_code)]
+#[path = "../it/history_sim.rs"]
+mod history_sim;
+#[allow(dead_code)]
+#[path = "../it/history_support.rs"]
+mod history_support;
 #[path = "../it/log_author.rs"]
 mod log_author;
 #[path = "../it/log_contract.rs"]
@@ -39,3 +56,5 @@ mod log_contract_trims;
 #[allow(dead_code)] // what the contract does not need
 #[path = "../it/log_support.rs"]
 mod log_support;
+#[path = "../it/random_docs.rs"]
+mod random_docs;

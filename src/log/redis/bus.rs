@@ -320,13 +320,20 @@ async fn subscribe(connect: &Connect, name: &str) -> Result<(), CallError> {
     connect.call(Lane::Push, Route::Key(name), &subscribe).await.map(drop)
 }
 
-/// How far the room's log goes.
+/// How far the room's log goes: nowhere, if the stream is gone, whatever its entry says.
 async fn head_of(connect: &Connect, room: &RoomName) -> Result<Seen, CallError> {
-    let meta = Keys::of(room).meta();
-    let mut question = cmd("HMGET");
+    let keys = Keys::of(room);
+    let (log, meta) = (keys.log(), keys.meta());
+    let (mut question, mut exists) = (cmd("HMGET"), cmd("EXISTS"));
     question.arg(&meta).arg("e").arg("s").arg("t");
-    let answer = connect.call(Lane::Write, Route::Key(&meta), &question).await?;
-    let redis::Value::Array(fields) = answer else { return Ok(Seen::default()) };
+    exists.arg(&log);
+    let (answer, is_there) = tokio::join!(
+        connect.call(Lane::Write, Route::Key(&meta), &question),
+        connect.call(Lane::Write, Route::Key(&log), &exists),
+    );
+    let (redis::Value::Array(fields), false) = (answer?, matches!(is_there?, redis::Value::Int(0))) else {
+        return Ok(Seen::default());
+    };
     let number = |at: usize| fields.get(at).and_then(text).and_then(|text| text.parse().ok()).unwrap_or(0);
     let epoch = fields.first().and_then(text).and_then(|text| parse_epoch(&text)).unwrap_or_default();
     Ok(Seen { last: Position { seq: number(1), ms: number(2) }, epoch })

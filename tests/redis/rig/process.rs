@@ -62,7 +62,7 @@ impl RedisProcess {
                 running: None,
                 _own_dir: None,
             };
-            if server.try_run() {
+            if server.try_run(true) {
                 return server;
             }
             let log = server.log();
@@ -73,13 +73,18 @@ impl RedisProcess {
 
     /// Starts it again, on the same port and with the same settings and files; kills it first if it runs.
     pub fn restart(&mut self) {
+        self.restart_and_load(true);
+    }
+
+    /// The same; `loaded`: waits until it has read its files.
+    pub fn restart_and_load(&mut self, loaded: bool) {
         self.kill();
         // The port stays ours: nothing else here takes ports of this range for long.
-        wait_for("its port", || self.try_run().then_some(()));
+        wait_for("its port", || self.try_run(loaded).then_some(()));
     }
 
     /// False if it ended at once. Waits until it answers.
-    fn try_run(&mut self) -> bool {
+    fn try_run(&mut self, loaded: bool) -> bool {
         let out = fs::File::options().create(true).append(true).open(self.log_path()).expect("its log");
         let child = Command::new("redis-server")
             .args(&self.args)
@@ -100,6 +105,7 @@ impl RedisProcess {
             match info {
                 // Another server may have taken the port meanwhile: it is another process then.
                 Ok(info) if !info.contains(&format!("process_id:{}\r", running.child.id())) => Some(false),
+                Ok(_) if !loaded => Some(true),
                 // Not while it is loading.
                 Ok(_) => redis::cmd("PING").exec(&mut connection).is_ok().then_some(true),
                 // It serves, but not us.

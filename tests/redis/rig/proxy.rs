@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -34,8 +34,11 @@ pub enum Fault {
     Refuse,
     /// Connections are taken, and nothing is said, in either direction.
     Freeze,
-    /// What comes in this direction is thrown away; the connection stays.
+    /// What comes in this direction is thrown away; the connection stays as long as this does. Then it is cut, if
+    /// anything of it was thrown away: no network goes on after a hole.
     Drop(Direction),
+    /// The same for what comes from the server, on connections with subscriptions only: they look well, and are dead.
+    Mute,
     /// All that comes arrives this much later.
     Delay(Duration),
     /// This many bytes pass in this direction, on whatever connections; the next byte cuts its connection
@@ -240,9 +243,10 @@ async fn connection(client: AnyStream, server: SocketAddr, shared: Shared) {
         server.set_nodelay(true).expect("a socket");
         let (client_out, client_in) = tokio::io::split(client);
         let (server_out, server_in) = tokio::io::split(Box::new(server) as AnyStream);
+        let subscribes = AtomicBool::new(false);
         tokio::select! {
-            () = pump(client_out, server_in, Direction::ToServer, &shared) => {},
-            () = pump(server_out, client_in, Direction::ToClient, &shared) => {},
+            () = pump(client_out, server_in, Direction::ToServer, &shared, &subscribes) => {},
+            () = pump(server_out, client_in, Direction::ToClient, &shared, &subscribes) => {},
         }
     };
     tokio::select! {
@@ -257,7 +261,14 @@ async fn pump(
     mut to: WriteHalf<AnyStream>,
     direction: Direction,
     shared: &Shared,
+    subscribes: &AtomicBool,
 ) {
+    let drops = |fault| match fault {
+        Fault::Drop(which) => which == direction,
+        Fault::Mute => direction == Direction::ToClient && subscribes.load(Ordering::Relaxed),
+        _ => false,
+    };
+    let mut has_hole = false;
     let mut faults = shared.fault.subscribe();
     let mut held: VecDeque<(Instant, Vec<u8>)> = VecDeque::new();
     let mut buffer = vec![0; 64 << 10];
@@ -266,7 +277,7 @@ async fn pump(
         let fault = *faults.borrow_and_update();
         let flows = fault != Fault::Freeze;
         let held_bytes: usize = held.iter().map(|(_, bytes)| bytes.len()).sum();
-        if ended && held.is_empty() {
+        if ended && held.is_empty() || has_hole && !drops(fault) {
             return;
         }
         let due = held.front().map_or_else(Instant::now, |(due, _)| *due);
@@ -275,8 +286,12 @@ async fn pump(
             changed = faults.changed() => if changed.is_err() { return },
             () = tokio::time::sleep_until(due), if flows && !held.is_empty() => {
                 let (_, bytes) = held.pop_front().expect("the front was due");
-                if fault == Fault::Drop(direction) {
+                if drops(fault) {
+                    has_hole = true;
                     continue;
+                }
+                if direction == Direction::ToServer && bytes.windows(10).any(|word| word == b"SSUBSCRIBE") {
+                    subscribes.store(true, Ordering::Relaxed);
                 }
                 let passes = shared.take(fault, direction, bytes.len());
                 if to.write_all(&bytes[..passes]).await.is_err() || to.flush().await.is_err() {

@@ -93,11 +93,14 @@ impl SentinelRig {
     /// An orderly failover: the primary lives, and becomes a replica. Returns the new primary.
     pub fn fail_over(&self) -> usize {
         let old = self.primary();
-        wait_for("a failover that begins", || {
-            // Refused while the last one is not settled (NOGOODSLAVE, INPROG).
-            self.sentinels[0].try_ask::<String>(&["SENTINEL", "FAILOVER", MASTER]).ok()
+        // One that cannot begin is refused (NOGOODSLAVE, INPROG), and one that has begun may be given up.
+        let new = wait_for("another primary", || match self.agreed_primary()? {
+            same if same == old => {
+                let _ = self.sentinels[0].try_ask::<String>(&["SENTINEL", "FAILOVER", MASTER]);
+                None
+            }
+            new => Some(new),
         });
-        let new = self.primary_other_than(old);
         wait_for("a replica that follows", || is_following(&self.nodes[old]).then_some(()));
         new
     }
