@@ -8,10 +8,14 @@ end
 
 local function text(number) return string.format('%.0f', number) end
 
--- The server's clock in milliseconds, as a number.
+-- The server's clock in milliseconds, as a number: one moment for all of a script.
+local wall_ms
 local function wall()
-  local t = redis.call('TIME')
-  return t[1] * 1000 + math.floor(t[2] / 1000)
+  if not wall_ms then
+    local t = redis.call('TIME')
+    wall_ms = t[1] * 1000 + math.floor(t[2] / 1000)
+  end
+  return wall_ms
 end
 
 -- The store's clock: what tests give, or the server's.
