@@ -139,7 +139,14 @@ impl Actor {
         let Some(batch) = loaded.state.next_batch() else { return Ok(Some((loaded, 0))) };
         let bytes = batch.records.iter().map(|record| record.encoded.len()).sum();
         let (log, room) = (Arc::clone(&self.rooms.log), self.shared.name.clone());
-        match append_until_decided(log, room, batch, Arc::default()).await {
+        // It goes on alone if the server stops meanwhile: a store that is away must not keep it.
+        let healing = tokio::spawn(append_until_decided(log, room, batch, Arc::default()));
+        let stop = self.rooms.stop.clone();
+        let answer = tokio::select! {
+            answer = healing => answer?,
+            () = stop.cancelled() => return Err(End::Moved("the server stops".to_owned())),
+        };
+        match answer {
             Ok(appended) if appended.first.seq <= after.seq => Ok(None),
             Ok(appended) => {
                 let healed = heavy(move || {
