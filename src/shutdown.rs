@@ -23,8 +23,8 @@ pub fn on_signal() -> std::io::Result<CancellationToken> {
                 tracing::warn!(signal = name, "a second signal: ending now");
                 std::process::exit(130);
             }
-            tracing::info!(signal = name, "draining: finishing appends, then sending clients away");
             stop.cancel();
+            tracing::info!(signal = name, "draining: finishing appends, then sending clients away");
         }
     });
     Ok(token)
