@@ -26,6 +26,17 @@ pub(crate) struct Foreign {
     pub(crate) set_aside: Vec<SetAside>,
 }
 
+/// Why what is here cannot be stored again. Nothing of it is acknowledged then: its authors still hold it.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum HealError {
+    #[error("the gate refuses it: {0}")]
+    Refused(#[from] gate::Refusal),
+    #[error("it builds on something that the store has not got")]
+    Gap,
+    #[error(transparent)]
+    Record(#[from] RecordError),
+}
+
 impl State {
     /// How far the log is in the document.
     pub(crate) fn seen(&self) -> Seen {
@@ -125,14 +136,13 @@ impl State {
     /// is missing in the store at all.
     ///
     /// # Errors
-    /// [`RecordError`] if it is larger than a record can be.
+    /// [`HealError`]: none of it can be stored.
     ///
     /// # Panics
     /// If something is under way already.
-    pub(crate) fn draft_heal(&mut self, lost: &[u8], admitted_ms: u64) -> Result<bool, RecordError> {
+    pub(crate) fn draft_heal(&mut self, lost: &[u8], admitted_ms: u64) -> Result<bool, HealError> {
         assert!(self.drafts.is_empty(), "healing comes first");
-        let Ok(admission) = self.gate.admit(lost, Source::Record) else { return Ok(false) };
-        let Some(remainder) = admission.remainder else { return Ok(false) };
+        let Some(remainder) = self.gate.admit(lost, Source::Record)?.remainder else { return Ok(false) };
         let number = self.open_draft(remainder.update.len());
         let metadata = Metadata {
             user: None,
@@ -150,7 +160,7 @@ impl State {
             Err(error) => {
                 self.gate.revert(&remainder.receipt);
                 self.drafts.clear();
-                return Err(error);
+                return Err(error.into());
             }
         };
         if let Some(draft) = self.drafts.back_mut() {
@@ -168,11 +178,8 @@ impl State {
     /// stored, come here. Returns the acks that wait for nothing any more and the inflow units to give back.
     ///
     /// # Errors
-    /// [`RecordError`]: an edit cannot be made a record, which it was before.
-    pub(crate) fn take_over(
-        &mut self,
-        old: &mut Self,
-    ) -> Result<(HashMap<SessionId, u64>, u32), RecordError> {
+    /// [`HealError`]: an edit cannot be stored any more, though it could before.
+    pub(crate) fn take_over(&mut self, old: &mut Self) -> Result<(HashMap<SessionId, u64>, u32), HealError> {
         debug_assert!(!old.brings_life(), "the life that a session brings is judged anew");
         self.claims = std::mem::take(&mut old.claims);
         self.batches = self.batches.max(old.batches);
@@ -196,13 +203,13 @@ impl State {
         Ok((acks, cost))
     }
 
-    fn draft_again(&mut self, record: &Record) -> Result<(), RecordError> {
+    fn draft_again(&mut self, record: &Record) -> Result<(), HealError> {
         let update = record.update();
-        // It was judged before: what it lacks now its author is asked for with all the others.
-        let Ok(gate::Admission { remainder: Some(remainder), .. }) = self.gate.admit(&update, Source::Record)
-        else {
-            return Ok(());
-        };
+        let gate::Admission { remainder, dropped } = self.gate.admit(&update, Source::Record)?;
+        if dropped.is_gap() {
+            return Err(HealError::Gap);
+        }
+        let Some(remainder) = remainder else { return Ok(()) };
         let number = self.open_draft(remainder.update.len());
         let metadata = Metadata { batch: number, ..record.metadata()? };
         let record = Record::new(record.kind(), &metadata, &remainder.update)?;
