@@ -1,6 +1,12 @@
 //! Every bound of the system, with unit and reason. A limit that an operator may change has its
 //! default here and its flag in `config.rs`.
 
+mod embedded;
+mod instances;
+
+pub use embedded::*;
+pub use instances::*;
+
 /// Bytes in a room's name. Names become keys and file names of exports; 128 leaves room for
 /// percent-encoding each byte.
 pub const ROOM_NAME_BYTES_MAX: usize = 128;
@@ -110,87 +116,6 @@ pub const RECORD_HEADER_BYTES: usize = 16;
 /// within seconds; the embedded store has one instance at a time, Redis as many as serve one room.
 pub const BATCH_MEMORY_INSTANCES_MAX: usize = 16;
 
-/// Appends that wait for the embedded store's writer; later ones wait outside of the queue. Each
-/// room has one under way.
-pub const EMBEDDED_QUEUE_MAX: usize = 4_096;
-
-/// Bytes in one commit of the embedded store, unless a single batch is larger. It bounds what
-/// a commit must write, and so how long those who came next wait; a quarter of a file of the journal.
-pub const EMBEDDED_COMMIT_BYTES_MAX: usize = 1 << 20;
-
-/// Batches in one commit of the embedded store, for the same reason.
-pub const EMBEDDED_COMMIT_BATCHES_MAX: usize = 1_024;
-
-/// Records and chunks that one transaction of the embedded store frees, of those that were trimmed or
-/// whose room is gone: what all other rooms wait for meanwhile.
-pub const EMBEDDED_FREE_ENTRIES_MAX: usize = 2_048;
-
-/// Bytes of them, unless a single one is larger, for the same reason.
-pub const EMBEDDED_FREE_BYTES_MAX: usize = 4 << 20;
-
-/// Commits after which the embedded store frees some of what is to go, though others wait. It does so
-/// at once when nobody waits.
-pub const EMBEDDED_FREE_COMMITS: u32 = 64;
-
-/// Empty commits in a row that do not make the embedded store's file shorter, after which it is left as it is.
-/// What is freed counts as free two commits later.
-pub const EMBEDDED_SHRINK_COMMITS: u32 = 3;
-
-/// Bytes of records and chunks that must have been freed, and a quarter of the file, before it is looked at whether
-/// the embedded store's file is worth compacting.
-pub const EMBEDDED_COMPACT_FREED_BYTES_MIN: u64 = 512 << 10;
-
-/// Larger files are not looked at: that takes 8 µs for each page in use, while everybody waits.
-pub const EMBEDDED_COMPACT_FILE_BYTES_MAX: u64 = 256 << 20;
-
-/// Bytes in use with which a file is compacted: at about 12 ms per MiB, everybody waits 0.2 s. A file with
-/// more in use keeps its free space and fills it again.
-pub const EMBEDDED_COMPACT_USED_BYTES_MAX: u64 = 16 << 20;
-
-/// Bytes of each of the two files of the embedded store's journal. What stands in them is in memory too, so this
-/// bounds that. The more is moved into the database at once, the less each record costs there; this much is moved
-/// in a fifth of a second.
-pub const EMBEDDED_JOURNAL_BYTES: usize = 4 << 20;
-
-/// Bytes in the journal that the writing thread of the embedded store moves itself before it makes changes: a few
-/// milliseconds. What is more is moved beside it first, and the changes wait for that.
-pub const EMBEDDED_SETTLE_BYTES: usize = 128 << 10;
-
-/// Bytes of changes that wait for a move in the embedded store, above which appends wait too.
-pub const EMBEDDED_CHANGES_BYTES_MAX: usize = 4 << 20;
-
-/// Milliseconds without an append after which the journal is moved into the database, whatever is
-/// in it: then a room that has gone costs no memory, and a start has nothing to do. The database's file is
-/// compacted after so long at the earliest: everybody waits for that.
-pub const EMBEDDED_JOURNAL_IDLE_MS: u64 = 1_000;
-
-/// Milliseconds before a file of the journal that failed, and could not be made anew, is tried
-/// again. Until then appends go to the database itself.
-pub const EMBEDDED_JOURNAL_RETRY_MS: u64 = 1_000;
-
-/// Bytes of the embedded store's page cache. Half of it may be pages that a move has changed, about as
-/// many as a file of the journal fills; reading a room needs each page once, and the system caches
-/// the file too. redb's own default is 1 GiB.
-pub const EMBEDDED_CACHE_BYTES: usize = 8 << 20;
-
-/// Reads of the embedded store that run at once, each on a thread of the blocking pool.
-pub const EMBEDDED_READS_MAX: usize = 16;
-
-/// Bytes that must be free before a store that was full takes appends again: enough for a commit,
-/// little enough to be found soon.
-pub const EMBEDDED_PROBE_BYTES: usize = 4 << 20;
-
-/// The embedded store saves what makes a restart after kill -9 instant in each commit, above this
-/// many bytes, with a second sync. Below, such a restart reads the file, at about 2 s per GiB.
-pub const EMBEDDED_QUICK_REPAIR_BYTES: u64 = 1 << 30;
-
-/// Milliseconds before the embedded store is tried again after a failure; doubles up to
-/// [`EMBEDDED_RETRY_MS_MAX`].
-pub const EMBEDDED_RETRY_MS_MIN: u64 = 50;
-
-/// The longest that the embedded store waits before it is tried again: people wait for it.
-pub const EMBEDDED_RETRY_MS_MAX: u64 = 2_000;
-
 /// Committed frames that a room keeps for sessions that are slow. One that falls behind further
 /// gets a diff.
 pub const RING_FRAMES_MAX: usize = 1_024;
@@ -230,22 +155,6 @@ pub const INFLOW_UNITS_INSTANCE_MAX: u32 = 65_536;
 /// Milliseconds that a room waits for a store that does not take its edits. Longer than a failover, a restart
 /// with a large log, or a frozen minute; then its people are told to come back later: they keep their edits.
 pub const STORE_PATIENCE_MS: u64 = 90_000;
-
-/// Milliseconds after which a room's channel on Redis counts as quiet, and the head of its log is looked at: a
-/// message that was lost last shows by nothing else.
-pub const REDIS_BUS_QUIET_MS: u64 = 250;
-
-/// Milliseconds between two such looks while a room stays quiet, at most.
-pub const REDIS_BUS_REST_MS_MAX: u64 = 10_000;
-
-/// Milliseconds within which a batch of our own comes back on its channel, if the channel is alive.
-pub const REDIS_BUS_ECHO_MS: u64 = 1_000;
-
-/// Calls of the bus to Redis under way at once: a reconnect of ten thousand rooms goes in batches.
-pub const REDIS_BUS_CALLS_MAX: usize = 256;
-
-/// Messages to other instances about presence that wait to be published; more are dropped.
-pub const REDIS_WHISPERS_MAX: usize = 1_024;
 
 /// In rooms above this many sessions, fan-out goes in rounds.
 pub const ROUND_SESSIONS_MIN: usize = 100;
@@ -454,33 +363,6 @@ pub const RING_TAKE_BYTES_MAX: usize = 64 << 10;
 /// A batch goes to the blocking pool if integrating it can take more steps than this: about 30 ms.
 pub const INLINE_STEPS_MAX: u64 = 100_000;
 
-/// What one room's follower of the bus may leave waiting, in messages. A batch is one; whoever has
-/// missed some reads the log instead, so that more would only delay that.
-pub const BUS_HEARD_MAX: usize = 64;
-
-/// Bytes of one message about presence on the bus: as much as a batch may have there.
-pub const BUS_WHISPER_BYTES_MAX: usize = 64 << 10;
-
-/// Records of batches that a room holds back because records before them are not here yet. One page: more
-/// is read from the log.
-pub const BUS_HELD_RECORDS_MAX: usize = 512;
-
-/// Milliseconds that an append's answer waits for batches of others before it, which the bus brings as a
-/// rule sooner, before they are read from the log.
-pub const BUS_REPLY_AHEAD_MS: u64 = 50;
-
-/// Milliseconds before a log that did not answer is read again.
-pub const BUS_READ_AGAIN_MS: u64 = 500;
-
-/// How often a room that the store has lost is healed again because others did so at the same moment.
-pub const HEAL_TRIES: usize = 32;
-
-/// In so many parts the sessions of a healed room are asked for what they have, so many milliseconds
-/// apart: two seconds for all, so that their answers are no burst.
-pub const HEAL_ASKS: usize = 20;
-/// See [`HEAL_ASKS`].
-pub const HEAL_ASK_MS: u64 = 100;
-
 /// Connections that the system may hold for us before they are accepted. With the usual 128, a
 /// thousand people who join at once wait a second for their connection to be tried again.
 pub const LISTEN_BACKLOG: u32 = 4_096;
@@ -519,95 +401,3 @@ pub const ADMIN_ANSWER_BYTES_MAX: usize = READ_BYTES_MAX + RECORD_BYTES_MAX + (1
 
 /// Elements of one value that the operators' verbs print: a list of more is cut, and says so.
 pub const PRINTED_ELEMENTS_MAX: usize = 1_000_000;
-
-/// How long an append to Redis, or another short call, may take before its outcome counts as unknown. A disk
-/// that is slow makes Redis hold writes for up to two seconds (`appendfsync everysec`).
-pub const REDIS_CALL_MS_MAX: u64 = 2_000;
-
-/// The same for a page of records or a chunk of a snapshot.
-pub const REDIS_BULK_MS_MAX: u64 = 5_000;
-
-/// How long making a connection to Redis may take, its greeting included.
-pub const REDIS_CONNECT_MS_MAX: u64 = 2_000;
-
-/// The pause before the second try to reach Redis; it doubles …
-pub const REDIS_RECONNECT_MS: u64 = 20;
-
-/// … up to this, so that a Redis that is back is in use within a second.
-pub const REDIS_RECONNECT_MS_MAX: u64 = 500;
-
-/// A connection that held for so long was a good one: when it is lost, the first try comes without a pause.
-pub const REDIS_STEADY_MS: u64 = 5_000;
-
-/// Calls that wait to be written to one connection; later ones wait outside of the queue, within their bound.
-pub const REDIS_QUEUE_MAX: usize = 1_024;
-
-/// A connection that says nothing for so long is probed by the system …
-pub const REDIS_KEEPALIVE_S: u64 = 15;
-
-/// … and again after each of these.
-pub const REDIS_KEEPALIVE_PROBE_S: u64 = 5;
-
-/// Bytes of one batch that is sent to Redis. Redis closes a connection that sends 1 GiB at once.
-pub const REDIS_BATCH_BYTES_MAX: usize = 256 << 20;
-
-/// Bytes of a batch that is published with its records; of a larger one readers are told that it is there.
-pub const REDIS_PUBLISH_BYTES_MAX: usize = 64 << 10;
-
-/// Records that one page of a read asks Redis for: it serves nobody else meanwhile, some 100 µs.
-pub const REDIS_PAGE_RECORDS: u64 = 512;
-
-/// How long after its deadline Redis itself removes a room that no instance has: sweepers look every ten minutes, and
-/// may have to export it first.
-pub const REDIS_EXPIRY_GRACE_MS: u64 = 3_600_000;
-
-/// Uploads of one room that are open at the same time, of all instances.
-pub const REDIS_UPLOADS_MAX: usize = 64;
-
-/// Names that one listing of rooms keeps, so that the pages after the first one need no scan of their own.
-pub const REDIS_NAMES_MAX: usize = 65_536;
-
-/// How long such a listing is good for.
-pub const REDIS_NAMES_MS_MAX: u64 = 60_000;
-
-/// Keys that one step of a scan looks at.
-pub const REDIS_SCAN_KEYS: usize = 1_000;
-
-/// Times that a change which others overtook is tried again.
-pub const REDIS_TRIES_MAX: u32 = 32;
-
-/// Rooms of which positions are remembered, so that a reader who goes on finds its place at once …
-pub const REDIS_PLACES_ROOMS_MAX: usize = 4_096;
-
-/// … and how many of each.
-pub const REDIS_PLACES_MAX: usize = 20;
-
-/// How often the settings of Redis are looked at.
-pub const REDIS_WATCH_MS: u64 = 10_000;
-
-/// The same while something is wrong with them: a server that has loaded its data is well within a second.
-pub const REDIS_TROUBLED_MS: u64 = 1_000;
-
-/// How long a start waits for a Redis that is loading its data.
-pub const REDIS_LOADING_MS_MAX: u64 = 30_000;
-
-/// How often Sentinel is asked who the primary is.
-pub const REDIS_SENTINEL_MS: u64 = 1_000;
-
-/// How long a sentinel may take to say so, connecting included.
-pub const REDIS_SENTINEL_ANSWER_MS_MAX: u64 = 500;
-
-/// How often a cluster is asked who has which slots, if nothing else is the reason …
-pub const REDIS_TOPOLOGY_MS: u64 = 10_000;
-
-/// … and how long it is let alone after it was asked.
-pub const REDIS_TOPOLOGY_PAUSE_MS: u64 = 100;
-
-/// How long a server of a cluster may take to say so, connecting included.
-pub const REDIS_TOPOLOGY_ANSWER_MS_MAX: u64 = 1_000;
-
-/// How often one call follows servers of a cluster that say that another has the slot, or that nobody has it now.
-pub const REDIS_REDIRECTS_MAX: u32 = 32;
-
-/// The first pause before a call asks again for a slot that nobody has now; it doubles three times.
-pub const REDIS_REDIRECT_MS: u64 = 10;

@@ -10,6 +10,7 @@
 mod answers;
 mod lives;
 mod others;
+mod weight;
 
 use std::collections::{HashMap, VecDeque};
 
@@ -23,10 +24,7 @@ use crate::document::{Document, FoldError};
 use crate::gate::{self, Dropped, Gate, Receipt, Refusal, Source};
 use crate::generation::{Brings, Claim, GenerationError, Generations};
 use crate::ids::{InstanceId, Position, SessionId};
-use crate::limits::{
-    BATCH_BYTES_MAX, BATCH_UPDATES_MAX, DOCUMENT_BYTES_MAX, INLINE_BYTES_MAX, INLINE_COUNTED_BYTES_MAX,
-    INLINE_STEPS_MAX,
-};
+use crate::limits::{BATCH_BYTES_MAX, BATCH_UPDATES_MAX, DOCUMENT_BYTES_MAX};
 use crate::log::bus::{Epoch, Seen};
 use crate::log::record::{Kind, Metadata, Record, RecordError, Role, RoomKind, StoredRecord};
 use crate::log::{Appended, Batch, Expects};
@@ -219,21 +217,6 @@ impl State {
         }
     }
 
-    /// Whether `bytes` more could be more than a document may have, by an estimate that runs ahead.
-    pub(crate) fn is_nearly_full(&self, bytes: usize) -> bool {
-        let drafted: usize = self.drafts.iter().map(|draft| draft.bytes).sum();
-        self.encoded_bytes + drafted + bytes > DOCUMENT_BYTES_MAX
-    }
-
-    /// Whether `bytes` more are more than a document may have. The estimate counts what was
-    /// overwritten too, so it is corrected before anyone is refused.
-    fn is_full(&mut self, bytes: usize) -> bool {
-        if self.is_nearly_full(bytes) {
-            self.encoded_bytes = self.document.encode_full().len();
-        }
-        self.is_nearly_full(bytes)
-    }
-
     /// Makes sure that the last draft takes `bytes` more; returns its number.
     fn open_draft(&mut self, bytes: usize) -> u64 {
         let first_open = usize::from(self.in_flight);
@@ -376,20 +359,6 @@ impl State {
         let in_flight = self.drafts.iter().flat_map(|draft| &draft.records);
         let updates: Vec<Bytes> = in_flight.map(Record::update).collect();
         self.gate.learn_order([full.as_slice()].into_iter().chain(updates.iter().map(AsRef::as_ref)))
-    }
-
-    /// Whether judging an update of so many bytes may take long.
-    pub(crate) fn is_submission_heavy(&self, bytes: usize) -> bool {
-        let counted = self.gate.ordered_blocks().is_some();
-        bytes > if counted { INLINE_COUNTED_BYTES_MAX } else { INLINE_BYTES_MAX }
-            || self.is_nearly_full(bytes)
-    }
-
-    /// Whether folding the batch in flight may take long.
-    pub(crate) fn is_batch_heavy(&self) -> bool {
-        self.drafts
-            .front()
-            .is_some_and(|draft| draft.bytes > INLINE_BYTES_MAX || draft.steps > INLINE_STEPS_MAX)
     }
 
     /// About how many bytes the document has when encoded.
