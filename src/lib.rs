@@ -4,7 +4,7 @@
 //!
 //! | module | what | pure |
 //! |---|---|---|
-//! | [`ids`], [`limits`] | names and bounds | yes |
+//! | [`ids`], [`caller`], [`limits`] | names, who may do what, bounds | yes |
 //! | [`wire`] | bytes of each client family to messages and back | yes |
 //! | [`session`] | one client in one room: message in, intent out | yes |
 //! | [`gate`] | judges foreign bytes, admits the new remainder | yes |
@@ -24,6 +24,7 @@
 //! the whole crate, and build for wasm32.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+pub mod caller;
 pub mod document;
 pub mod gate;
 pub mod generation;
