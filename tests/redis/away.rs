@@ -63,9 +63,9 @@ async fn an_instance_that_is_cut_off_comes_back() {
         let shown = people.amy.get(&format!("{what}-ann-0")).or(people.ann.get(&format!("{what}-amy-0")));
         assert_eq!(shown, None, "{what}: something of which nobody knows that it is stored");
         assert_eq!((people.ann.acked, people.bob.acked), (by_ann, by_bob), "{what}");
-        // What has arrived without an answer is stored.
-        let arrives = fault == Fault::Drop(Direction::ToClient);
-        assert_eq!(people.bob.get(&format!("{what}-ann-0")).is_some(), arrives, "{what}");
+        // What has arrived without an answer is stored, and shown to the others; whether it has is up to the link.
+        let may_arrive = fault == Fault::Drop(Direction::ToClient);
+        assert!(may_arrive || people.bob.get(&format!("{what}-ann-0")).is_none(), "{what}");
         one.set(Fault::Pass);
         people.meet(&what).await;
     }
