@@ -10,6 +10,7 @@
 //! | [`gate`] | judges foreign bytes, admits the new remainder | yes |
 //! | [`document`] | the fold: the only caller of yrs' apply | yes |
 //! | [`generation`] | which life of a room a copy is of | yes |
+//! | `auth` | who may enter, and for how long | server |
 //! | `room` | one live document and the sessions on it | server |
 //! | `log` | the order of everything that happened in a room | server |
 //! | `history` | the way through a room's log: recovery, snapshots, replay | server |
@@ -35,6 +36,8 @@ pub mod wire;
 
 #[cfg(feature = "server")]
 pub mod admin;
+#[cfg(feature = "server")]
+pub mod auth;
 #[cfg(feature = "server")]
 pub mod cli;
 #[cfg(feature = "server")]
