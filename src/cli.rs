@@ -26,6 +26,7 @@ enum Verb {
     Serve(ServeArgs),
     Load(Box<crate::load::LoadArgs>),
     Replay(Box<crate::replay::ReplayArgs>),
+    Token(Box<crate::token::TokenArgs>),
 }
 
 #[derive(Debug, Args)]
@@ -58,6 +59,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Ok(Verb::Serve(args)) => serve(args.settings),
         Ok(Verb::Load(args)) => load(*args),
         Ok(Verb::Replay(args)) => crate::replay::run(&args),
+        Ok(Verb::Token(args)) => crate::token::run(*args),
         Err(error) => {
             let _ = error.print();
             ExitCode::from(2)

@@ -16,7 +16,7 @@ pub mod keeper;
 mod keys;
 mod mint;
 mod revoked;
-mod settings;
+pub mod settings;
 mod standing;
 
 use std::sync::Arc;
@@ -169,6 +169,13 @@ impl Auth {
             return Err(AuthError::Revoked);
         }
         Ok(caller)
+    }
+
+    /// What is revoked now.
+    #[must_use]
+    pub fn revocations(&self, now_ms: u64) -> Vec<Revocation> {
+        self.revoked.forget_expired(now_ms);
+        self.revoked.all().into_iter().map(|(_, revocation)| revocation).collect()
     }
 
     fn identify(&self, token: Option<&str>, now_ms: u64) -> Result<(Caller, Rooms), AuthError> {

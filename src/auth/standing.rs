@@ -68,13 +68,19 @@ impl Standing {
         self.ended.map_or(Ok(()), Err)
     }
 
+    /// Whether it never ends: of somebody without a token, where none is needed.
+    #[must_use]
+    pub fn is_for_ever(&self) -> bool {
+        self.caller.user.is_none() && self.caller.expires_ms.is_none()
+    }
+
     /// Resolves when the right has ended; for those who always have it, never. Cancel-safe.
     pub async fn ended(&mut self) -> Ended {
         loop {
             if let Err(ended) = self.check() {
                 return ended;
             }
-            if self.caller.user.is_none() && self.caller.expires_ms.is_none() {
+            if self.is_for_ever() {
                 return std::future::pending().await;
             }
             let left_ms = self.caller.expires_ms.map_or(u64::MAX, |at| at.saturating_sub(wall_clock_ms()));

@@ -10,19 +10,22 @@ mod channel;
 mod end;
 mod io;
 mod share;
+mod waits;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use hyper::upgrade::Upgraded;
-use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio::time::{Instant, timeout};
 
 use self::channel::Channel;
 use self::end::{End, Open, refuse};
 use self::io::{Gone, Socket, Unreadable};
 use self::share::Share;
+use self::waits::{until_greeted, until_late, until_over};
 use super::App;
+use crate::auth::{Ended, Standing};
 use crate::caller::Caller;
 use crate::gate::Source;
 use crate::ids::{Position, RoomName, RoomNameError};
@@ -51,27 +54,31 @@ pub(super) async fn serve(
     app: Arc<App>,
     upgraded: Upgraded,
     room: Result<RoomName, RoomNameError>,
+    token: Option<String>,
     voice: Voice,
 ) {
     let socket = Socket::new(upgraded);
     let _open = Open::new(Arc::clone(&app));
-    session(app, socket, room, voice).await;
+    match app.admit_socket(room, token.as_deref()) {
+        Ok((room, caller)) => session(app, socket, room, caller, voice).await,
+        Err(close) => Box::pin(refuse(&app, socket, close)).await,
+    }
 }
 
-/// Serves one session to its end.
-async fn session<C: Channel>(app: Arc<App>, channel: C, room: Result<RoomName, RoomNameError>, voice: Voice) {
+/// Serves one session to its end: of somebody who was admitted to the room.
+async fn session<C: Channel>(app: Arc<App>, channel: C, room: RoomName, caller: Arc<Caller>, voice: Voice) {
     // What happens once in a session's life is boxed, here and below: its future is as large as the
     // largest of its parts for as long as it lives, and most of its life it only waits.
-    let entry = Entry { caller: Caller::anyone(), voice, outlet: channel.outlet() };
-    match Box::pin(enter(&app, room, entry)).await {
-        Ok(member) => Box::pin(Shell::new(app, channel, member).run()).await,
+    let standing = Standing::new(&app.auth, &caller, &room);
+    let entry = Entry { caller, voice, outlet: channel.outlet() };
+    match Box::pin(enter(&app, &room, entry)).await {
+        Ok(member) => Box::pin(Shell::new(app, channel, member, standing).run()).await,
         Err(close) => Box::pin(refuse(&app, channel, close)).await,
     }
 }
 
-async fn enter(app: &Arc<App>, room: Result<RoomName, RoomNameError>, entry: Entry) -> Result<Member, Close> {
-    let name = room.map_err(|error| Close::new(close::MALFORMED, error.to_string()))?;
-    let join = app.rooms.join(&name, entry);
+async fn enter(app: &Arc<App>, room: &RoomName, entry: Entry) -> Result<Member, Close> {
+    let join = app.rooms.join(room, entry);
     // A store that hangs must not pile up sockets whose clients have long given up.
     let joined = timeout(Duration::from_millis(GREETING_MS_MAX), join).await;
     joined.unwrap_or_else(|_| Err(Close::new(close::BUSY, "the room takes too long to load")))
@@ -82,6 +89,8 @@ struct Shell<C> {
     channel: C,
     member: Member,
     session: Session,
+    /// Whether the token still counts.
+    standing: Standing,
     greeting_due: Instant,
     greeted: bool,
     /// Nothing was written since the last beat.
@@ -98,13 +107,14 @@ struct Shell<C> {
 }
 
 impl<C: Channel> Shell<C> {
-    fn new(app: Arc<App>, channel: C, member: Member) -> Self {
+    fn new(app: Arc<App>, channel: C, member: Member, standing: Standing) -> Self {
         let greeting_due = Instant::now() + Duration::from_millis(GREETING_MS_MAX);
         Self {
             app,
             channel,
             session: Session::new(member.voice().clone(), member.caller().role),
             member,
+            standing,
             greeting_due,
             greeted: false,
             quiet: false,
@@ -150,6 +160,7 @@ impl<C: Channel> Shell<C> {
                 self.answer_is_late = true;
                 return Ok(());
             }
+            ended = until_over(&mut self.standing) => return Err(ended.close().into()),
             () = until_greeted(self.greeted, self.greeting_due) => {
                 let why = "no sync step 1 came; a Yjs provider sends one at once";
                 return Err(Close::new(close::BUSY, why).into());
@@ -184,6 +195,7 @@ impl<C: Channel> Shell<C> {
 
     /// Writes what the room has for us. Returns whether there was anything.
     async fn write_news(&mut self) -> Result<bool, End> {
+        self.standing.check().map_err(Ended::close)?;
         let News { rest, fell_off, frames, post, beat, written } = self.member.news();
         self.finish(rest).await?;
         if let Some(said) = self.session.on_refused(post.refused) {
@@ -283,6 +295,8 @@ impl<C: Channel> Shell<C> {
     /// Deals with one frame; tells how long it was.
     async fn on_frame(&mut self, incoming: Result<Incoming, Unreadable>) -> Result<usize, End> {
         self.deaf_beats = 0;
+        // Who is not let in any more is not heard any more, whatever has come already.
+        self.standing.check().map_err(Ended::close)?;
         match incoming? {
             Incoming::Binary(bytes) => {
                 let len = bytes.len();
@@ -375,20 +389,4 @@ impl<C: Channel> Shell<C> {
         }
         Ok(share.hold(self.flush()).await?)
     }
-}
-
-/// Ends when a client that waits for an answer has to hear something.
-async fn until_late(owed: bool) {
-    if !owed {
-        std::future::pending::<()>().await;
-    }
-    Box::pin(sleep(Duration::from_millis(LATE_ANSWER_MS))).await;
-}
-
-/// Ends when a client has had its time for a greeting, if it has not greeted.
-async fn until_greeted(greeted: bool, due: Instant) {
-    if greeted {
-        std::future::pending::<()>().await;
-    }
-    Box::pin(sleep_until(due)).await;
 }
