@@ -23,7 +23,7 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
-    Serve(ServeArgs),
+    Serve(Box<ServeArgs>),
     Load(Box<crate::load::LoadArgs>),
     Replay(Box<crate::replay::ReplayArgs>),
     Token(Box<crate::token::TokenArgs>),
