@@ -11,6 +11,7 @@
 //! | [`document`] | the fold: the only caller of yrs' apply | yes |
 //! | [`board`] | what a retrospective's document means | yes |
 //! | [`generation`] | which life of a room a copy is of | yes |
+//! | `auth` | who may enter, and for how long | server |
 //! | `room` | one live document and the sessions on it | server |
 //! | `log` | the order of everything that happened in a room | server |
 //! | `history` | the way through a room's log: recovery, snapshots, replay | server |
@@ -37,6 +38,8 @@ pub mod wire;
 
 #[cfg(feature = "server")]
 pub mod admin;
+#[cfg(feature = "server")]
+pub mod auth;
 #[cfg(feature = "server")]
 pub mod cli;
 #[cfg(feature = "server")]

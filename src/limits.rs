@@ -6,6 +6,11 @@ mod embedded;
 mod instances;
 
 pub use board::*;
+mod auth;
+mod embedded;
+mod instances;
+
+pub use auth::*;
 pub use embedded::*;
 pub use instances::*;
 
