@@ -2,9 +2,11 @@
 //! default here and its flag in `config.rs`.
 
 mod embedded;
+mod hocuspocus;
 mod instances;
 
 pub use embedded::*;
+pub use hocuspocus::*;
 pub use instances::*;
 
 /// Bytes in a room's name. Names become keys and file names of exports; 128 leaves room for
