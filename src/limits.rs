@@ -3,6 +3,7 @@
 
 mod board;
 mod embedded;
+mod hocuspocus;
 mod instances;
 
 pub use board::*;
@@ -12,6 +13,7 @@ mod instances;
 
 pub use auth::*;
 pub use embedded::*;
+pub use hocuspocus::*;
 pub use instances::*;
 
 /// Bytes in a room's name. Names become keys and file names of exports; 128 leaves room for
