@@ -9,6 +9,7 @@
 //! | [`session`] | one client in one room: message in, intent out | yes |
 //! | [`gate`] | judges foreign bytes, admits the new remainder | yes |
 //! | [`document`] | the fold: the only caller of yrs' apply | yes |
+//! | [`board`] | what a retrospective's document means | yes |
 //! | [`generation`] | which life of a room a copy is of | yes |
 //! | `auth` | who may enter, and for how long | server |
 //! | `room` | one live document and the sessions on it | server |
@@ -26,6 +27,7 @@
 //! the whole crate, and build for wasm32.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+pub mod board;
 pub mod caller;
 pub mod document;
 pub mod gate;

@@ -2,11 +2,15 @@
 //! default here and its flag in `config.rs`.
 
 mod auth;
+mod board;
 mod embedded;
+mod hocuspocus;
 mod instances;
 
 pub use auth::*;
+pub use board::*;
 pub use embedded::*;
+pub use hocuspocus::*;
 pub use instances::*;
 
 /// Bytes in a room's name. Names become keys and file names of exports; 128 leaves room for

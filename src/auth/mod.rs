@@ -37,7 +37,7 @@ pub use mint::{DocumentGrant, Grant, MintError};
 use revoked::Revoked;
 pub use revoked::{Revocation, RevocationError, Target};
 pub use settings::{AuthSettings, KeyFile, SettingsError};
-pub use standing::{Ended, Standing};
+pub use standing::{Ended, Renewal, Standing};
 
 /// Names the server's own key in tokens that it made itself, for single documents.
 const DOCUMENT_KID: &str = "ruang.document";

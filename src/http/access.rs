@@ -1,14 +1,12 @@
 //! Where a token comes in: with a socket's upgrade, or in a header of the API. What it means is `auth`'s business.
 
-use std::sync::Arc;
-
 use axum::extract::{Query, Request};
 use axum::http::HeaderMap;
 use axum::http::header::{AUTHORIZATION, SEC_WEBSOCKET_PROTOCOL};
 use serde::Deserialize;
 
 use super::App;
-use crate::auth::AuthError;
+use crate::auth::{AuthError, Standing};
 use crate::caller::Caller;
 use crate::ids::{RoomName, RoomNameError};
 use crate::room::wall_clock_ms;
@@ -42,15 +40,20 @@ impl App {
         self.auth.admit(token, room, wall_clock_ms())
     }
 
+    /// The same for a session, which ends when the token does not count any more.
+    pub(in crate::http) fn stand(&self, token: Option<&str>, room: &RoomName) -> Result<Standing, AuthError> {
+        let caller = self.admit(token, room)?.shared();
+        Ok(Standing::new(&self.auth, &caller, room))
+    }
+
     /// The same for a socket that is one session.
     pub(super) fn admit_socket(
         &self,
         room: Result<RoomName, RoomNameError>,
         token: Option<&str>,
-    ) -> Result<(RoomName, Arc<Caller>), Close> {
+    ) -> Result<Standing, Close> {
         let room = room.map_err(|error| Close::new(close::MALFORMED, error.to_string()))?;
-        let caller = self.admit(token, &room).map_err(AuthError::close)?;
-        Ok((room, caller.shared()))
+        self.stand(token, &room).map_err(AuthError::close)
     }
 }
 

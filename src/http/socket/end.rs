@@ -68,8 +68,9 @@ pub(super) async fn refuse(app: &App, channel: impl Channel, close: Close) {
     }
     match close.code {
         close::RESTART => spread_out(app).await,
-        close::OTHER_GENERATION | close::UNAUTHORIZED | close::FORBIDDEN => {
-            sleep(Duration::from_millis(FINAL_PAUSE_MS)).await
+        // Refused in band, a client does not come back by itself.
+        close::OTHER_GENERATION | close::UNAUTHORIZED | close::FORBIDDEN if !channel.is_shared() => {
+            sleep(Duration::from_millis(FINAL_PAUSE_MS)).await;
         }
         _ => {}
     }

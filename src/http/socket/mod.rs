@@ -8,8 +8,10 @@
 
 mod channel;
 mod end;
+mod hocuspocus;
 mod io;
 mod share;
+mod shared;
 mod waits;
 
 use std::sync::Arc;
@@ -21,12 +23,12 @@ use tokio::time::{Instant, timeout};
 
 use self::channel::Channel;
 use self::end::{End, Open, refuse};
+pub(super) use self::hocuspocus::serve as serve_many;
 use self::io::{Gone, Socket, Unreadable};
 use self::share::Share;
 use self::waits::{until_greeted, until_late, until_over};
 use super::App;
 use crate::auth::{Ended, Standing};
-use crate::caller::Caller;
 use crate::gate::Source;
 use crate::ids::{Position, RoomName, RoomNameError};
 use crate::limits::{
@@ -39,7 +41,7 @@ use crate::wire::close::{self, Close};
 use crate::wire::voice::Voice;
 use crate::wire::websocket::Incoming;
 use crate::wire::y_websocket::MESSAGES_PER_FRAME_MAX;
-use crate::wire::{Message, WireError, websocket, y_websocket};
+use crate::wire::{Message, WireError, hocuspocus as hocuspocus_wire, websocket, y_websocket};
 
 /// Turns of writing after which a socket is read although there is more to write. Asking whether
 /// something has come costs less than a write.
@@ -60,17 +62,17 @@ pub(super) async fn serve(
     let socket = Socket::new(upgraded);
     let _open = Open::new(Arc::clone(&app));
     match app.admit_socket(room, token.as_deref()) {
-        Ok((room, caller)) => session(app, socket, room, caller, voice).await,
+        Ok(standing) => session(app, socket, voice, standing).await,
         Err(close) => Box::pin(refuse(&app, socket, close)).await,
     }
 }
 
-/// Serves one session to its end: of somebody who was admitted to the room.
-async fn session<C: Channel>(app: Arc<App>, channel: C, room: RoomName, caller: Arc<Caller>, voice: Voice) {
+/// Serves one session to its end: of somebody who was admitted to a room.
+async fn session<C: Channel>(app: Arc<App>, channel: C, voice: Voice, standing: Standing) {
     // What happens once in a session's life is boxed, here and below: its future is as large as the
     // largest of its parts for as long as it lives, and most of its life it only waits.
-    let standing = Standing::new(&app.auth, &caller, &room);
-    let entry = Entry { caller, voice, outlet: channel.outlet() };
+    let room = standing.room().clone();
+    let entry = Entry { caller: Arc::clone(standing.caller()), voice, outlet: channel.outlet() };
     match Box::pin(enter(&app, &room, entry)).await {
         Ok(member) => Box::pin(Shell::new(app, channel, member, standing).run()).await,
         Err(close) => Box::pin(refuse(&app, channel, close)).await,
@@ -214,6 +216,7 @@ impl<C: Channel> Shell<C> {
             self.answer(|session| session.on_decided(decided, position));
         }
         post.expires_in_ms.iter().for_each(|in_ms| self.say(&y_websocket::expiry(*in_ms)));
+        post.stateless.iter().for_each(|payload| self.say(&hocuspocus_wire::stateless(payload)));
         if std::mem::take(&mut self.answer_is_late) {
             self.say(y_websocket::KEEPALIVE);
         }
@@ -266,6 +269,9 @@ impl<C: Channel> Shell<C> {
     async fn on_beat(&mut self) -> Result<(), End> {
         if std::mem::replace(&mut self.quiet, true) && self.out.is_empty() {
             self.say(y_websocket::KEEPALIVE);
+        }
+        if self.channel.is_shared() {
+            return Ok(());
         }
         self.deaf_beats += 1;
         if self.deaf_beats >= HALF_OPEN_BEATS {
@@ -341,7 +347,8 @@ impl<C: Channel> Shell<C> {
 
     async fn carry_out(&mut self, intent: Intent) -> Result<(), End> {
         match intent {
-            Intent::Sync { state_vector, first } => self.sync(state_vector, first).await,
+            Intent::Sync { state_vector, first, ask } => self.sync(state_vector, first, ask).await,
+            Intent::Relay(payload) => Ok(self.member.relay(payload).await?),
             Intent::Submit { update, source, permit } => self.submit(update, source, permit).await,
             Intent::Answer => {
                 self.answer(Session::answers);
@@ -377,14 +384,16 @@ impl<C: Channel> Shell<C> {
         }
     }
 
-    /// Step2, and at the first sync our Step1 and who is here.
-    async fn sync(&mut self, state_vector: Bytes, first: bool) -> Result<(), End> {
+    /// Step2, our Step1 if it is wanted, and at the first sync who is here.
+    async fn sync(&mut self, state_vector: Bytes, first: bool, ask: bool) -> Result<(), End> {
         let share = Share::of(self.member.document_bytes()).await?;
         let step2 = self.member.sync(state_vector, first).await?;
         self.out.push(step2);
+        if ask {
+            self.say(&y_websocket::sync_step1(&self.member.state_vector().await?));
+        }
         if first {
             self.greeted = true;
-            self.say(&y_websocket::sync_step1(&self.member.state_vector().await?));
             self.out.extend(self.member.everyone());
         }
         Ok(share.hold(self.flush()).await?)
