@@ -22,9 +22,9 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use self::channel::Channel;
 use self::end::{End, Open, refuse};
+pub(super) use self::hocuspocus::serve as serve_many;
 use self::io::{Gone, Socket, Unreadable};
 use self::share::Share;
-pub(super) use self::hocuspocus::serve as serve_many;
 use super::App;
 use crate::caller::Caller;
 use crate::gate::Source;
