@@ -3,6 +3,7 @@
 
 mod embedded;
 mod instances;
+pub mod y_sweet;
 
 pub use embedded::*;
 pub use instances::*;
