@@ -13,7 +13,7 @@ use rand::Rng;
 use rand::distr::Alphanumeric;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use serde_json::json;
+use serde_json::{Map, Value, json};
 use tokio::time::timeout;
 
 use super::refusal::Refusal;
@@ -51,7 +51,8 @@ pub(super) async fn create(State(app): State<Arc<App>>, request: Request) -> Res
     let id = match doc_id {
         Some(id) => new_id(&id)?,
         None => {
-            let id: String = rand::rng().sample_iter(Alphanumeric).take(RANDOM_ID_CHARS).map(char::from).collect();
+            let id: String =
+                rand::rng().sample_iter(Alphanumeric).take(RANDOM_ID_CHARS).map(char::from).collect();
             new_id(&id)?
         }
     };
@@ -181,11 +182,15 @@ pub(super) async fn read_json<T: Default + DeserializeOwned>(request: Request) -
     if body.is_empty() {
         return Ok(T::default());
     }
-    serde_json::from_slice(&body).map_err(|error| Refusal::Body(error.to_string()))
+    // An object, and no list of its values either, which serde would take as well.
+    let object: serde_json::Result<Map<String, Value>> = serde_json::from_slice(&body);
+    let read = object.and_then(|object| serde_json::from_value(Value::Object(object)));
+    read.map_err(|error| Refusal::Body(error.to_string()))
 }
 
 async fn read_body(request: Request, max: usize) -> Result<Bytes, Refusal> {
-    let declared = request.headers().get(header::CONTENT_LENGTH).and_then(|len| len.to_str().ok()?.parse().ok());
+    let declared =
+        request.headers().get(header::CONTENT_LENGTH).and_then(|len| len.to_str().ok()?.parse().ok());
     if declared.is_some_and(|len: usize| len > max) {
         return Err(Refusal::TooLarge { max });
     }
