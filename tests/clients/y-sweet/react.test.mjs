@@ -16,7 +16,13 @@ import '../lib/quiet.mjs'
 const page = new JSDOM('<!doctype html><body></body>', { url: 'https://app.test/' })
 const define = (name, value) => Object.defineProperty(globalThis, name, { value, configurable: true, writable: true })
 for (const name of ['window', 'document', 'navigator']) define(name, name === 'window' ? page.window : page.window[name])
-define('WebSocket', WebSocket)
+// A browser's socket that fails tells whoever listens, and nobody else.
+define('WebSocket', class extends WebSocket {
+  constructor (url) {
+    super(url)
+    this.on('error', () => {})
+  }
+})
 define('IS_REACT_ACT_ENVIRONMENT', false)
 
 const React = await import('react')
