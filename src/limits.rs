@@ -6,6 +6,7 @@ mod board;
 mod embedded;
 mod hocuspocus;
 mod instances;
+pub mod y_sweet;
 
 pub use auth::*;
 pub use board::*;

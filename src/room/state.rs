@@ -8,6 +8,7 @@
 //!   judged.
 
 mod answers;
+mod begin;
 mod lives;
 mod others;
 mod weight;

@@ -8,8 +8,9 @@ use tokio::time::Instant;
 
 use super::super::seat::{Entry, Seat};
 use super::super::state::{State, Submission, SubmitError};
-use super::super::{Command, Member, Synced, refusal_close, room_ended};
+use super::super::{Command, Member, Synced, refusal_close, room_ended, wall_clock_ms};
 use super::{Actor, End};
+use crate::caller::Caller;
 use crate::gate::{self, Refusal};
 use crate::ids::SessionId;
 use crate::limits::INLINE_BYTES_MAX;
@@ -40,6 +41,7 @@ impl Actor {
             Command::StateVector { reply } => {
                 let _ = reply.send(Ok(self.checkpoint()?));
             }
+            Command::Begin { caller, reply } => self.on_begin(&caller, reply),
         }
         Ok(())
     }
@@ -51,6 +53,23 @@ impl Actor {
         self.idle_due = None;
         // If nobody waits for the answer any more, the member is dropped, and so leaves.
         let _ = reply.send(Ok(Member::new(Arc::clone(&self.shared), seat)));
+    }
+
+    /// A room that is to be removed does not begin: whoever asks is told to come back.
+    fn on_begin(&mut self, caller: &Caller, reply: oneshot::Sender<()>) {
+        let is_open = self.retiring.is_none();
+        if is_open && self.state_mut().begin(caller, wall_clock_ms()).is_ok() {
+            self.beginnings.push(reply);
+        }
+    }
+
+    /// Tells those who have asked for it that the room is stored.
+    pub(super) fn tell_begun(&mut self) {
+        if !self.beginnings.is_empty() && !self.state().is_new() {
+            for reply in self.beginnings.drain(..) {
+                let _ = reply.send(()); // who does not wait any more finds it in the store
+            }
+        }
     }
 
     fn on_leave(&mut self, session: SessionId) {
