@@ -189,10 +189,15 @@ impl Owners {
                     several |= others.replace(Arc::clone(owner)).is_some_and(|before| before != *owner)
                 }
                 None if !inner.is_first(client, from, user) => unclear.push((client, false)),
-                None => match self.presence.lock().holder(client) {
-                    Some(holder) if holder == by.user => claims.push(client),
-                    holder => unclear.push((client, holder.is_none())),
-                },
+                None => {
+                    let presence = self.presence.lock();
+                    let is_shown = presence.holder(client).is_some_and(|holder| holder == by.user);
+                    if is_shown {
+                        claims.push(client);
+                    } else {
+                        unclear.push((client, !presence.was_of_another(client, by.user)));
+                    }
+                }
             }
         }
         if let Some(seated) = inner.seated.get_mut(&by.session).filter(|_| is_edit) {

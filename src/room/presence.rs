@@ -6,9 +6,9 @@
 //! Invariants:
 //! - A state is taken only if its clock is newer than the known one. y-websocket clients send back
 //!   every state they receive; such echoes change nothing and are never relayed.
-//! - An id belongs to the user who announced it last, until it is forgotten. What others say of it is
-//!   dropped silently: they may only pass on, late, what they were shown. All who have no identity
-//!   are one user.
+//! - An id belongs to the user who announced it last, and of a user with an identity it is remembered as
+//!   long as there is place. What others say of it is dropped silently: they may only pass on, late, what
+//!   they were shown. All who have no identity are one user.
 //! - What a state says of who somebody is, the server says: see `stamp`.
 //! - A removal is taken only from the session that announced the id last: a laptop that wakes up
 //!   declares everyone gone.
@@ -27,7 +27,7 @@ use crate::gate::{PresenceEntry, Refusal};
 use crate::ids::{ClientId, InstanceId, SessionId};
 use crate::limits::{
     PRESENCE_FORGET_MS, PRESENCE_GRACE_MS, PRESENCE_IDS_PER_ROOM_MAX, PRESENCE_IDS_PER_SESSION_MAX,
-    PRESENCE_STALE_MS, PRESENCE_STATE_BYTES_MAX,
+    PRESENCE_STALE_MS, PRESENCE_STATE_BYTES_MAX, PRESENCE_USERS_REMEMBERED_MAX,
 };
 use crate::wire::lib0::{write_buffer, write_var_uint};
 use crate::wire::{websocket, y_websocket};
@@ -37,6 +37,8 @@ use stamp::Stamp;
 #[derive(Debug, Default)]
 pub(crate) struct Presence {
     entries: HashMap<ClientId, Entry>,
+    /// Whose ids were that have been forgotten otherwise: of users, at first hand.
+    remembered: HashMap<ClientId, UserId>,
     /// Counts ticks: every tick that has changes is one frame for everyone.
     tick: u64,
     /// Something changed since the last tick.
@@ -205,7 +207,7 @@ impl Presence {
     fn is_news(&self, said: &Said<'_>) -> bool {
         let entry = &said.entry;
         match (self.entries.get(&entry.client), entry.state) {
-            (None, state) => state.is_some(),
+            (None, state) => state.is_some() && self.is_free(said),
             (Some(known), Some(_)) if known.user.as_deref() == said.user => entry.clock > known.clock,
             (Some(known), Some(_)) => known.is_open_to(said) && entry.clock >= known.clock,
             (Some(known), None) => {
@@ -219,8 +221,15 @@ impl Presence {
 
     /// Whether somebody says something new of another user's id.
     fn is_stripped(&self, said: &Said<'_>) -> bool {
-        let known = self.entries.get(&said.entry.client);
-        known.is_some_and(|known| !known.is_open_to(said) && said.entry.clock > known.clock)
+        match self.entries.get(&said.entry.client) {
+            Some(known) => !known.is_open_to(said) && said.entry.clock > known.clock,
+            None => !self.is_free(said),
+        }
+    }
+
+    /// Whether an id that nobody is here under was not another user's before.
+    fn is_free(&self, said: &Said<'_>) -> bool {
+        self.remembered.get(&said.entry.client).is_none_or(|user| Some(user.as_ref()) == said.user)
     }
 
     fn announce_one(&mut self, said: &Said<'_>, places: &mut usize, now_ms: u64) -> bool {
@@ -235,7 +244,9 @@ impl Presence {
             state: said.entry.state.map(Box::from),
             owner: said.owner,
             user: same_user.map_or_else(|| said.user.map(UserId::from), |known| known.user.clone()),
-            first_hand: said.first_hand || same_user.is_some_and(|known| known.first_hand),
+            first_hand: said.first_hand
+                || same_user.is_some_and(|known| known.first_hand)
+                || self.remembered.contains_key(&said.entry.client),
             tick: self.tick + 1,
             seen_ms: now_ms,
             leaves_ms: None,
@@ -253,6 +264,12 @@ impl Presence {
     /// identity.
     pub(crate) fn holder(&self, client: ClientId) -> Option<Option<&UserId>> {
         self.entries.get(&client).filter(|entry| entry.state.is_some()).map(|entry| entry.user.as_ref())
+    }
+
+    /// Whether an id is, or was lately, another user's than this one's.
+    pub(crate) fn was_of_another(&self, client: ClientId, user: Option<&UserId>) -> bool {
+        let here = self.entries.get(&client).map(|entry| entry.user.as_ref());
+        here.or(self.remembered.get(&client).map(Some)).is_some_and(|of| of != user)
     }
 
     /// Whether a user is here, on whichever instance, as far as it shows.
@@ -288,7 +305,16 @@ impl Presence {
     /// Removes who has crashed or fallen silent, and forgets who was removed long ago. Returns
     /// when to sweep again, if there is anything to wait for.
     pub(crate) fn sweep(&mut self, now_ms: u64) -> Option<u64> {
-        self.entries.retain(|_, entry| entry.state.is_some() || now_ms < entry.seen_ms + PRESENCE_FORGET_MS);
+        let Self { entries, remembered, .. } = self;
+        entries.retain(|client, entry| {
+            let stays = entry.state.is_some() || now_ms < entry.seen_ms + PRESENCE_FORGET_MS;
+            if let (false, true, Some(user)) = (stays, entry.first_hand, &entry.user)
+                && remembered.len() < PRESENCE_USERS_REMEMBERED_MAX
+            {
+                remembered.insert(*client, UserId::clone(user));
+            }
+            stays
+        });
         let mut next = None;
         for entry in self.entries.values_mut() {
             let due = match (&entry.state, entry.leaves_ms) {

@@ -123,6 +123,25 @@ fn only_the_user_comes_back() {
     assert!(!say(&mut presence, &mallory, &[gone(7, 1)], PRESENCE_GRACE_MS + 500).news);
 }
 
+/// [R40] An id stays its user's when all else of it is forgotten. Ids of people without an identity do not.
+#[test]
+fn ids_of_users_are_remembered() {
+    let (ann, again, mallory) = (person(1, "ann"), person(2, "ann"), person(3, "mallory"));
+    let mut presence = Presence::default();
+    say(&mut presence, &ann, &[state(7, 1, "{}")], 0);
+    presence.anyone(B, &[state(8, 1, "{}")], 0).unwrap();
+    presence.leave(SessionId(1), 0);
+    presence.leave(B, 0);
+    presence.sweep(PRESENCE_GRACE_MS);
+    presence.sweep(PRESENCE_GRACE_MS + PRESENCE_FORGET_MS);
+    assert!(presence.entries.is_empty());
+    let forged = say(&mut presence, &mallory, &[state(7, 9, "{}"), state(8, 9, "{}")], 200_000);
+    assert_eq!(forged, Announced { news: true, stripped: 1 });
+    assert!(say(&mut presence, &again, &[state(9, 1, "{}"), state(7, 2, "{}")], 200_001).news);
+    assert_eq!(names(&presence)[0], (7, "ann by token".to_owned()));
+    assert!(!say(&mut presence, &person(4, "mallory"), &[state(7, 9, "{}")], 200_002).news, "first or not");
+}
+
 /// [R42] A viewer who calls itself "Alice ADMIN" is shown under its token's name; what it shows beside that
 /// stays. A state that is too large with its stamp is refused, and all that came with it.
 #[test]
