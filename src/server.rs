@@ -263,6 +263,7 @@ async fn open(config: &Config, auth: Arc<Auth>) -> Result<Arc<App>, ServeError> 
         ttl: config.room_ttl.0,
         retention: config.log_retention,
         store_patience: config.store_patience,
+        ..RoomsOptions::default()
     };
     // Nobody who was sent away comes in before that is known.
     let unknown = |source| ServeError::Revocations { store: config.store.clone(), source };

@@ -1,18 +1,15 @@
 //! What a session waits for beside its client and its room.
 
-use std::time::Duration;
-
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep_until};
 
 use crate::auth::{Ended, Standing};
-use crate::limits::LATE_ANSWER_MS;
 
 /// Ends when a client that waits for an answer has to hear something.
-pub(super) async fn until_late(owed: bool) {
-    if !owed {
-        std::future::pending::<()>().await;
+pub(super) async fn until(due: Option<Instant>) {
+    match due {
+        Some(due) => Box::pin(sleep_until(due)).await,
+        None => std::future::pending().await,
     }
-    Box::pin(sleep(Duration::from_millis(LATE_ANSWER_MS))).await;
 }
 
 /// Ends when the token does not count any more.
