@@ -7,6 +7,7 @@ mod embedded;
 mod hocuspocus;
 mod instances;
 mod owners;
+pub mod y_sweet;
 
 pub use auth::*;
 pub use board::*;

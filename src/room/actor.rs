@@ -18,6 +18,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
+use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use self::life::Deadline;
@@ -56,6 +57,8 @@ pub(super) struct Actor {
     beat_due: Instant,
     idle_due: Option<Instant>,
     deadline: Deadline,
+    /// Who waits for the room to be stored.
+    beginnings: Vec<oneshot::Sender<()>>,
     /// The room is to be removed: it takes no more edits.
     retiring: Option<Retire>,
 }
@@ -115,6 +118,7 @@ impl Actor {
             beat_due: now + Duration::from_millis(BEAT_MS),
             idle_due: Some(now + rooms.options.idle_unload),
             deadline: Deadline::new(&rooms.options),
+            beginnings: Vec::new(),
             retiring: None,
             rooms,
             shared,
@@ -174,6 +178,7 @@ impl Actor {
                 done = self.upkeep.done() => self.on_compacted(done),
             }
             self.send_next_batch();
+            self.tell_begun();
         }
     }
 

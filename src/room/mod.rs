@@ -61,13 +61,37 @@ pub(crate) fn wall_clock_ms() -> u64 {
 
 /// What sessions ask of a room.
 enum Command {
-    Join { entry: Entry, reply: oneshot::Sender<Result<Member, String>> },
-    Sync { session: SessionId, state_vector: Bytes, reply: oneshot::Sender<Result<Synced, Close>> },
-    CatchUp { session: SessionId, covers: Bytes, reply: oneshot::Sender<Result<Synced, Close>> },
+    Join {
+        entry: Entry,
+        reply: oneshot::Sender<Result<Member, String>>,
+    },
+    Sync {
+        session: SessionId,
+        state_vector: Bytes,
+        reply: oneshot::Sender<Result<Synced, Close>>,
+    },
+    CatchUp {
+        session: SessionId,
+        covers: Bytes,
+        reply: oneshot::Sender<Result<Synced, Close>>,
+    },
     Submit(state::Submission),
-    Relay { session: SessionId, payload: Bytes, cost: u32 },
-    StateVector { reply: oneshot::Sender<Result<Bytes, Close>> },
-    Leave { session: SessionId },
+    Relay {
+        session: SessionId,
+        payload: Bytes,
+        cost: u32,
+    },
+    StateVector {
+        reply: oneshot::Sender<Result<Bytes, Close>>,
+    },
+    /// Answered when the room is stored; not at all if it is not.
+    Begin {
+        caller: Arc<Caller>,
+        reply: oneshot::Sender<()>,
+    },
+    Leave {
+        session: SessionId,
+    },
     Retire(removal::Retire),
 }
 
@@ -206,6 +230,16 @@ impl Member {
         let (reply, answer) = oneshot::channel();
         self.send(Command::StateVector { reply })?;
         answer.await.map_err(|_| self.ended())?
+    }
+
+    /// Sees to it that the room is stored, though nobody has written to it. Returns when it is.
+    ///
+    /// # Errors
+    /// As [`Member::sync`].
+    pub async fn begin(&self) -> Result<(), Close> {
+        let (reply, answer) = oneshot::channel();
+        self.send(Command::Begin { caller: Arc::clone(&self.seat.caller), reply })?;
+        answer.await.map_err(|_| self.ended())
     }
 
     /// Gives an update to the room. Waits while too much is on its way into the log, so that the

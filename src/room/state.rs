@@ -9,6 +9,7 @@
 
 mod answers;
 mod authors;
+mod begin;
 mod lives;
 mod others;
 mod weight;

@@ -8,8 +8,9 @@ use tokio::time::Instant;
 
 use super::super::seat::{Entry, Seat};
 use super::super::state::{State, Submission, SubmitError, Suspect};
-use super::super::{Command, Member, Synced, refusal_close, room_ended};
+use super::super::{Command, Member, Synced, refusal_close, room_ended, wall_clock_ms};
 use super::{Actor, End};
+use crate::caller::Caller;
 use crate::gate::{self, Refusal};
 use crate::ids::SessionId;
 use crate::limits::INLINE_BYTES_MAX;
@@ -40,6 +41,7 @@ impl Actor {
             Command::StateVector { reply } => {
                 let _ = reply.send(Ok(self.checkpoint()?));
             }
+            Command::Begin { caller, reply } => self.on_begin(&caller, reply),
         }
         Ok(())
     }
@@ -52,6 +54,23 @@ impl Actor {
         self.idle_due = None;
         // If nobody waits for the answer any more, the member is dropped, and so leaves.
         let _ = reply.send(Ok(Member::new(Arc::clone(&self.shared), seat)));
+    }
+
+    /// A room that is to be removed does not begin: whoever asks is told to come back.
+    fn on_begin(&mut self, caller: &Caller, reply: oneshot::Sender<()>) {
+        let is_open = self.retiring.is_none();
+        if is_open && self.state_mut().begin(caller, wall_clock_ms()).is_ok() {
+            self.beginnings.push(reply);
+        }
+    }
+
+    /// Tells those who have asked for it that the room is stored.
+    pub(super) fn tell_begun(&mut self) {
+        if !self.beginnings.is_empty() && !self.state().is_new() {
+            for reply in self.beginnings.drain(..) {
+                let _ = reply.send(()); // who does not wait any more finds it in the store
+            }
+        }
     }
 
     fn on_leave(&mut self, session: SessionId) {
@@ -97,14 +116,15 @@ impl Actor {
                 let ack = judged.decided_now.then(|| (ordinal, self.state().committed()));
                 // What was left out as another's would be left out again; it is asked for later.
                 let gap = judged.dropped.is_gap() && !judged.dropped.is_foreign();
-                let refused = judged.refused || judged.dropped.is_foreign();
-                let told = refused || gap;
+                let left_out = judged.dropped.is_foreign();
+                let told = judged.refused || gap || left_out;
                 let wanted = |seat: &&Arc<Seat>| seat.wants_acks() && ack.is_some() || told;
                 if let Some(seat) = self.seats.get(session).filter(wanted) {
                     seat.put(|post| {
-                        post.refused.extend(refused.then_some(ordinal));
+                        post.refused.extend(judged.refused.then_some(ordinal));
                         post.ack = ack.filter(|_| seat.wants_acks()).or(post.ack);
                         post.gap |= gap;
+                        post.left_out |= left_out;
                     });
                 }
             }
