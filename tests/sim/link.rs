@@ -209,7 +209,7 @@ impl Shell {
     async fn on_message(&mut self, message: Bytes) -> Result<(), u16> {
         let (message, _) = y_websocket::decode(&message).expect("clients send messages");
         match self.session.handle(message) {
-            Intent::Sync { state_vector, first } => {
+            Intent::Sync { state_vector, first, .. } => {
                 let step2 = self.member.sync(state_vector, first).await.map_err(code)?;
                 self.write(step2).await?;
                 if first {
@@ -228,7 +228,7 @@ impl Shell {
             }
             Intent::Announce(update) => self.member.announce(&update).map_err(|_| 4400),
             Intent::Close(close) => Err(close.code),
-            Intent::SharePresence | Intent::Answer | Intent::Ignore => Ok(()),
+            Intent::SharePresence | Intent::Answer | Intent::Relay(_) | Intent::Ignore => Ok(()),
         }
     }
 }
