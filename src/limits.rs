@@ -1,13 +1,20 @@
 //! Every bound of the system, with unit and reason. A limit that an operator may change has its
 //! default here and its flag in `config.rs`.
 
+mod auth;
+mod board;
 mod embedded;
 mod hocuspocus;
 mod instances;
+mod owners;
+pub mod y_sweet;
 
+pub use auth::*;
+pub use board::*;
 pub use embedded::*;
 pub use hocuspocus::*;
 pub use instances::*;
+pub use owners::*;
 
 /// Bytes in a room's name. Names become keys and file names of exports; 128 leaves room for
 /// percent-encoding each byte.

@@ -115,7 +115,9 @@ impl<D: Clone> Desk<D> {
     fn queue(&mut self, name: &Bytes, body: Bytes, now_ms: u64) -> Step<D> {
         self.queued_bytes += body.len();
         self.queued_messages += 1;
-        if self.queued_bytes > HOCUSPOCUS_QUEUE_BYTES_MAX || self.queued_messages > HOCUSPOCUS_QUEUE_MESSAGES_MAX {
+        if self.queued_bytes > HOCUSPOCUS_QUEUE_BYTES_MAX
+            || self.queued_messages > HOCUSPOCUS_QUEUE_MESSAGES_MAX
+        {
             return Step::Close(Close::new(close::TOO_LARGE, "too much was sent before a token"));
         }
         let place = self.documents.entry(name.clone()).or_insert_with(|| waiting_since(now_ms));

@@ -226,7 +226,11 @@ impl Channel for Socket {
 }
 
 /// Reads once. Nothing is lost if nobody asks again.
-pub(super) fn poll_fill(source: &mut Source, reader: &mut Reader, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+pub(super) fn poll_fill(
+    source: &mut Source,
+    reader: &mut Reader,
+    cx: &mut Context<'_>,
+) -> Poll<io::Result<usize>> {
     let read = reader.fill(|space| {
         let mut buf = ReadBuf::new(space);
         match Pin::new(&mut *source).poll_read(cx, &mut buf) {

@@ -31,11 +31,11 @@ use crate::limits::{
     PING_BEATS,
 };
 use crate::session::desk::{Desk, Step};
+use crate::wire::WireError;
 use crate::wire::close::{self, Close};
 use crate::wire::hocuspocus::{self, Frame, Said, Token};
 use crate::wire::voice::{Named, Voice};
 use crate::wire::websocket::{self, Incoming};
-use crate::wire::WireError;
 
 /// One message for a document, and its share of what may wait.
 type Letter = (Bytes, Option<OwnedSemaphorePermit>);
