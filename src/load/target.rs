@@ -78,7 +78,14 @@ impl Target {
             path if path.contains("{room}") => path.to_owned(),
             path => format!("{path}/{{room}}"),
         };
-        Ok(Self { authority, template: path + &query, family: Family::YWebsocket, acks: false, also: Vec::new(), turns: Arc::default() })
+        Ok(Self {
+            authority,
+            template: path + &query,
+            family: Family::YWebsocket,
+            acks: false,
+            also: Vec::new(),
+            turns: Arc::default(),
+        })
     }
 
     /// Where the next connection goes.

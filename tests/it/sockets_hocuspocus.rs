@@ -8,6 +8,8 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use ruang::log::memory::MemoryLog;
 use ruang::wire::lib0::write_buffer;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
 use tokio_tungstenite::tungstenite::Message as Frame;
 
@@ -110,5 +112,26 @@ async fn mutated_frames_harm_nobody_else() {
         }
     });
     emptied.await.expect("no socket is left behind");
+    server.stop().await;
+}
+
+/// [W24] A frame that comes in one piece with the request for the socket is heard.
+#[tokio::test]
+async fn what_comes_with_the_request_is_heard() {
+    let server = Server::start(Arc::new(MemoryLog::new())).await;
+    let mut stream = TcpStream::connect(server.address).await.expect("connects");
+    let mut bytes = b"GET /hocuspocus HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+        Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+        .to_vec();
+    bytes.extend_from_slice(&[0x82, 0x81, 0, 0, 0, 0, 9]); // a ping of the family, masked with zeros
+    stream.write_all(&bytes).await.expect("it is taken");
+    let mut answer = Vec::new();
+    let answered = async {
+        while !answer.ends_with(&[0x82, 1, 10]) {
+            assert!(stream.read_buf(&mut answer).await.expect("an answer") > 0, "closed: {answer:?}");
+        }
+    };
+    timeout(PATIENCE, answered).await.expect("the ping is answered");
+    drop(stream);
     server.stop().await;
 }
