@@ -1,5 +1,6 @@
 //! `ruang serve`: opens the store, listens, and ends in good order.
 
+use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -8,6 +9,8 @@ use std::time::{Duration, Instant};
 
 use axum::Router;
 use hyper::server::conn::http1;
+use hyper::body::Incoming;
+use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -18,11 +21,12 @@ use tokio_util::sync::CancellationToken;
 
 use crate::admin::AdminSocket;
 use crate::config::{Config, Store};
+use crate::http::front::{Front, FrontOptions, Peer};
 use crate::http::{self, App};
 use crate::ids::InstanceId;
 use crate::life::{Archive, LifeOptions};
 use crate::limits::{
-    DRAIN_MS_MAX, LISTEN_BACKLOG, REQUEST_HEAD_BYTES_MAX, REQUEST_HEAD_MS_MAX, REQUEST_HEADERS_MAX,
+    DRAIN_MS_MAX, HANDSHAKES_SHED, LISTEN_BACKLOG, REQUEST_HEAD_BYTES_MAX, REQUEST_HEAD_MS_MAX, REQUEST_HEADERS_MAX,
 };
 use crate::log::embedded::{EmbeddedLog, OpenError};
 use crate::log::memory::MemoryLog;
@@ -31,6 +35,7 @@ use crate::log::{Durability, Log};
 use crate::room::{Rooms, RoomsOptions};
 use crate::shutdown;
 use crate::telemetry::Metrics;
+use crate::throttle::Handshake;
 
 /// Why the server does not start or does not go on.
 #[derive(Debug, thiserror::Error)]
@@ -160,7 +165,7 @@ pub async fn run(app: Arc<App>, listener: TcpListener, stop: CancellationToken) 
     };
     tokio::select! {
         () = draining => drained.cancel(),
-        () = accept(listener, http::router(Arc::clone(&app)), &drained) => {}
+        () = accept(listener, &app, &drained) => {}
     }
     if timeout(CLOSE_PATIENCE, app.log.close()).await.is_err() {
         tracing::error!("the store does not let go; what it had acknowledged is stored");
@@ -173,9 +178,24 @@ const CLOSE_PATIENCE: Duration = Duration::from_secs(3);
 /// The app on a log: what [`run`] serves, and what tests put their own logs under.
 #[must_use]
 pub fn app(log: Arc<dyn Log>, instance: InstanceId, store: &'static str, options: RoomsOptions) -> Arc<App> {
+    app_behind(log, instance, store, options, FrontOptions { development: true, ..FrontOptions::default() })
+}
+
+/// The same, reached in a way of its own.
+#[must_use]
+pub fn app_behind(
+    log: Arc<dyn Log>,
+    instance: InstanceId,
+    store: &'static str,
+    options: RoomsOptions,
+    front: FrontOptions,
+) -> Arc<App> {
     let metrics = Arc::new(Metrics::new());
+    let rooms = Rooms::new(Arc::clone(&log), instance, options, Arc::clone(&metrics));
     Arc::new(App {
-        rooms: Rooms::new(Arc::clone(&log), instance, options, Arc::clone(&metrics)),
+        throttle: Arc::clone(rooms.throttle()),
+        front: Front::new(front),
+        rooms,
         log,
         metrics,
         store,
@@ -220,8 +240,9 @@ async fn open(config: &Config) -> Result<Arc<App>, ServeError> {
         ttl: config.room_ttl.0,
         retention: config.log_retention,
         store_patience: config.store_patience,
+        limits: config.limits.limits(),
     };
-    Ok(app(log, instance, config.store.kind(), options))
+    Ok(app_behind(log, instance, config.store.kind(), options, config.front.options(true)))
 }
 
 /// What is set for Redis. Where rooms are exported before they go, only instances remove them.
@@ -233,17 +254,20 @@ fn redis_options(config: &Config) -> RedisOptions {
 
 /// Takes connections until `end`. Running out of file descriptors is survived: those who wait in
 /// the queue get their turn when others leave.
-async fn accept(listener: TcpListener, router: Router, end: &CancellationToken) {
+async fn accept(listener: TcpListener, app: &Arc<App>, end: &CancellationToken) {
+    let (router, handshakes) = (http::router(Arc::clone(app)), app.throttle.handshakes());
     loop {
         let accepted = tokio::select! {
             () = end.cancelled() => return,
             accepted = listener.accept() => accepted,
         };
         match accepted {
-            Ok((stream, _)) => {
+            Ok((stream, peer)) => {
                 let (router, end) = (router.clone(), end.clone());
-                tokio::spawn(Box::pin(connection(stream, router, end)));
+                tokio::spawn(Box::pin(connection(stream, Peer(peer), handshakes.enter(), router, end)));
             }
+            // Those who have sent nothing yet make room for those who wait.
+            Err(_) if handshakes.shed(HANDSHAKES_SHED) > 0 => tokio::task::yield_now().await,
             Err(error) => {
                 tracing::error!(%error, "a connection cannot be accepted; raise the limit of open files if this goes on");
                 sleep(Duration::from_millis(100)).await;
@@ -252,14 +276,35 @@ async fn accept(listener: TcpListener, router: Router, end: &CancellationToken) 
     }
 }
 
-/// Serves one connection from the network.
-async fn connection(stream: TcpStream, router: Router, end: CancellationToken) {
+/// Serves one connection from the network, unless it has to make room before a request of it has come.
+async fn connection(
+    stream: TcpStream,
+    peer: Peer,
+    handshake: Handshake,
+    router: Router,
+    end: CancellationToken,
+) {
     // Edits are small and must not wait for company.
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "a connection was gone at once");
         return;
     }
-    exchange(stream, router, end).await;
+    let (handshake, router) = (Arc::new(handshake), TowerToHyperService::new(router));
+    let ends = Arc::clone(&handshake);
+    let service = service_fn(move |mut request: hyper::Request<Incoming>| {
+        let busy = handshake.busy();
+        request.extensions_mut().insert(peer);
+        let answered = router.call(request);
+        async move {
+            let answer = answered.await;
+            drop(busy);
+            answer
+        }
+    });
+    tokio::select! {
+        () = serve_requests(stream, service, end) => {}
+        () = ends.ends() => {}
+    }
 }
 
 /// Requests and answers on one stream, until it is done, becomes a WebSocket, or `end` comes: then the call
@@ -268,12 +313,21 @@ pub(crate) async fn exchange<S>(stream: S, router: Router, end: CancellationToke
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
+    serve_requests(stream, TowerToHyperService::new(router), end).await;
+}
+
+async fn serve_requests<S, V>(stream: S, service: V, end: CancellationToken)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    V: Service<hyper::Request<Incoming>, Response = axum::response::Response, Error = Infallible>,
+    V::Future: Send + 'static,
+{
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(Duration::from_millis(REQUEST_HEAD_MS_MAX))
         .max_buf_size(REQUEST_HEAD_BYTES_MAX)
         .max_headers(REQUEST_HEADERS_MAX)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router))
+        .serve_connection(TokioIo::new(stream), service)
         .with_upgrades();
     tokio::pin!(connection);
     let served = tokio::select! {

@@ -140,6 +140,12 @@ impl Session {
         Intent::Close(Close::new(close::MALFORMED, error.to_string()))
     }
 
+    /// Whether a SyncStep1 of ours is unanswered: the next Step2 was asked for.
+    #[must_use]
+    pub fn awaits_step2(&self) -> bool {
+        self.asked
+    }
+
     /// The room found a gap in what this client sent. Returns whether to send a SyncStep1 now:
     /// not before the client is greeted, and never a second while one is unanswered.
     pub fn ask_again(&mut self) -> bool {

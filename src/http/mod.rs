@@ -2,6 +2,7 @@
 
 pub mod admin;
 mod api;
+pub mod front;
 pub mod ops;
 pub mod pages;
 mod socket;
@@ -17,6 +18,8 @@ use axum::routing::{any, get};
 use crate::log::Log;
 use crate::room::Rooms;
 use crate::telemetry::Metrics;
+use crate::throttle::Throttle;
+use front::Front;
 
 /// What the routes share.
 pub struct App {
@@ -26,6 +29,10 @@ pub struct App {
     pub log: Arc<dyn Log>,
     /// What is counted.
     pub metrics: Arc<Metrics>,
+    /// How many, and how fast.
+    pub throttle: Arc<Throttle>,
+    /// Who may ask, and under which address.
+    pub front: Front,
     /// The kind of store, as in `--store`, without its address.
     pub store: &'static str,
     /// When this instance began.
@@ -42,7 +49,7 @@ impl App {
 
 /// All routes.
 pub fn router(app: Arc<App>) -> Router {
-    Router::new()
+    let routes = Router::new()
         .route("/", get(pages::home))
         .route("/ws/{*room}", get(upgrade::y_websocket))
         .route("/api/v1/rooms/{room}", api::room())
@@ -51,5 +58,6 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/readyz", get(ops::readyz))
         .route("/metrics", get(ops::metrics))
         .fallback(pages::not_found)
-        .with_state(app)
+        .with_state(Arc::clone(&app));
+    front::before(app, routes)
 }

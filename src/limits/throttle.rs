@@ -72,3 +72,10 @@ pub const DOCUMENTS_PER_SOCKET_MAX: usize = 100;
 
 /// Entries of a list of forwarding proxies that are looked at, from the last one on.
 pub const FORWARDED_HOPS_MAX: usize = 32;
+
+/// Pieces of a message that cost as much as a message. Browsers cut at 128 KiB, so that honest ones are below
+/// what their bytes cost.
+pub const FRAMES_PER_CHARGE: u32 = 16;
+
+/// Pieces that one message may be in: the largest document in pieces of 1 KiB.
+pub const FRAMES_PER_MESSAGE_MAX: u32 = 65_536;

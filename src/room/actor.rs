@@ -56,6 +56,8 @@ pub(super) struct Actor {
     beat_due: Instant,
     idle_due: Option<Instant>,
     deadline: Deadline,
+    /// It was stored before, or somebody was let begin it.
+    begun: bool,
     /// The room is to be removed: it takes no more edits.
     retiring: Option<Retire>,
 }
@@ -114,6 +116,7 @@ impl Actor {
             beat_due: now + Duration::from_millis(BEAT_MS),
             idle_due: Some(now + rooms.options.idle_unload),
             deadline: Deadline::new(&rooms.options),
+            begun: false,
             retiring: None,
             rooms,
             shared,

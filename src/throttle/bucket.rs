@@ -86,6 +86,11 @@ impl Bucket {
         u64::try_from(ms).unwrap_or(u64::MAX)
     }
 
+    /// Gives tokens back that were spent.
+    pub fn give_back(&mut self, cost: u64) {
+        self.missing = self.missing.saturating_sub(cost.saturating_mul(MILLI as u64));
+    }
+
     /// Whether at least half of what it can hold is there.
     pub fn is_half_full(&mut self, rate: Rate, now_ms: u64) -> bool {
         self.pour(rate, now_ms);

@@ -30,7 +30,7 @@ pub use buckets::Buckets;
 pub use counts::Counts;
 pub use handshakes::{Busy, Handshake, Handshakes};
 pub use metrics::Metrics;
-pub use pace::{Pace, PaceRates, Verdict, Weight};
+pub use pace::{Forgiven, Pace, PaceRates, Verdict};
 
 use crate::caller::UserId;
 use crate::ids::RoomName;
@@ -178,9 +178,8 @@ pub enum Knock {
 impl Throttle {
     /// Nobody is there yet.
     #[must_use]
-    pub fn new(limits: Limits) -> Arc<Self> {
+    pub fn new(limits: Limits, metrics: Metrics) -> Arc<Self> {
         let by_address = Rate::per_minute(limits.new_rooms_per_address);
-        let metrics = Metrics::default();
         Arc::new(Self {
             limits,
             pace: PaceRates {
@@ -352,6 +351,14 @@ pub struct SessionPass {
     throttle: Arc<Throttle>,
     user: Option<UserId>,
     room: RoomName,
+}
+
+impl SessionPass {
+    /// Bytes of one presence state, at most.
+    #[must_use]
+    pub fn presence_bytes(&self) -> usize {
+        self.throttle.limits.presence_bytes
+    }
 }
 
 impl Drop for SessionPass {

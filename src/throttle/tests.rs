@@ -14,7 +14,7 @@ fn room(name: &str) -> RoomName {
 /// away. Others are not affected. Who leaves makes room.
 #[test]
 fn an_address_has_so_many_sockets() {
-    let throttle = Throttle::new(Limits { sockets_per_address: 3, ..Limits::default() });
+    let throttle = Throttle::new(Limits { sockets_per_address: 3, ..Limits::default() }, Metrics::default());
     let mut passes: Vec<SocketPass> = Vec::new();
     let mut outcomes = Vec::new();
     for _ in 0..3 + limits::SOCKETS_TOLD_MAX + 2 {
@@ -44,7 +44,7 @@ fn an_address_has_so_many_sockets() {
 /// [O41] An instance has so many sockets, from however many addresses, and remembers none that has gone.
 #[test]
 fn an_instance_has_so_many_sockets() {
-    let throttle = Throttle::new(Limits { sockets: 100, ..Limits::default() });
+    let throttle = Throttle::new(Limits { sockets: 100, ..Limits::default() }, Metrics::default());
     let kept: Vec<Knock> = (0..1_000_000).map(|n| throttle.knock(address(n))).take(300).collect();
     let count = |what: fn(&Knock) -> bool| kept.iter().filter(|knock| what(knock)).count();
     assert_eq!(count(|knock| matches!(knock, Knock::In(_))), 100);
@@ -62,7 +62,7 @@ fn an_instance_has_so_many_sockets() {
 #[test]
 fn sessions_have_bounds() {
     let bounds = Limits { sessions: 6, sessions_per_user: 2, sessions_per_room: 4, ..Limits::default() };
-    let throttle = Throttle::new(bounds);
+    let throttle = Throttle::new(bounds, Metrics::default());
     let (ana, ben): (UserId, UserId) = ("ana".into(), "ben".into());
     let (one, two) = (room("one"), room("two"));
     let tabs = [throttle.enter(Some(&ana), &one).unwrap(), throttle.enter(Some(&ana), &two).unwrap()];
@@ -82,11 +82,11 @@ fn sessions_have_bounds() {
 #[test]
 fn new_rooms_have_bounds() {
     let bounds = Limits { new_rooms_per_minute: 10, new_rooms_per_address: 3, ..Limits::default() };
-    let throttle = Throttle::new(bounds);
+    let throttle = Throttle::new(bounds, Metrics::default());
     let begun = |address| (0..5).filter(|_| throttle.begin_room(address).is_ok()).count();
     assert_eq!([begun(address(1)), begun(address(2)), begun(None)], [3, 3, 4]);
     assert_eq!(throttle.begin_room(address(3)), Err(Refused::NewRooms(10)));
-    let off = Throttle::new(Limits { new_rooms_per_minute: 0, new_rooms_per_address: 0, ..bounds });
+    let off = Throttle::new(Limits { new_rooms_per_minute: 0, new_rooms_per_address: 0, ..bounds }, Metrics::default());
     assert!((0..10_000).all(|_| off.begin_room(address(1)).is_ok()));
 }
 

@@ -27,6 +27,8 @@ pub const MALFORMED: u16 = 4400;
 pub const OTHER_GENERATION: u16 = 4409;
 /// Larger than a limit. Final. Also sent in place of the library's 1009.
 pub const TOO_LARGE: u16 = 4413;
+/// Faster than a socket may send, for too long. Not final: come back later.
+pub const TOO_FAST: u16 = 4529;
 
 impl Close {
     /// A close of `code` with `reason`.

@@ -7,16 +7,16 @@
 use std::net::IpAddr;
 use std::str::FromStr;
 
-use axum::http::header::{FORWARDED, HOST, HeaderMap, HeaderName};
+use axum::http::header::{HOST, HeaderMap};
 use ipnet::IpNet;
 
 use super::origin::split_authority;
 use crate::limits::FORWARDED_HOPS_MAX;
 
-const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
-const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
-const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
-const X_FORWARDED_PREFIX: HeaderName = HeaderName::from_static("x-forwarded-prefix");
+const X_FORWARDED_FOR: &str = "x-forwarded-for";
+const X_FORWARDED_PROTO: &str = "x-forwarded-proto";
+const X_FORWARDED_HOST: &str = "x-forwarded-host";
+const X_FORWARDED_PREFIX: &str = "x-forwarded-prefix";
 
 /// Which headers the trusted proxies write. Only these count: a proxy passes the others on as they come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
@@ -97,7 +97,7 @@ impl Proxies {
     }
 
     fn by_x_forwarded(&self, mut client: Client, headers: &HeaderMap) -> Client {
-        let hops = last_entries(headers, &X_FORWARDED_FOR);
+        let hops = last_entries(headers, X_FORWARDED_FOR);
         for (hop, entry) in hops.iter().enumerate() {
             let Some(address) = parse_node(entry) else { break };
             if !self.trusts(hop + 1, address) {
@@ -106,17 +106,17 @@ impl Proxies {
             }
         }
         let last = |name| last_entries(headers, name).into_iter().next();
-        client.secure = last(&X_FORWARDED_PROTO).is_some_and(|proto| is_secure(&proto));
-        if let Some(host) = last(&X_FORWARDED_HOST).and_then(|host| valid_host(&host)) {
+        client.secure = last(X_FORWARDED_PROTO).is_some_and(|proto| is_secure(&proto));
+        if let Some(host) = last(X_FORWARDED_HOST).and_then(|host| valid_host(&host)) {
             client.host = Some(host);
         }
-        client.prefix = last(&X_FORWARDED_PREFIX).and_then(|prefix| valid_prefix(&prefix)).unwrap_or_default();
+        client.prefix = last(X_FORWARDED_PREFIX).and_then(|prefix| valid_prefix(&prefix)).unwrap_or_default();
         client
     }
 
     /// Each element is what one proxy saw; the one of the outermost trusted proxy counts.
     fn by_forwarded(&self, mut client: Client, headers: &HeaderMap) -> Client {
-        for (hop, element) in last_entries(headers, &FORWARDED).iter().enumerate() {
+        for (hop, element) in last_entries(headers, "forwarded").iter().enumerate() {
             let value = |name: &str| {
                 element.split(';').find_map(|pair| {
                     let (key, value) = pair.split_once('=')?;
@@ -138,7 +138,7 @@ impl Proxies {
 }
 
 /// The entries of a list in a header, the last one first: that is the one of the nearest proxy.
-fn last_entries(headers: &HeaderMap, name: &HeaderName) -> Vec<String> {
+fn last_entries(headers: &HeaderMap, name: &str) -> Vec<String> {
     let mut entries: Vec<String> = headers
         .get_all(name)
         .iter()

@@ -182,6 +182,11 @@ fn finish(mut response: Response) -> Response {
     response
 }
 
+/// Where a request comes from, as bounds by address count it.
+pub(super) fn address(request: &Request) -> Option<Address> {
+    request.extensions().get::<Client>().and_then(Client::counted)
+}
+
 impl Client {
     /// What bounds by address count it as.
     #[must_use]

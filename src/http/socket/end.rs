@@ -37,6 +37,7 @@ impl From<Unreadable> for End {
     fn from(unreadable: Unreadable) -> Self {
         match unreadable {
             Unreadable::Gone(gone) => gone.into(),
+            Unreadable::TooFast(why) => Close::new(close::TOO_FAST, why).into(),
             Unreadable::Frame(error @ FrameError::TooLarge { .. }) => {
                 Close::new(close::TOO_LARGE, error.to_string()).into()
             }
@@ -65,6 +66,9 @@ impl Drop for Open {
 pub(super) async fn refuse(app: &App, channel: impl Channel, close: Close) {
     if (4400..4500).contains(&close.code) {
         app.metrics.sockets_refused.inc();
+    }
+    if close.code == close::TOO_FAST {
+        app.throttle.metrics().sockets_too_fast.inc();
     }
     match close.code {
         close::RESTART => spread_out(app).await,

@@ -22,11 +22,12 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, ReadBuf, ReadHalf, WriteHalf};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use super::channel::Channel;
-use crate::limits::{DOCUMENT_BYTES_MAX, READ_SCRATCH_BYTES, WRITE_COPY_BYTES_MAX, WRITE_STALL_MS_MAX};
+use crate::limits::{FRAMES_PER_CHARGE, READ_SCRATCH_BYTES, WRITE_COPY_BYTES_MAX, WRITE_STALL_MS_MAX};
 use crate::room::Outlet;
+use crate::throttle::{Forgiven, Pace, Throttle, Verdict};
 use crate::wire::close::Close;
 use crate::wire::websocket::{self, FrameError, Incoming, Reader};
 
@@ -69,6 +70,8 @@ pub(super) struct Socket {
     source: Source,
     sink: Sink,
     reader: Reader,
+    throttle: Arc<Throttle>,
+    pace: Pace,
 }
 
 /// Why a socket is of no more use.
@@ -89,12 +92,15 @@ pub(in crate::http) enum Unreadable {
     Gone(#[from] Gone),
     #[error(transparent)]
     Frame(#[from] FrameError),
+    #[error("{0}")]
+    TooFast(String),
 }
 
 impl Socket {
-    pub(super) fn new(upgraded: Upgraded) -> Self {
+    /// A WebSocket that is read no faster than `throttle` allows.
+    pub(super) fn new(upgraded: Upgraded, throttle: Arc<Throttle>) -> Self {
         // A Step2 may be as large as a document; the message around it adds a few bytes.
-        let mut reader = Reader::new(DOCUMENT_BYTES_MAX + 64);
+        let mut reader = Reader::new(throttle.limits().document_bytes.saturating_add(64));
         let (source, sink) = match upgraded.downcast::<TokioIo<TcpStream>>() {
             Ok(parts) => {
                 reader.feed(&parts.read_buf);
@@ -106,7 +112,34 @@ impl Socket {
                 (Source::Other(Box::new(source)), Sink::Other(Box::new(sink)))
             }
         };
-        Self { source, sink, reader }
+        Self { source, sink, reader, throttle, pace: Pace::default() }
+    }
+
+    /// What has come whole is counted; only then is it known what it was.
+    fn count(&mut self, incoming: &Incoming) {
+        let bytes = match incoming {
+            Incoming::Binary(bytes) | Incoming::Ping(bytes) => bytes.len(),
+            Incoming::Text | Incoming::Pong | Incoming::Close(_) => 0,
+        };
+        let messages = 1 + u64::from(self.reader.take_frames() / FRAMES_PER_CHARGE);
+        let now_ms = self.throttle.steady_ms();
+        if self.pace.charge(self.throttle.pace(), messages, bytes as u64, now_ms) {
+            self.throttle.metrics().sockets_slowed.inc();
+        }
+    }
+
+    fn verdict(&self) -> Verdict {
+        self.pace.verdict(|| self.throttle.steady_ms())
+    }
+
+    fn too_fast(&self) -> Unreadable {
+        let limits = self.throttle.limits();
+        let rate = |per_s: u32, what: &str| match per_s {
+            0 => format!("any number of {what}"),
+            per_s => format!("{per_s} {what}"),
+        };
+        let (messages, bytes) = (rate(limits.socket_messages, "messages"), rate(limits.socket_bytes, "bytes"));
+        Unreadable::TooFast(format!("a connection may send {messages} and {bytes} a second; come back later"))
     }
 
     /// What is taken at once costs no more than the system call; the rest is waited for elsewhere,
@@ -132,6 +165,11 @@ impl Socket {
 impl Channel for Socket {
     /// Waits until more bytes have come. Cancel-safe.
     async fn more(&mut self) -> Result<(), Gone> {
+        if let Verdict::Pause(ms) = self.verdict() {
+            // What has come already is looked at then.
+            Box::pin(sleep(Duration::from_millis(ms))).await;
+            return Ok(());
+        }
         let Self { source, reader, .. } = self;
         match poll_fn(|cx| poll_fill(source, reader, cx)).await {
             Ok(0) => Err(Gone::Left),
@@ -143,10 +181,11 @@ impl Channel for Socket {
     /// The next message, if it has come already.
     fn next_now(&mut self) -> Option<Result<Incoming, Unreadable>> {
         loop {
-            match self.reader.next() {
-                Ok(None) => {}
-                Ok(Some(incoming)) => return Some(Ok(incoming)),
-                Err(error) => return Some(Err(error.into())),
+            if let Some(next) = self.next_read() {
+                return Some(next);
+            }
+            if self.is_held_back() {
+                return None;
             }
             if let Err(gone) = self.more().now_or_never()? {
                 return Some(Err(gone.into()));
@@ -156,7 +195,24 @@ impl Channel for Socket {
 
     /// The next of the messages that have been read already.
     fn next_read(&mut self) -> Option<Result<Incoming, Unreadable>> {
-        self.reader.next().map_err(Unreadable::from).transpose()
+        match self.verdict() {
+            Verdict::Go => {}
+            Verdict::Pause(_) => return None,
+            Verdict::TooFast => return Some(Err(self.too_fast())),
+        }
+        let next = self.reader.next().map_err(Unreadable::from).transpose();
+        if let Some(Ok(incoming)) = &next {
+            self.count(incoming);
+        }
+        next
+    }
+
+    fn forgive(&mut self, forgiven: Forgiven) {
+        self.pace.forgive(forgiven);
+    }
+
+    fn is_held_back(&self) -> bool {
+        matches!(self.verdict(), Verdict::Pause(_))
     }
 
     /// The writing end for the room, which uses it while the session does not.

@@ -32,6 +32,7 @@ use crate::limits::{
 };
 use crate::room::{Entry, Member, News, refusal_close};
 use crate::session::{Intent, Permit, Session};
+use crate::throttle::{Address, Forgiven};
 use crate::wire::close::{self, Close};
 use crate::wire::voice::Voice;
 use crate::wire::websocket::Incoming;
@@ -52,17 +53,31 @@ pub(super) async fn serve(
     upgraded: Upgraded,
     room: Result<RoomName, RoomNameError>,
     voice: Voice,
+    address: Option<Address>,
 ) {
-    let socket = Socket::new(upgraded);
+    let socket = Socket::new(upgraded, Arc::clone(&app.throttle));
     let _open = Open::new(Arc::clone(&app));
-    session(app, socket, room, voice).await;
+    session(app, socket, room, voice, address).await;
+}
+
+/// Tells a client that is not let in why.
+pub(super) async fn turn_away(app: Arc<App>, upgraded: Upgraded, close: Close) {
+    let socket = Socket::new(upgraded, Arc::clone(&app.throttle));
+    let _open = Open::new(Arc::clone(&app));
+    refuse(&app, socket, close).await;
 }
 
 /// Serves one session to its end.
-async fn session<C: Channel>(app: Arc<App>, channel: C, room: Result<RoomName, RoomNameError>, voice: Voice) {
+async fn session<C: Channel>(
+    app: Arc<App>,
+    channel: C,
+    room: Result<RoomName, RoomNameError>,
+    voice: Voice,
+    address: Option<Address>,
+) {
     // What happens once in a session's life is boxed, here and below: its future is as large as the
     // largest of its parts for as long as it lives, and most of its life it only waits.
-    let entry = Entry { caller: Caller::anyone(), voice, outlet: channel.outlet() };
+    let entry = Entry { caller: Caller::anyone(), voice, outlet: channel.outlet(), address };
     match Box::pin(enter(&app, room, entry)).await {
         Ok(member) => Box::pin(Shell::new(app, channel, member).run()).await,
         Err(close) => Box::pin(refuse(&app, channel, close)).await,
@@ -84,6 +99,8 @@ struct Shell<C> {
     session: Session,
     greeting_due: Instant,
     greeted: bool,
+    /// A Step2 that was asked for has come.
+    answered: bool,
     /// Nothing was written since the last beat.
     quiet: bool,
     /// Beats since anything was read.
@@ -107,6 +124,7 @@ impl<C: Channel> Shell<C> {
             member,
             greeting_due,
             greeted: false,
+            answered: false,
             quiet: false,
             deaf_beats: 0,
             ack: None,
@@ -255,7 +273,8 @@ impl<C: Channel> Shell<C> {
         if std::mem::replace(&mut self.quiet, true) && self.out.is_empty() {
             self.say(y_websocket::KEEPALIVE);
         }
-        self.deaf_beats += 1;
+        // Who is not read cannot be heard.
+        self.deaf_beats = if self.channel.is_held_back() { 0 } else { self.deaf_beats + 1 };
         if self.deaf_beats >= HALF_OPEN_BEATS {
             self.app.metrics.sockets_half_open.inc();
             return Err(End::Gone);
@@ -313,6 +332,7 @@ impl<C: Channel> Shell<C> {
                 )),
                 Ok((message, used)) => {
                     frame = frame.slice(used..);
+                    self.forgive(&message);
                     self.session.handle(message)
                 }
                 Err(error) => Session::malformed(error),
@@ -323,6 +343,14 @@ impl<C: Channel> Shell<C> {
             }
         }
         self.carry_out(Session::malformed(WireError::TooManyMessages)).await
+    }
+
+    /// What was asked for is no flood: the first time it is for nothing, later nobody is closed for it.
+    fn forgive(&mut self, message: &Message) {
+        if matches!(message, Message::SyncStep2(_)) && self.session.awaits_step2() {
+            let again = std::mem::replace(&mut self.answered, true);
+            self.channel.forgive(if again { Forgiven::Wait } else { Forgiven::All });
+        }
     }
 
     async fn carry_out(&mut self, intent: Intent) -> Result<(), End> {

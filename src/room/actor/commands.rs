@@ -13,6 +13,7 @@ use super::{Actor, End};
 use crate::gate::{self, Refusal};
 use crate::ids::SessionId;
 use crate::limits::INLINE_BYTES_MAX;
+use crate::throttle::Refused;
 use crate::wire::close::{self, Close};
 
 impl Actor {
@@ -39,12 +40,25 @@ impl Actor {
     }
 
     fn on_join(&mut self, entry: Entry, reply: oneshot::Sender<Result<Member, String>>) {
+        if let Err(refused) = self.begin(&entry) {
+            let _ = reply.send(Err(refused.to_string()));
+            return;
+        }
         let session = self.rooms.next_session();
         let seat = Arc::new(Seat::new(session, entry));
         self.seats.insert(Arc::clone(&seat));
         self.idle_due = None;
         // If nobody waits for the answer any more, the member is dropped, and so leaves.
         let _ = reply.send(Ok(Member::new(Arc::clone(&self.shared), seat)));
+    }
+
+    /// A room that nobody has written to counts as begun by who comes in first.
+    fn begin(&mut self, entry: &Entry) -> Result<(), Refused> {
+        if !self.begun && self.state().is_new() {
+            self.rooms.throttle.begin_room(entry.address)?;
+        }
+        self.begun = true;
+        Ok(())
     }
 
     fn on_leave(&mut self, session: SessionId) {

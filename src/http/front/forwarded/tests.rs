@@ -1,6 +1,6 @@
 //! Who a request comes from.
 
-use axum::http::HeaderValue;
+use axum::http::{HeaderName, HeaderValue};
 
 use super::*;
 
