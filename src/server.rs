@@ -13,6 +13,7 @@ use hyper::body::Incoming;
 use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use rustix::process::{Resource, getrlimit, setrlimit};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::task::JoinHandle;
@@ -111,6 +112,7 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
     if !config.listen.ip().is_loopback() && !config.insecure {
         return Err(ServeError::Exposed(config.listen));
     }
+    raise_open_files();
     let stop = shutdown::on_signal().map_err(ServeError::Signals)?;
     let app = open(&config).await?;
     let admin = open_admin(&config.store, &app);
@@ -128,6 +130,16 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
         let _ = timeout(CLOSE_PATIENCE, serving).await;
     }
     Ok(())
+}
+
+/// Lets this process have as many files open as the system lets it: it begins with about a thousand, and each
+/// connection is one. Where that is refused, as many are served.
+fn raise_open_files() {
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    if let Err(error) = setrlimit(Resource::Nofile, limit) {
+        tracing::debug!(%error, "the limit of open files stays as it is");
+    }
 }
 
 /// The admin socket beside an embedded store. Without it the server serves all the same.

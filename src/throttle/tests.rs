@@ -3,7 +3,7 @@
 use super::*;
 
 fn address(n: u32) -> Option<Address> {
-    Address::of(std::net::Ipv4Addr::from(0x0a00_0000 + n).into())
+    Some(Address::of(std::net::Ipv4Addr::from(0x0a00_0000 + n).into()))
 }
 
 fn room(name: &str) -> RoomName {

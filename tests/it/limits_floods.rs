@@ -54,19 +54,29 @@ async fn floods_are_slowed_then_closed_and_others_unharmed() {
 async fn every_kind_of_message_counts() {
     use futures_util::SinkExt;
     use tokio_tungstenite::tungstenite::Message;
-    let server = server(Limits { socket_bytes: 1024, ..Limits::default() }).await;
-    // 40 kB may come at once; what is 11 s above that is too much.
-    let mut large = server.join("r").await;
-    for n in 0..8 {
-        large.try_send(presence(7, n + 1, 8_000)).await;
+    use tokio_tungstenite::tungstenite::protocol::frame::Frame;
+    use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
+    // 10 kB may come at once; what is ten seconds above that is too much.
+    let bytes = server(Limits { socket_bytes: 256, ..Limits::default() }).await;
+    let mut shown = bytes.join("r").await;
+    for n in 0..2 {
+        shown.try_send(presence(7, n + 1, 8_000)).await;
     }
-    assert_eq!(large.until_closed().await, Some(4529), "presence");
-    let server = crate::limits_support::server(Limits { socket_messages: 1, ..Limits::default() }).await;
-    let mut pinging = server.join("r").await;
-    for _ in 0..200 {
-        let _ = pinging.socket.send(Message::Ping(Bytes::new())).await;
+    assert_eq!(shown.until_closed().await, Some(4529), "presence");
+    let mut pinging = bytes.join("r").await;
+    for _ in 0..110 {
+        let _ = pinging.socket.send(Message::Ping(vec![0; 125].into())).await;
     }
     assert_eq!(pinging.until_closed().await, Some(4529), "pings");
+    let messages = server(Limits { socket_messages: 1, ..Limits::default() }).await;
+    let mut pieces = messages.join("r").await;
+    for n in 0..16 * 60 {
+        let kind = OpCode::Data(if n == 0 { Data::Binary } else { Data::Continue });
+        let piece = Frame::message(Bytes::from_static(if n == 0 { &[99] } else { &[] }), kind, n + 1 == 16 * 60);
+        let _ = pieces.socket.feed(Message::Frame(piece)).await;
+    }
+    let _ = pieces.socket.flush().await;
+    assert_eq!(pieces.until_closed().await, Some(4529), "one message in very many pieces");
 }
 
 /// [O47] The first Step2 of a large document passes whatever the rate, and editing goes on at once.

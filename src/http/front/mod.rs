@@ -188,10 +188,12 @@ pub(super) fn address(request: &Request) -> Option<Address> {
 }
 
 impl Client {
-    /// What bounds by address count it as.
+    /// What bounds by address count it as. What comes from this machine, and not by way of a trusted proxy, comes
+    /// from a proxy that was not named, or from its operator: its people are not one.
     #[must_use]
     pub fn counted(&self) -> Option<Address> {
-        self.address.and_then(Address::of)
+        let known = self.address.filter(|address| self.proxied || !address.to_canonical().is_loopback());
+        known.map(Address::of)
     }
 }
 

@@ -59,6 +59,18 @@ fn others_are_listed() {
     }
 }
 
+/// [O40] Who comes from this machine is not bounded by address, unless a trusted proxy says that it does.
+#[test]
+fn this_machine_is_no_address() {
+    let from = |address: &str, proxied| {
+        Client { address: Some(address.parse().unwrap()), proxied, ..Client::default() }.counted()
+    };
+    for own in ["127.0.0.1", "127.8.8.8", "::1", "::ffff:127.0.0.1"] {
+        assert!(from(own, false).is_none() && from(own, true).is_some(), "{own}");
+    }
+    assert!(from("203.0.113.7", false).is_some() && Client::default().counted().is_none());
+}
+
 /// [O54] The address that clients are told is what was set, or what their request was sent to.
 #[test]
 fn the_public_address_is_set_or_seen() {

@@ -72,6 +72,8 @@ pub(super) struct Socket {
     reader: Reader,
     throttle: Arc<Throttle>,
     pace: Pace,
+    /// Until when it was slowed last: each time counts once.
+    slowed_until_ms: u64,
 }
 
 /// Why a socket is of no more use.
@@ -112,7 +114,7 @@ impl Socket {
                 (Source::Other(Box::new(source)), Sink::Other(Box::new(sink)))
             }
         };
-        Self { source, sink, reader, throttle, pace: Pace::default() }
+        Self { source, sink, reader, throttle, pace: Pace::default(), slowed_until_ms: 0 }
     }
 
     /// What has come whole is counted; only then is it known what it was.
@@ -123,9 +125,7 @@ impl Socket {
         };
         let messages = 1 + u64::from(self.reader.take_frames() / FRAMES_PER_CHARGE);
         let now_ms = self.throttle.steady_ms();
-        if self.pace.charge(self.throttle.pace(), messages, bytes as u64, now_ms) {
-            self.throttle.metrics().sockets_slowed.inc();
-        }
+        self.pace.charge(self.throttle.pace(), messages, bytes as u64, now_ms);
     }
 
     fn verdict(&self) -> Verdict {
@@ -167,6 +167,11 @@ impl Channel for Socket {
     async fn more(&mut self) -> Result<(), Gone> {
         if let Verdict::Pause(ms) = self.verdict() {
             // What has come already is looked at then.
+            let now_ms = self.throttle.steady_ms();
+            if now_ms >= self.slowed_until_ms {
+                self.throttle.metrics().sockets_slowed.inc();
+            }
+            self.slowed_until_ms = now_ms.saturating_add(ms);
             Box::pin(sleep(Duration::from_millis(ms))).await;
             return Ok(());
         }
