@@ -1,11 +1,17 @@
 //! Every bound of the system, with unit and reason. A limit that an operator may change has its
 //! default here and its flag in `config.rs`.
 
+mod auth;
+mod board;
 mod embedded;
+mod hocuspocus;
 mod instances;
 mod throttle;
 
+pub use auth::*;
+pub use board::*;
 pub use embedded::*;
+pub use hocuspocus::*;
 pub use instances::*;
 pub use throttle::*;
 

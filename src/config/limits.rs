@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::Args;
 
 use crate::limits::{DOCUMENT_BYTES_MAX, PRESENCE_STATE_BYTES_MAX};
+use crate::session::desk::DeskBounds;
 use crate::throttle::Limits;
 
 use super::{parse_bytes, parse_duration};
@@ -98,10 +99,12 @@ impl LimitArgs {
             handshakes: self.handshakes.0,
             document_bytes: self.document_bytes,
             presence_bytes: self.presence_bytes,
-            preauth_bytes: self.preauth_bytes,
-            preauth_messages: self.preauth_messages.0,
-            preauth_ms: u64::try_from(self.preauth_patience.as_millis()).unwrap_or(u64::MAX),
-            documents_per_socket: self.documents_per_socket.0,
+            desk: DeskBounds {
+                documents: self.documents_per_socket.0,
+                queue_bytes: self.preauth_bytes,
+                queue_messages: self.preauth_messages.0,
+                token_ms: u64::try_from(self.preauth_patience.as_millis()).unwrap_or(u64::MAX),
+            },
         }
     }
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use axum::extract::rejection::PathRejection;
-use axum::extract::{Path, Request, State};
+use axum::extract::{Path, Query, Request, State};
 use axum::http::header::{
     CONNECTION, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY,
     SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, UPGRADE,
@@ -21,6 +21,7 @@ use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use super::{App, front, socket};
 use crate::ids::{RoomName, RoomNameError};
 use crate::throttle::{Knock, Refused};
+use crate::wire::hocuspocus::Token;
 use crate::wire::voice::Voice;
 
 /// Subprotocol of clients that want acks.
@@ -39,6 +40,24 @@ pub(super) async fn y_websocket(
     let voice = Voice::YWebsocket { ruang: protocol.as_ref().is_some_and(|protocol| protocol == RUANG_V1) };
     let (own, address) = (Arc::clone(&app), front::address(&request));
     let serve = move |upgraded| socket::serve(own, upgraded, room, voice, address);
+    upgrade(&app, request, protocol, serve)
+}
+
+/// What the address of a Hocuspocus socket may say: providers of version 2 have no other place for a token when they have
+/// none in band.
+#[derive(serde::Deserialize)]
+struct Address {
+    #[serde(default)]
+    token: String,
+}
+
+/// `GET /hocuspocus`: the Hocuspocus family. Which documents are wanted, and by whom, is said in band.
+pub(super) async fn hocuspocus(State(app): State<Arc<App>>, request: Request) -> Response {
+    let address = Query::<Address>::try_from_uri(request.uri()).ok();
+    let token = address.map(|Query(Address { token })| token).filter(|token| !token.is_empty()).map(Token::from);
+    let protocol = choose_protocol(request.headers());
+    let (own, from) = (Arc::clone(&app), front::address(&request));
+    let serve = move |upgraded| socket::serve_many(own, upgraded, token, from);
     upgrade(&app, request, protocol, serve)
 }
 

@@ -13,7 +13,7 @@ pub const SOCKETS_PER_ADDRESS_MAX: usize = 2_000;
 pub const SOCKETS_TOLD_MAX: usize = 64;
 
 /// Sessions of one instance. A socket of the y-websocket family has one, one of Hocuspocus up to
-/// [`DOCUMENTS_PER_SOCKET_MAX`].
+/// [`HOCUSPOCUS_DOCUMENTS_MAX`](super::HOCUSPOCUS_DOCUMENTS_MAX).
 pub const SESSIONS_MAX: usize = 50_000;
 
 /// Sessions of one user, of all rooms: a person has some tabs, and a page may have some dozen documents.
@@ -57,18 +57,6 @@ pub const HANDSHAKES_SHED: usize = 64;
 /// Addresses of which is remembered how many rooms they have begun lately: 65,536 of them take 4 MiB. An
 /// attacker who has more than that forgets others, and gains no more than by having them.
 pub const ADDRESSES_MAX: usize = 65_536;
-
-/// Bytes that a socket may send before it is known who is there, in families that log in on the socket.
-pub const PREAUTH_BYTES_MAX: usize = 5 << 20;
-
-/// Messages that a socket may send before it is known who is there.
-pub const PREAUTH_MESSAGES_MAX: usize = 1_000;
-
-/// Milliseconds within which a socket has logged in, in families that do it on the socket.
-pub const PREAUTH_MS_MAX: u64 = 10_000;
-
-/// Documents that one socket may have open, in families that carry several.
-pub const DOCUMENTS_PER_SOCKET_MAX: usize = 100;
 
 /// Entries of a list of forwarding proxies that are looked at, from the last one on.
 pub const FORWARDED_HOPS_MAX: usize = 32;

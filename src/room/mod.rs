@@ -63,6 +63,7 @@ enum Command {
     Sync { session: SessionId, state_vector: Bytes, reply: oneshot::Sender<Result<Synced, Close>> },
     CatchUp { session: SessionId, covers: Bytes, reply: oneshot::Sender<Result<Synced, Close>> },
     Submit(state::Submission),
+    Relay { session: SessionId, payload: Bytes, cost: u32 },
     StateVector { reply: oneshot::Sender<Result<Bytes, Close>> },
     Leave { session: SessionId },
     Retire(removal::Retire),
@@ -230,6 +231,16 @@ impl Member {
             cost,
             admitted_ms: wall_clock_ms(),
         }))
+    }
+
+    /// Gives the others whose clients take such a message that is not part of the document: UTF-8. Waits as
+    /// [`Member::submit`] does.
+    ///
+    /// # Errors
+    /// As [`Member::sync`].
+    pub async fn relay(&self, payload: Bytes) -> Result<(), Close> {
+        let cost = self.shared.inflow.enter(payload.len()).await.map_err(|_| self.ended())?;
+        self.send(Command::Relay { session: self.seat.session, payload, cost })
     }
 
     /// Announces presence states.

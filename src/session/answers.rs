@@ -1,13 +1,15 @@
 //! What a client is told of its edits, in its family's words: what is decided, what was refused.
 //!
 //! Invariants:
-//! - Each Step2 and Update is told of once, in order, and only when it and all before it are decided.
+//! - Each Step2 and Update that the client waits for is told of once, in order, and only when it and all before it are
+//!   decided.
 //! - Nothing that was refused is ever called stored.
 
 use std::collections::VecDeque;
 
 use bytes::Bytes;
 
+use super::counter::Counter;
 use crate::ids::Position;
 use crate::limits::ECHOES_MAX;
 use crate::wire::voice::Voice;
@@ -31,12 +33,28 @@ pub(super) struct Answers {
     echoes: VecDeque<(Option<u64>, Bytes)>,
     /// The Step2 that answers our first Step1 has come.
     synced: bool,
+    /// What a Hocuspocus client waits to be told of.
+    counter: Option<Box<Counter>>,
 }
 
 impl Answers {
     pub(super) fn new(voice: Voice) -> Self {
         let (refused, echoes) = (VecDeque::new(), VecDeque::new());
-        Self { voice, told: 0, refused, withheld: false, echoes, synced: false }
+        let counter = match &voice {
+            Voice::Hocuspocus(named) => Some(Box::new(Counter::new(named.tells_version))),
+            _ => None,
+        };
+        Self { voice, told: 0, refused, withheld: false, echoes, synced: false, counter }
+    }
+
+    /// What the client counts by itself, if it does.
+    pub(super) fn counter(&mut self) -> Option<&mut Counter> {
+        self.counter.as_deref_mut()
+    }
+
+    /// Whether each Step1 of the client is to be followed by one of ours: its counter waits for a Step2.
+    pub(super) fn asks_back(&self) -> bool {
+        self.counter.is_some()
     }
 
     /// The client asks whether what it has sent so far, `submitted` messages, is stored. The first such question
@@ -78,8 +96,7 @@ impl Answers {
 
     /// All messages up to number `decided` are decided, as of `position`. Returns what to say.
     pub(super) fn settle(&mut self, decided: u64, position: Position) -> Vec<Bytes> {
-        let told = self.told;
-        self.told = told.max(decided);
+        self.told = self.told.max(decided);
         let mut says = Vec::new();
         match self.voice {
             Voice::YWebsocket { ruang: false } => {}
@@ -90,13 +107,10 @@ impl Answers {
                 says.push(y_websocket::ack(decided, position));
             }
             Voice::Hocuspocus(_) => {
-                let mut refused = self.next_refused(decided);
-                for ordinal in told + 1..=decided {
-                    let is_refused = refused == Some(ordinal);
-                    says.push(hocuspocus::sync_status(!is_refused));
-                    if is_refused {
-                        refused = self.next_refused(decided);
-                    }
+                let counted = self.counter.as_mut().map(|counter| counter.settle(decided));
+                for ordinal in counted.unwrap_or_default() {
+                    let refused = std::iter::from_fn(|| self.next_refused(ordinal)).last();
+                    says.push(hocuspocus::sync_status(refused != Some(ordinal)));
                 }
             }
             Voice::YSweet => says = self.echo(),
@@ -142,6 +156,7 @@ mod tests {
         assert_eq!(ruang.settle(2, AT), [y_websocket::refused(2, READ_ONLY), y_websocket::ack(2, AT)]);
 
         let mut named = Answers::new(Voice::Hocuspocus(Arc::new(Named::new(b"r"))));
+        (1..=4).for_each(|ordinal| named.counter().expect("it counts").on_update(ordinal, &[0, 0]));
         assert_eq!(named.refuse([2, 3]), None);
         assert_eq!(named.settle(2, AT), [true, false].map(hocuspocus::sync_status));
         assert_eq!(named.settle(4, AT), [false, true].map(hocuspocus::sync_status));

@@ -35,6 +35,7 @@ pub use pace::{Forgiven, Pace, PaceRates, Verdict};
 use crate::caller::UserId;
 use crate::ids::RoomName;
 use crate::limits;
+use crate::session::desk::DeskBounds;
 use crate::wire::close::{self, Close};
 
 /// The bounds of one instance. `usize::MAX` and 0 a second or minute: none.
@@ -64,14 +65,8 @@ pub struct Limits {
     pub document_bytes: usize,
     /// Bytes of one presence state.
     pub presence_bytes: usize,
-    /// Bytes that a socket may send before it has logged in on the socket.
-    pub preauth_bytes: usize,
-    /// Messages that it may send before that.
-    pub preauth_messages: usize,
-    /// Milliseconds that it has for that.
-    pub preauth_ms: u64,
-    /// Documents that one socket may have open.
-    pub documents_per_socket: usize,
+    /// Documents of one socket, and what it may send before it has logged in on the socket.
+    pub desk: DeskBounds,
 }
 
 impl Default for Limits {
@@ -89,10 +84,7 @@ impl Default for Limits {
             handshakes: limits::HANDSHAKES_MAX,
             document_bytes: limits::DOCUMENT_BYTES_MAX,
             presence_bytes: limits::PRESENCE_STATE_BYTES_MAX,
-            preauth_bytes: limits::PREAUTH_BYTES_MAX,
-            preauth_messages: limits::PREAUTH_MESSAGES_MAX,
-            preauth_ms: limits::PREAUTH_MS_MAX,
-            documents_per_socket: limits::DOCUMENTS_PER_SOCKET_MAX,
+            desk: DeskBounds::default(),
         }
     }
 }

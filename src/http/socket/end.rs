@@ -62,17 +62,23 @@ impl Drop for Open {
     }
 }
 
-/// Says why, and lets the client hear it. The session has left its room by then.
-pub(super) async fn refuse(app: &App, channel: impl Channel, close: Close) {
+/// Counts a socket that we close.
+pub(super) fn count_close(app: &App, close: &Close) {
     if (4400..4500).contains(&close.code) {
         app.metrics.sockets_refused.inc();
     }
     if close.code == close::TOO_FAST {
         app.throttle.metrics().sockets_too_fast.inc();
     }
+}
+
+/// Says why, and lets the client hear it. The session has left its room by then.
+pub(super) async fn refuse(app: &App, channel: impl Channel, close: Close) {
+    count_close(app, &close);
     match close.code {
         close::RESTART => spread_out(app).await,
-        close::OTHER_GENERATION => sleep(Duration::from_millis(OTHER_LIFE_PAUSE_MS)).await,
+        // Refused in band, a client does not come back by itself.
+        close::OTHER_GENERATION if !channel.is_shared() => sleep(Duration::from_millis(OTHER_LIFE_PAUSE_MS)).await,
         _ => {}
     }
     channel.close(close).await;

@@ -1,14 +1,11 @@
 //! The two ends of a WebSocket: whole messages in, shared frames out.
 //!
 //! A server's frames are not masked, so a frame is the same bytes for every recipient. They go
-//! straight to the TCP stream: no copy per connection. What is read goes through the stack into a
-//! [`Reader`], which holds nothing while nothing is under way. So a quiet connection has no buffer at
-//! all, whatever it has carried before.
+//! straight to the TCP stream: no copy per connection. Reading is [`Ear`].
 //!
 //! Invariants: reading never writes, so a session may read while the room writes to its socket; a
 //! pong, a close and all else that is written goes the way of every frame.
 
-use std::future::poll_fn;
 use std::io::{self, ErrorKind};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -16,50 +13,58 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::FutureExt;
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, ReadBuf, ReadHalf, WriteHalf};
+use tokio::io::{AsyncRead, AsyncWriteExt, ReadBuf, ReadHalf, WriteHalf};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 
 use super::channel::Channel;
-use crate::limits::{FRAMES_PER_CHARGE, READ_SCRATCH_BYTES, WRITE_COPY_BYTES_MAX, WRITE_STALL_MS_MAX};
+use super::ear::Ear;
+use crate::limits::{WRITE_COPY_BYTES_MAX, WRITE_STALL_MS_MAX};
 use crate::room::Outlet;
-use crate::throttle::{Forgiven, Pace, Throttle, Verdict};
+use crate::throttle::{Forgiven, Throttle};
 use crate::wire::close::Close;
-use crate::wire::websocket::{self, FrameError, Incoming, Reader};
+use crate::wire::websocket::{self, FrameError, Incoming};
 
 /// What bytes come from: almost always TCP itself.
-enum Source {
+pub(super) enum Source {
     Tcp(OwnedReadHalf),
     /// Whatever another server has put under this router.
     Other(Box<ReadHalf<TokioIo<Upgraded>>>),
 }
 
 /// Where bytes go.
-enum Sink {
+pub(super) enum Sink {
     /// Shared with the room, which writes to it while the session is parked.
     Tcp(Arc<OwnedWriteHalf>),
     Other(Box<WriteHalf<TokioIo<Upgraded>>>),
 }
 
 impl Sink {
-    async fn write_all(&mut self, mut bytes: &[u8]) -> io::Result<()> {
-        let stream = match self {
-            Self::Tcp(stream) => stream,
+    /// Writes the front of `bytes`, as much as is taken, as soon as anything is. Cancel-safe.
+    pub(super) async fn write_some(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let taken = match self {
+            Self::Tcp(stream) => loop {
+                stream.writable().await?;
+                match stream.try_write(bytes) {
+                    Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+                    taken => break taken?,
+                }
+            },
             Self::Other(stream) => {
-                stream.write_all(bytes).await?;
-                return stream.flush().await;
+                let taken = stream.write(bytes).await?;
+                stream.flush().await?;
+                taken
             }
         };
+        if taken == 0 { Err(ErrorKind::WriteZero.into()) } else { Ok(taken) }
+    }
+
+    async fn write_all(&mut self, mut bytes: &[u8]) -> io::Result<()> {
         while !bytes.is_empty() {
-            stream.writable().await?;
-            match stream.try_write(bytes) {
-                Err(error) if error.kind() == ErrorKind::WouldBlock => {}
-                taken => bytes = &bytes[taken?..],
-            }
+            bytes = &bytes[self.write_some(bytes).await?..];
         }
         Ok(())
     }
@@ -67,13 +72,8 @@ impl Sink {
 
 /// One WebSocket.
 pub(super) struct Socket {
-    source: Source,
+    ear: Ear,
     sink: Sink,
-    reader: Reader,
-    throttle: Arc<Throttle>,
-    pace: Pace,
-    /// Until when it was slowed last: each time counts once.
-    slowed_until_ms: u64,
 }
 
 /// Why a socket is of no more use.
@@ -101,45 +101,30 @@ pub(in crate::http) enum Unreadable {
 impl Socket {
     /// A WebSocket that is read no faster than `throttle` allows.
     pub(super) fn new(upgraded: Upgraded, throttle: Arc<Throttle>) -> Self {
-        // A Step2 may be as large as a document; the message around it adds a few bytes.
-        let mut reader = Reader::new(throttle.limits().document_bytes.saturating_add(64));
-        let (source, sink) = match upgraded.downcast::<TokioIo<TcpStream>>() {
+        let (source, sink, read) = match upgraded.downcast::<TokioIo<TcpStream>>() {
             Ok(parts) => {
-                reader.feed(&parts.read_buf);
                 let (source, sink) = parts.io.into_inner().into_split();
-                (Source::Tcp(source), Sink::Tcp(Arc::new(sink)))
+                (Source::Tcp(source), Sink::Tcp(Arc::new(sink)), parts.read_buf)
             }
             Err(upgraded) => {
                 let (source, sink) = tokio::io::split(TokioIo::new(upgraded));
-                (Source::Other(Box::new(source)), Sink::Other(Box::new(sink)))
+                (Source::Other(Box::new(source)), Sink::Other(Box::new(sink)), Bytes::new())
             }
         };
-        Self { source, sink, reader, throttle, pace: Pace::default(), slowed_until_ms: 0 }
+        Self { ear: Ear::new(source, &read, throttle), sink }
     }
 
-    /// What has come whole is counted; only then is it known what it was.
-    fn count(&mut self, incoming: &Incoming) {
-        let bytes = match incoming {
-            Incoming::Binary(bytes) | Incoming::Ping(bytes) => bytes.len(),
-            Incoming::Text | Incoming::Pong | Incoming::Close(_) => 0,
-        };
-        let messages = 1 + u64::from(self.reader.take_frames() / FRAMES_PER_CHARGE);
-        let now_ms = self.throttle.steady_ms();
-        self.pace.charge(self.throttle.pace(), messages, bytes as u64, now_ms);
+    /// What takes bytes without waiting.
+    pub(super) fn tcp_outlet(&self) -> Arc<dyn Outlet> {
+        match &self.sink {
+            Sink::Tcp(stream) => Arc::clone(stream) as Arc<dyn Outlet>,
+            Sink::Other(_) => Arc::new(Nowhere),
+        }
     }
 
-    fn verdict(&self) -> Verdict {
-        self.pace.verdict(|| self.throttle.steady_ms())
-    }
-
-    fn too_fast(&self) -> Unreadable {
-        let limits = self.throttle.limits();
-        let rate = |per_s: u32, what: &str| match per_s {
-            0 => format!("any number of {what}"),
-            per_s => format!("{per_s} {what}"),
-        };
-        let (messages, bytes) = (rate(limits.socket_messages, "messages"), rate(limits.socket_bytes, "bytes"));
-        Unreadable::TooFast(format!("a connection may send {messages} and {bytes} a second; come back later"))
+    /// The two ends apart, for a socket that several sessions share.
+    pub(super) fn into_ends(self) -> (Ear, Sink) {
+        (self.ear, self.sink)
     }
 
     /// What is taken at once costs no more than the system call; the rest is waited for elsewhere,
@@ -163,69 +148,29 @@ impl Socket {
 }
 
 impl Channel for Socket {
-    /// Waits until more bytes have come. Cancel-safe.
     async fn more(&mut self) -> Result<(), Gone> {
-        if let Verdict::Pause(ms) = self.verdict() {
-            // What has come already is looked at then.
-            let now_ms = self.throttle.steady_ms();
-            if now_ms >= self.slowed_until_ms {
-                self.throttle.metrics().sockets_slowed.inc();
-            }
-            self.slowed_until_ms = now_ms.saturating_add(ms);
-            Box::pin(sleep(Duration::from_millis(ms))).await;
-            return Ok(());
-        }
-        let Self { source, reader, .. } = self;
-        match poll_fn(|cx| poll_fill(source, reader, cx)).await {
-            Ok(0) => Err(Gone::Left),
-            Ok(_) => Ok(()),
-            Err(error) => Err(error.into()),
-        }
+        self.ear.more().await
     }
 
-    /// The next message, if it has come already.
     fn next_now(&mut self) -> Option<Result<Incoming, Unreadable>> {
-        loop {
-            if let Some(next) = self.next_read() {
-                return Some(next);
-            }
-            if self.is_held_back() {
-                return None;
-            }
-            if let Err(gone) = self.more().now_or_never()? {
-                return Some(Err(gone.into()));
-            }
-        }
+        self.ear.next_now()
     }
 
-    /// The next of the messages that have been read already.
     fn next_read(&mut self) -> Option<Result<Incoming, Unreadable>> {
-        match self.verdict() {
-            Verdict::Go => {}
-            Verdict::Pause(_) => return None,
-            Verdict::TooFast => return Some(Err(self.too_fast())),
-        }
-        let next = self.reader.next().map_err(Unreadable::from).transpose();
-        if let Some(Ok(incoming)) = &next {
-            self.count(incoming);
-        }
-        next
+        self.ear.next_read()
     }
 
     fn forgive(&mut self, forgiven: Forgiven) {
-        self.pace.forgive(forgiven);
+        self.ear.forgive(forgiven);
     }
 
     fn is_held_back(&self) -> bool {
-        matches!(self.verdict(), Verdict::Pause(_))
+        self.ear.is_held_back()
     }
 
     /// The writing end for the room, which uses it while the session does not.
     fn outlet(&self) -> Arc<dyn Outlet> {
-        match &self.sink {
-            Sink::Tcp(stream) => Arc::clone(stream) as Arc<dyn Outlet>,
-            Sink::Other(_) => Arc::new(Nowhere),
-        }
+        self.tcp_outlet()
     }
 
     /// Writes whole frames (or the rest of one), in one system call if they are small.
@@ -260,37 +205,19 @@ impl Channel for Socket {
             if self.write(&[websocket::close(&close)]).await.is_err() {
                 return;
             }
-            let mut rest = vec![0; READ_SCRATCH_BYTES];
-            while self.source.read(&mut rest).await.is_ok_and(|read| read > 0) {}
+            self.ear.drain().await;
         };
         // Whether the client heard it or not, this socket ends here.
         let _ = timeout(LINGER, goodbye).await;
     }
 }
 
-/// Reads once. Nothing is lost if nobody asks again.
-fn poll_fill(source: &mut Source, reader: &mut Reader, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-    let read = reader.fill(|space| {
-        let mut buf = ReadBuf::new(space);
-        match Pin::new(&mut *source).poll_read(cx, &mut buf) {
-            Poll::Ready(Ok(())) => Ok(buf.filled().len()),
-            Poll::Ready(Err(error)) => Err(Some(error)),
-            Poll::Pending => Err(None),
-        }
-    });
-    match read {
-        Ok(len) => Poll::Ready(Ok(len)),
-        Err(Some(error)) => Poll::Ready(Err(error)),
-        Err(None) => Poll::Pending,
-    }
-}
-
 /// Bytes of a large message that one system call is given, and that must be taken within one stall
 /// time.
-const WRITE_CHUNK_BYTES: usize = 256 << 10;
+pub(super) const WRITE_CHUNK_BYTES: usize = 256 << 10;
 
 /// How long a closed socket listens for the client's own close.
-const LINGER: Duration = Duration::from_secs(3);
+pub(super) const LINGER: Duration = Duration::from_secs(3);
 
 impl Outlet for OwnedWriteHalf {
     fn offer(&self, bytes: &[u8]) -> usize {

@@ -7,9 +7,12 @@
 //! - Large answers are made and written under a [`Share`].
 
 mod channel;
+mod ear;
 mod end;
+mod hocuspocus;
 mod io;
 mod share;
+mod shared;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,6 +25,7 @@ use self::channel::Channel;
 use self::end::{End, Open, refuse};
 use self::io::{Gone, Socket, Unreadable};
 use self::share::Share;
+pub(super) use self::hocuspocus::serve as serve_many;
 use super::App;
 use crate::caller::Caller;
 use crate::gate::Source;
@@ -37,7 +41,7 @@ use crate::wire::close::{self, Close};
 use crate::wire::voice::Voice;
 use crate::wire::websocket::Incoming;
 use crate::wire::y_websocket::MESSAGES_PER_FRAME_MAX;
-use crate::wire::{Message, WireError, websocket, y_websocket};
+use crate::wire::{Message, WireError, hocuspocus as hocuspocus_wire, websocket, y_websocket};
 
 /// Turns of writing after which a socket is read although there is more to write. Asking whether
 /// something has come costs less than a write.
@@ -57,7 +61,7 @@ pub(super) async fn serve(
 ) {
     let socket = Socket::new(upgraded, Arc::clone(&app.throttle));
     let _open = Open::new(Arc::clone(&app));
-    session(app, socket, room, voice, address).await;
+    session(app, socket, room, voice, Caller::anyone(), address).await;
 }
 
 /// Tells a client that is not let in why.
@@ -73,11 +77,12 @@ async fn session<C: Channel>(
     channel: C,
     room: Result<RoomName, RoomNameError>,
     voice: Voice,
+    caller: Arc<Caller>,
     address: Option<Address>,
 ) {
     // What happens once in a session's life is boxed, here and below: its future is as large as the
     // largest of its parts for as long as it lives, and most of its life it only waits.
-    let entry = Entry { caller: Caller::anyone(), voice, outlet: channel.outlet(), address };
+    let entry = Entry { caller, voice, outlet: channel.outlet(), address };
     match Box::pin(enter(&app, room, entry)).await {
         Ok(member) => Box::pin(Shell::new(app, channel, member).run()).await,
         Err(close) => Box::pin(refuse(&app, channel, close)).await,
@@ -220,6 +225,7 @@ impl<C: Channel> Shell<C> {
             self.answer(|session| session.on_decided(decided, position));
         }
         post.expires_in_ms.iter().for_each(|in_ms| self.say(&y_websocket::expiry(*in_ms)));
+        post.stateless.iter().for_each(|payload| self.say(&hocuspocus_wire::stateless(payload)));
         if std::mem::take(&mut self.answer_is_late) {
             self.say(y_websocket::KEEPALIVE);
         }
@@ -272,6 +278,9 @@ impl<C: Channel> Shell<C> {
     async fn on_beat(&mut self) -> Result<(), End> {
         if std::mem::replace(&mut self.quiet, true) && self.out.is_empty() {
             self.say(y_websocket::KEEPALIVE);
+        }
+        if self.channel.is_shared() {
+            return Ok(());
         }
         // Who is not read cannot be heard.
         self.deaf_beats = if self.channel.is_held_back() { 0 } else { self.deaf_beats + 1 };
@@ -355,7 +364,8 @@ impl<C: Channel> Shell<C> {
 
     async fn carry_out(&mut self, intent: Intent) -> Result<(), End> {
         match intent {
-            Intent::Sync { state_vector, first } => self.sync(state_vector, first).await,
+            Intent::Sync { state_vector, first, ask } => self.sync(state_vector, first, ask).await,
+            Intent::Relay(payload) => Ok(self.member.relay(payload).await?),
             Intent::Submit { update, source, permit } => self.submit(update, source, permit).await,
             Intent::Answer => {
                 self.answer(Session::answers);
@@ -391,14 +401,16 @@ impl<C: Channel> Shell<C> {
         }
     }
 
-    /// Step2, and at the first sync our Step1 and who is here.
-    async fn sync(&mut self, state_vector: Bytes, first: bool) -> Result<(), End> {
+    /// Step2, our Step1 if it is wanted, and at the first sync who is here.
+    async fn sync(&mut self, state_vector: Bytes, first: bool, ask: bool) -> Result<(), End> {
         let share = Share::of(self.member.document_bytes()).await?;
         let step2 = self.member.sync(state_vector, first).await?;
         self.out.push(step2);
+        if ask {
+            self.say(&y_websocket::sync_step1(&self.member.state_vector().await?));
+        }
         if first {
             self.greeted = true;
-            self.say(&y_websocket::sync_step1(&self.member.state_vector().await?));
             self.out.extend(self.member.everyone());
         }
         Ok(share.hold(self.flush()).await?)

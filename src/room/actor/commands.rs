@@ -13,6 +13,7 @@ use super::{Actor, End};
 use crate::gate::{self, Refusal};
 use crate::ids::SessionId;
 use crate::limits::INLINE_BYTES_MAX;
+use crate::log::bus::Whisper;
 use crate::throttle::Refused;
 use crate::wire::close::{self, Close};
 
@@ -31,6 +32,11 @@ impl Actor {
             Command::CatchUp { session, covers, reply } => {
                 let answer = self.on_catch_up(session, covers).await?;
                 let _ = reply.send(answer);
+            }
+            Command::Relay { session, payload, cost } => {
+                self.shared.inflow.leave(cost);
+                self.tell_others(Some(session), &payload);
+                self.whisper(Whisper::Stateless(payload));
             }
             Command::StateVector { reply } => {
                 let _ = reply.send(Ok(self.checkpoint()?));
@@ -177,6 +183,16 @@ impl Actor {
         self.note_size();
         let covers = self.checkpoint()?;
         Ok(Ok(Synced { frame, cursor: self.shared.ring.cursor(covers) }))
+    }
+
+    /// Shows a message that is not part of the document to all who take such.
+    pub(super) fn tell_others(&mut self, from: Option<SessionId>, payload: &[u8]) {
+        let Ok(payload) = std::str::from_utf8(payload).map(Arc::<str>::from) else { return };
+        for seat in self.seats.all().filter(|seat| Some(seat.session) != from) {
+            if !seat.tell(&payload) {
+                self.rooms.metrics.stateless_dropped.inc();
+            }
+        }
     }
 
     /// Ends a session that has no place in this life of the room.

@@ -251,6 +251,7 @@ impl Actor {
                     self.shared.presence_changed.notify_one();
                 }
             }
+            Whisper::Stateless(payload) => self.tell_others(None, &payload),
             Whisper::WhoIsHere => {
                 let here = self.shared.presence.lock().ours();
                 here.into_iter().for_each(|update| self.whisper(Whisper::Presence(update)));
