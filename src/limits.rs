@@ -6,13 +6,16 @@ mod board;
 mod embedded;
 mod hocuspocus;
 mod instances;
+mod owners;
 mod throttle;
+pub mod y_sweet;
 
 pub use auth::*;
 pub use board::*;
 pub use embedded::*;
 pub use hocuspocus::*;
 pub use instances::*;
+pub use owners::*;
 pub use throttle::*;
 
 /// Bytes in a room's name. Names become keys and file names of exports; 128 leaves room for

@@ -8,8 +8,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use axum::Router;
-use hyper::server::conn::http1;
 use hyper::body::Incoming;
+use hyper::server::conn::http1;
 use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
@@ -27,7 +27,8 @@ use crate::http::{self, App};
 use crate::ids::InstanceId;
 use crate::life::{Archive, LifeOptions};
 use crate::limits::{
-    DRAIN_MS_MAX, HANDSHAKES_SHED, LISTEN_BACKLOG, REQUEST_HEAD_BYTES_MAX, REQUEST_HEAD_MS_MAX, REQUEST_HEADERS_MAX,
+    DRAIN_MS_MAX, HANDSHAKES_SHED, LISTEN_BACKLOG, REQUEST_HEAD_BYTES_MAX, REQUEST_HEAD_MS_MAX,
+    REQUEST_HEADERS_MAX,
 };
 use crate::log::embedded::{EmbeddedLog, OpenError};
 use crate::log::memory::MemoryLog;
@@ -253,6 +254,7 @@ async fn open(config: &Config) -> Result<Arc<App>, ServeError> {
         retention: config.log_retention,
         store_patience: config.store_patience,
         limits: config.limits.limits(),
+        ..RoomsOptions::default()
     };
     Ok(app_behind(log, instance, config.store.kind(), options, config.front.options(true)))
 }

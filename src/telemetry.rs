@@ -10,6 +10,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
 use crate::gate::Dropped;
+use crate::room::OwnerMetrics;
 use crate::{life, throttle};
 
 /// Everything that is counted, for all rooms together.
@@ -81,6 +82,8 @@ pub struct Metrics {
     pub life: life::Metrics,
     /// About bounds that were met.
     pub throttle: throttle::Metrics,
+    /// About who owns which id.
+    pub owners: OwnerMetrics,
 }
 
 impl Metrics {
@@ -134,6 +137,7 @@ impl Metrics {
         let life = life::Metrics::register(&mut registry);
         let throttle = throttle::Metrics::default();
         throttle.register(&mut registry);
+        let owners = OwnerMetrics::register(&mut registry);
         let (rooms_open, sockets_open) = (Gauge::default(), Gauge::default());
         registry.register("rooms_open", "Rooms in memory", rooms_open.clone());
         registry.register("sockets_open", "Open sockets", sockets_open.clone());
@@ -172,6 +176,7 @@ impl Metrics {
             sessions_of_other_lives,
             life,
             throttle,
+            owners,
         }
     }
 

@@ -2,9 +2,7 @@
 
 use clap::Args;
 
-use crate::http::front::{
-    AllowedOrigin, BasePath, ForwardedBy, FrontOptions, Network, Proxies, PublicUrl,
-};
+use crate::http::front::{AllowedOrigin, BasePath, ForwardedBy, FrontOptions, Network, Proxies, PublicUrl};
 
 /// How the server is reached.
 #[derive(Debug, Clone, Args)]

@@ -166,7 +166,10 @@ impl FromStr for ByteSpeed {
 
 fn parse_size(text: &str) -> Result<usize, String> {
     let bytes = parse_bytes(text)?;
-    usize::try_from(bytes).ok().filter(|bytes| *bytes > 0).ok_or_else(|| "more than nothing is expected".into())
+    usize::try_from(bytes)
+        .ok()
+        .filter(|bytes| *bytes > 0)
+        .ok_or_else(|| "more than nothing is expected".into())
 }
 
 fn parse_within(text: &str, min: usize, max: usize) -> Result<usize, String> {
@@ -202,13 +205,21 @@ mod tests {
     #[test]
     fn defaults_are_those_of_the_code() {
         assert_eq!(read(&[]).unwrap(), Limits::default());
-        let limits = read(&["--sockets=off", "--socket-bytes=64KiB", "--new-rooms=off", "--document-bytes=1MiB"]);
+        let limits =
+            read(&["--sockets=off", "--socket-bytes=64KiB", "--new-rooms=off", "--document-bytes=1MiB"]);
         let limits = limits.unwrap();
         assert_eq!((limits.sockets, limits.socket_bytes), (usize::MAX, 65_536));
         assert_eq!((limits.new_rooms_per_minute, limits.document_bytes), (0, 1 << 20));
         for bad in [
-            "--sockets=0", "--sockets=many", "--socket-messages=-1", "--socket-bytes=1", "--socket-bytes=9GiB",
-            "--document-bytes=65MiB", "--document-bytes=1KiB", "--presence-bytes=9KiB", "--preauth-bytes=0B",
+            "--sockets=0",
+            "--sockets=many",
+            "--socket-messages=-1",
+            "--socket-bytes=1",
+            "--socket-bytes=9GiB",
+            "--document-bytes=65MiB",
+            "--document-bytes=1KiB",
+            "--presence-bytes=9KiB",
+            "--preauth-bytes=0B",
         ] {
             let error = read(&[bad]).unwrap_err();
             println!("{bad}: {}", std::error::Error::source(&error).unwrap());

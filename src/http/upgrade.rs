@@ -54,7 +54,8 @@ struct Address {
 /// `GET /hocuspocus`: the Hocuspocus family. Which documents are wanted, and by whom, is said in band.
 pub(super) async fn hocuspocus(State(app): State<Arc<App>>, request: Request) -> Response {
     let address = Query::<Address>::try_from_uri(request.uri()).ok();
-    let token = address.map(|Query(Address { token })| token).filter(|token| !token.is_empty()).map(Token::from);
+    let token =
+        address.map(|Query(Address { token })| token).filter(|token| !token.is_empty()).map(Token::from);
     let protocol = choose_protocol(request.headers());
     let (own, from) = (Arc::clone(&app), front::address(&request));
     let serve = move |upgraded| socket::serve_many(own, upgraded, token, from);

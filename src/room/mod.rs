@@ -17,6 +17,7 @@ mod line;
 mod load;
 mod loss;
 mod order;
+mod owners;
 mod presence;
 mod registry;
 mod removal;
@@ -43,11 +44,13 @@ use crate::wire::close::{self, Close};
 use crate::wire::voice::Voice;
 use inbox::Inbox;
 use inflow::Inflow;
-use presence::Presence;
+use owners::Owners;
+use presence::{Announcer, Presence};
 use ring::{Cursor, PresenceChange, Ring};
 use seat::Seat;
 
 pub(crate) use load::genesis_record;
+pub use owners::OwnerMetrics;
 pub use registry::{Rooms, RoomsOptions};
 pub use seat::{Entry, Outlet, Post};
 
@@ -59,13 +62,37 @@ pub(crate) fn wall_clock_ms() -> u64 {
 
 /// What sessions ask of a room.
 enum Command {
-    Join { entry: Entry, reply: oneshot::Sender<Result<Member, String>> },
-    Sync { session: SessionId, state_vector: Bytes, reply: oneshot::Sender<Result<Synced, Close>> },
-    CatchUp { session: SessionId, covers: Bytes, reply: oneshot::Sender<Result<Synced, Close>> },
+    Join {
+        entry: Entry,
+        reply: oneshot::Sender<Result<Member, String>>,
+    },
+    Sync {
+        session: SessionId,
+        state_vector: Bytes,
+        reply: oneshot::Sender<Result<Synced, Close>>,
+    },
+    CatchUp {
+        session: SessionId,
+        covers: Bytes,
+        reply: oneshot::Sender<Result<Synced, Close>>,
+    },
     Submit(state::Submission),
-    Relay { session: SessionId, payload: Bytes, cost: u32 },
-    StateVector { reply: oneshot::Sender<Result<Bytes, Close>> },
-    Leave { session: SessionId },
+    Relay {
+        session: SessionId,
+        payload: Bytes,
+        cost: u32,
+    },
+    StateVector {
+        reply: oneshot::Sender<Result<Bytes, Close>>,
+    },
+    /// Answered when the room is stored; not at all if it is not.
+    Begin {
+        caller: Arc<Caller>,
+        reply: oneshot::Sender<()>,
+    },
+    Leave {
+        session: SessionId,
+    },
     Retire(removal::Retire),
 }
 
@@ -83,7 +110,8 @@ struct Shared {
     name: RoomName,
     inbox: Inbox,
     ring: Ring,
-    presence: Mutex<Presence>,
+    presence: Arc<Mutex<Presence>>,
+    owners: Arc<Owners>,
     presence_changed: Notify,
     /// Bounds what waits for the log.
     inflow: Inflow,
@@ -96,11 +124,13 @@ struct Shared {
 
 impl Shared {
     fn new(name: RoomName, inflow: Inflow) -> Self {
+        let presence = Arc::<Mutex<Presence>>::default();
         Self {
             name,
             inbox: Inbox::default(),
             ring: Ring::new(),
-            presence: Mutex::default(),
+            owners: Arc::new(Owners::new(Arc::clone(&presence))),
+            presence,
             presence_changed: Notify::new(),
             inflow,
             encoded_bytes: AtomicUsize::new(0),
@@ -121,6 +151,7 @@ pub struct Member {
     seat: Arc<Seat>,
     /// Its place among the sessions of its user, its room and the instance.
     pass: Option<SessionPass>,
+    announcer: Announcer,
 }
 
 /// What there is to write to a session's socket, in this order.
@@ -143,7 +174,8 @@ pub struct News {
 impl Member {
     fn new(shared: Arc<Shared>, seat: Arc<Seat>) -> Self {
         shared.sessions.fetch_add(1, Ordering::Relaxed);
-        Self { shared, seat, pass: None }
+        let announcer = Announcer::new(seat.session, &seat.caller);
+        Self { shared, seat, pass: None, announcer }
     }
 
     fn with_pass(mut self, pass: SessionPass) -> Self {
@@ -208,6 +240,16 @@ impl Member {
         answer.await.map_err(|_| self.ended())?
     }
 
+    /// Sees to it that the room is stored, though nobody has written to it. Returns when it is.
+    ///
+    /// # Errors
+    /// As [`Member::sync`].
+    pub async fn begin(&self) -> Result<(), Close> {
+        let (reply, answer) = oneshot::channel();
+        self.send(Command::Begin { caller: Arc::clone(&self.seat.caller), reply })?;
+        answer.await.map_err(|_| self.ended())
+    }
+
     /// Gives an update to the room. Waits while too much is on its way into the log, so that the
     /// socket is not read. What becomes of it comes with the [`News`].
     ///
@@ -243,7 +285,7 @@ impl Member {
         self.send(Command::Relay { session: self.seat.session, payload, cost })
     }
 
-    /// Announces presence states.
+    /// Announces presence states. What other users show is not this session's to say, and dropped.
     ///
     /// # Errors
     /// [`Refusal`] if the bytes are no awareness update, or a state is no JSON.
@@ -254,8 +296,14 @@ impl Member {
             return Err(Refusal::PresenceTooLarge);
         }
         let now_ms = self.shared.steady_ms();
-        let news = self.shared.presence.lock().announce(self.seat.session, &entries, now_ms)?;
-        if news {
+        let (owners, user) = (&self.shared.owners, self.seat.caller.user.as_ref());
+        // Not while presence is locked: whoever judges updates asks the one, then the other.
+        let taken = owners.taken(user, entries.iter().map(|entry| entry.client));
+        let mut presence = self.shared.presence.lock();
+        let announced =
+            presence.announce(&self.announcer, |client| taken.contains(&client), &entries, now_ms)?;
+        drop(presence);
+        if announced.news {
             self.shared.presence_changed.notify_one();
         }
         Ok(())

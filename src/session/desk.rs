@@ -130,7 +130,9 @@ impl<D: Clone> Desk<D> {
             }
             (Said::Token { token, tells_version }, _) => {
                 self.denied.retain(|denied| denied != name);
-                self.documents.entry(name.clone()).or_insert_with(|| waiting_since(now_ms, self.bounds.token_ms));
+                self.documents
+                    .entry(name.clone())
+                    .or_insert_with(|| waiting_since(now_ms, self.bounds.token_ms));
                 Step::Decide { token: Some(token), tells_version }
             }
             (Said::Body(body), _) => self.queue(name, body, now_ms),
@@ -144,7 +146,8 @@ impl<D: Clone> Desk<D> {
         if self.queued_bytes > self.bounds.queue_bytes || self.queued_messages > self.bounds.queue_messages {
             return Step::Close(Close::new(close::TOO_LARGE, "too much was sent before a token"));
         }
-        let place = self.documents.entry(name.clone()).or_insert_with(|| waiting_since(now_ms, self.bounds.token_ms));
+        let place =
+            self.documents.entry(name.clone()).or_insert_with(|| waiting_since(now_ms, self.bounds.token_ms));
         let Place::Waiting(waiting) = place else { return Step::Done };
         let is_step1 = hocuspocus::is_step1(&body);
         waiting.queue.push(body);

@@ -78,7 +78,12 @@ mod tests {
         let mut many = Counts::default();
         for n in 0..1_000_000_u64 {
             assert!(many.enter(n, 1));
-            assert!(n < 100 || { many.leave(&(n - 100)); true });
+            assert!(
+                n < 100 || {
+                    many.leave(&(n - 100));
+                    true
+                }
+            );
             assert!(many.len() <= 101);
         }
         assert!(many.by_key.capacity() < 4 * KEPT_MIN, "{}", many.by_key.capacity());

@@ -237,7 +237,8 @@ impl Throttle {
         };
         self.metrics.refused(refused.limit());
         // Those that are told count as the others do until they are gone.
-        if over >= limits::SOCKETS_TOLD_MAX || counted.sockets >= sockets.saturating_add(limits::SOCKETS_TOLD_MAX)
+        if over >= limits::SOCKETS_TOLD_MAX
+            || counted.sockets >= sockets.saturating_add(limits::SOCKETS_TOLD_MAX)
         {
             return Knock::Turned(refused);
         }
@@ -256,11 +257,7 @@ impl Throttle {
     ///
     /// # Errors
     /// [`Refused`] if there are as many as there may be.
-    pub fn enter(
-        self: &Arc<Self>,
-        user: Option<&UserId>,
-        room: &RoomName,
-    ) -> Result<SessionPass, Refused> {
+    pub fn enter(self: &Arc<Self>, user: Option<&UserId>, room: &RoomName) -> Result<SessionPass, Refused> {
         let Limits { sessions, sessions_per_user, sessions_per_room, .. } = self.limits;
         let mut counted = self.counted.lock();
         let refused = if counted.sessions >= sessions {

@@ -65,11 +65,8 @@ impl Pace {
         let owed = |bucket: &mut Bucket, rate: Option<Rate>, cost| {
             rate.map_or(0, |rate| bucket.spend(rate, cost, now_ms))
         };
-        let pause_ms = owed(&mut self.messages, rates.messages, messages).max(owed(
-            &mut self.bytes,
-            rates.bytes,
-            bytes,
-        ));
+        let pause_ms =
+            owed(&mut self.messages, rates.messages, messages).max(owed(&mut self.bytes, rates.bytes, bytes));
         let was_paused = self.resume_ms > now_ms;
         let before_ms = self.resume_ms.max(now_ms);
         if pause_ms > 0 {

@@ -86,7 +86,10 @@ fn new_rooms_have_bounds() {
     let begun = |address| (0..5).filter(|_| throttle.begin_room(address).is_ok()).count();
     assert_eq!([begun(address(1)), begun(address(2)), begun(None)], [3, 3, 4]);
     assert_eq!(throttle.begin_room(address(3)), Err(Refused::NewRooms(10)));
-    let off = Throttle::new(Limits { new_rooms_per_minute: 0, new_rooms_per_address: 0, ..bounds }, Metrics::default());
+    let off = Throttle::new(
+        Limits { new_rooms_per_minute: 0, new_rooms_per_address: 0, ..bounds },
+        Metrics::default(),
+    );
     assert!((0..10_000).all(|_| off.begin_room(address(1)).is_ok()));
 }
 

@@ -47,7 +47,8 @@ async fn origins_are_checked_everywhere() {
         (Some("*"), false),
     ];
     for (origin, allowed) in table {
-        let headers: Vec<(&'static str, &str)> = origin.map(|origin| ("origin", origin)).into_iter().collect();
+        let headers: Vec<(&'static str, &str)> =
+            origin.map(|origin| ("origin", origin)).into_iter().collect();
         let answers = [
             ask(server.address, "GET", "/api/v1/rooms/none", &headers).await,
             ask(server.address, "DELETE", "/api/v1/rooms/none", &headers).await,
@@ -116,7 +117,8 @@ async fn preflights_are_answered_by_the_list() {
 #[tokio::test]
 async fn every_answer_is_guarded() {
     let server = listing().await;
-    let paths = ["/", "/api/v1/rooms/none", "/api/none", "/healthz", "/readyz", "/metrics", "/nothing", "/ws/r"];
+    let paths =
+        ["/", "/api/v1/rooms/none", "/api/none", "/healthz", "/readyz", "/metrics", "/nothing", "/ws/r"];
     for path in paths {
         let answer = ask(server.address, "GET", path, &[]).await;
         println!("{path}: {}", answer.status);
@@ -187,7 +189,11 @@ async fn the_page_tells_the_public_address() {
     assert_eq!(told(behind_loopback(), &forwarded).await, "wss://board.example.com/ruang/ws");
     assert_eq!(told(behind_loopback(), &[]).await, "ws://SELF/ws");
     assert_eq!(told(FrontOptions::default(), &forwarded).await, "ws://SELF/ws", "not a trusted proxy");
-    assert_eq!(told(FrontOptions::default(), &[("host", "<script>alert(1)</script>")]).await, "ws://localhost/ws");
-    let set = FrontOptions { public: Some("https://sync.example.com/x".parse().unwrap()), ..behind_loopback() };
+    assert_eq!(
+        told(FrontOptions::default(), &[("host", "<script>alert(1)</script>")]).await,
+        "ws://localhost/ws"
+    );
+    let set =
+        FrontOptions { public: Some("https://sync.example.com/x".parse().unwrap()), ..behind_loopback() };
     assert_eq!(told(set, &forwarded).await, "wss://sync.example.com/x/ws");
 }

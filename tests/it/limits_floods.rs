@@ -72,7 +72,8 @@ async fn every_kind_of_message_counts() {
     let mut pieces = messages.join("r").await;
     for n in 0..16 * 60 {
         let kind = OpCode::Data(if n == 0 { Data::Binary } else { Data::Continue });
-        let piece = Frame::message(Bytes::from_static(if n == 0 { &[99] } else { &[] }), kind, n + 1 == 16 * 60);
+        let piece =
+            Frame::message(Bytes::from_static(if n == 0 { &[99] } else { &[] }), kind, n + 1 == 16 * 60);
         let _ = pieces.socket.feed(Message::Frame(piece)).await;
     }
     let _ = pieces.socket.flush().await;

@@ -63,7 +63,10 @@ async fn newcomers_among_two_thousand_half_open() {
         let mut newcomer = server.join("r").await;
         newcomer.until_set("a", "b").await;
         let took = began.elapsed();
-        println!("{wait_ms} ms later: in after {took:?}, {} heads open", server.app.throttle.handshakes().len());
+        println!(
+            "{wait_ms} ms later: in after {took:?}, {} heads open",
+            server.app.throttle.handshakes().len()
+        );
         assert!(took < Duration::from_secs(1), "{took:?}");
     }
     assert_eq!((heads.len(), silent.len()), (1_000, 1_000));

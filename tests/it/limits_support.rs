@@ -48,7 +48,8 @@ impl Answer {
 
     /// Without what differs from one second to the next.
     pub fn timeless(mut self) -> Self {
-        self.head = self.head.lines().filter(|line| !line.starts_with("date:")).collect::<Vec<_>>().join("\n");
+        self.head =
+            self.head.lines().filter(|line| !line.starts_with("date:")).collect::<Vec<_>>().join("\n");
         self
     }
 }

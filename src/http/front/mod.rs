@@ -88,6 +88,12 @@ impl Front {
         format!("{scheme}://{host}{}", client.prefix)
     }
 
+    /// Whether an address was set, so that what a request says does not matter.
+    #[must_use]
+    pub fn has_public_url(&self) -> bool {
+        self.options.public.is_some()
+    }
+
     /// Whether a page of `origin` may use this server, by way of `client`.
     fn allows(&self, origin: &str, client: &Client) -> bool {
         let Some(origin) = Origin::parse(origin) else { return false };
@@ -125,7 +131,10 @@ impl Front {
         if now_ms.saturating_sub(before_ms) >= ORIGIN_WARNING_MS {
             self.warned.origin_ms.store(now_ms, Ordering::Relaxed);
             let origin: String = origin.chars().take(128).collect();
-            tracing::warn!(?origin, "a page of an origin that is not allowed was refused; see --allow-origin");
+            tracing::warn!(
+                ?origin,
+                "a page of an origin that is not allowed was refused; see --allow-origin"
+            );
         }
     }
 }
@@ -172,7 +181,8 @@ async fn pass(State(app): State<Arc<App>>, mut request: Request, next: Next) -> 
     finish(response)
 }
 
-const NOT_ALLOWED: &str = "pages of this origin may not use this server; its operator can allow them (--allow-origin)\n";
+const NOT_ALLOWED: &str =
+    "pages of this origin may not use this server; its operator can allow them (--allow-origin)\n";
 
 fn finish(mut response: Response) -> Response {
     if response.status() != StatusCode::SWITCHING_PROTOCOLS {
@@ -182,12 +192,21 @@ fn finish(mut response: Response) -> Response {
     response
 }
 
+/// What is known of the sender of a request; nothing where there is no front.
+pub(super) fn client(request: &Request) -> &Client {
+    static UNKNOWN: Client = Client::UNKNOWN;
+    request.extensions().get().unwrap_or(&UNKNOWN)
+}
+
 /// Where a request comes from, as bounds by address count it.
 pub(super) fn address(request: &Request) -> Option<Address> {
-    request.extensions().get::<Client>().and_then(Client::counted)
+    client(request).counted()
 }
 
 impl Client {
+    const UNKNOWN: Self =
+        Self { address: None, proxied: false, secure: false, host: None, prefix: String::new() };
+
     /// What bounds by address count it as. What comes from this machine, and not by way of a trusted proxy, comes
     /// from a proxy that was not named, or from its operator: its people are not one.
     #[must_use]
@@ -260,7 +279,8 @@ impl FromStr for PublicUrl {
         let (scheme, rest) = text.split_once("://").ok_or_else(form)?;
         let (host, path) = rest.find('/').map_or((rest, ""), |at| rest.split_at(at));
         let origin = Origin::parse(&format!("{scheme}://{}", host.to_ascii_lowercase()));
-        let origin = origin.filter(|origin| matches!(origin.scheme.as_str(), "http" | "https")).ok_or_else(form)?;
+        let origin =
+            origin.filter(|origin| matches!(origin.scheme.as_str(), "http" | "https")).ok_or_else(form)?;
         let path = forwarded::valid_prefix(path).ok_or_else(form)?;
         Ok(Self { origin, text: format!("{scheme}://{}{path}", host.to_ascii_lowercase()) })
     }

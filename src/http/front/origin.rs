@@ -124,7 +124,8 @@ impl FromStr for AllowedOrigin {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let form = "expected is SCHEME://HOST[:PORT], such as https://app.example.com or https://*.example.com";
+        let form =
+            "expected is SCHEME://HOST[:PORT], such as https://app.example.com or https://*.example.com";
         if !text.is_ascii() {
             return Err(format!("{form}; a name that is not ASCII is written as browsers send it, xn--…"));
         }
@@ -238,8 +239,17 @@ mod tests {
     #[test]
     fn settings_are_origins() {
         for bad in [
-            "*", "app.example.com", "https://", "https://*.com", "https://*", "https://a*.example.com",
-            "https://app.example.com/", "https://b\u{fc}cher.example", "null", "https://a:b@c", "https://*.1.2.3.4",
+            "*",
+            "app.example.com",
+            "https://",
+            "https://*.com",
+            "https://*",
+            "https://a*.example.com",
+            "https://app.example.com/",
+            "https://b\u{fc}cher.example",
+            "null",
+            "https://a:b@c",
+            "https://*.1.2.3.4",
         ] {
             println!("{bad}: {}", bad.parse::<AllowedOrigin>().unwrap_err());
         }

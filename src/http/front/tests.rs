@@ -87,7 +87,15 @@ fn the_public_address_is_set_or_seen() {
         let set = front(FrontOptions { public: Some(given.parse().unwrap()), ..FrontOptions::default() });
         assert_eq!(set.public_url(&proxied), told);
     }
-    for bad in ["sync.example.com", "ws://a", "https://", "https://a?b", "https://a/<x>", "https://u@a", "https://a/../b"] {
+    for bad in [
+        "sync.example.com",
+        "ws://a",
+        "https://",
+        "https://a?b",
+        "https://a/<x>",
+        "https://u@a",
+        "https://a/../b",
+    ] {
         println!("{bad}: {}", bad.parse::<PublicUrl>().unwrap_err());
     }
 }

@@ -128,7 +128,8 @@ impl Ear {
             0 => format!("any number of {what}"),
             per_s => format!("{per_s} {what}"),
         };
-        let (messages, bytes) = (rate(limits.socket_messages, "messages"), rate(limits.socket_bytes, "bytes"));
+        let (messages, bytes) =
+            (rate(limits.socket_messages, "messages"), rate(limits.socket_bytes, "bytes"));
         Unreadable::TooFast(format!("a connection may send {messages} and {bytes} a second; come back later"))
     }
 }

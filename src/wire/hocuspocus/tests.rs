@@ -94,7 +94,15 @@ fn what_clients_do_not_send_is_refused() {
         assert_eq!(decode_body(&vec![only as u8, 1, b'x'].into()), Err(WireError::ServerOnly(only)));
     }
     assert_eq!(decode_body(&Bytes::from_static(&[11, 1])), Ok((Message::Unknown(11), 2)));
-    for frame in [&b""[..], b"\0", b"\x04roo", b"\x04room", b"\x04room\x02", b"\x04room\x02\x00\x05a", b"\x02\xc3\x28\x07"] {
+    for frame in [
+        &b""[..],
+        b"\0",
+        b"\x04roo",
+        b"\x04room",
+        b"\x04room\x02",
+        b"\x04room\x02\x00\x05a",
+        b"\x02\xc3\x28\x07",
+    ] {
         assert!(decode(&Bytes::copy_from_slice(frame)).is_err(), "{frame:?}");
     }
 }

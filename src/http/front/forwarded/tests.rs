@@ -92,7 +92,11 @@ fn hops_are_counted() {
     assert_eq!(client(2, &[]), "203.0.113.7");
     assert_eq!(client(3, &[]), "198.51.100.1");
     assert_eq!(client(4, &[]), "unknown");
-    assert_eq!(client(1, &["192.0.2.0/24"]), "192.0.2.9", "the second one is in the network, but one too far");
+    assert_eq!(
+        client(1, &["192.0.2.0/24"]),
+        "192.0.2.9",
+        "the second one is in the network, but one too far"
+    );
     assert_eq!(client(2, &["192.0.2.0/24"]), "203.0.113.7");
     assert_eq!(client(9, &["192.0.2.0/24"]), "203.0.113.7");
     assert_eq!(client(2, &["10.0.0.0/8"]), "192.0.2.1");
@@ -103,7 +107,12 @@ fn hops_are_counted() {
 fn the_proxy_says_where_it_was_sent_to() {
     let one = proxies(&["127.0.0.1"], None);
     let headers = |host, prefix| {
-        [("host", "inner:8080"), ("x-forwarded-proto", "https"), ("x-forwarded-host", host), ("x-forwarded-prefix", prefix)]
+        [
+            ("host", "inner:8080"),
+            ("x-forwarded-proto", "https"),
+            ("x-forwarded-host", host),
+            ("x-forwarded-prefix", prefix),
+        ]
     };
     let client = seen(&one, "127.0.0.1", &headers("Board.Example.com", "/ruang/"));
     assert_eq!(
@@ -120,7 +129,11 @@ fn the_proxy_says_where_it_was_sent_to() {
         ("", "/%2e"),
     ] {
         let client = seen(&one, "127.0.0.1", &headers(host, prefix));
-        assert_eq!((client.host.as_deref(), client.prefix.as_str()), (Some("inner:8080"), ""), "{host}{prefix}");
+        assert_eq!(
+            (client.host.as_deref(), client.prefix.as_str()),
+            (Some("inner:8080"), ""),
+            "{host}{prefix}"
+        );
     }
     assert_eq!(seen(&one, "127.0.0.1", &[("host", "<x>")]).host, None);
 }
@@ -131,7 +144,8 @@ fn forwarded_is_read_where_it_is_written() {
     let by = Proxies { by: ForwardedBy::Forwarded, ..proxies(&["127.0.0.1", "10.0.0.0/8"], None) };
     let list = "for=198.51.100.1;proto=http, For=\"[2001:db8::7]:4711\";Proto=https;host=\"board.example.com\", \
                 for=10.1.2.3;proto=http;host=inner";
-    let headers = [("forwarded", list), ("x-forwarded-for", "192.0.2.66"), ("x-forwarded-host", "evil.example")];
+    let headers =
+        [("forwarded", list), ("x-forwarded-for", "192.0.2.66"), ("x-forwarded-host", "evil.example")];
     let client = seen(&by, "127.0.0.1", &headers);
     assert_eq!(
         (address(&client).as_str(), client.secure, client.host.as_deref()),

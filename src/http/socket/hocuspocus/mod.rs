@@ -20,8 +20,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, sleep_until};
 
 use self::channel::{DocumentChannel, Ended, How};
-use super::end::{End, Open, count_close};
 use super::ear::Ear;
+use super::end::{End, Open, count_close};
 use super::io::{Socket, Unreadable};
 use super::session;
 use super::shared::{Mouth, share};
@@ -34,11 +34,11 @@ use crate::limits::{
 };
 use crate::session::desk::{Desk, Step};
 use crate::throttle::{Address, Forgiven};
+use crate::wire::WireError;
 use crate::wire::close::{self, Close};
 use crate::wire::hocuspocus::{self, Frame, Said, Token};
 use crate::wire::voice::{Named, Voice};
 use crate::wire::websocket::{self, Incoming};
-use crate::wire::WireError;
 
 /// One message for a document, and its share of what may wait.
 type Letter = (Bytes, Option<OwnedSemaphorePermit>);
@@ -231,7 +231,8 @@ impl Hub {
         let own_name = Bytes::copy_from_slice(name);
         let named = Arc::new(Named::new(name).telling_version(tells_version));
         let (inbox, letters) = channel(HOCUSPOCUS_INBOX_MAX);
-        let document = Document { number, inbox, caller: Arc::clone(&caller), tells_version, answered: Arc::default() };
+        let document =
+            Document { number, inbox, caller: Arc::clone(&caller), tells_version, answered: Arc::default() };
         let queue = self.desk.open(&own_name, document);
         let channel = DocumentChannel::new(
             (own_name, number),
