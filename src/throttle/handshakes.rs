@@ -1,7 +1,8 @@
 //! Connections of which no whole request has come yet. A thousand that never send one must not keep others
 //! out: above a bound, and when file descriptors run out, the oldest make room.
 //!
-//! Invariant: a connection whose request is being answered never makes room, nor one that has just come.
+//! Invariant: a connection whose request is being answered never makes room, nor one that has just come. An
+//! answer that is made and still being read does not count as that: who reads slowly is no better.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
