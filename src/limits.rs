@@ -7,7 +7,8 @@ mod embedded;
 mod hocuspocus;
 mod instances;
 mod owners;
-pub mod y_sweet;
+mod throttle;
+mod y_sweet;
 
 pub use auth::*;
 pub use board::*;
@@ -15,6 +16,8 @@ pub use embedded::*;
 pub use hocuspocus::*;
 pub use instances::*;
 pub use owners::*;
+pub use throttle::*;
+pub use y_sweet::*;
 
 /// Bytes in a room's name. Names become keys and file names of exports; 128 leaves room for
 /// percent-encoding each byte.

@@ -57,6 +57,8 @@ pub(super) struct Actor {
     beat_due: Instant,
     idle_due: Option<Instant>,
     deadline: Deadline,
+    /// It was stored before, or somebody was let begin it.
+    begun: bool,
     /// Who waits for the room to be stored.
     beginnings: Vec<oneshot::Sender<()>>,
     /// The room is to be removed: it takes no more edits.
@@ -118,6 +120,7 @@ impl Actor {
             beat_due: now + Duration::from_millis(BEAT_MS),
             idle_due: Some(now + rooms.options.idle_unload),
             deadline: Deadline::new(&rooms.options),
+            begun: false,
             beginnings: Vec::new(),
             retiring: None,
             rooms,
