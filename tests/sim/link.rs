@@ -165,6 +165,9 @@ impl Shell {
     async fn write_news(&mut self) -> Result<bool, u16> {
         let News { rest, fell_off, frames, post, beat, .. } = self.member.news();
         self.write(rest).await?;
+        if post.left_out {
+            self.session.on_left_out();
+        }
         if post.gap && self.session.ask_again() {
             let state_vector = self.member.state_vector().await.map_err(code)?;
             self.write(websocket::frame(&y_websocket::sync_step1(&state_vector))).await?;

@@ -200,6 +200,9 @@ impl<C: Channel> Shell<C> {
         if let Some(said) = self.session.on_refused(post.refused) {
             self.say(&said);
         }
+        if post.left_out {
+            self.session.on_left_out();
+        }
         if post.gap && self.session.ask_again() {
             let state_vector = Box::pin(self.member.state_vector()).await?;
             self.say(&y_websocket::sync_step1(&state_vector));

@@ -114,7 +114,12 @@ impl Hub {
         }
     }
 
+    /// Deals with all that was read, then waits for one thing. Something may have been read before the first turn: it came
+    /// with the request.
     async fn turn(&mut self) -> Result<(), End> {
+        while let Some(incoming) = self.ear.next_read() {
+            self.on_incoming(incoming).await?;
+        }
         let due = self.desk.due_ms().map(|ms| self.started + Duration::from_millis(ms));
         let due = due.map_or(self.beat_due, |due| due.min(self.beat_due));
         tokio::select! {
@@ -127,9 +132,6 @@ impl Hub {
             more = self.ear.more() => more?,
         }
         self.deaf_beats = 0;
-        while let Some(incoming) = self.ear.next_read() {
-            self.on_incoming(incoming).await?;
-        }
         Ok(())
     }
 
@@ -156,6 +158,10 @@ impl Hub {
     }
 
     async fn on_said(&mut self, name: &Bytes, said: Said) -> Result<(), End> {
+        // Who was just denied may try again at once.
+        while let Ok(ended) = self.endings.try_recv() {
+            self.on_ended(ended).await?;
+        }
         match self.desk.handle(name, said, self.now_ms()) {
             Step::Pass(document, body) => self.pass(document.inbox, body).await,
             Step::Decide { token, tells_version } => self.decide(name, token, tells_version).await,
