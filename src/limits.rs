@@ -1,11 +1,20 @@
 //! Every bound of the system, with unit and reason. A limit that an operator may change has its
 //! default here and its flag in `config.rs`.
 
+mod auth;
+mod board;
 mod embedded;
+mod hocuspocus;
 mod instances;
+mod owners;
+pub mod y_sweet;
 
+pub use auth::*;
+pub use board::*;
 pub use embedded::*;
+pub use hocuspocus::*;
 pub use instances::*;
+pub use owners::*;
 
 /// Bytes in a room's name. Names become keys and file names of exports; 128 leaves room for
 /// percent-encoding each byte.
@@ -25,10 +34,10 @@ pub const MARKER_CLIENT_MIN: u64 = 1 << 32;
 /// expired and somebody came back. A room that is revived every day gets there in three years.
 pub const MARKERS_PER_ROOM_MAX: usize = 1_024;
 
-/// How long a socket whose copy is of another life waits for its refusal, in milliseconds.
+/// How long a socket waits for its refusal, in milliseconds, if its copy is of another life or its token is not for this.
 /// y-websocket 1.5 knows no final code and comes back 100 ms after each close, for ever: so it
 /// does that once a second.
-pub const OTHER_LIFE_PAUSE_MS: u64 = 1_000;
+pub const FINAL_PAUSE_MS: u64 = 1_000;
 
 /// Clocks, and clock plus length, stay below 2^31: yrs wraps there, Yjs ignores what is above.
 pub const CLOCK_MAX: u32 = 1 << 31;
@@ -127,6 +136,10 @@ pub const RING_BYTES_MAX: usize = 1 << 20;
 /// beats, almost always.
 pub const CATCH_UP_ANSWERS_MAX: usize = 2;
 
+/// Questions of one y-sweet client ("is that stored?") that wait for their answer. It asks after each edit and every
+/// 2 s; a newer answer serves for an older one.
+pub const ECHOES_MAX: usize = 1_024;
+
 /// Presence ids that one session may announce anew. One tab has one; a page with several
 /// documents or a bridge has a few.
 pub const PRESENCE_IDS_PER_SESSION_MAX: usize = 32;
@@ -178,6 +191,10 @@ pub const PRESENCE_TICK_MS: (u64, u64) = (25, 50);
 /// How often a room looks at its sessions: keepalives, pings, stale presence. Clients give up
 /// after 30 s without a message; a silent session gets one at every beat.
 pub const BEAT_MS: u64 = 10_000;
+
+/// A y-sweet client gives up 3 s after a question if it hears nothing at all; while its answer waits for the store it
+/// is sent a keepalive so often.
+pub const LATE_ANSWER_MS: u64 = 1_200;
 
 /// Bytes of records after which one read of the log ends, so that opening a room of large records
 /// does not hold all of them.

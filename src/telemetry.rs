@@ -11,6 +11,7 @@ use prometheus_client::registry::Registry;
 
 use crate::gate::Dropped;
 use crate::life;
+use crate::room::OwnerMetrics;
 
 /// Everything that is counted, for all rooms together.
 pub struct Metrics {
@@ -57,6 +58,10 @@ pub struct Metrics {
     pub rooms_without_store: Counter,
     /// Updates refused whole by the gate.
     pub updates_refused: Counter,
+    /// Updates refused because their sender may only read.
+    pub edits_refused: Counter,
+    /// Messages outside of documents that a session did not take in time.
+    pub stateless_dropped: Counter,
     /// Documents whose order a gate had to learn.
     pub orders_learnt: Counter,
     /// Updates of which something built on what the room does not have.
@@ -75,6 +80,8 @@ pub struct Metrics {
     pub sessions_of_other_lives: Counter,
     /// About the life of rooms.
     pub life: life::Metrics,
+    /// About who owns which id.
+    pub owners: OwnerMetrics,
 }
 
 impl Metrics {
@@ -110,6 +117,9 @@ impl Metrics {
         let rooms_without_store =
             counter("rooms_without_store", "Rooms that ended because the store took no edits");
         let updates_refused = counter("updates_refused", "Updates refused whole by the gate");
+        let stateless_dropped =
+            counter("stateless_dropped", "Messages outside of documents that were not taken in time");
+        let edits_refused = counter("edits_refused", "Updates of people who may only read");
         let orders_learnt = counter("orders_learnt", "Documents whose order a gate had to learn");
         let updates_with_gaps =
             counter("updates_with_gaps", "Updates that build on what the room does not have");
@@ -123,6 +133,7 @@ impl Metrics {
         let compaction_seconds = Counter::default();
         registry.register("compaction_seconds", "Seconds that compactions took", compaction_seconds.clone());
         let life = life::Metrics::register(&mut registry);
+        let owners = OwnerMetrics::register(&mut registry);
         let (rooms_open, sockets_open) = (Gauge::default(), Gauge::default());
         registry.register("rooms_open", "Rooms in memory", rooms_open.clone());
         registry.register("sockets_open", "Open sockets", sockets_open.clone());
@@ -149,6 +160,8 @@ impl Metrics {
             rooms_healed,
             rooms_without_store,
             updates_refused,
+            edits_refused,
+            stateless_dropped,
             orders_learnt,
             updates_with_gaps,
             appends,
@@ -158,6 +171,7 @@ impl Metrics {
             catch_ups,
             sessions_of_other_lives,
             life,
+            owners,
         }
     }
 

@@ -1,11 +1,13 @@
 //! What the server offers over HTTP: sockets, API, pages, operations. Nothing axum-shaped elsewhere.
 
+mod access;
 pub mod admin;
 mod api;
 pub mod ops;
 pub mod pages;
 mod socket;
 mod upgrade;
+mod y_sweet;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,6 +16,7 @@ use std::time::Instant;
 use axum::Router;
 use axum::routing::{any, get};
 
+use crate::auth::Auth;
 use crate::log::Log;
 use crate::room::Rooms;
 use crate::telemetry::Metrics;
@@ -24,6 +27,8 @@ pub struct App {
     pub rooms: Arc<Rooms>,
     /// The store, for its health.
     pub log: Arc<dyn Log>,
+    /// Who may enter.
+    pub auth: Arc<Auth>,
     /// What is counted.
     pub metrics: Arc<Metrics>,
     /// The kind of store, as in `--store`, without its address.
@@ -45,8 +50,10 @@ pub fn router(app: Arc<App>) -> Router {
     Router::new()
         .route("/", get(pages::home))
         .route("/ws/{*room}", get(upgrade::y_websocket))
+        .route("/hocuspocus", get(upgrade::hocuspocus))
         .route("/api/v1/rooms/{room}", api::room())
         .route("/api/{*rest}", any(api::nothing_here))
+        .merge(y_sweet::routes())
         .route("/healthz", get(ops::healthz))
         .route("/readyz", get(ops::readyz))
         .route("/metrics", get(ops::metrics))

@@ -9,6 +9,7 @@ mod check;
 pub mod clock;
 pub mod embedded;
 pub mod memory;
+mod notes;
 pub mod record;
 pub mod redis;
 
@@ -20,6 +21,7 @@ use bytes::Bytes;
 
 use crate::ids::{InstanceId, Position, RoomName};
 use bus::{Epoch, Follower, Seen, Whisper};
+pub use notes::Note;
 use record::{Record, StoredRecord};
 
 /// How far an append that was answered with `Ok` has come.
@@ -315,6 +317,20 @@ pub trait Log: Send + Sync + 'static {
 
     /// Says something to the other instances that follow a room. Never waits; may be lost.
     fn whisper(&self, _room: &RoomName, _from: InstanceId, _whisper: Whisper) {}
+
+    /// Keeps a note until its time, at [`Log::durability`]. Nothing happens if it is there already.
+    ///
+    /// # Errors
+    /// [`LogError::Full`] above [`NOTES_MAX`](crate::limits::NOTES_MAX) notes; [`LogError::Fatal`] for one that is too large, and
+    /// by a store that keeps none.
+    async fn put_note(&self, _note: Note) -> Result<(), LogError> {
+        Err(LogError::Fatal("this store keeps no notes".to_owned()))
+    }
+
+    /// All notes whose time has not come, in any order.
+    async fn notes(&self) -> Result<Vec<Note>, LogError> {
+        Ok(Vec::new())
+    }
 
     /// What `Ok` from [`Log::append`] means. Never stronger than what the store gives.
     fn durability(&self) -> Durability;

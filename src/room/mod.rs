@@ -17,6 +17,7 @@ mod line;
 mod load;
 mod loss;
 mod order;
+mod owners;
 mod presence;
 mod registry;
 mod removal;
@@ -34,18 +35,23 @@ use parking_lot::Mutex;
 use tokio::sync::{Notify, oneshot};
 use tokio::time::Instant;
 
+use crate::caller::Caller;
 use crate::gate::{self, Refusal, Source};
 use crate::ids::{RoomName, SessionId};
+use crate::session::Permit;
 use crate::wire::close::{self, Close};
+use crate::wire::voice::Voice;
 use inbox::Inbox;
 use inflow::Inflow;
-use presence::Presence;
+use owners::Owners;
+use presence::{Announcer, Presence};
 use ring::{Cursor, PresenceChange, Ring};
 use seat::Seat;
 
 pub(crate) use load::genesis_record;
+pub use owners::OwnerMetrics;
 pub use registry::{Rooms, RoomsOptions};
-pub use seat::{Outlet, Post};
+pub use seat::{Entry, Outlet, Post};
 
 /// Milliseconds since 1970 by the wall clock: for records, never for decisions.
 pub(crate) fn wall_clock_ms() -> u64 {
@@ -55,12 +61,37 @@ pub(crate) fn wall_clock_ms() -> u64 {
 
 /// What sessions ask of a room.
 enum Command {
-    Join { wants_acks: bool, outlet: Arc<dyn Outlet>, reply: oneshot::Sender<Result<Member, String>> },
-    Sync { session: SessionId, state_vector: Bytes, reply: oneshot::Sender<Result<Synced, Close>> },
-    CatchUp { session: SessionId, covers: Bytes, reply: oneshot::Sender<Result<Synced, Close>> },
+    Join {
+        entry: Entry,
+        reply: oneshot::Sender<Result<Member, String>>,
+    },
+    Sync {
+        session: SessionId,
+        state_vector: Bytes,
+        reply: oneshot::Sender<Result<Synced, Close>>,
+    },
+    CatchUp {
+        session: SessionId,
+        covers: Bytes,
+        reply: oneshot::Sender<Result<Synced, Close>>,
+    },
     Submit(state::Submission),
-    StateVector { reply: oneshot::Sender<Result<Bytes, Close>> },
-    Leave { session: SessionId },
+    Relay {
+        session: SessionId,
+        payload: Bytes,
+        cost: u32,
+    },
+    StateVector {
+        reply: oneshot::Sender<Result<Bytes, Close>>,
+    },
+    /// Answered when the room is stored; not at all if it is not.
+    Begin {
+        caller: Arc<Caller>,
+        reply: oneshot::Sender<()>,
+    },
+    Leave {
+        session: SessionId,
+    },
     Retire(removal::Retire),
 }
 
@@ -78,7 +109,8 @@ struct Shared {
     name: RoomName,
     inbox: Inbox,
     ring: Ring,
-    presence: Mutex<Presence>,
+    presence: Arc<Mutex<Presence>>,
+    owners: Arc<Owners>,
     presence_changed: Notify,
     /// Bounds what waits for the log.
     inflow: Inflow,
@@ -91,11 +123,13 @@ struct Shared {
 
 impl Shared {
     fn new(name: RoomName, inflow: Inflow) -> Self {
+        let presence = Arc::<Mutex<Presence>>::default();
         Self {
             name,
             inbox: Inbox::default(),
             ring: Ring::new(),
-            presence: Mutex::default(),
+            owners: Arc::new(Owners::new(Arc::clone(&presence))),
+            presence,
             presence_changed: Notify::new(),
             inflow,
             encoded_bytes: AtomicUsize::new(0),
@@ -114,6 +148,7 @@ impl Shared {
 pub struct Member {
     shared: Arc<Shared>,
     seat: Arc<Seat>,
+    announcer: Announcer,
 }
 
 /// What there is to write to a session's socket, in this order.
@@ -136,7 +171,8 @@ pub struct News {
 impl Member {
     fn new(shared: Arc<Shared>, seat: Arc<Seat>) -> Self {
         shared.sessions.fetch_add(1, Ordering::Relaxed);
-        Self { shared, seat }
+        let announcer = Announcer::new(seat.session, &seat.caller);
+        Self { shared, seat, announcer }
     }
 
     /// The Step2 for a client that has `state_vector`, as a whole frame. The first one starts the
@@ -152,7 +188,7 @@ impl Member {
         if first {
             self.seat.set_cursor(synced.cursor);
         }
-        Ok(synced.frame)
+        Ok(self.seat.voice.reframe(synced.frame))
     }
 
     /// One frame with an update instead of all the frames that this session has missed.
@@ -165,7 +201,19 @@ impl Member {
         self.send(Command::CatchUp { session: self.seat.session, covers, reply })?;
         let synced = answer.await.map_err(|_| self.ended())?.map_err(|close| self.seat.reason(close))?;
         self.seat.resume(synced.cursor);
-        Ok(synced.frame)
+        Ok(self.seat.voice.reframe(synced.frame))
+    }
+
+    /// Who it is.
+    #[must_use]
+    pub fn caller(&self) -> &Arc<Caller> {
+        &self.seat.caller
+    }
+
+    /// How its client is spoken to.
+    #[must_use]
+    pub fn voice(&self) -> &Voice {
+        &self.seat.voice
     }
 
     /// About how many bytes a Step2 with everything has.
@@ -184,32 +232,66 @@ impl Member {
         answer.await.map_err(|_| self.ended())?
     }
 
+    /// Sees to it that the room is stored, though nobody has written to it. Returns when it is.
+    ///
+    /// # Errors
+    /// As [`Member::sync`].
+    pub async fn begin(&self) -> Result<(), Close> {
+        let (reply, answer) = oneshot::channel();
+        self.send(Command::Begin { caller: Arc::clone(&self.seat.caller), reply })?;
+        answer.await.map_err(|_| self.ended())
+    }
+
     /// Gives an update to the room. Waits while too much is on its way into the log, so that the
     /// socket is not read. What becomes of it comes with the [`News`].
     ///
     /// # Errors
     /// As [`Member::sync`].
-    pub async fn submit(&self, update: Bytes, source: Source, ordinal: u64) -> Result<(), Close> {
+    pub async fn submit(
+        &self,
+        update: Bytes,
+        source: Source,
+        permit: Permit,
+        ordinal: u64,
+    ) -> Result<(), Close> {
         let cost = self.shared.inflow.enter(update.len()).await.map_err(|_| self.ended())?;
         self.send(Command::Submit(state::Submission {
             session: self.seat.session,
             ordinal,
+            caller: Arc::clone(&self.seat.caller),
             update,
             source,
+            permit,
             cost,
             admitted_ms: wall_clock_ms(),
         }))
     }
 
-    /// Announces presence states.
+    /// Gives the others whose clients take such a message that is not part of the document: UTF-8. Waits as
+    /// [`Member::submit`] does.
+    ///
+    /// # Errors
+    /// As [`Member::sync`].
+    pub async fn relay(&self, payload: Bytes) -> Result<(), Close> {
+        let cost = self.shared.inflow.enter(payload.len()).await.map_err(|_| self.ended())?;
+        self.send(Command::Relay { session: self.seat.session, payload, cost })
+    }
+
+    /// Announces presence states. What other users show is not this session's to say, and dropped.
     ///
     /// # Errors
     /// [`Refusal`] if the bytes are no awareness update, or a state is no JSON.
     pub fn announce(&self, update: &[u8]) -> Result<(), Refusal> {
         let entries = gate::parse_presence(update)?;
         let now_ms = self.shared.steady_ms();
-        let news = self.shared.presence.lock().announce(self.seat.session, &entries, now_ms)?;
-        if news {
+        let (owners, user) = (&self.shared.owners, self.seat.caller.user.as_ref());
+        // Not while presence is locked: whoever judges updates asks the one, then the other.
+        let taken = owners.taken(user, entries.iter().map(|entry| entry.client));
+        let mut presence = self.shared.presence.lock();
+        let announced =
+            presence.announce(&self.announcer, |client| taken.contains(&client), &entries, now_ms)?;
+        drop(presence);
+        if announced.news {
             self.shared.presence_changed.notify_one();
         }
         Ok(())
@@ -218,7 +300,7 @@ impl Member {
     /// One frame with everyone who is here, if anyone is.
     #[must_use]
     pub fn everyone(&self) -> Option<Bytes> {
-        self.shared.presence.lock().everyone()
+        self.shared.presence.lock().everyone().map(|frame| self.seat.voice.reframe(frame))
     }
 
     /// Takes what is new. From now on only the session writes to its socket.
@@ -228,15 +310,18 @@ impl Member {
         let mut news = News {
             rest: waiting.rest,
             fell_off: waiting.taken.fell_off,
-            frames: waiting.taken.frames,
+            frames: waiting.taken.frames.iter().map(|frame| frame.for_voice(&self.seat.voice)).collect(),
             post: waiting.post,
             beat: waiting.taken.beat,
             written: waiting.written,
         };
         news.post.close = news.post.close.or(waiting.taken.closed);
         news.frames.extend(presence.and_then(|change| match change {
-            PresenceChange::Tick(frame) => Some(frame),
-            PresenceChange::Since(tick) => self.shared.presence.lock().since(tick),
+            PresenceChange::Tick(frame) => Some(frame.for_voice(&self.seat.voice)),
+            PresenceChange::Since(tick) => {
+                let since = self.shared.presence.lock().since(tick);
+                since.map(|frame| self.seat.voice.reframe(frame))
+            }
         }));
         news
     }

@@ -15,12 +15,13 @@ use tokio_util::task::TaskTracker;
 
 use super::actor::Actor;
 use super::inflow::Inflow;
-use super::{Command, Member, Outlet, Shared};
+use super::{Command, Entry, Member, Shared};
 use crate::history::{CompactError, Compacted, Compactor, Retention};
 use crate::ids::{InstanceId, RoomName, SessionId};
 use crate::life::{LifeOptions, Now, Sweeper};
 use crate::limits::{INFLOW_UNITS_INSTANCE_MAX, ROOM_TTL_MS, STORE_PATIENCE_MS};
 use crate::log::Log;
+use crate::log::record::RoomKind;
 use crate::telemetry::Metrics;
 use crate::wire::close::{self, Close};
 
@@ -29,6 +30,8 @@ use crate::wire::close::{self, Close};
 pub struct RoomsOptions {
     /// How rooms end.
     pub life: LifeOptions,
+    /// What is asked of rooms' content, and of who writes it.
+    pub kind: RoomKind,
     /// How long a room without sessions stays loaded.
     pub idle_unload: Duration,
     /// How long a room lives after its last edit and its last leave; `None`: for ever.
@@ -44,6 +47,7 @@ impl Default for RoomsOptions {
     fn default() -> Self {
         Self {
             life: LifeOptions::default(),
+            kind: RoomKind::Free,
             idle_unload: Duration::from_secs(30),
             ttl: Some(Duration::from_millis(ROOM_TTL_MS)),
             retention: Retention::default(),
@@ -107,17 +111,11 @@ impl Rooms {
         })
     }
 
-    /// Enters a room, loading it if nobody is there. `wants_acks`: the client speaks `ruang.v1`;
-    /// `outlet` is the writing end of its socket.
+    /// Enters a room, loading it if nobody is there.
     ///
     /// # Errors
     /// A close for the session, temporary: the room cannot be loaded now, or the server stops.
-    pub async fn join(
-        self: &Arc<Self>,
-        name: &RoomName,
-        wants_acks: bool,
-        outlet: Arc<dyn Outlet>,
-    ) -> Result<Member, Close> {
+    pub async fn join(self: &Arc<Self>, name: &RoomName, entry: Entry) -> Result<Member, Close> {
         let mut tries = 0;
         while tries < JOIN_TRIES {
             if self.stop.is_cancelled() {
@@ -132,7 +130,7 @@ impl Rooms {
             };
             tries += 1;
             let (reply, answer) = oneshot::channel();
-            let _ = shared.inbox.send(Command::Join { wants_acks, outlet: Arc::clone(&outlet), reply });
+            let _ = shared.inbox.send(Command::Join { entry: entry.clone(), reply });
             match answer.await {
                 Ok(Ok(member)) => return Ok(member),
                 Ok(Err(why)) => return Err(Close::new(close::BUSY, why)),

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use parking_lot::Mutex;
 use ruang::ids::RoomName;
-use ruang::room::{Member, News, Outlet, Rooms};
+use ruang::room::{Entry, Member, News, Outlet, Rooms};
 use ruang::session::{Intent, Session};
 use ruang::wire::close::Close;
 use ruang::wire::{websocket, y_websocket};
@@ -115,10 +115,10 @@ const GONE: u16 = 0;
 /// Serves a link to its end.
 pub async fn serve(rooms: Arc<Rooms>, room: RoomName, link: Arc<Link>) {
     let outlet = Arc::clone(&link) as Arc<dyn Outlet>;
-    let code = match rooms.join(&room, true, outlet).await {
+    let code = match rooms.join(&room, Entry::anonymous(outlet)).await {
         Ok(member) => {
-            let mut shell =
-                Shell { link: Arc::clone(&link), member, session: Session::new(), ack: None, greeted: false };
+            let session = Session::new(member.voice().clone(), member.caller().role);
+            let mut shell = Shell { link: Arc::clone(&link), member, session, ack: None, greeted: false };
             shell.run().await
         }
         Err(close) => close.code,
@@ -165,6 +165,9 @@ impl Shell {
     async fn write_news(&mut self) -> Result<bool, u16> {
         let News { rest, fell_off, frames, post, beat, .. } = self.member.news();
         self.write(rest).await?;
+        if post.left_out {
+            self.session.on_left_out();
+        }
         if post.gap && self.session.ask_again() {
             let state_vector = self.member.state_vector().await.map_err(code)?;
             self.write(websocket::frame(&y_websocket::sync_step1(&state_vector))).await?;
@@ -206,7 +209,7 @@ impl Shell {
     async fn on_message(&mut self, message: Bytes) -> Result<(), u16> {
         let (message, _) = y_websocket::decode(&message).expect("clients send messages");
         match self.session.handle(message) {
-            Intent::Sync { state_vector, first } => {
+            Intent::Sync { state_vector, first, .. } => {
                 let step2 = self.member.sync(state_vector, first).await.map_err(code)?;
                 self.write(step2).await?;
                 if first {
@@ -219,13 +222,13 @@ impl Shell {
                 }
                 Ok(())
             }
-            Intent::Submit { update, source } => {
+            Intent::Submit { update, source, permit } => {
                 let ordinal = self.session.submitted();
-                self.member.submit(update, source, ordinal).await.map_err(code)
+                self.member.submit(update, source, permit, ordinal).await.map_err(code)
             }
             Intent::Announce(update) => self.member.announce(&update).map_err(|_| 4400),
             Intent::Close(close) => Err(close.code),
-            Intent::SharePresence | Intent::Ignore => Ok(()),
+            Intent::SharePresence | Intent::Answer | Intent::Relay(_) | Intent::Ignore => Ok(()),
         }
     }
 }

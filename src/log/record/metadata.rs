@@ -10,6 +10,7 @@ use bincode::config::{self, Configuration, Limit, LittleEndian, Varint};
 use serde::de::{SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
+use crate::caller;
 use crate::ids::{ClientId, InstanceId, SessionId};
 use crate::limits::{CLIENTS_PER_DOCUMENT_MAX, RECORD_METADATA_BYTES_MAX};
 
@@ -27,10 +28,11 @@ pub struct Metadata {
     pub role: Role,
     /// The batch in which it was first sent to the log.
     pub batch: u64,
-    /// Client ids that this update was the first to write under: from here on they belong to
-    /// `user`.
+    /// Client ids that belong to `user` from here on, unless an earlier record says otherwise: the update
+    /// is the first that its user wrote under them.
     pub claims: Vec<ClientId>,
-    /// The user whose session brought it, where that is not the one who made it.
+    /// The user whose session brought it, where that is not the one who made it. The same as `user`, it says
+    /// that blocks of other owners are in it too; the claims tell whose.
     pub relayed_by: Option<String>,
     /// The kind of the room at that moment.
     pub room_kind: RoomKind,
@@ -50,6 +52,19 @@ pub enum Role {
     Facilitator,
     /// No session: the server's own record.
     Server,
+    /// Reads, writes and leads in every room.
+    Admin,
+}
+
+impl From<caller::Role> for Role {
+    fn from(role: caller::Role) -> Self {
+        match role {
+            caller::Role::Viewer => Self::Viewer,
+            caller::Role::Editor => Self::Editor,
+            caller::Role::Facilitator => Self::Facilitator,
+            caller::Role::Admin => Self::Admin,
+        }
+    }
 }
 
 /// What is asked of a room's content. The order of the variants is stored: append only.

@@ -40,6 +40,7 @@ impl Actor {
                 );
                 self.rooms.metrics.appends_refused.inc();
                 let (authors, cost) = self.state_mut().drop_overlay();
+                self.beginnings.clear();
                 self.shared.inflow.leave(cost);
                 // Off the list at once: what else of theirs is judged must not be acked over the loss.
                 for seat in authors.into_iter().filter_map(|session| self.seats.remove(session)) {
@@ -138,7 +139,7 @@ impl Actor {
 
     pub(super) fn ack(&self, acks: HashMap<SessionId, u64>, position: Position) {
         for (session, ordinal) in acks {
-            if let Some(seat) = self.seats.get(session).filter(|seat| seat.wants_acks) {
+            if let Some(seat) = self.seats.get(session).filter(|seat| seat.wants_acks()) {
                 seat.put(|post| post.ack = Some((ordinal, position)));
             }
         }
@@ -255,6 +256,7 @@ impl Actor {
                     self.shared.presence_changed.notify_one();
                 }
             }
+            Whisper::Stateless(payload) => self.tell_others(None, &payload),
             Whisper::WhoIsHere => self.tell_who_is_here(),
         }
     }
