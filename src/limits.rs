@@ -180,6 +180,11 @@ pub const ROUND_SESSIONS_MIN: usize = 100;
 /// 10 ms merge next to none of them. Figures for 10 to 20 ms are in `docs/BENCHMARKS.md`.
 pub const ROUND_MS: u64 = 12;
 
+/// In such rooms, the least time from the start of one append to the next, unless a full batch waits: what is stored
+/// sooner is not shown sooner, and an append costs the store as much for one update as for five. Less than the 5 ms
+/// within which an update is stored.
+pub const ROUND_APPEND_MS: u64 = 4;
+
 /// Seats for which a thread more takes part in a round: writing to fewer costs less than waking it.
 pub const SEATS_PER_THREAD_MIN: usize = 128;
 

@@ -287,6 +287,11 @@ impl State {
         draft.cost += submission.cost;
     }
 
+    /// Whether what waits is one batch that may still grow.
+    pub(crate) fn may_grow(&self) -> bool {
+        self.drafts.len() == 1 && self.drafts.front().is_some_and(Draft::is_open)
+    }
+
     /// The next batch to append, if one waits and none is in flight.
     pub(crate) fn next_batch(&mut self) -> Option<Batch> {
         if self.in_flight {
