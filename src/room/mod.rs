@@ -17,6 +17,7 @@ mod line;
 mod load;
 mod loss;
 mod order;
+mod owners;
 mod presence;
 mod registry;
 mod removal;
@@ -42,11 +43,13 @@ use crate::wire::close::{self, Close};
 use crate::wire::voice::Voice;
 use inbox::Inbox;
 use inflow::Inflow;
-use presence::Presence;
+use owners::Owners;
+use presence::{Announcer, Presence};
 use ring::{Cursor, PresenceChange, Ring};
 use seat::Seat;
 
 pub(crate) use load::genesis_record;
+pub use owners::OwnerMetrics;
 pub use registry::{Rooms, RoomsOptions};
 pub use seat::{Entry, Outlet, Post};
 
@@ -106,7 +109,8 @@ struct Shared {
     name: RoomName,
     inbox: Inbox,
     ring: Ring,
-    presence: Mutex<Presence>,
+    presence: Arc<Mutex<Presence>>,
+    owners: Arc<Owners>,
     presence_changed: Notify,
     /// Bounds what waits for the log.
     inflow: Inflow,
@@ -119,11 +123,13 @@ struct Shared {
 
 impl Shared {
     fn new(name: RoomName, inflow: Inflow) -> Self {
+        let presence = Arc::<Mutex<Presence>>::default();
         Self {
             name,
             inbox: Inbox::default(),
             ring: Ring::new(),
-            presence: Mutex::default(),
+            owners: Arc::new(Owners::new(Arc::clone(&presence))),
+            presence,
             presence_changed: Notify::new(),
             inflow,
             encoded_bytes: AtomicUsize::new(0),
@@ -142,6 +148,7 @@ impl Shared {
 pub struct Member {
     shared: Arc<Shared>,
     seat: Arc<Seat>,
+    announcer: Announcer,
 }
 
 /// What there is to write to a session's socket, in this order.
@@ -164,7 +171,8 @@ pub struct News {
 impl Member {
     fn new(shared: Arc<Shared>, seat: Arc<Seat>) -> Self {
         shared.sessions.fetch_add(1, Ordering::Relaxed);
-        Self { shared, seat }
+        let announcer = Announcer::new(seat.session, &seat.caller);
+        Self { shared, seat, announcer }
     }
 
     /// The Step2 for a client that has `state_vector`, as a whole frame. The first one starts the
@@ -269,15 +277,21 @@ impl Member {
         self.send(Command::Relay { session: self.seat.session, payload, cost })
     }
 
-    /// Announces presence states.
+    /// Announces presence states. What other users show is not this session's to say, and dropped.
     ///
     /// # Errors
     /// [`Refusal`] if the bytes are no awareness update, or a state is no JSON.
     pub fn announce(&self, update: &[u8]) -> Result<(), Refusal> {
         let entries = gate::parse_presence(update)?;
         let now_ms = self.shared.steady_ms();
-        let news = self.shared.presence.lock().announce(self.seat.session, &entries, now_ms)?;
-        if news {
+        let (owners, user) = (&self.shared.owners, self.seat.caller.user.as_ref());
+        // Not while presence is locked: whoever judges updates asks the one, then the other.
+        let taken = owners.taken(user, entries.iter().map(|entry| entry.client));
+        let mut presence = self.shared.presence.lock();
+        let announced =
+            presence.announce(&self.announcer, |client| taken.contains(&client), &entries, now_ms)?;
+        drop(presence);
+        if announced.news {
             self.shared.presence_changed.notify_one();
         }
         Ok(())

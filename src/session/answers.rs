@@ -15,8 +15,8 @@ use crate::limits::ECHOES_MAX;
 use crate::wire::voice::Voice;
 use crate::wire::{hocuspocus, y_websocket};
 
-/// Why a viewer's edit is not stored.
-pub const READ_ONLY: &str = "you may read this room, not write to it: this edit is not stored";
+/// Why an edit is not stored, or not all of it: a viewer's, or one under the client id of somebody else who is here.
+pub const READ_ONLY: &str = "this is not yours to write: the edit, or a part of it, is not stored";
 
 /// What one client has been told, and what it waits for.
 #[derive(Debug, Clone, PartialEq, Eq)]
