@@ -3,9 +3,11 @@
 
 mod embedded;
 mod instances;
+mod moving;
 
 pub use embedded::*;
 pub use instances::*;
+pub use moving::*;
 
 /// Bytes in a room's name. Names become keys and file names of exports; 128 leaves room for
 /// percent-encoding each byte.
