@@ -9,7 +9,9 @@
 //! | [`session`] | one client in one room: message in, intent out | yes |
 //! | [`gate`] | judges foreign bytes, admits the new remainder | yes |
 //! | [`document`] | the fold: the only caller of yrs' apply | yes |
+//! | [`board`] | what a retrospective's document means | yes |
 //! | [`generation`] | which life of a room a copy is of | yes |
+//! | `auth` | who may enter, and for how long | server |
 //! | `room` | one live document and the sessions on it | server |
 //! | `log` | the order of everything that happened in a room | server |
 //! | `history` | the way through a room's log: recovery, snapshots, replay | server |
@@ -24,6 +26,7 @@
 //! the whole crate, and build for wasm32.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+pub mod board;
 pub mod caller;
 pub mod document;
 pub mod gate;
@@ -35,6 +38,8 @@ pub mod wire;
 
 #[cfg(feature = "server")]
 pub mod admin;
+#[cfg(feature = "server")]
+pub mod auth;
 #[cfg(feature = "server")]
 pub mod cli;
 #[cfg(feature = "server")]

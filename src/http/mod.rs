@@ -45,6 +45,7 @@ pub fn router(app: Arc<App>) -> Router {
     Router::new()
         .route("/", get(pages::home))
         .route("/ws/{*room}", get(upgrade::y_websocket))
+        .route("/hocuspocus", get(upgrade::hocuspocus))
         .route("/api/v1/rooms/{room}", api::room())
         .route("/api/{*rest}", any(api::nothing_here))
         .route("/healthz", get(ops::healthz))

@@ -8,18 +8,21 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use axum::extract::rejection::PathRejection;
-use axum::extract::{Path, Request, State};
+use axum::extract::{Path, Query, Request, State};
 use axum::http::header::{
     CONNECTION, HeaderMap, HeaderName, HeaderValue, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY,
     SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, UPGRADE,
 };
 use axum::http::{StatusCode, Version};
 use axum::response::{IntoResponse, Response};
+use hyper::upgrade::Upgraded;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 use super::App;
-use super::socket::{self, Dialect};
+use super::socket;
 use crate::ids::{RoomName, RoomNameError};
+use crate::wire::hocuspocus::Token;
+use crate::wire::voice::Voice;
 
 /// Subprotocol of clients that want acks.
 const RUANG_V1: &str = "ruang.v1";
@@ -33,6 +36,43 @@ pub(super) async fn y_websocket(
 ) -> Response {
     // A name that is no UTF-8 is refused like any other: after the upgrade.
     let room = room.map_or(Err(RoomNameError::NotUtf8), |Path(room)| RoomName::parse(&room));
+    let protocol = choose_protocol(request.headers());
+    let voice = Voice::YWebsocket { ruang: protocol.as_ref().is_some_and(|protocol| protocol == RUANG_V1) };
+    let serve = {
+        let app = Arc::clone(&app);
+        move |upgraded| socket::serve(app, upgraded, room, voice)
+    };
+    upgrade(&app, request, protocol, serve)
+}
+
+/// What the address of a Hocuspocus socket may say: providers of version 2 have no other place for a token when they have
+/// none in band.
+#[derive(serde::Deserialize)]
+struct Address {
+    #[serde(default)]
+    token: String,
+}
+
+/// `GET /hocuspocus`: the Hocuspocus family. Which documents are wanted, and by whom, is said in band.
+pub(super) async fn hocuspocus(State(app): State<Arc<App>>, request: Request) -> Response {
+    let address = Query::<Address>::try_from_uri(request.uri()).ok();
+    let token =
+        address.map(|Query(Address { token })| token).filter(|token| !token.is_empty()).map(Token::from);
+    let protocol = choose_protocol(request.headers());
+    let serve = {
+        let app = Arc::clone(&app);
+        move |upgraded| socket::serve_many(app, upgraded, token)
+    };
+    upgrade(&app, request, protocol, serve)
+}
+
+/// Turns a request into a WebSocket of any family, which `serve` serves to its end.
+pub(super) fn upgrade<F: Future<Output = ()> + Send>(
+    app: &App,
+    request: Request,
+    protocol: Option<HeaderValue>,
+    serve: impl FnOnce(Upgraded) -> F + Send + 'static,
+) -> Response {
     let accept = match accept_key(&request) {
         Ok(accept) => accept,
         Err(refusal) => return *refusal,
@@ -40,12 +80,10 @@ pub(super) async fn y_websocket(
     if app.is_draining() {
         return (StatusCode::SERVICE_UNAVAILABLE, "the server restarts\n").into_response();
     }
-    let protocol = choose_protocol(request.headers());
-    let dialect = Dialect { acks: protocol.as_ref().is_some_and(|protocol| protocol == RUANG_V1) };
     let upgrade = hyper::upgrade::on(request);
     tokio::spawn(async move {
         match upgrade.await {
-            Ok(upgraded) => socket::serve(app, upgraded, room, dialect).await,
+            Ok(upgraded) => serve(upgraded).await,
             Err(error) => tracing::debug!(%error, "a client left during the upgrade"),
         }
     });

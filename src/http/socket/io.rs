@@ -24,40 +24,49 @@ use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::time::timeout;
 
+use super::channel::Channel;
 use crate::limits::{DOCUMENT_BYTES_MAX, READ_SCRATCH_BYTES, WRITE_COPY_BYTES_MAX, WRITE_STALL_MS_MAX};
 use crate::room::Outlet;
 use crate::wire::close::Close;
 use crate::wire::websocket::{self, FrameError, Incoming, Reader};
 
 /// What bytes come from: almost always TCP itself.
-enum Source {
+pub(super) enum Source {
     Tcp(OwnedReadHalf),
     /// Whatever another server has put under this router.
     Other(Box<ReadHalf<TokioIo<Upgraded>>>),
 }
 
 /// Where bytes go.
-enum Sink {
+pub(super) enum Sink {
     /// Shared with the room, which writes to it while the session is parked.
     Tcp(Arc<OwnedWriteHalf>),
     Other(Box<WriteHalf<TokioIo<Upgraded>>>),
 }
 
 impl Sink {
-    async fn write_all(&mut self, mut bytes: &[u8]) -> io::Result<()> {
-        let stream = match self {
-            Self::Tcp(stream) => stream,
+    /// Writes the front of `bytes`, as much as is taken, as soon as anything is. Cancel-safe.
+    pub(super) async fn write_some(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let taken = match self {
+            Self::Tcp(stream) => loop {
+                stream.writable().await?;
+                match stream.try_write(bytes) {
+                    Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+                    taken => break taken?,
+                }
+            },
             Self::Other(stream) => {
-                stream.write_all(bytes).await?;
-                return stream.flush().await;
+                let taken = stream.write(bytes).await?;
+                stream.flush().await?;
+                taken
             }
         };
+        if taken == 0 { Err(ErrorKind::WriteZero.into()) } else { Ok(taken) }
+    }
+
+    async fn write_all(&mut self, mut bytes: &[u8]) -> io::Result<()> {
         while !bytes.is_empty() {
-            stream.writable().await?;
-            match stream.try_write(bytes) {
-                Err(error) if error.kind() == ErrorKind::WouldBlock => {}
-                taken => bytes = &bytes[taken?..],
-            }
+            bytes = &bytes[self.write_some(bytes).await?..];
         }
         Ok(())
     }
@@ -72,7 +81,7 @@ pub(super) struct Socket {
 
 /// Why a socket is of no more use.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Gone {
+pub(in crate::http) enum Gone {
     #[error("nobody has read for {} s", WRITE_STALL_MS_MAX / 1000)]
     Stalled,
     #[error("the client has gone")]
@@ -83,7 +92,7 @@ pub(super) enum Gone {
 
 /// Why nothing more can be read.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Unreadable {
+pub(in crate::http) enum Unreadable {
     #[error(transparent)]
     Gone(#[from] Gone),
     #[error(transparent)]
@@ -108,67 +117,17 @@ impl Socket {
         Self { source, sink, reader }
     }
 
-    /// Waits until more bytes have come. Cancel-safe.
-    ///
-    /// # Errors
-    /// [`Gone`] if none will.
-    pub(super) async fn more(&mut self) -> Result<(), Gone> {
-        let Self { source, reader, .. } = self;
-        match poll_fn(|cx| poll_fill(source, reader, cx)).await {
-            Ok(0) => Err(Gone::Left),
-            Ok(_) => Ok(()),
-            Err(error) => Err(error.into()),
-        }
-    }
-
-    /// The next message, if it has come already.
-    pub(super) fn next_now(&mut self) -> Option<Result<Incoming, Unreadable>> {
-        loop {
-            match self.reader.next() {
-                Ok(None) => {}
-                Ok(Some(incoming)) => return Some(Ok(incoming)),
-                Err(error) => return Some(Err(error.into())),
-            }
-            if let Err(gone) = self.more().now_or_never()? {
-                return Some(Err(gone.into()));
-            }
-        }
-    }
-
-    /// The next of the messages that have been read already.
-    pub(super) fn next_read(&mut self) -> Option<Result<Incoming, Unreadable>> {
-        self.reader.next().map_err(Unreadable::from).transpose()
-    }
-
-    /// The writing end for the room, which uses it while the session does not.
-    pub(super) fn outlet(&self) -> Arc<dyn Outlet> {
+    /// What takes bytes without waiting.
+    pub(super) fn tcp_outlet(&self) -> Arc<dyn Outlet> {
         match &self.sink {
             Sink::Tcp(stream) => Arc::clone(stream) as Arc<dyn Outlet>,
             Sink::Other(_) => Arc::new(Nowhere),
         }
     }
 
-    /// Writes whole frames (or the rest of one), in one system call if they are small.
-    ///
-    /// # Errors
-    /// [`Gone::Stalled`] if nothing was taken for [`WRITE_STALL_MS_MAX`].
-    pub(super) async fn write(&mut self, frames: &[Bytes]) -> Result<(), Gone> {
-        if let [only] = frames {
-            return self.write_bytes(only).await;
-        }
-        let mut together = Vec::new();
-        for frame in frames {
-            if frame.len() > WRITE_COPY_BYTES_MAX {
-                self.write_bytes(&std::mem::take(&mut together)).await?;
-                self.write_bytes(frame).await?;
-                continue;
-            }
-            together.extend_from_slice(frame);
-            if together.len() > 4 * WRITE_COPY_BYTES_MAX {
-                self.write_bytes(&std::mem::take(&mut together)).await?;
-            }
-        }
-        self.write_bytes(&together).await
+    /// The two ends apart, for a socket that several sessions share.
+    pub(super) fn into_ends(self) -> (Source, Reader, Sink) {
+        (self.source, self.reader, self.sink)
     }
 
     /// What is taken at once costs no more than the system call; the rest is waited for elsewhere,
@@ -189,15 +148,71 @@ impl Socket {
         }
         Ok(())
     }
+}
+
+impl Channel for Socket {
+    /// Waits until more bytes have come. Cancel-safe.
+    async fn more(&mut self) -> Result<(), Gone> {
+        let Self { source, reader, .. } = self;
+        match poll_fn(|cx| poll_fill(source, reader, cx)).await {
+            Ok(0) => Err(Gone::Left),
+            Ok(_) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// The next message, if it has come already.
+    fn next_now(&mut self) -> Option<Result<Incoming, Unreadable>> {
+        loop {
+            match self.reader.next() {
+                Ok(None) => {}
+                Ok(Some(incoming)) => return Some(Ok(incoming)),
+                Err(error) => return Some(Err(error.into())),
+            }
+            if let Err(gone) = self.more().now_or_never()? {
+                return Some(Err(gone.into()));
+            }
+        }
+    }
+
+    /// The next of the messages that have been read already.
+    fn next_read(&mut self) -> Option<Result<Incoming, Unreadable>> {
+        self.reader.next().map_err(Unreadable::from).transpose()
+    }
+
+    /// The writing end for the room, which uses it while the session does not.
+    fn outlet(&self) -> Arc<dyn Outlet> {
+        self.tcp_outlet()
+    }
+
+    /// Writes whole frames (or the rest of one), in one system call if they are small.
+    async fn write(&mut self, frames: &[Bytes]) -> Result<(), Gone> {
+        if let [only] = frames {
+            return self.write_bytes(only).await;
+        }
+        let mut together = Vec::new();
+        for frame in frames {
+            if frame.len() > WRITE_COPY_BYTES_MAX {
+                self.write_bytes(&std::mem::take(&mut together)).await?;
+                self.write_bytes(frame).await?;
+                continue;
+            }
+            together.extend_from_slice(frame);
+            if together.len() > 4 * WRITE_COPY_BYTES_MAX {
+                self.write_bytes(&std::mem::take(&mut together)).await?;
+            }
+        }
+        self.write_bytes(&together).await
+    }
 
     /// Asks whether anyone is there.
-    pub(super) async fn ping(&mut self) -> Result<(), Gone> {
+    async fn ping(&mut self) -> Result<(), Gone> {
         self.write_bytes(websocket::PING).await
     }
 
     /// Says why, then lets the client read it: a reset right after the close frame could overtake
     /// it. Takes what the client still sends, for at most [`LINGER`].
-    pub(super) async fn close(mut self, close: Close) {
+    async fn close(mut self, close: Close) {
         let goodbye = async {
             if self.write(&[websocket::close(&close)]).await.is_err() {
                 return;
@@ -211,7 +226,11 @@ impl Socket {
 }
 
 /// Reads once. Nothing is lost if nobody asks again.
-fn poll_fill(source: &mut Source, reader: &mut Reader, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+pub(super) fn poll_fill(
+    source: &mut Source,
+    reader: &mut Reader,
+    cx: &mut Context<'_>,
+) -> Poll<io::Result<usize>> {
     let read = reader.fill(|space| {
         let mut buf = ReadBuf::new(space);
         match Pin::new(&mut *source).poll_read(cx, &mut buf) {
@@ -229,10 +248,10 @@ fn poll_fill(source: &mut Source, reader: &mut Reader, cx: &mut Context<'_>) -> 
 
 /// Bytes of a large message that one system call is given, and that must be taken within one stall
 /// time.
-const WRITE_CHUNK_BYTES: usize = 256 << 10;
+pub(super) const WRITE_CHUNK_BYTES: usize = 256 << 10;
 
 /// How long a closed socket listens for the client's own close.
-const LINGER: Duration = Duration::from_secs(3);
+pub(super) const LINGER: Duration = Duration::from_secs(3);
 
 impl Outlet for OwnedWriteHalf {
     fn offer(&self, bytes: &[u8]) -> usize {

@@ -6,19 +6,20 @@ use bytes::Bytes;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use super::super::seat::{Outlet, Seat};
+use super::super::seat::{Entry, Seat};
 use super::super::state::{State, Submission, SubmitError};
 use super::super::{Command, Member, Synced, refusal_close, room_ended};
 use super::{Actor, End};
 use crate::gate::{self, Refusal};
 use crate::ids::SessionId;
 use crate::limits::INLINE_BYTES_MAX;
+use crate::log::bus::Whisper;
 use crate::wire::close::{self, Close};
 
 impl Actor {
     pub(super) async fn on_command(&mut self, command: Command) -> Result<(), End> {
         match command {
-            Command::Join { wants_acks, outlet, reply } => self.on_join(wants_acks, outlet, reply),
+            Command::Join { entry, reply } => self.on_join(entry, reply),
             Command::Leave { session } => self.on_leave(session),
             // A second one is dropped, and its sender told so: there is one removal at a time.
             Command::Retire(retire) => self.retiring = Some(retire),
@@ -31,6 +32,11 @@ impl Actor {
                 let answer = self.on_catch_up(session, covers).await?;
                 let _ = reply.send(answer);
             }
+            Command::Relay { session, payload, cost } => {
+                self.shared.inflow.leave(cost);
+                self.tell_others(Some(session), &payload);
+                self.whisper(Whisper::Stateless(payload));
+            }
             Command::StateVector { reply } => {
                 let _ = reply.send(Ok(self.checkpoint()?));
             }
@@ -38,14 +44,9 @@ impl Actor {
         Ok(())
     }
 
-    fn on_join(
-        &mut self,
-        wants_acks: bool,
-        outlet: Arc<dyn Outlet>,
-        reply: oneshot::Sender<Result<Member, String>>,
-    ) {
+    fn on_join(&mut self, entry: Entry, reply: oneshot::Sender<Result<Member, String>>) {
         let session = self.rooms.next_session();
-        let seat = Arc::new(Seat::new(session, wants_acks, outlet));
+        let seat = Arc::new(Seat::new(session, entry));
         self.seats.insert(Arc::clone(&seat));
         self.idle_due = None;
         // If nobody waits for the answer any more, the member is dropped, and so leaves.
@@ -89,11 +90,14 @@ impl Actor {
             Ok(judged) => {
                 self.shared.inflow.leave(judged.cost);
                 self.rooms.metrics.note_dropped(&judged.dropped);
+                self.rooms.metrics.edits_refused.inc_by(u64::from(judged.refused));
                 let ack = judged.decided_now.then(|| (ordinal, self.state().committed()));
-                let wanted = |seat: &&Arc<Seat>| seat.wants_acks && ack.is_some() || judged.dropped.is_gap();
+                let told = judged.refused || judged.dropped.is_gap();
+                let wanted = |seat: &&Arc<Seat>| seat.wants_acks() && ack.is_some() || told;
                 if let Some(seat) = self.seats.get(session).filter(wanted) {
                     seat.put(|post| {
-                        post.ack = ack.filter(|_| seat.wants_acks).or(post.ack);
+                        post.refused.extend(judged.refused.then_some(ordinal));
+                        post.ack = ack.filter(|_| seat.wants_acks()).or(post.ack);
                         post.gap |= judged.dropped.is_gap();
                     });
                 }
@@ -165,6 +169,16 @@ impl Actor {
         self.note_size();
         let covers = self.checkpoint()?;
         Ok(Ok(Synced { frame, cursor: self.shared.ring.cursor(covers) }))
+    }
+
+    /// Shows a message that is not part of the document to all who take such.
+    pub(super) fn tell_others(&mut self, from: Option<SessionId>, payload: &[u8]) {
+        let Ok(payload) = std::str::from_utf8(payload).map(Arc::<str>::from) else { return };
+        for seat in self.seats.all().filter(|seat| Some(seat.session) != from) {
+            if !seat.tell(&payload) {
+                self.rooms.metrics.stateless_dropped.inc();
+            }
+        }
     }
 
     /// Ends a session that has no place in this life of the room.

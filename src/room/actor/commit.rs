@@ -138,7 +138,7 @@ impl Actor {
 
     pub(super) fn ack(&self, acks: HashMap<SessionId, u64>, position: Position) {
         for (session, ordinal) in acks {
-            if let Some(seat) = self.seats.get(session).filter(|seat| seat.wants_acks) {
+            if let Some(seat) = self.seats.get(session).filter(|seat| seat.wants_acks()) {
                 seat.put(|post| post.ack = Some((ordinal, position)));
             }
         }
@@ -251,6 +251,7 @@ impl Actor {
                     self.shared.presence_changed.notify_one();
                 }
             }
+            Whisper::Stateless(payload) => self.tell_others(None, &payload),
             Whisper::WhoIsHere => {
                 let here = self.shared.presence.lock().ours();
                 here.into_iter().for_each(|update| self.whisper(Whisper::Presence(update)));
