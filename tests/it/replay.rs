@@ -15,6 +15,7 @@ mod replay_binary;
 mod replay_files;
 mod replay_import;
 mod replay_moving;
+mod replay_moving_odd;
 mod replay_remote;
 mod replay_support;
 mod replay_verbs;
