@@ -7,6 +7,8 @@ mod embedded;
 mod hocuspocus;
 mod instances;
 mod moving;
+mod owners;
+pub mod y_sweet;
 
 pub use auth::*;
 pub use board::*;
@@ -14,6 +16,7 @@ pub use embedded::*;
 pub use hocuspocus::*;
 pub use instances::*;
 pub use moving::*;
+pub use owners::*;
 
 /// Bytes in a room's name. Names become keys and file names of exports; 128 leaves room for
 /// percent-encoding each byte.

@@ -220,6 +220,7 @@ async fn open(config: &Config) -> Result<Arc<App>, ServeError> {
         ttl: config.room_ttl.0,
         retention: config.log_retention,
         store_patience: config.store_patience,
+        ..RoomsOptions::default()
     };
     Ok(app(log, instance, config.store.kind(), options))
 }

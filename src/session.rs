@@ -21,6 +21,7 @@ use self::answers::Answers;
 use crate::caller::Role;
 use crate::gate::Source;
 use crate::ids::Position;
+use crate::limits::y_sweet::ECHO_BYTES_MAX;
 use crate::limits::{DOCUMENT_BYTES_MAX, UPDATE_BYTES_MAX};
 use crate::wire::close::{self, Close};
 use crate::wire::voice::Voice;
@@ -144,6 +145,10 @@ impl Session {
             }
             Message::Presence(update) => Intent::Announce(update),
             Message::QueryPresence if self.greeted => Intent::SharePresence,
+            Message::Echo(question) if question.len() > ECHO_BYTES_MAX => Intent::Close(Close::new(
+                close::TOO_LARGE,
+                "a question whether all is stored may not be large",
+            )),
             Message::Echo(question) => {
                 self.answers.ask(self.submitted, question);
                 Intent::Answer
@@ -162,9 +167,7 @@ impl Session {
     /// The room found a gap in what this client sent. Returns whether to send a SyncStep1 now:
     /// not before the client is greeted, and never a second while one is unanswered.
     pub fn ask_again(&mut self) -> bool {
-        if let Some(counter) = self.answers.counter() {
-            counter.on_gap();
-        }
+        self.answers.miss();
         self.greeted && !std::mem::replace(&mut self.asked, true)
     }
 

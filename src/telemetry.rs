@@ -11,6 +11,7 @@ use prometheus_client::registry::Registry;
 
 use crate::gate::Dropped;
 use crate::life;
+use crate::room::OwnerMetrics;
 
 /// Everything that is counted, for all rooms together.
 pub struct Metrics {
@@ -79,6 +80,8 @@ pub struct Metrics {
     pub sessions_of_other_lives: Counter,
     /// About the life of rooms.
     pub life: life::Metrics,
+    /// About who owns which id.
+    pub owners: OwnerMetrics,
 }
 
 impl Metrics {
@@ -130,6 +133,7 @@ impl Metrics {
         let compaction_seconds = Counter::default();
         registry.register("compaction_seconds", "Seconds that compactions took", compaction_seconds.clone());
         let life = life::Metrics::register(&mut registry);
+        let owners = OwnerMetrics::register(&mut registry);
         let (rooms_open, sockets_open) = (Gauge::default(), Gauge::default());
         registry.register("rooms_open", "Rooms in memory", rooms_open.clone());
         registry.register("sockets_open", "Open sockets", sockets_open.clone());
@@ -167,6 +171,7 @@ impl Metrics {
             catch_ups,
             sessions_of_other_lives,
             life,
+            owners,
         }
     }
 

@@ -6,6 +6,7 @@ pub mod ops;
 pub mod pages;
 mod socket;
 mod upgrade;
+mod y_sweet;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -48,6 +49,7 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/hocuspocus", get(upgrade::hocuspocus))
         .route("/api/v1/rooms/{room}", api::room())
         .route("/api/{*rest}", any(api::nothing_here))
+        .merge(y_sweet::routes())
         .route("/healthz", get(ops::healthz))
         .route("/readyz", get(ops::readyz))
         .route("/metrics", get(ops::metrics))

@@ -15,8 +15,8 @@ use crate::limits::ECHOES_MAX;
 use crate::wire::voice::Voice;
 use crate::wire::{hocuspocus, y_websocket};
 
-/// Why a viewer's edit is not stored.
-pub const READ_ONLY: &str = "you may read this room, not write to it: this edit is not stored";
+/// Why an edit is not stored, or not all of it: a viewer's, or one under the client id of somebody else who is here.
+pub const READ_ONLY: &str = "this is not yours to write: the edit, or a part of it, is not stored";
 
 /// What one client has been told, and what it waits for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,7 +31,7 @@ pub(super) struct Answers {
     /// Questions of y-sweet, each with the messages that must be decided first; `None` until the Step2 comes whose
     /// decision is waited for.
     echoes: VecDeque<(Option<u64>, Bytes)>,
-    /// The Step2 that answers our first Step1 has come.
+    /// The Step2 that answers our last Step1 has come.
     synced: bool,
     /// What a Hocuspocus client waits to be told of.
     counter: Option<Box<Counter>>,
@@ -63,6 +63,8 @@ impl Answers {
         if self.echoes.len() >= ECHOES_MAX {
             self.echoes.pop_front(); // the newer question is about all that the older one was about
         }
+        // A copy: the question is part of a frame, which may be large, and is kept for as long as the store takes.
+        let question = Bytes::copy_from_slice(&question);
         self.echoes.push_back((self.synced.then_some(submitted), question));
     }
 
@@ -71,6 +73,16 @@ impl Answers {
         if !std::mem::replace(&mut self.synced, true) {
             self.echoes.iter_mut().for_each(|(after, _)| *after = Some(ordinal));
         }
+    }
+
+    /// What the client has sent builds on something that is not here, and is stored only when its next Step2 has
+    /// brought that: until then no answer is yes.
+    pub(super) fn miss(&mut self) {
+        if let Some(counter) = self.counter() {
+            counter.on_gap();
+        }
+        self.synced = false;
+        self.echoes.iter_mut().for_each(|(after, _)| *after = None);
     }
 
     /// Whether the client waits for an answer that is not there yet.
@@ -185,5 +197,22 @@ mod tests {
         assert!(!answers.owes_echo());
         answers.ask(2, questions[0].clone());
         assert_eq!(answers.echo(), questions[..1], "nothing is under way");
+    }
+
+    /// [W44] An edit that builds on something missing is decided, but not stored: what is asked about it is answered
+    /// when the Step2 that brings both is decided.
+    #[test]
+    fn a_gap_is_no_yes() {
+        let mut answers = Answers::new(Voice::YSweet);
+        let questions = ["one", "two", "three"].map(|text| Bytes::from_static(text.as_bytes()));
+        answers.synced(1);
+        answers.ask(2, questions[0].clone());
+        answers.miss();
+        answers.ask(2, questions[1].clone());
+        assert!(answers.settle(2, AT).is_empty(), "message 2 is left out");
+        answers.synced(3);
+        answers.ask(4, questions[2].clone());
+        assert_eq!(answers.settle(3, AT), questions[..2]);
+        assert_eq!(answers.settle(4, AT), questions[2..]);
     }
 }

@@ -18,13 +18,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use hyper::upgrade::Upgraded;
-use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio::time::{Instant, sleep_until, timeout};
 
 use self::channel::Channel;
 use self::end::{End, Open, refuse};
 pub(super) use self::hocuspocus::serve as serve_many;
 use self::io::{Gone, Socket, Unreadable};
-use self::share::Share;
+pub(super) use self::share::Share;
 use super::App;
 use crate::caller::Caller;
 use crate::gate::Source;
@@ -99,8 +99,8 @@ struct Shell<C> {
     deaf_beats: u32,
     /// What is acked and was not said yet: nothing is said before the client's first sync.
     ack: Option<(u64, Position)>,
-    /// A client that waits for an answer has heard nothing for a while.
-    answer_is_late: bool,
+    /// When a client that waits for an answer has to hear something.
+    late_due: Option<Instant>,
     /// Turns with something to write since there was a moment to read.
     busy_turns: u32,
     out: Vec<Bytes>,
@@ -119,7 +119,7 @@ impl<C: Channel> Shell<C> {
             quiet: false,
             deaf_beats: 0,
             ack: None,
-            answer_is_late: false,
+            late_due: None,
             busy_turns: 0,
             out: Vec::new(),
         }
@@ -155,10 +155,7 @@ impl<C: Channel> Shell<C> {
             biased;
             () = self.member.woken() => return Ok(()),
             more = self.channel.more() => more,
-            () = until_late(self.session.owes_answer()) => {
-                self.answer_is_late = true;
-                return Ok(());
-            }
+            () = until(self.late_due) => return Ok(()),
             () = until_greeted(self.greeted, self.greeting_due) => {
                 let why = "no sync step 1 came; a Yjs provider sends one at once";
                 return Err(Close::new(close::BUSY, why).into());
@@ -212,9 +209,7 @@ impl<C: Channel> Shell<C> {
         }
         post.expires_in_ms.iter().for_each(|in_ms| self.say(&y_websocket::expiry(*in_ms)));
         post.stateless.iter().for_each(|payload| self.say(&hocuspocus_wire::stateless(payload)));
-        if std::mem::take(&mut self.answer_is_late) {
-            self.say(y_websocket::KEEPALIVE);
-        }
+        self.keep_waiting();
         if beat {
             self.quiet &= !written;
             self.on_beat().await?;
@@ -255,8 +250,22 @@ impl<C: Channel> Shell<C> {
             return Ok(());
         }
         self.quiet = false;
+        self.late_due = None;
         let out = std::mem::take(&mut self.out);
         self.channel.write(&out).await
+    }
+
+    /// A client that waits for an answer hears a keepalive while that is late, whatever it asks meanwhile.
+    fn keep_waiting(&mut self) {
+        if !self.greeted || !self.session.owes_answer() {
+            self.late_due = None;
+            return;
+        }
+        let now = Instant::now();
+        let due = *self.late_due.get_or_insert(now + Duration::from_millis(LATE_ANSWER_MS));
+        if due <= now && self.out.is_empty() {
+            self.say(y_websocket::KEEPALIVE);
+        }
     }
 
     /// Keeps clients that hear nothing from giving up, and notices those that are gone. Beats that
@@ -394,11 +403,11 @@ impl<C: Channel> Shell<C> {
 }
 
 /// Ends when a client that waits for an answer has to hear something.
-async fn until_late(owed: bool) {
-    if !owed {
-        std::future::pending::<()>().await;
+async fn until(due: Option<Instant>) {
+    match due {
+        Some(due) => Box::pin(sleep_until(due)).await,
+        None => std::future::pending().await,
     }
-    Box::pin(sleep(Duration::from_millis(LATE_ANSWER_MS))).await;
 }
 
 /// Ends when a client has had its time for a greeting, if it has not greeted.

@@ -29,6 +29,8 @@ mod y_sweet;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use percent_encoding::percent_decode_str;
+
 pub use document::{Moved, MovedError};
 pub use sqlite::SqliteError;
 pub use verb::{MoveOptions, move_in};
@@ -172,26 +174,9 @@ impl Foreign {
     }
 }
 
-/// A percent-encoded name, decoded; as it is if it is none.
+/// A percent-encoded name, decoded; as it is if that is no text.
 fn decoded(name: &str) -> String {
-    let mut bytes = Vec::with_capacity(name.len());
-    let mut rest = name.as_bytes();
-    while let Some((&byte, after)) = rest.split_first() {
-        rest = after;
-        if byte != b'%' {
-            bytes.push(byte);
-            continue;
-        }
-        let digits = rest.split_at_checked(2).and_then(|(digits, after)| {
-            let digits =
-                std::str::from_utf8(digits).ok().filter(|d| d.bytes().all(|d| d.is_ascii_hexdigit()))?;
-            Some((u8::from_str_radix(digits, 16).ok()?, after))
-        });
-        let Some((byte, after)) = digits else { return name.to_owned() };
-        bytes.push(byte);
-        rest = after;
-    }
-    String::from_utf8(bytes).unwrap_or_else(|_| name.to_owned())
+    percent_decode_str(name).decode_utf8().map_or_else(|_| name.to_owned(), Into::into)
 }
 
 #[cfg(test)]

@@ -40,6 +40,7 @@ impl Actor {
                 );
                 self.rooms.metrics.appends_refused.inc();
                 let (authors, cost) = self.state_mut().drop_overlay();
+                self.beginnings.clear();
                 self.shared.inflow.leave(cost);
                 // Off the list at once: what else of theirs is judged must not be acked over the loss.
                 for seat in authors.into_iter().filter_map(|session| self.seats.remove(session)) {
