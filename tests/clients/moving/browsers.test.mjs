@@ -1,30 +1,19 @@
 // Moving in: documents and browsers of y-websocket's own server, before and after.
 
 import assert from 'node:assert/strict'
-import { spawn } from 'node:child_process'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join as path } from 'node:path'
 import { test } from 'node:test'
 import { LeveldbPersistence } from 'y-leveldb'
-import { Y, content, converged, holds, join, leave, synced } from './lib/client.mjs'
-import { Device, cards, fill } from './lib/device.mjs'
-import { declare, randomEdit, undoManager } from './lib/edits13.mjs'
-import { YWebsocketServer } from './lib/old-server.mjs'
-import { Random, SEED } from './lib/random.mjs'
-import { Server, binary } from './lib/server.mjs'
-import { eventually } from './lib/wait.mjs'
-
-/** `ruang replay import` into a server's store: its exit code, its lines by document, what it says besides. */
-async function moveIn (server, args) {
-  const child = spawn(binary, ['replay', 'import', ...args, '--store', server.store, '--json'], { stdio: ['ignore', 'pipe', 'pipe'] })
-  let [out, notes] = ['', '']
-  child.stdout.setEncoding('utf8').on('data', (text) => { out += text })
-  child.stderr.setEncoding('utf8').on('data', (text) => { notes += text })
-  const code = await new Promise((resolve) => child.once('close', resolve))
-  const lines = out.split('\n').filter(Boolean).map(JSON.parse)
-  return { code, notes, lines: Object.fromEntries(lines.map((line) => [line.document ?? '', line])) }
-}
+import { Y, content, converged, holds, join, leave, synced } from '../lib/client.mjs'
+import { Device, cards, fill } from '../lib/device.mjs'
+import { declare, randomEdit, undoManager } from '../lib/edits13.mjs'
+import { moveIn } from '../lib/move-in.mjs'
+import { YWebsocketServer } from '../lib/old-server.mjs'
+import { Random, SEED } from '../lib/random.mjs'
+import { Server } from '../lib/server.mjs'
+import { eventually } from '../lib/wait.mjs'
 
 test('[O77] [O74] a browser comes back into its imported room: nothing is lost, nothing is there twice', async (t) => {
   const room = 'team/rétro 41'
