@@ -1,16 +1,19 @@
 //! Moving in: damage, databases that were not closed, boards as JSON.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
+use ruang::board::view::view;
+use ruang::history::{self, Range};
 use ruang::replay::Done;
 use ruang::replay::moving::leveldb::LevelDb;
 use ruang::replay::moving::{From, Moved, seed};
 use serde_json::{Value, json};
 
 use crate::log_support::room;
-use crate::replay_moving::*;
-use crate::replay_support::*;
+use crate::replay_moving::{became, copy, files, fixture, moved, named, options, view as shown};
+use crate::replay_support::Fixture;
 
 /// [O74] Each byte of a LevelDB store, turned around: it is noticed, or nothing is read differently. Each cut of
 /// its log: the rest is there, or the damage is said.
@@ -100,7 +103,7 @@ async fn databases_that_were_not_closed() {
     let log = Fixture::new();
     let (_, lines) = moved(&log, From::HocuspocusSqlite, &path, &options()).await;
     assert_eq!(became(&lines), BTreeMap::from([("new", "empty"), ("odd", "failed"), ("plans", "made")]));
-    assert_eq!(view(&log, &room("plans")).await.unwrap(), json!({ "list": ["one plan"] }));
+    assert_eq!(shown(&log, &room("plans")).await.unwrap(), json!({ "list": ["one plan"] }));
     assert_eq!(files(dir.path()), before);
 
     open.execute_batch("DROP TABLE documents").unwrap();
@@ -118,7 +121,7 @@ async fn a_board_as_json_becomes_a_room() {
     let (done, lines) = moved(&log, From::SeedJson, &path, &named("seed", "retro-41")).await;
     assert_eq!((done.unwrap(), became(&lines)), (Done::Good, BTreeMap::from([("seed", "made")])));
     let json: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
-    let board = view(&log, &room("retro-41")).await.unwrap();
+    let board = shown(&log, &room("retro-41")).await.unwrap();
     for same in ["meta", "items", "itemPositions", "itemGroups", "signatureColors"] {
         assert_eq!(board[same], json[same], "{same}");
     }
@@ -128,12 +131,28 @@ async fn a_board_as_json_becomes_a_room() {
     let second = json!({ "text": "ask again", "assignee": null, "due": null, "done": true, "order": 1 });
     assert_eq!(board["actionItems"], json!({ "a2": first, "action-1": second }));
     assert_eq!(board.as_object().unwrap().len(), 8);
+
+    // What boards are read by finds all of it.
+    let mut walk = history::walk(&log.log, &room("retro-41"), Range::TO_HEAD).await.unwrap().unwrap();
+    walk.to_end().await.unwrap();
+    let state = serde_json::to_value(view(walk.into_fold().unwrap().document().doc())).unwrap();
+    for same in ["items", "itemGroups", "signatureColors"] {
+        assert_eq!(state[same], json[same], "{same}");
+    }
+    assert_eq!(state["itemPositions"]["i1"], json!({ "x": 12.0, "y": 40.5 }));
+    for same in ["title", "phase", "columns", "voteLimit"] {
+        assert_eq!(state["meta"][same], json["meta"][same], "{same}");
+    }
+    assert_eq!(state["allUserVotes"], json!({ "ayu": { "i1": 2, "g1": 1 }, "budi": { "i1": 1 } }));
+    let order: Vec<&Value> =
+        state["actionItems"].as_array().unwrap().iter().map(|item| &item["id"]).collect();
+    assert_eq!(order, ["a2", "action-1"]);
     let not_kept = lines["seed"]["not_kept"].as_array().unwrap();
     assert_eq!(not_kept.len(), 3, "{not_kept:?}");
 
     let (_, lines) = moved(&log, From::SeedJson, &path, &named("seed", "retro-41")).await;
     assert_eq!(became(&lines)["seed"], "there");
-    assert_eq!(view(&log, &room("retro-41")).await.unwrap(), board);
+    assert_eq!(shown(&log, &room("retro-41")).await.unwrap(), board);
 }
 
 /// [O76] JSON that is no board is refused with the place in it.
@@ -153,7 +172,8 @@ fn no_board_is_refused_with_its_place() {
         (r#"{"itemGroups":{"a":1}}"#, "itemGroups/a: a string is expected"),
         (r#"{"items":[{"text":"x"}]}"#, "items/0: an object with the string id is expected"),
         (r#"{"items":[{"id":"a"},{"id":"a"}]}"#, "items/a: an id that is there once is expected"),
-        (r#"{"allUserVotes":{"a/b":{"i":1}}}"#, "allUserVotes/a/b: a user without a slash is expected"),
+        (r#"{"allUserVotes":{"":{"i":1}}}"#, "allUserVotes/: a user is expected"),
+        (r#"{"groups":{"":{}}}"#, "groups/: an id of one line, not empty is expected"),
         (r#"{"allUserVotes":{"a":{"i":-1}}}"#, "allUserVotes/a/i: a count is expected"),
         (r#"{"actionItems":{}}"#, "actionItems: a list is expected"),
     ] {

@@ -8,7 +8,7 @@
 //! | `itemPositions`: id → `{x, y}` | `itemPositions` | id → the pair, as one value |
 //! | `itemGroups`: id → group id | `itemGroups` | the same |
 //! | `signatureColors`: signature → color | `signatureColors` | the same |
-//! | `allUserVotes`: user → target → count | `votes` | `user/target` → count |
+//! | `allUserVotes`: user → target → count | `votes` | `user/target` → count ([`schema::vote_key`]) |
 //! | `actionItems`: a list | `actionItems` | id → a map of its fields, and `order` |
 //!
 //! `participants` and `lastUpdated` follow from a room's log and are not written.
@@ -19,6 +19,7 @@ use serde_json::{Map as Object, Value};
 use sha2::{Digest, Sha256};
 use yrs::{Any, Doc, Map, MapPrelim, MapRef, ReadTxn, StateVector, Transact, TransactionMut};
 
+use crate::board::schema;
 use crate::ids::ClientId;
 use crate::limits::VALUE_DEPTH_MAX;
 
@@ -27,6 +28,9 @@ const FOLLOWS: [(&str, &str); 2] = [
     ("participants", "participants: they are those who write in the room"),
     ("lastUpdated", "lastUpdated: it follows from the room's log"),
 ];
+
+/// What is expected of ids.
+const ID: &str = "an id of one line, not empty";
 
 /// A whole number that JavaScript keeps apart from its neighbours.
 const WHOLE_MAX: u64 = 1 << 53;
@@ -73,12 +77,12 @@ pub fn board(json: &[u8]) -> Result<Board, SeedError> {
     for (part, value) in &state {
         match part.as_str() {
             _ if value.is_null() => continue,
-            "meta" => writer.values(part, value)?,
-            "items" | "groups" => writer.maps(part, value)?,
-            "itemPositions" => writer.positions(part, value)?,
-            "itemGroups" | "signatureColors" => writer.strings(part, value)?,
+            schema::META => writer.values(part, value)?,
+            schema::ITEMS | schema::GROUPS => writer.maps(part, value)?,
+            schema::ITEM_POSITIONS => writer.positions(part, value)?,
+            schema::ITEM_GROUPS | schema::SIGNATURE_COLORS => writer.strings(part, value)?,
             "allUserVotes" => writer.votes(part, value)?,
-            "actionItems" => writer.action_items(part, value)?,
+            schema::ACTION_ITEMS => writer.action_items(part, value)?,
             _ => {
                 let follows = FOLLOWS.iter().find(|(name, _)| name == part);
                 not_kept.push(follows.map_or_else(
@@ -178,18 +182,24 @@ impl Writer<'_> {
 
     fn votes(&self, part: &str, value: &Value) -> Result<(), SeedError> {
         let users = object(part, value)?;
-        self.write("votes", |map, transaction| {
+        self.write(schema::VOTES, |map, transaction| {
             for (user, votes) in users {
                 let at = place(part, user);
-                // The first slash of a key ends the user.
-                if user.is_empty() || user.contains('/') {
-                    return Err(unexpected(at, "a user without a slash"));
+                if user.is_empty() {
+                    return Err(unexpected(at, "a user"));
                 }
                 for (target, count) in object(&at, votes)? {
                     let count = count.as_u64().filter(|count| *count < WHOLE_MAX);
                     let count = count.ok_or_else(|| unexpected(place(&at, target), "a count"))?;
+                    if !schema::is_id(target) {
+                        return Err(unexpected(place(&at, target), ID));
+                    }
                     if count > 0 {
-                        map.insert(transaction, format!("{user}/{target}"), any(&Value::from(count), &at)?);
+                        map.insert(
+                            transaction,
+                            schema::vote_key(user, target),
+                            any(&Value::from(count), &at)?,
+                        );
                     }
                 }
             }
@@ -224,6 +234,9 @@ fn fields_into(
     order: Option<usize>,
 ) -> Result<(), SeedError> {
     let at = place(part, id);
+    if !schema::is_id(id) {
+        return Err(unexpected(at, ID));
+    }
     if map.contains_key(transaction, id) {
         return Err(unexpected(at, "an id that is there once"));
     }

@@ -1,3 +1,5 @@
+//! Joins a room with yrs' own protocol, shows its list, and adds to it.
+
 use futures_util::{SinkExt, StreamExt};
 use tokio_tungstenite::{connect_async, tungstenite::Message as Frame};
 use yrs::sync::{Awareness, DefaultProtocol, Message, Protocol, SyncMessage};
