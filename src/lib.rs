@@ -9,6 +9,7 @@
 //! | [`session`] | one client in one room: message in, intent out | yes |
 //! | [`gate`] | judges foreign bytes, admits the new remainder | yes |
 //! | [`document`] | the fold: the only caller of yrs' apply | yes |
+//! | [`edit`] | an edit described in JSON, as an update | yes |
 //! | [`generation`] | which life of a room a copy is of | yes |
 //! | `room` | one live document and the sessions on it | server |
 //! | `log` | the order of everything that happened in a room | server |
@@ -26,6 +27,7 @@
 
 pub mod caller;
 pub mod document;
+pub mod edit;
 pub mod gate;
 pub mod generation;
 pub mod ids;

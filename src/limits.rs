@@ -1,9 +1,11 @@
 //! Every bound of the system, with unit and reason. A limit that an operator may change has its
 //! default here and its flag in `config.rs`.
 
+mod api;
 mod embedded;
 mod instances;
 
+pub use api::*;
 pub use embedded::*;
 pub use instances::*;
 

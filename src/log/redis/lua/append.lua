@@ -1,5 +1,5 @@
 -- Appends a batch. The first command that writes is the first XADD: what Redis refuses, it refuses there.
--- KEYS: log, meta. ARGV: clock, key prefix, instance, number, expects (any, present, or a counter), ttl, grace,
+-- KEYS: log, meta. ARGV: clock, key prefix, instance, number, expects (any, present, a counter, or = and a counter), ttl, grace,
 -- epoch seen, counter and milliseconds seen, whether it heals, epoch if one begins, bytes to publish at most,
 -- genesis, records…
 local log, meta = KEYS[1], KEYS[2]
@@ -32,7 +32,9 @@ if stored then
 end
 
 if expects == 'present' and s == 0 then return {'expects', '0', '0'} end
-if expects ~= 'any' and expects ~= 'present' then
+if string.sub(expects, 1, 1) == '=' then
+  if string.sub(expects, 2) ~= text(s) then return {'expects', text(s), '0'} end
+elseif expects ~= 'any' and expects ~= 'present' then
   local deleted = redis.call('EXISTS', prefix .. 'tomb')
   -- What heals a room was judged by the tombstone that it began with.
   if (deleted == 1 and ARGV[11] ~= '1') or expects ~= text(s) then return {'expects', text(s), text(deleted)} end
