@@ -129,6 +129,10 @@ pub const RING_BYTES_MAX: usize = 1 << 20;
 /// beats, almost always.
 pub const CATCH_UP_ANSWERS_MAX: usize = 2;
 
+/// Questions of one y-sweet client ("is that stored?") that wait for their answer. It asks after each edit and every
+/// 2 s; a newer answer serves for an older one.
+pub const ECHOES_MAX: usize = 1_024;
+
 /// Presence ids that one session may announce anew. One tab has one; a page with several
 /// documents or a bridge has a few.
 pub const PRESENCE_IDS_PER_SESSION_MAX: usize = 32;
@@ -175,6 +179,10 @@ pub const PRESENCE_TICK_MS: (u64, u64) = (25, 50);
 /// How often a room looks at its sessions: keepalives, pings, stale presence. Clients give up
 /// after 30 s without a message; a silent session gets one at every beat.
 pub const BEAT_MS: u64 = 10_000;
+
+/// A y-sweet client gives up 3 s after a question if it hears nothing at all; while its answer waits for the store it
+/// is sent a keepalive so often.
+pub const LATE_ANSWER_MS: u64 = 1_200;
 
 /// Bytes of records after which one read of the log ends, so that opening a room of large records
 /// does not hold all of them.

@@ -7,15 +7,49 @@
 //! - Nothing of the room is sent before the client's SyncStep1 was read.
 //! - At most one SyncStep1 of ours is unanswered.
 //! - Every Step2 and Update is counted once, in order: acks are that count.
+//! - What each role's messages get is in one table, [`permit`].
 //! - A Step2 that nobody asked for is an Update by another name, and is judged as one. What is larger
 //!   than any edit is a whole document, by whichever name, and is judged as a Step2.
 
+mod answers;
+
 use bytes::Bytes;
 
+use self::answers::Answers;
+use crate::caller::Role;
 use crate::gate::Source;
+use crate::ids::Position;
 use crate::limits::{DOCUMENT_BYTES_MAX, UPDATE_BYTES_MAX};
 use crate::wire::close::{self, Close};
+use crate::wire::voice::Voice;
 use crate::wire::{Message, WireError};
+
+pub use self::answers::READ_ONLY;
+
+/// What a message gets, by the role of who sends it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Permit {
+    /// It is taken.
+    Taken,
+    /// It is looked at, and taken if it brings nothing new. If it does, it is refused and the session stays: editors
+    /// write by themselves (formatting is cleaned up, Step1 is answered), and that is no offence.
+    OnlyIfNothingNew,
+}
+
+/// Who may send what: the one table of it. Presence and questions are for everyone in the room.
+#[must_use]
+pub fn permit(role: Role, message: &Message) -> Permit {
+    match message {
+        Message::SyncStep2(_) | Message::Update(_) if !role.may_write() => Permit::OnlyIfNothingNew,
+        Message::SyncStep2(_)
+        | Message::Update(_)
+        | Message::SyncStep1(_)
+        | Message::Presence(_)
+        | Message::QueryPresence
+        | Message::Echo(_)
+        | Message::Unknown(_) => Permit::Taken,
+    }
+}
 
 /// What the shell is to do for a client's message.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,11 +68,15 @@ pub enum Intent {
         update: Bytes,
         /// Whether it came as a Step2 or as an Update.
         source: Source,
+        /// Whether it may bring something.
+        permit: Permit,
     },
     /// Announce presence states.
     Announce(Bytes),
     /// Send everyone's presence.
     SharePresence,
+    /// Say what can be said of the client's edits by now.
+    Answer,
     /// Nothing to do.
     Ignore,
     /// End the session.
@@ -46,8 +84,10 @@ pub enum Intent {
 }
 
 /// What one client has said and been asked so far.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Session {
+    role: Role,
+    answers: Answers,
     /// The client's SyncStep1 was read: it may be told things.
     greeted: bool,
     /// Our SyncStep1 is on its way and its Step2 has not come.
@@ -59,12 +99,13 @@ pub struct Session {
 impl Session {
     /// A client that has said nothing yet.
     #[must_use]
-    pub fn new() -> Self {
-        Self::default()
+    pub fn new(voice: Voice, role: Role) -> Self {
+        Self { role, answers: Answers::new(voice), greeted: false, asked: false, submitted: 0 }
     }
 
     /// Takes one message and says what to do.
     pub fn handle(&mut self, message: Message) -> Intent {
+        let permit = permit(self.role, &message);
         match message {
             Message::SyncStep1(state_vector) => {
                 let first = !std::mem::replace(&mut self.greeted, true);
@@ -72,16 +113,23 @@ impl Session {
                 Intent::Sync { state_vector, first }
             }
             Message::SyncStep2(update) if std::mem::take(&mut self.asked) => {
-                self.submit(update, Source::Step2)
+                self.answers.synced(self.submitted + 1);
+                self.submit(update, Source::Step2, permit)
             }
             // A copy that y-indexeddb loads after the join comes as one Update. It is judged as the
             // Step2 that it would have been.
             Message::SyncStep2(update) | Message::Update(update) if update.len() > UPDATE_BYTES_MAX => {
-                self.submit(update, Source::Step2)
+                self.submit(update, Source::Step2, permit)
             }
-            Message::SyncStep2(update) | Message::Update(update) => self.submit(update, Source::Update),
+            Message::SyncStep2(update) | Message::Update(update) => {
+                self.submit(update, Source::Update, permit)
+            }
             Message::Presence(update) => Intent::Announce(update),
             Message::QueryPresence if self.greeted => Intent::SharePresence,
+            Message::Echo(question) => {
+                self.answers.ask(self.submitted, question);
+                Intent::Answer
+            }
             Message::QueryPresence | Message::Unknown(_) => Intent::Ignore,
         }
     }
@@ -104,7 +152,29 @@ impl Session {
         self.submitted
     }
 
-    fn submit(&mut self, update: Bytes, source: Source) -> Intent {
+    /// These of its Step2 and Update messages were refused, in order. Returns what to say at once.
+    pub fn on_refused(&mut self, ordinals: impl IntoIterator<Item = u64>) -> Option<Bytes> {
+        self.answers.refuse(ordinals)
+    }
+
+    /// All of its Step2 and Update messages up to number `decided` are decided, as of `position`. Returns what to
+    /// say.
+    pub fn on_decided(&mut self, decided: u64, position: Position) -> Vec<Bytes> {
+        self.answers.settle(decided, position)
+    }
+
+    /// What can be said without anything new: after [`Intent::Answer`].
+    pub fn answers(&mut self) -> Vec<Bytes> {
+        self.answers.echo()
+    }
+
+    /// Whether the client waits for an answer, and gives up soon if it hears nothing at all.
+    #[must_use]
+    pub fn owes_answer(&self) -> bool {
+        self.answers.owes_echo()
+    }
+
+    fn submit(&mut self, update: Bytes, source: Source, permit: Permit) -> Intent {
         if update.len() > DOCUMENT_BYTES_MAX {
             return Intent::Close(Close::new(
                 close::TOO_LARGE,
@@ -112,7 +182,7 @@ impl Session {
             ));
         }
         self.submitted += 1;
-        Intent::Submit { update, source }
+        Intent::Submit { update, source, permit }
     }
 }
 
@@ -120,13 +190,17 @@ impl Session {
 mod tests {
     use super::*;
 
+    fn open() -> Session {
+        Session::new(Voice::YWebsocket { ruang: true }, Role::Editor)
+    }
+
     fn bytes(len: usize) -> Bytes {
         Bytes::from(vec![0; len])
     }
 
     #[test]
     fn the_first_step1_greets_and_later_ones_resync() {
-        let mut session = Session::new();
+        let mut session = open();
         assert_eq!(session.handle(Message::QueryPresence), Intent::Ignore);
         let sync = |first| Intent::Sync { state_vector: bytes(1), first };
         assert_eq!(session.handle(Message::SyncStep1(bytes(1))), sync(true));
@@ -136,7 +210,7 @@ mod tests {
 
     #[test]
     fn one_question_at_a_time() {
-        let mut session = Session::new();
+        let mut session = open();
         assert!(!session.ask_again(), "not before the client's Step1");
         session.handle(Message::SyncStep1(bytes(1)));
         assert!(!session.ask_again(), "the greeting's Step1 is unanswered");
@@ -148,7 +222,7 @@ mod tests {
     #[test]
     fn updates_are_counted_and_bounded() {
         for message in [Message::Update, Message::SyncStep2] {
-            let mut session = Session::new();
+            let mut session = open();
             session.handle(Message::SyncStep1(bytes(1)));
             assert_eq!(source(&session.handle(Message::Update(bytes(2)))), Some(Source::Update));
             let large = || message(bytes(UPDATE_BYTES_MAX + 1));
@@ -159,7 +233,7 @@ mod tests {
             assert!(matches!(close, Intent::Close(close) if close.code == close::TOO_LARGE));
             assert_eq!(session.submitted(), 3);
         }
-        let mut session = Session::new();
+        let mut session = open();
         assert_eq!(session.handle(Message::Unknown(9)), Intent::Ignore);
     }
 
@@ -167,7 +241,7 @@ mod tests {
     /// question was answered.
     #[test]
     fn only_an_answer_has_the_limits_of_a_step2() {
-        let mut session = Session::new();
+        let mut session = open();
         let step2 = || Message::SyncStep2(bytes(2));
         assert_eq!(source(&session.handle(step2())), Some(Source::Update), "nothing was asked");
         session.handle(Message::SyncStep1(bytes(1)));
@@ -175,6 +249,23 @@ mod tests {
         assert_eq!(source(&session.handle(step2())), Some(Source::Update), "answered already");
         assert!(session.ask_again());
         assert_eq!(source(&session.handle(step2())), Some(Source::Step2), "asked again");
+    }
+
+    /// [S11] Viewers read, are seen, and may say again what is known.
+    #[test]
+    fn what_viewers_write_is_only_looked_at() {
+        for role in Role::ALL {
+            for message in [Message::SyncStep2, Message::Update] {
+                let writes = permit(role, &message(bytes(2))) == Permit::Taken;
+                println!("{role}: {writes}");
+                assert_eq!(writes, role != Role::Viewer);
+            }
+            let others = [Message::SyncStep1(bytes(1)), Message::Presence(bytes(1)), Message::QueryPresence];
+            assert!(others.iter().all(|message| permit(role, message) == Permit::Taken));
+        }
+        let mut viewer = Session::new(Voice::YSweet, Role::Viewer);
+        let permitted = viewer.handle(Message::Update(bytes(2)));
+        assert!(matches!(permitted, Intent::Submit { permit: Permit::OnlyIfNothingNew, .. }));
     }
 
     fn source(intent: &Intent) -> Option<Source> {

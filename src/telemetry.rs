@@ -57,6 +57,8 @@ pub struct Metrics {
     pub rooms_without_store: Counter,
     /// Updates refused whole by the gate.
     pub updates_refused: Counter,
+    /// Updates refused because their sender may only read.
+    pub edits_refused: Counter,
     /// Documents whose order a gate had to learn.
     pub orders_learnt: Counter,
     /// Updates of which something built on what the room does not have.
@@ -110,6 +112,7 @@ impl Metrics {
         let rooms_without_store =
             counter("rooms_without_store", "Rooms that ended because the store took no edits");
         let updates_refused = counter("updates_refused", "Updates refused whole by the gate");
+        let edits_refused = counter("edits_refused", "Updates of people who may only read");
         let orders_learnt = counter("orders_learnt", "Documents whose order a gate had to learn");
         let updates_with_gaps =
             counter("updates_with_gaps", "Updates that build on what the room does not have");
@@ -149,6 +152,7 @@ impl Metrics {
             rooms_healed,
             rooms_without_store,
             updates_refused,
+            edits_refused,
             orders_learnt,
             updates_with_gaps,
             appends,

@@ -118,6 +118,14 @@ pub struct Admission {
     pub dropped: Dropped,
 }
 
+impl Admission {
+    /// Whether the update says anything that is not known here, be it complete or not.
+    #[must_use]
+    pub fn brings_something(&self) -> bool {
+        self.remainder.is_some() || self.dropped.is_gap()
+    }
+}
+
 /// What was left out of an admitted update.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Dropped {

@@ -15,11 +15,13 @@ use axum::http::header::{
 };
 use axum::http::{StatusCode, Version};
 use axum::response::{IntoResponse, Response};
+use hyper::upgrade::Upgraded;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 use super::App;
-use super::socket::{self, Dialect};
+use super::socket;
 use crate::ids::{RoomName, RoomNameError};
+use crate::wire::voice::Voice;
 
 /// Subprotocol of clients that want acks.
 const RUANG_V1: &str = "ruang.v1";
@@ -33,6 +35,22 @@ pub(super) async fn y_websocket(
 ) -> Response {
     // A name that is no UTF-8 is refused like any other: after the upgrade.
     let room = room.map_or(Err(RoomNameError::NotUtf8), |Path(room)| RoomName::parse(&room));
+    let protocol = choose_protocol(request.headers());
+    let voice = Voice::YWebsocket { ruang: protocol.as_ref().is_some_and(|protocol| protocol == RUANG_V1) };
+    let serve = {
+        let app = Arc::clone(&app);
+        move |upgraded| socket::serve(app, upgraded, room, voice)
+    };
+    upgrade(&app, request, protocol, serve)
+}
+
+/// Turns a request into a WebSocket of any family, which `serve` serves to its end.
+pub(super) fn upgrade<F: Future<Output = ()> + Send>(
+    app: &App,
+    request: Request,
+    protocol: Option<HeaderValue>,
+    serve: impl FnOnce(Upgraded) -> F + Send + 'static,
+) -> Response {
     let accept = match accept_key(&request) {
         Ok(accept) => accept,
         Err(refusal) => return *refusal,
@@ -40,12 +58,10 @@ pub(super) async fn y_websocket(
     if app.is_draining() {
         return (StatusCode::SERVICE_UNAVAILABLE, "the server restarts\n").into_response();
     }
-    let protocol = choose_protocol(request.headers());
-    let dialect = Dialect { acks: protocol.as_ref().is_some_and(|protocol| protocol == RUANG_V1) };
     let upgrade = hyper::upgrade::on(request);
     tokio::spawn(async move {
         match upgrade.await {
-            Ok(upgraded) => socket::serve(app, upgraded, room, dialect).await,
+            Ok(upgraded) => serve(upgraded).await,
             Err(error) => tracing::debug!(%error, "a client left during the upgrade"),
         }
     });

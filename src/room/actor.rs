@@ -35,6 +35,7 @@ use crate::limits::{BEAT_MS, PRESENCE_TICK_MS, ROUND_SESSIONS_MIN};
 use crate::log::bus::Whisper;
 use crate::log::{APPEND_TIMEOUT, LogError};
 use crate::wire::close::{self, Close};
+use crate::wire::voice::SharedFrame;
 
 /// Commands judged in one turn: then the log and the clock get theirs.
 const COMMANDS_PER_TURN: usize = 256;
@@ -253,6 +254,7 @@ impl Actor {
         drop(presence);
         ours.into_iter().flatten().for_each(|update| self.whisper(Whisper::Presence(update)));
         if let Some((tick, message)) = message {
+            let message = SharedFrame::new(message);
             self.shared.ring.set_presence(tick, message.clone());
             for seat in self.seats.all() {
                 seat.show_presence(tick, &message);

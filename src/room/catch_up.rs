@@ -49,10 +49,11 @@ mod tests {
     use super::super::ring::Frame;
     use super::*;
     use crate::limits::RING_FRAMES_MAX;
+    use crate::wire::voice::SharedFrame;
 
     fn push(ring: &Ring, count: usize) {
         for _ in 0..count {
-            ring.push(Frame { bytes: Bytes::from_static(b"x"), sole_author: None });
+            ring.push(Frame { bytes: SharedFrame::new(Bytes::from_static(b"x")), sole_author: None });
         }
     }
 

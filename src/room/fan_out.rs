@@ -15,6 +15,7 @@ use super::seat::Seat;
 use crate::gate;
 use crate::ids::SessionId;
 use crate::limits::{INLINE_BYTES_MAX, ROUND_MS, ROUND_SESSIONS_MIN, SEATS_PER_THREAD_MIN};
+use crate::wire::voice::SharedFrame;
 use crate::wire::y_websocket;
 
 /// The sessions of a room.
@@ -86,7 +87,7 @@ pub(crate) enum Shown {
     Small(Bytes, Author),
     /// A whole frame: merging and copying it would keep the room waiting, so that was done where the
     /// batch was folded.
-    Large(Bytes, Author),
+    Large(SharedFrame, Author),
     /// Updates that cannot be one: each is a frame of its own.
     Apart(Vec<Bytes>, Author),
 }
@@ -106,7 +107,7 @@ impl Shown {
         if update.len() <= INLINE_BYTES_MAX {
             Self::Small(update, author)
         } else {
-            Self::Large(y_websocket::update_frame(&update), author)
+            Self::Large(SharedFrame::new(y_websocket::update_frame(&update)), author)
         }
     }
 }
@@ -192,7 +193,7 @@ fn flush(small: &mut Vec<Bytes>, author: &mut Author, frames: &mut Vec<Frame>) {
 }
 
 fn frame_of(update: &Bytes, author: Author) -> Frame {
-    Frame { bytes: y_websocket::update_frame(update), sole_author: author.sole() }
+    Frame { bytes: SharedFrame::new(y_websocket::update_frame(update)), sole_author: author.sole() }
 }
 
 /// Updates as one, if they follow each other and there are any.

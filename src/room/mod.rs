@@ -34,9 +34,12 @@ use parking_lot::Mutex;
 use tokio::sync::{Notify, oneshot};
 use tokio::time::Instant;
 
+use crate::caller::Caller;
 use crate::gate::{self, Refusal, Source};
 use crate::ids::{RoomName, SessionId};
+use crate::session::Permit;
 use crate::wire::close::{self, Close};
+use crate::wire::voice::Voice;
 use inbox::Inbox;
 use inflow::Inflow;
 use presence::Presence;
@@ -45,7 +48,7 @@ use seat::Seat;
 
 pub(crate) use load::genesis_record;
 pub use registry::{Rooms, RoomsOptions};
-pub use seat::{Outlet, Post};
+pub use seat::{Entry, Outlet, Post};
 
 /// Milliseconds since 1970 by the wall clock: for records, never for decisions.
 pub(crate) fn wall_clock_ms() -> u64 {
@@ -55,7 +58,7 @@ pub(crate) fn wall_clock_ms() -> u64 {
 
 /// What sessions ask of a room.
 enum Command {
-    Join { wants_acks: bool, outlet: Arc<dyn Outlet>, reply: oneshot::Sender<Result<Member, String>> },
+    Join { entry: Entry, reply: oneshot::Sender<Result<Member, String>> },
     Sync { session: SessionId, state_vector: Bytes, reply: oneshot::Sender<Result<Synced, Close>> },
     CatchUp { session: SessionId, covers: Bytes, reply: oneshot::Sender<Result<Synced, Close>> },
     Submit(state::Submission),
@@ -152,7 +155,7 @@ impl Member {
         if first {
             self.seat.set_cursor(synced.cursor);
         }
-        Ok(synced.frame)
+        Ok(self.seat.voice.reframe(synced.frame))
     }
 
     /// One frame with an update instead of all the frames that this session has missed.
@@ -165,7 +168,19 @@ impl Member {
         self.send(Command::CatchUp { session: self.seat.session, covers, reply })?;
         let synced = answer.await.map_err(|_| self.ended())?.map_err(|close| self.seat.reason(close))?;
         self.seat.resume(synced.cursor);
-        Ok(synced.frame)
+        Ok(self.seat.voice.reframe(synced.frame))
+    }
+
+    /// Who it is.
+    #[must_use]
+    pub fn caller(&self) -> &Arc<Caller> {
+        &self.seat.caller
+    }
+
+    /// How its client is spoken to.
+    #[must_use]
+    pub fn voice(&self) -> &Voice {
+        &self.seat.voice
     }
 
     /// About how many bytes a Step2 with everything has.
@@ -189,13 +204,21 @@ impl Member {
     ///
     /// # Errors
     /// As [`Member::sync`].
-    pub async fn submit(&self, update: Bytes, source: Source, ordinal: u64) -> Result<(), Close> {
+    pub async fn submit(
+        &self,
+        update: Bytes,
+        source: Source,
+        permit: Permit,
+        ordinal: u64,
+    ) -> Result<(), Close> {
         let cost = self.shared.inflow.enter(update.len()).await.map_err(|_| self.ended())?;
         self.send(Command::Submit(state::Submission {
             session: self.seat.session,
             ordinal,
+            caller: Arc::clone(&self.seat.caller),
             update,
             source,
+            permit,
             cost,
             admitted_ms: wall_clock_ms(),
         }))
@@ -218,7 +241,7 @@ impl Member {
     /// One frame with everyone who is here, if anyone is.
     #[must_use]
     pub fn everyone(&self) -> Option<Bytes> {
-        self.shared.presence.lock().everyone()
+        self.shared.presence.lock().everyone().map(|frame| self.seat.voice.reframe(frame))
     }
 
     /// Takes what is new. From now on only the session writes to its socket.
@@ -228,15 +251,18 @@ impl Member {
         let mut news = News {
             rest: waiting.rest,
             fell_off: waiting.taken.fell_off,
-            frames: waiting.taken.frames,
+            frames: waiting.taken.frames.iter().map(|frame| frame.for_voice(&self.seat.voice)).collect(),
             post: waiting.post,
             beat: waiting.taken.beat,
             written: waiting.written,
         };
         news.post.close = news.post.close.or(waiting.taken.closed);
         news.frames.extend(presence.and_then(|change| match change {
-            PresenceChange::Tick(frame) => Some(frame),
-            PresenceChange::Since(tick) => self.shared.presence.lock().since(tick),
+            PresenceChange::Tick(frame) => Some(frame.for_voice(&self.seat.voice)),
+            PresenceChange::Since(tick) => {
+                let since = self.shared.presence.lock().since(tick);
+                since.map(|frame| self.seat.voice.reframe(frame))
+            }
         }));
         news
     }

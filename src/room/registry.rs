@@ -15,7 +15,7 @@ use tokio_util::task::TaskTracker;
 
 use super::actor::Actor;
 use super::inflow::Inflow;
-use super::{Command, Member, Outlet, Shared};
+use super::{Command, Entry, Member, Shared};
 use crate::history::{CompactError, Compacted, Compactor, Retention};
 use crate::ids::{InstanceId, RoomName, SessionId};
 use crate::life::{LifeOptions, Now, Sweeper};
@@ -107,17 +107,11 @@ impl Rooms {
         })
     }
 
-    /// Enters a room, loading it if nobody is there. `wants_acks`: the client speaks `ruang.v1`;
-    /// `outlet` is the writing end of its socket.
+    /// Enters a room, loading it if nobody is there.
     ///
     /// # Errors
     /// A close for the session, temporary: the room cannot be loaded now, or the server stops.
-    pub async fn join(
-        self: &Arc<Self>,
-        name: &RoomName,
-        wants_acks: bool,
-        outlet: Arc<dyn Outlet>,
-    ) -> Result<Member, Close> {
+    pub async fn join(self: &Arc<Self>, name: &RoomName, entry: Entry) -> Result<Member, Close> {
         let mut tries = 0;
         while tries < JOIN_TRIES {
             if self.stop.is_cancelled() {
@@ -132,7 +126,7 @@ impl Rooms {
             };
             tries += 1;
             let (reply, answer) = oneshot::channel();
-            let _ = shared.inbox.send(Command::Join { wants_acks, outlet: Arc::clone(&outlet), reply });
+            let _ = shared.inbox.send(Command::Join { entry: entry.clone(), reply });
             match answer.await {
                 Ok(Ok(member)) => return Ok(member),
                 Ok(Err(why)) => return Err(Close::new(close::BUSY, why)),

@@ -14,12 +14,13 @@ use parking_lot::Mutex;
 use crate::ids::SessionId;
 use crate::limits::{RING_BYTES_MAX, RING_FRAMES_MAX, RING_TAKE_BYTES_MAX};
 use crate::wire::close::Close;
+use crate::wire::voice::SharedFrame;
 
 /// One frame for everyone.
 #[derive(Debug, Clone)]
 pub(crate) struct Frame {
-    /// A whole WebSocket frame, encoded once for all sessions of the family.
-    pub(crate) bytes: Bytes,
+    /// A whole WebSocket frame, encoded once for all sessions.
+    pub(crate) bytes: SharedFrame,
     /// The session that wrote all of it, if one did: it has no use for the frame.
     pub(crate) sole_author: Option<SessionId>,
 }
@@ -34,7 +35,7 @@ struct Inner {
     /// Number of the oldest frame kept; the first frame of a room has number zero.
     first: u64,
     bytes: usize,
-    presence: Bytes,
+    presence: Option<SharedFrame>,
     /// Counts presence ticks. `presence` holds what changed in the newest one.
     presence_tick: u64,
     /// Counts beats.
@@ -61,7 +62,7 @@ pub(crate) struct Cursor {
 #[derive(Debug, Default)]
 pub(crate) struct Taken {
     /// Frames to write, oldest first.
-    pub(crate) frames: Vec<Bytes>,
+    pub(crate) frames: Vec<SharedFrame>,
     /// Presence has changed.
     pub(crate) presence: Option<PresenceChange>,
     /// A beat has passed.
@@ -76,7 +77,7 @@ pub(crate) struct Taken {
 #[derive(Debug)]
 pub(crate) enum PresenceChange {
     /// One tick was missed: this is what changed in it, shared.
-    Tick(Bytes),
+    Tick(SharedFrame),
     /// Several ticks were missed: take all that changed since this one.
     Since(u64),
 }
@@ -88,7 +89,7 @@ impl Ring {
                 frames: VecDeque::new(),
                 first: 0,
                 bytes: 0,
-                presence: Bytes::new(),
+                presence: None,
                 presence_tick: 0,
                 beat: 0,
                 checkpoint: Bytes::from_static(&[0]),
@@ -151,9 +152,9 @@ impl Ring {
     }
 
     /// Replaces presence by what changed since the tick before.
-    pub(crate) fn set_presence(&self, tick: u64, frame: Bytes) {
+    pub(crate) fn set_presence(&self, tick: u64, frame: SharedFrame) {
         let mut inner = self.inner.lock();
-        inner.presence = frame;
+        inner.presence = Some(frame);
         inner.presence_tick = tick;
     }
 
@@ -210,7 +211,7 @@ impl Inner {
         self.first + self.frames.len() as u64
     }
 
-    fn take_frames(&self, cursor: &mut Cursor, me: SessionId, frames: &mut Vec<Bytes>) {
+    fn take_frames(&self, cursor: &mut Cursor, me: SessionId, frames: &mut Vec<SharedFrame>) {
         let mut bytes = 0;
         let skip = usize::try_from(cursor.next - self.first).unwrap_or(usize::MAX);
         for frame in self.frames.iter().skip(skip) {
@@ -229,7 +230,7 @@ impl Inner {
         let seen = std::mem::replace(&mut cursor.presence_tick, self.presence_tick);
         taken.presence = match self.presence_tick - seen {
             0 => None,
-            1 => Some(PresenceChange::Tick(self.presence.clone())),
+            1 => self.presence.clone().map(PresenceChange::Tick),
             _ => Some(PresenceChange::Since(seen)),
         };
     }
@@ -241,8 +242,12 @@ mod tests {
 
     const ME: SessionId = SessionId(1);
 
+    fn shared(text: &'static str) -> SharedFrame {
+        SharedFrame::new(Bytes::from_static(text.as_bytes()))
+    }
+
     fn frame(text: &'static str) -> Frame {
-        Frame { bytes: Bytes::from_static(text.as_bytes()), sole_author: None }
+        Frame { bytes: shared(text), sole_author: None }
     }
 
     /// [R5] Each cursor sees each frame once, in order, but not its own.
@@ -279,7 +284,7 @@ mod tests {
         let ring = Ring::new();
         let mut cursor = ring.cursor(Bytes::new());
         ring.push(frame("small"));
-        ring.push(Frame { bytes: Bytes::from(vec![0; RING_BYTES_MAX + 1]), sole_author: None });
+        ring.push(Frame { bytes: SharedFrame::new(vec![0; RING_BYTES_MAX + 1].into()), sole_author: None });
         assert!(ring.take(&mut cursor, ME).fell_off, "the small one had to go");
         assert_eq!(ring.inner.lock().frames.len(), 1);
     }
@@ -307,10 +312,10 @@ mod tests {
     fn presence_is_the_newest_only() {
         let ring = Ring::new();
         let mut cursor = ring.cursor(Bytes::new());
-        ring.set_presence(1, Bytes::from_static(b"p1"));
+        ring.set_presence(1, shared("p1"));
         assert!(matches!(ring.take(&mut cursor, ME).presence, Some(PresenceChange::Tick(p)) if p == "p1"));
-        ring.set_presence(2, Bytes::from_static(b"p2"));
-        ring.set_presence(3, Bytes::from_static(b"p3"));
+        ring.set_presence(2, shared("p2"));
+        ring.set_presence(3, shared("p3"));
         assert!(matches!(ring.take(&mut cursor, ME).presence, Some(PresenceChange::Since(1))));
     }
 

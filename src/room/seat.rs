@@ -17,9 +17,11 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use super::ring::{Cursor, PresenceChange, Ring, Taken};
+use crate::caller::Caller;
 use crate::ids::{Position, SessionId};
 use crate::life::deadline;
 use crate::wire::close::Close;
+use crate::wire::voice::{SharedFrame, Voice};
 
 /// Where a session's bytes go: the writing end of its socket, as far as it never waits.
 pub trait Outlet: Send + Sync {
@@ -28,10 +30,32 @@ pub trait Outlet: Send + Sync {
     fn offer(&self, bytes: &[u8]) -> usize;
 }
 
+/// Who enters a room.
+#[derive(Clone)]
+pub struct Entry {
+    /// Who it is, and what it may do.
+    pub caller: Arc<Caller>,
+    /// How its client is spoken to.
+    pub voice: Voice,
+    /// Where its frames go.
+    pub outlet: Arc<dyn Outlet>,
+}
+
+impl Entry {
+    /// Somebody without a name who may do all, with a client of `ruang.v1`.
+    #[must_use]
+    pub fn anonymous(outlet: Arc<dyn Outlet>) -> Self {
+        Self { caller: Caller::anyone(), voice: Voice::YWebsocket { ruang: true }, outlet }
+    }
+}
+
 /// What the room has for one session alone. The newest of each kind replaces the one before, so
 /// that a slow session costs no more than a fast one.
 #[derive(Debug, Default)]
 pub struct Post {
+    /// Which of its Step2 and Update messages were refused, by their number, in order; the session stays. Whether all
+    /// before them are decided is told by `ack`.
+    pub refused: Vec<u64>,
     /// How many of its Step2 and Update messages are decided, and the newest stored position.
     pub ack: Option<(u64, Position)>,
     /// Something of what it sent builds on what the room does not have.
@@ -45,8 +69,10 @@ pub struct Post {
 /// One session's place in a room.
 pub(crate) struct Seat {
     pub(crate) session: SessionId,
-    /// Whether the client speaks acks; others are not woken for them.
-    pub(crate) wants_acks: bool,
+    /// Who it is.
+    pub(crate) caller: Arc<Caller>,
+    /// How its client is spoken to.
+    pub(crate) voice: Voice,
     outlet: Arc<dyn Outlet>,
     inner: Mutex<Inner>,
     wake: Notify,
@@ -80,8 +106,14 @@ pub(crate) struct Waiting {
 }
 
 impl Seat {
-    pub(crate) fn new(session: SessionId, wants_acks: bool, outlet: Arc<dyn Outlet>) -> Self {
-        Self { session, wants_acks, outlet, inner: Mutex::default(), wake: Notify::new() }
+    pub(crate) fn new(session: SessionId, entry: Entry) -> Self {
+        let Entry { caller, voice, outlet } = entry;
+        Self { session, caller, voice, outlet, inner: Mutex::default(), wake: Notify::new() }
+    }
+
+    /// Whether the client can be told what is stored; others are not woken for it.
+    pub(crate) fn wants_acks(&self) -> bool {
+        self.voice.hears_acks()
     }
 
     /// The room has something for this session alone.
@@ -108,7 +140,7 @@ impl Seat {
     /// just before.
     pub(crate) fn warn(&self, expires_in_ms: u64, now_ms: u64) {
         let mut inner = self.inner.lock();
-        if self.wants_acks && inner.cursor.is_some() && deadline::may_warn(inner.warned_ms, now_ms) {
+        if self.voice.is_ruang() && inner.cursor.is_some() && deadline::may_warn(inner.warned_ms, now_ms) {
             inner.warned_ms = Some(now_ms);
             inner.post.expires_in_ms = Some(expires_in_ms);
             self.wake.notify_one();
@@ -124,17 +156,17 @@ impl Seat {
         }
         cursor.next += 1;
         if frame.sole_author != Some(self.session) {
-            self.write(&mut inner, &frame.bytes);
+            self.write(&mut inner, &frame.bytes.for_voice(&self.voice));
         }
     }
 
     /// Shows what changed in presence in the newest tick to a session that has seen the one before.
-    pub(crate) fn show_presence(&self, tick: u64, frame: &Bytes) {
+    pub(crate) fn show_presence(&self, tick: u64, frame: &SharedFrame) {
         let mut inner = self.inner.lock();
         let Inner { cursor: Some(cursor), parked: true, .. } = &mut *inner else { return };
         if cursor.presence_tick + 1 == tick {
             cursor.presence_tick = tick;
-            self.write(&mut inner, frame);
+            self.write(&mut inner, &frame.for_voice(&self.voice));
         } else {
             self.wake.notify_one();
         }
@@ -225,7 +257,11 @@ impl Seat {
 
 impl Post {
     fn is_empty(&self) -> bool {
-        self.ack.is_none() && !self.gap && self.expires_in_ms.is_none() && self.close.is_none()
+        self.refused.is_empty()
+            && self.ack.is_none()
+            && !self.gap
+            && self.expires_in_ms.is_none()
+            && self.close.is_none()
     }
 }
 
@@ -261,13 +297,14 @@ mod tests {
     fn seated(room: usize) -> (Ring, Arc<Pipe>, Seat) {
         let (ring, pipe) = (Ring::new(), Arc::new(Pipe::default()));
         *pipe.room.lock() = room;
-        let seat = Seat::new(SessionId(1), true, Arc::clone(&pipe) as Arc<dyn Outlet>);
+        let seat = Seat::new(SessionId(1), Entry::anonymous(Arc::clone(&pipe) as Arc<dyn Outlet>));
         seat.set_cursor(ring.cursor(Bytes::new()));
         (ring, pipe, seat)
     }
 
     fn publish(ring: &Ring, seat: &Seat, text: &'static str) {
-        let frame = Frame { bytes: Bytes::from_static(text.as_bytes()), sole_author: None };
+        let bytes = SharedFrame::new(Bytes::from_static(text.as_bytes()));
+        let frame = Frame { bytes, sole_author: None };
         seat.show(ring.push(frame.clone()), &frame);
     }
 
@@ -303,7 +340,8 @@ mod tests {
         publish(&ring, &seat, "three");
         assert_eq!(*pipe.written.lock(), b"onetw");
         let waiting = seat.take(&ring);
-        assert_eq!((&waiting.rest[..], &waiting.taken.frames[..]), (&b"o"[..], &[Bytes::from("three")][..]));
+        assert_eq!(waiting.rest, "o");
+        assert_eq!(waiting.taken.frames, ["three"]);
     }
 
     /// [R15] Who is expelled is shown nothing, not even what it has not taken yet; nor if it finds a

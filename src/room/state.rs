@@ -13,6 +13,7 @@ mod others;
 mod weight;
 
 use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
 
 use bytes::Bytes;
 
@@ -20,14 +21,16 @@ use answers::Answers;
 pub(crate) use others::Foreign;
 
 use super::fan_out::{Author, Shown};
+use crate::caller::Caller;
 use crate::document::{Document, FoldError};
 use crate::gate::{self, Dropped, Gate, Receipt, Refusal, Source};
 use crate::generation::{Brings, Claim, GenerationError, Generations};
 use crate::ids::{InstanceId, Position, SessionId};
 use crate::limits::{BATCH_BYTES_MAX, BATCH_UPDATES_MAX, DOCUMENT_BYTES_MAX};
 use crate::log::bus::{Epoch, Seen};
-use crate::log::record::{Kind, Metadata, Record, RecordError, Role, RoomKind, StoredRecord};
+use crate::log::record::{Kind, Metadata, Record, RecordError, RoomKind, StoredRecord};
 use crate::log::{Appended, Batch, Expects};
+use crate::session::Permit;
 
 /// The document of a room, its gate, and the updates on their way into the log.
 pub(crate) struct State {
@@ -82,8 +85,12 @@ pub(crate) struct Submission {
     pub(crate) session: SessionId,
     /// Which of the session's Step2 and Update messages this is, from 1.
     pub(crate) ordinal: u64,
+    /// Whose session it is.
+    pub(crate) caller: Arc<Caller>,
     pub(crate) update: Bytes,
     pub(crate) source: Source,
+    /// Whether it may bring something.
+    pub(crate) permit: Permit,
     /// Inflow units that it holds.
     pub(crate) cost: u32,
     /// By the wall clock, for the record.
@@ -94,6 +101,8 @@ pub(crate) struct Submission {
 #[derive(Debug)]
 pub(crate) struct Judged {
     pub(crate) dropped: Dropped,
+    /// It brings something that its sender may not write: nothing of it is taken.
+    pub(crate) refused: bool,
     /// Nothing is under way that the ack would wait for.
     pub(crate) decided_now: bool,
     /// Inflow units to give back now.
@@ -161,10 +170,15 @@ impl State {
     pub(crate) fn submit(&mut self, submission: &Submission) -> Result<Judged, SubmitError> {
         let update = gate::parse_update(&submission.update, submission.source)?;
         let brings = self.judge_life(submission.session, &update)?;
-        let admission = match brings {
+        let mut admission = match brings {
             Brings::TooEarly => update.withheld(),
             _ => self.gate.admit_parsed(&update)?,
         };
+        let refused = submission.permit == Permit::OnlyIfNothingNew && admission.brings_something();
+        if refused {
+            admission.remainder.take().iter().for_each(|remainder| self.gate.revert(&remainder.receipt));
+            admission.dropped = Dropped::default(); // what is missing is not asked for
+        }
         if let Some(remainder) = &admission.remainder
             && let Err(error) = self.generations.check(&remainder.receipt.blocks, &brings)
         {
@@ -186,14 +200,14 @@ impl State {
                 }
                 None => true,
             };
-            return Ok(Judged { dropped: admission.dropped, decided_now, cost: submission.cost });
+            return Ok(Judged { dropped: admission.dropped, refused, decided_now, cost: submission.cost });
         };
         let number = self.open_draft(remainder.update.len());
         let metadata = Metadata {
-            user: None,
+            user: submission.caller.user.as_deref().map(str::to_owned),
             session: Some(submission.session),
             instance: self.instance,
-            role: Role::Editor,
+            role: submission.caller.role.into(),
             batch: number,
             claims: Vec::new(),
             relayed_by: None,
@@ -205,7 +219,7 @@ impl State {
             Ok(record) => {
                 self.draft_life(brings);
                 self.draft(record, remainder.receipt, remainder.steps, submission);
-                Ok(Judged { dropped: admission.dropped, decided_now: false, cost: 0 })
+                Ok(Judged { dropped: admission.dropped, refused: false, decided_now: false, cost: 0 })
             }
             Err(error) => {
                 self.gate.revert(&remainder.receipt);
@@ -371,3 +385,5 @@ impl State {
 mod corruption;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod viewers;

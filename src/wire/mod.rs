@@ -1,12 +1,16 @@
 //! The wire: bytes of each client family to [`Message`]s and back.
 //!
 //! Pure. Nothing here looks inside an update, a state vector or a presence state: the gate does.
-//! One module per family knows its bytes; `close` holds what ends a session.
+//! One module per family knows its bytes; `voice` says how they differ for who is spoken to; `close` holds what
+//! ends a session.
 //! Source of the formats: `y-protocols` (`sync.js`, `awareness.js`, `auth.js`), lib0.
 
 pub mod close;
+pub mod hocuspocus;
 pub mod lib0;
+pub mod voice;
 pub mod websocket;
+pub mod y_sweet;
 pub mod y_websocket;
 
 use bytes::Bytes;
@@ -24,6 +28,8 @@ pub enum Message {
     Presence(Bytes),
     /// "Who is here?"
     QueryPresence,
+    /// "Is what I have sent stored?" (y-sweet): the whole message, to be sent back when it is.
+    Echo(Bytes),
     /// A message type that this family's server does not know. Ignored: newer clients add types.
     Unknown(u64),
 }

@@ -45,6 +45,19 @@ pub fn frame_of(head: &[u8], body: &[u8]) -> Bytes {
     out.into()
 }
 
+/// The message in a frame that [`frame`] or [`frame_of`] has made.
+///
+/// # Panics
+/// If it is no such frame.
+#[must_use]
+pub fn body_of(frame: &[u8]) -> &[u8] {
+    match frame[1] {
+        126 => &frame[4..],
+        127 => &frame[10..],
+        _ => &frame[2..],
+    }
+}
+
 fn header_bytes(len: usize) -> usize {
     match len {
         0..=125 => 2,
@@ -98,5 +111,8 @@ mod tests {
         assert_eq!(frame(&[0; 65_535])[..4], [0x82, 126, 0xff, 0xff]);
         assert_eq!(frame(&[0; 65_536])[..10], [0x82, 127, 0, 0, 0, 0, 0, 1, 0, 0]);
         assert_eq!(frame(&[7; 65_536]).len(), 65_546);
+        for len in [0, 125, 126, 65_535, 65_536] {
+            assert_eq!(body_of(&frame(&vec![7; len])), vec![7; len]);
+        }
     }
 }

@@ -1,8 +1,9 @@
 //! The y-websocket family: `y-websocket`, `@y/websocket`, pycrdt, yrs.
 //!
 //! A frame begins with a message type: 0 sync, 1 awareness, 2 auth, 3 query awareness; `ruang.v1`
-//! adds 110, the ack, and 111, the warning that the room may go, which only the server sends. We write one message per frame, since the
-//! JavaScript client reads one and forgets the rest; we read several, since yrs clients pack them.
+//! adds 110, the ack, 111, the warning that the room may go, and 112, the refusal, which only the server sends. We
+//! write one message per frame, since the JavaScript client reads one and forgets the rest; we read several, since
+//! yrs clients pack them.
 //! Source: y-websocket `src/y-websocket.js`, y-protocols.
 
 use bytes::Bytes;
@@ -19,6 +20,9 @@ const AWARENESS: u64 = 1;
 const QUERY_AWARENESS: u64 = 3;
 const ACK: u64 = 110;
 const EXPIRY: u64 = 111;
+const REFUSED: u64 = 112;
+const AUTH: u64 = 2;
+const PERMISSION_DENIED: u64 = 0;
 const STEP1: u64 = 0;
 const STEP2: u64 = 1;
 const UPDATE: u64 = 2;
@@ -103,6 +107,27 @@ pub fn ack(decided: u64, position: Position) -> Bytes {
     out.into()
 }
 
+/// The refusal of `ruang.v1`: one of the session's Step2 and Update messages, counted from 1, was not stored
+/// and will not be. The ack that counts it comes behind.
+#[must_use]
+pub fn refused(ordinal: u64, reason: &str) -> Bytes {
+    let mut out = Vec::with_capacity(reason.len() + 12);
+    write_var_uint(&mut out, REFUSED);
+    write_var_uint(&mut out, ordinal);
+    write_buffer(&mut out, reason.as_bytes());
+    out.into()
+}
+
+/// "Permission denied", the one word on rights that the family has. Clients write it to their console.
+#[must_use]
+pub fn permission_denied(reason: &str) -> Bytes {
+    let mut out = Vec::with_capacity(reason.len() + 12);
+    write_var_uint(&mut out, AUTH);
+    write_var_uint(&mut out, PERMISSION_DENIED);
+    write_buffer(&mut out, reason.as_bytes());
+    out.into()
+}
+
 /// The warning of `ruang.v1`: the room may go in so many milliseconds, unless someone stays or edits.
 #[must_use]
 pub fn expiry(in_ms: u64) -> Bytes {
@@ -156,6 +181,8 @@ mod tests {
         assert_eq!(sync_step2(&[0, 0])[..], [0, 1, 2, 0, 0]);
         assert_eq!(sync_step1(&[0])[..], [0, 0, 1, 0]);
         assert_eq!(update(&[0, 0])[..], [0, 2, 2, 0, 0]);
+        assert_eq!(permission_denied("no")[..], *b"\x02\x00\x02no");
+        assert_eq!(refused(3, "no")[..], *b"\x70\x03\x02no");
         assert_eq!(update_frame(&[0, 0]), websocket::frame(&update(&[0, 0])));
         assert_eq!(sync_step2_frame(&[7; 70_000]), websocket::frame(&sync_step2(&[7; 70_000])));
         assert_eq!(ack(3, Position { ms: 12, seq: 4 })[..], *b"\x6e\x03\x0412-4");

@@ -12,7 +12,8 @@ use ruang::ids::{InstanceId, RoomName};
 use ruang::life::{Clocks, LifeOptions};
 use ruang::log::clock::Clock;
 use ruang::log::{Head, Log};
-use ruang::room::{Member, Outlet, Rooms, RoomsOptions};
+use ruang::room::{Entry, Member, Outlet, Rooms, RoomsOptions};
+use ruang::session::Permit;
 use ruang::telemetry::Metrics;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -98,7 +99,8 @@ pub struct Person {
 
 impl Person {
     pub async fn join(rooms: &Arc<Rooms>, name: &RoomName) -> Self {
-        let member = rooms.join(name, true, Arc::new(Nowhere)).await.expect("the room takes people");
+        let member =
+            rooms.join(name, Entry::anonymous(Arc::new(Nowhere))).await.expect("the room takes people");
         Self { member, doc: Doc::new(), sent: 0 }
     }
 
@@ -129,7 +131,8 @@ impl Person {
             txn.encode_update_v1()
         };
         self.sent += 1;
-        self.member.submit(update.into(), Source::Update, self.sent).await.expect("the room takes edits");
+        let submitted = self.member.submit(update.into(), Source::Update, Permit::Taken, self.sent).await;
+        submitted.expect("the room takes edits");
     }
 
     pub async fn until_stored(&mut self) {

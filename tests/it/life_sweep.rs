@@ -7,7 +7,7 @@ use parking_lot::Mutex;
 use ruang::life::{Sweeper, Swept};
 use ruang::log::memory::{Faults, MemoryLog};
 use ruang::log::{Log, LogError};
-use ruang::room::{Rooms, RoomsOptions};
+use ruang::room::{Entry, Rooms, RoomsOptions};
 
 use crate::history_support::{Writer, keystrokes};
 use crate::life_support::{
@@ -215,7 +215,7 @@ async fn a_join_in_the_last_moment_keeps_a_room() {
         let (wall, name) = (Arc::clone(&options.life.clocks.wall), name.clone());
         options.life.clocks.wall = Arc::new(move || {
             if let Some(rooms) = enter.lock().take() {
-                let join = rooms.join(&name, true, Arc::new(Nowhere)).now_or_never();
+                let join = rooms.join(&name, Entry::anonymous(Arc::new(Nowhere))).now_or_never();
                 assert!(join.is_none(), "the room is being loaded");
             }
             wall()

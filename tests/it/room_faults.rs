@@ -13,7 +13,8 @@ use ruang::ids::RoomName;
 use ruang::log::memory::MemoryLog;
 use ruang::log::record::StoredRecord;
 use ruang::log::{Adopted, Adoption, Appended, Batch, Durability, Head, Log, LogError, Tombstone, UploadId};
-use ruang::room::Outlet;
+use ruang::room::{Entry, Outlet};
+use ruang::session::Permit;
 use ruang::wire::y_websocket;
 use tokio_tungstenite::tungstenite::Message as Frame;
 
@@ -233,18 +234,19 @@ impl Outlet for Nowhere {
 async fn what_is_judged_after_a_refusal_is_not_acked() {
     let (log, faults) = MemoryLog::with_faults();
     let server = Server::start(Arc::new(log)).await;
-    let mut member = server.app.rooms.join(&"r".parse().unwrap(), true, Arc::new(Nowhere)).await.unwrap();
+    let mut member =
+        server.app.rooms.join(&"r".parse().unwrap(), Entry::anonymous(Arc::new(Nowhere))).await.unwrap();
     member.sync(vec![0].into(), true).await.unwrap();
     faults.fail_appends(1, LogError::Fatal("never".into()));
     let edit = |client| blocks(Blocks::of(client, 0).one(At::Root("a")));
-    member.submit(edit(1).into(), Source::Update, 1).await.unwrap();
+    member.submit(edit(1).into(), Source::Update, Permit::Taken, 1).await.unwrap();
     while server.app.metrics.appends_refused.get() == 0 {
         tokio::task::yield_now().await;
     }
     // What comes behind it may build on it: one that is new, one that is known, one with a gap.
     let gap = blocks(Blocks::of(3, 7).one(At::Root("a")));
     for (update, ordinal) in [(edit(2), 2), (edit(2), 3), (gap, 4)] {
-        member.submit(update.into(), Source::Update, ordinal).await.unwrap();
+        member.submit(update.into(), Source::Update, Permit::Taken, ordinal).await.unwrap();
     }
     // The room takes its commands in order: it has dealt with all three when it answers.
     member.state_vector().await.unwrap();

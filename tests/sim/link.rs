@@ -9,7 +9,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use parking_lot::Mutex;
 use ruang::ids::RoomName;
-use ruang::room::{Member, News, Outlet, Rooms};
+use ruang::room::{Entry, Member, News, Outlet, Rooms};
 use ruang::session::{Intent, Session};
 use ruang::wire::close::Close;
 use ruang::wire::{websocket, y_websocket};
@@ -115,10 +115,10 @@ const GONE: u16 = 0;
 /// Serves a link to its end.
 pub async fn serve(rooms: Arc<Rooms>, room: RoomName, link: Arc<Link>) {
     let outlet = Arc::clone(&link) as Arc<dyn Outlet>;
-    let code = match rooms.join(&room, true, outlet).await {
+    let code = match rooms.join(&room, Entry::anonymous(outlet)).await {
         Ok(member) => {
-            let mut shell =
-                Shell { link: Arc::clone(&link), member, session: Session::new(), ack: None, greeted: false };
+            let session = Session::new(member.voice().clone(), member.caller().role);
+            let mut shell = Shell { link: Arc::clone(&link), member, session, ack: None, greeted: false };
             shell.run().await
         }
         Err(close) => close.code,
@@ -219,13 +219,13 @@ impl Shell {
                 }
                 Ok(())
             }
-            Intent::Submit { update, source } => {
+            Intent::Submit { update, source, permit } => {
                 let ordinal = self.session.submitted();
-                self.member.submit(update, source, ordinal).await.map_err(code)
+                self.member.submit(update, source, permit, ordinal).await.map_err(code)
             }
             Intent::Announce(update) => self.member.announce(&update).map_err(|_| 4400),
             Intent::Close(close) => Err(close.code),
-            Intent::SharePresence | Intent::Ignore => Ok(()),
+            Intent::SharePresence | Intent::Answer | Intent::Ignore => Ok(()),
         }
     }
 }

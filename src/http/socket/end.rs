@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use tokio::time::sleep;
 
-use super::io::{Gone, Socket, Unreadable};
+use super::channel::Channel;
+use super::io::{Gone, Unreadable};
 use crate::http::App;
 use crate::limits::{DRAIN_SPREAD_MS_MAX, DRAIN_SPREAD_PER_SOCKET_US, OTHER_LIFE_PAUSE_MS};
 use crate::wire::close::{self, Close};
@@ -61,7 +62,7 @@ impl Drop for Open {
 }
 
 /// Says why, and lets the client hear it. The session has left its room by then.
-pub(super) async fn refuse(app: &App, socket: Socket, close: Close) {
+pub(super) async fn refuse(app: &App, channel: impl Channel, close: Close) {
     if (4400..4500).contains(&close.code) {
         app.metrics.sockets_refused.inc();
     }
@@ -70,7 +71,7 @@ pub(super) async fn refuse(app: &App, socket: Socket, close: Close) {
         close::OTHER_GENERATION => sleep(Duration::from_millis(OTHER_LIFE_PAUSE_MS)).await,
         _ => {}
     }
-    socket.close(close).await;
+    channel.close(close).await;
 }
 
 /// A restart sends everyone away; clients come back at once, so they are not sent all at once.

@@ -24,6 +24,7 @@ use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::time::timeout;
 
+use super::channel::Channel;
 use crate::limits::{DOCUMENT_BYTES_MAX, READ_SCRATCH_BYTES, WRITE_COPY_BYTES_MAX, WRITE_STALL_MS_MAX};
 use crate::room::Outlet;
 use crate::wire::close::Close;
@@ -72,7 +73,7 @@ pub(super) struct Socket {
 
 /// Why a socket is of no more use.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Gone {
+pub(in crate::http) enum Gone {
     #[error("nobody has read for {} s", WRITE_STALL_MS_MAX / 1000)]
     Stalled,
     #[error("the client has gone")]
@@ -83,7 +84,7 @@ pub(super) enum Gone {
 
 /// Why nothing more can be read.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Unreadable {
+pub(in crate::http) enum Unreadable {
     #[error(transparent)]
     Gone(#[from] Gone),
     #[error(transparent)]
@@ -108,69 +109,6 @@ impl Socket {
         Self { source, sink, reader }
     }
 
-    /// Waits until more bytes have come. Cancel-safe.
-    ///
-    /// # Errors
-    /// [`Gone`] if none will.
-    pub(super) async fn more(&mut self) -> Result<(), Gone> {
-        let Self { source, reader, .. } = self;
-        match poll_fn(|cx| poll_fill(source, reader, cx)).await {
-            Ok(0) => Err(Gone::Left),
-            Ok(_) => Ok(()),
-            Err(error) => Err(error.into()),
-        }
-    }
-
-    /// The next message, if it has come already.
-    pub(super) fn next_now(&mut self) -> Option<Result<Incoming, Unreadable>> {
-        loop {
-            match self.reader.next() {
-                Ok(None) => {}
-                Ok(Some(incoming)) => return Some(Ok(incoming)),
-                Err(error) => return Some(Err(error.into())),
-            }
-            if let Err(gone) = self.more().now_or_never()? {
-                return Some(Err(gone.into()));
-            }
-        }
-    }
-
-    /// The next of the messages that have been read already.
-    pub(super) fn next_read(&mut self) -> Option<Result<Incoming, Unreadable>> {
-        self.reader.next().map_err(Unreadable::from).transpose()
-    }
-
-    /// The writing end for the room, which uses it while the session does not.
-    pub(super) fn outlet(&self) -> Arc<dyn Outlet> {
-        match &self.sink {
-            Sink::Tcp(stream) => Arc::clone(stream) as Arc<dyn Outlet>,
-            Sink::Other(_) => Arc::new(Nowhere),
-        }
-    }
-
-    /// Writes whole frames (or the rest of one), in one system call if they are small.
-    ///
-    /// # Errors
-    /// [`Gone::Stalled`] if nothing was taken for [`WRITE_STALL_MS_MAX`].
-    pub(super) async fn write(&mut self, frames: &[Bytes]) -> Result<(), Gone> {
-        if let [only] = frames {
-            return self.write_bytes(only).await;
-        }
-        let mut together = Vec::new();
-        for frame in frames {
-            if frame.len() > WRITE_COPY_BYTES_MAX {
-                self.write_bytes(&std::mem::take(&mut together)).await?;
-                self.write_bytes(frame).await?;
-                continue;
-            }
-            together.extend_from_slice(frame);
-            if together.len() > 4 * WRITE_COPY_BYTES_MAX {
-                self.write_bytes(&std::mem::take(&mut together)).await?;
-            }
-        }
-        self.write_bytes(&together).await
-    }
-
     /// What is taken at once costs no more than the system call; the rest is waited for elsewhere,
     /// so that the future of a session that writes stays small.
     async fn write_bytes(&mut self, bytes: &[u8]) -> Result<(), Gone> {
@@ -189,15 +127,74 @@ impl Socket {
         }
         Ok(())
     }
+}
+
+impl Channel for Socket {
+    /// Waits until more bytes have come. Cancel-safe.
+    async fn more(&mut self) -> Result<(), Gone> {
+        let Self { source, reader, .. } = self;
+        match poll_fn(|cx| poll_fill(source, reader, cx)).await {
+            Ok(0) => Err(Gone::Left),
+            Ok(_) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// The next message, if it has come already.
+    fn next_now(&mut self) -> Option<Result<Incoming, Unreadable>> {
+        loop {
+            match self.reader.next() {
+                Ok(None) => {}
+                Ok(Some(incoming)) => return Some(Ok(incoming)),
+                Err(error) => return Some(Err(error.into())),
+            }
+            if let Err(gone) = self.more().now_or_never()? {
+                return Some(Err(gone.into()));
+            }
+        }
+    }
+
+    /// The next of the messages that have been read already.
+    fn next_read(&mut self) -> Option<Result<Incoming, Unreadable>> {
+        self.reader.next().map_err(Unreadable::from).transpose()
+    }
+
+    /// The writing end for the room, which uses it while the session does not.
+    fn outlet(&self) -> Arc<dyn Outlet> {
+        match &self.sink {
+            Sink::Tcp(stream) => Arc::clone(stream) as Arc<dyn Outlet>,
+            Sink::Other(_) => Arc::new(Nowhere),
+        }
+    }
+
+    /// Writes whole frames (or the rest of one), in one system call if they are small.
+    async fn write(&mut self, frames: &[Bytes]) -> Result<(), Gone> {
+        if let [only] = frames {
+            return self.write_bytes(only).await;
+        }
+        let mut together = Vec::new();
+        for frame in frames {
+            if frame.len() > WRITE_COPY_BYTES_MAX {
+                self.write_bytes(&std::mem::take(&mut together)).await?;
+                self.write_bytes(frame).await?;
+                continue;
+            }
+            together.extend_from_slice(frame);
+            if together.len() > 4 * WRITE_COPY_BYTES_MAX {
+                self.write_bytes(&std::mem::take(&mut together)).await?;
+            }
+        }
+        self.write_bytes(&together).await
+    }
 
     /// Asks whether anyone is there.
-    pub(super) async fn ping(&mut self) -> Result<(), Gone> {
+    async fn ping(&mut self) -> Result<(), Gone> {
         self.write_bytes(websocket::PING).await
     }
 
     /// Says why, then lets the client read it: a reset right after the close frame could overtake
     /// it. Takes what the client still sends, for at most [`LINGER`].
-    pub(super) async fn close(mut self, close: Close) {
+    async fn close(mut self, close: Close) {
         let goodbye = async {
             if self.write(&[websocket::close(&close)]).await.is_err() {
                 return;

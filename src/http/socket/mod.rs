@@ -6,6 +6,7 @@
 //!   for itself.
 //! - Large answers are made and written under a [`Share`].
 
+mod channel;
 mod end;
 mod io;
 mod share;
@@ -15,30 +16,27 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use hyper::upgrade::Upgraded;
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 
+use self::channel::Channel;
 use self::end::{End, Open, refuse};
 use self::io::{Gone, Socket, Unreadable};
 use self::share::Share;
 use super::App;
+use crate::caller::Caller;
 use crate::gate::Source;
 use crate::ids::{Position, RoomName, RoomNameError};
 use crate::limits::{
-    BEAT_MS, GREETING_MS_MAX, HALF_OPEN_BEATS, PING_BEATS, READS_PER_TURN_MAX, RING_BYTES_MAX,
-    UPDATE_BYTES_MAX,
+    BEAT_MS, GREETING_MS_MAX, HALF_OPEN_BEATS, LATE_ANSWER_MS, PING_BEATS, READS_PER_TURN_MAX,
+    RING_BYTES_MAX, UPDATE_BYTES_MAX,
 };
-use crate::room::{Member, News, Outlet, refusal_close};
-use crate::session::{Intent, Session};
+use crate::room::{Entry, Member, News, refusal_close};
+use crate::session::{Intent, Permit, Session};
 use crate::wire::close::{self, Close};
+use crate::wire::voice::Voice;
 use crate::wire::websocket::Incoming;
+use crate::wire::y_websocket::MESSAGES_PER_FRAME_MAX;
 use crate::wire::{Message, WireError, websocket, y_websocket};
-
-/// What a socket of the y-websocket family speaks beyond the family.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Dialect {
-    /// Acks of `ruang.v1`.
-    pub(super) acks: bool,
-}
 
 /// Turns of writing after which a socket is read although there is more to write. Asking whether
 /// something has come costs less than a write.
@@ -48,39 +46,40 @@ const BUSY_TURNS_MAX: u32 = 8;
 /// a fraction of what the ring holds.
 const READ_BYTES_PER_TURN_MAX: usize = RING_BYTES_MAX / 4;
 
-/// Serves one socket to its end.
+/// Serves a socket that is one session, to its end.
 pub(super) async fn serve(
     app: Arc<App>,
     upgraded: Upgraded,
     room: Result<RoomName, RoomNameError>,
-    dialect: Dialect,
+    voice: Voice,
 ) {
     let socket = Socket::new(upgraded);
     let _open = Open::new(Arc::clone(&app));
+    session(app, socket, room, voice).await;
+}
+
+/// Serves one session to its end.
+async fn session<C: Channel>(app: Arc<App>, channel: C, room: Result<RoomName, RoomNameError>, voice: Voice) {
     // What happens once in a session's life is boxed, here and below: its future is as large as the
     // largest of its parts for as long as it lives, and most of its life it only waits.
-    match Box::pin(enter(&app, socket.outlet(), room, dialect)).await {
-        Ok(member) => Box::pin(Shell::new(app, socket, member).run()).await,
-        Err(close) => Box::pin(refuse(&app, socket, close)).await,
+    let entry = Entry { caller: Caller::anyone(), voice, outlet: channel.outlet() };
+    match Box::pin(enter(&app, room, entry)).await {
+        Ok(member) => Box::pin(Shell::new(app, channel, member).run()).await,
+        Err(close) => Box::pin(refuse(&app, channel, close)).await,
     }
 }
 
-async fn enter(
-    app: &Arc<App>,
-    outlet: Arc<dyn Outlet>,
-    room: Result<RoomName, RoomNameError>,
-    dialect: Dialect,
-) -> Result<Member, Close> {
+async fn enter(app: &Arc<App>, room: Result<RoomName, RoomNameError>, entry: Entry) -> Result<Member, Close> {
     let name = room.map_err(|error| Close::new(close::MALFORMED, error.to_string()))?;
-    let join = app.rooms.join(&name, dialect.acks, outlet);
+    let join = app.rooms.join(&name, entry);
     // A store that hangs must not pile up sockets whose clients have long given up.
     let joined = timeout(Duration::from_millis(GREETING_MS_MAX), join).await;
     joined.unwrap_or_else(|_| Err(Close::new(close::BUSY, "the room takes too long to load")))
 }
 
-struct Shell {
+struct Shell<C> {
     app: Arc<App>,
-    socket: Socket,
+    channel: C,
     member: Member,
     session: Session,
     greeting_due: Instant,
@@ -91,24 +90,27 @@ struct Shell {
     deaf_beats: u32,
     /// What is acked and was not said yet: nothing is said before the client's first sync.
     ack: Option<(u64, Position)>,
+    /// A client that waits for an answer has heard nothing for a while.
+    answer_is_late: bool,
     /// Turns with something to write since there was a moment to read.
     busy_turns: u32,
     out: Vec<Bytes>,
 }
 
-impl Shell {
-    fn new(app: Arc<App>, socket: Socket, member: Member) -> Self {
+impl<C: Channel> Shell<C> {
+    fn new(app: Arc<App>, channel: C, member: Member) -> Self {
         let greeting_due = Instant::now() + Duration::from_millis(GREETING_MS_MAX);
         Self {
             app,
-            socket,
+            channel,
+            session: Session::new(member.voice().clone(), member.caller().role),
             member,
-            session: Session::new(),
             greeting_due,
             greeted: false,
             quiet: false,
             deaf_beats: 0,
             ack: None,
+            answer_is_late: false,
             busy_turns: 0,
             out: Vec::new(),
         }
@@ -123,7 +125,7 @@ impl Shell {
         // Presence and the ring go on without us while the close is on its way.
         drop(self.member);
         if let End::Close(close) = end {
-            Box::pin(refuse(&self.app, self.socket, close)).await;
+            Box::pin(refuse(&self.app, self.channel, close)).await;
         }
     }
 
@@ -132,7 +134,7 @@ impl Shell {
         if self.write_news().await? {
             return self.after_news().await;
         }
-        if let Some(first) = self.socket.next_read() {
+        if let Some(first) = self.channel.next_read() {
             return Box::pin(self.on_frames(first)).await;
         }
         if !self.member.park() {
@@ -143,7 +145,11 @@ impl Shell {
         let more = tokio::select! {
             biased;
             () = self.member.woken() => return Ok(()),
-            more = self.socket.more() => more,
+            more = self.channel.more() => more,
+            () = until_late(self.session.owes_answer()) => {
+                self.answer_is_late = true;
+                return Ok(());
+            }
             () = until_greeted(self.greeted, self.greeting_due) => {
                 let why = "no sync step 1 came; a Yjs provider sends one at once";
                 return Err(Close::new(close::BUSY, why).into());
@@ -154,7 +160,7 @@ impl Shell {
         let rest = self.member.unpark();
         self.finish(rest).await?;
         more?;
-        match self.socket.next_read() {
+        match self.channel.next_read() {
             Some(first) => Box::pin(self.on_frames(first)).await,
             None => Ok(()),
         }
@@ -170,7 +176,7 @@ impl Shell {
         }
         self.busy_turns = 0;
         tokio::task::coop::consume_budget().await;
-        match self.socket.next_now() {
+        match self.channel.next_now() {
             Some(first) => Box::pin(self.on_frames(first)).await,
             None => Ok(()),
         }
@@ -180,6 +186,9 @@ impl Shell {
     async fn write_news(&mut self) -> Result<bool, End> {
         let News { rest, fell_off, frames, post, beat, written } = self.member.news();
         self.finish(rest).await?;
+        if let Some(said) = self.session.on_refused(post.refused) {
+            self.say(&said);
+        }
         if post.gap && self.session.ask_again() {
             let state_vector = Box::pin(self.member.state_vector()).await?;
             self.say(&y_websocket::sync_step1(&state_vector));
@@ -190,9 +199,12 @@ impl Shell {
         self.out.extend(frames);
         self.ack = post.ack.or(self.ack);
         if let Some((decided, position)) = self.ack.take_if(|_| self.greeted) {
-            self.say(&y_websocket::ack(decided, position));
+            self.answer(|session| session.on_decided(decided, position));
         }
         post.expires_in_ms.iter().for_each(|in_ms| self.say(&y_websocket::expiry(*in_ms)));
+        if std::mem::take(&mut self.answer_is_late) {
+            self.say(y_websocket::KEEPALIVE);
+        }
         if beat {
             self.quiet &= !written;
             self.on_beat().await?;
@@ -215,12 +227,17 @@ impl Shell {
 
     /// Puts a message for this client alone behind what waits to be written.
     fn say(&mut self, message: &[u8]) {
-        self.out.push(websocket::frame(message));
+        self.out.push(self.member.voice().frame(message));
+    }
+
+    /// Says what the session knows of the client's edits.
+    fn answer(&mut self, says: impl FnOnce(&mut Session) -> Vec<Bytes>) {
+        says(&mut self.session).iter().for_each(|said| self.say(said));
     }
 
     /// Finishes a frame that the room has begun to write.
     async fn finish(&mut self, rest: Bytes) -> Result<(), Gone> {
-        if rest.is_empty() { Ok(()) } else { self.socket.write(&[rest]).await }
+        if rest.is_empty() { Ok(()) } else { self.channel.write(&[rest]).await }
     }
 
     async fn flush(&mut self) -> Result<(), Gone> {
@@ -229,7 +246,7 @@ impl Shell {
         }
         self.quiet = false;
         let out = std::mem::take(&mut self.out);
-        self.socket.write(&out).await
+        self.channel.write(&out).await
     }
 
     /// Keeps clients that hear nothing from giving up, and notices those that are gone. Beats that
@@ -244,7 +261,7 @@ impl Shell {
             return Err(End::Gone);
         }
         if self.deaf_beats >= PING_BEATS {
-            self.socket.ping().await?;
+            self.channel.ping().await?;
         }
         Ok(())
     }
@@ -257,7 +274,7 @@ impl Shell {
             if bytes > READ_BYTES_PER_TURN_MAX {
                 break;
             }
-            let Some(next) = self.socket.next_now() else { break };
+            let Some(next) = self.channel.next_now() else { break };
             bytes += self.on_frame(next).await?;
         }
         Ok(())
@@ -288,8 +305,8 @@ impl Shell {
     }
 
     async fn on_messages(&mut self, mut frame: Bytes) -> Result<(), End> {
-        for _ in 0..y_websocket::MESSAGES_PER_FRAME_MAX {
-            let intent = match y_websocket::decode(&frame) {
+        for _ in 0..MESSAGES_PER_FRAME_MAX {
+            let intent = match self.member.voice().decode(&frame) {
                 Ok((Message::Unknown(_), used)) if used > UPDATE_BYTES_MAX => Intent::Close(Close::new(
                     close::TOO_LARGE,
                     "a message of a type that is not known here may not be large",
@@ -311,7 +328,11 @@ impl Shell {
     async fn carry_out(&mut self, intent: Intent) -> Result<(), End> {
         match intent {
             Intent::Sync { state_vector, first } => self.sync(state_vector, first).await,
-            Intent::Submit { update, source } => self.submit(update, source).await,
+            Intent::Submit { update, source, permit } => self.submit(update, source, permit).await,
+            Intent::Answer => {
+                self.answer(Session::answers);
+                Ok(self.flush().await?)
+            }
             Intent::Announce(update) => Ok(self.member.announce(&update).map_err(refusal_close)?),
             Intent::SharePresence => {
                 self.out.extend(self.member.everyone());
@@ -327,13 +348,16 @@ impl Shell {
 
     /// Gives an update to the room. While too much waits for the log nothing is read here, but a
     /// client that heard nothing would give up just when it should wait.
-    async fn submit(&mut self, update: Bytes, source: Source) -> Result<(), End> {
-        let Self { member, socket, .. } = self;
-        let mut submitted = std::pin::pin!(member.submit(update, source, self.session.submitted()));
+    async fn submit(&mut self, update: Bytes, source: Source, permit: Permit) -> Result<(), End> {
+        let silence = if self.session.owes_answer() { LATE_ANSWER_MS } else { BEAT_MS };
+        let Self { member, channel, .. } = self;
+        let mut submitted = std::pin::pin!(member.submit(update, source, permit, self.session.submitted()));
         loop {
-            match timeout(Duration::from_millis(BEAT_MS), &mut submitted).await {
+            match timeout(Duration::from_millis(silence), &mut submitted).await {
                 Ok(submitted) => return Ok(submitted?),
-                Err(_) if self.greeted => socket.write(&[websocket::frame(y_websocket::KEEPALIVE)]).await?,
+                Err(_) if self.greeted => {
+                    channel.write(&[member.voice().frame(y_websocket::KEEPALIVE)]).await?;
+                }
                 Err(_) => {}
             }
         }
@@ -351,6 +375,14 @@ impl Shell {
         }
         Ok(share.hold(self.flush()).await?)
     }
+}
+
+/// Ends when a client that waits for an answer has to hear something.
+async fn until_late(owed: bool) {
+    if !owed {
+        std::future::pending::<()>().await;
+    }
+    Box::pin(sleep(Duration::from_millis(LATE_ANSWER_MS))).await;
 }
 
 /// Ends when a client has had its time for a greeting, if it has not greeted.

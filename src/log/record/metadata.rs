@@ -10,6 +10,7 @@ use bincode::config::{self, Configuration, Limit, LittleEndian, Varint};
 use serde::de::{SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
+use crate::caller;
 use crate::ids::{ClientId, InstanceId, SessionId};
 use crate::limits::{CLIENTS_PER_DOCUMENT_MAX, RECORD_METADATA_BYTES_MAX};
 
@@ -50,6 +51,19 @@ pub enum Role {
     Facilitator,
     /// No session: the server's own record.
     Server,
+    /// Reads, writes and leads in every room.
+    Admin,
+}
+
+impl From<caller::Role> for Role {
+    fn from(role: caller::Role) -> Self {
+        match role {
+            caller::Role::Viewer => Self::Viewer,
+            caller::Role::Editor => Self::Editor,
+            caller::Role::Facilitator => Self::Facilitator,
+            caller::Role::Admin => Self::Admin,
+        }
+    }
 }
 
 /// What is asked of a room's content. The order of the variants is stored: append only.

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use super::super::seat::{Outlet, Seat};
+use super::super::seat::{Entry, Seat};
 use super::super::state::{State, Submission, SubmitError};
 use super::super::{Command, Member, Synced, refusal_close, room_ended};
 use super::{Actor, End};
@@ -18,7 +18,7 @@ use crate::wire::close::{self, Close};
 impl Actor {
     pub(super) async fn on_command(&mut self, command: Command) -> Result<(), End> {
         match command {
-            Command::Join { wants_acks, outlet, reply } => self.on_join(wants_acks, outlet, reply),
+            Command::Join { entry, reply } => self.on_join(entry, reply),
             Command::Leave { session } => self.on_leave(session),
             // A second one is dropped, and its sender told so: there is one removal at a time.
             Command::Retire(retire) => self.retiring = Some(retire),
@@ -38,14 +38,9 @@ impl Actor {
         Ok(())
     }
 
-    fn on_join(
-        &mut self,
-        wants_acks: bool,
-        outlet: Arc<dyn Outlet>,
-        reply: oneshot::Sender<Result<Member, String>>,
-    ) {
+    fn on_join(&mut self, entry: Entry, reply: oneshot::Sender<Result<Member, String>>) {
         let session = self.rooms.next_session();
-        let seat = Arc::new(Seat::new(session, wants_acks, outlet));
+        let seat = Arc::new(Seat::new(session, entry));
         self.seats.insert(Arc::clone(&seat));
         self.idle_due = None;
         // If nobody waits for the answer any more, the member is dropped, and so leaves.
@@ -89,11 +84,14 @@ impl Actor {
             Ok(judged) => {
                 self.shared.inflow.leave(judged.cost);
                 self.rooms.metrics.note_dropped(&judged.dropped);
+                self.rooms.metrics.edits_refused.inc_by(u64::from(judged.refused));
                 let ack = judged.decided_now.then(|| (ordinal, self.state().committed()));
-                let wanted = |seat: &&Arc<Seat>| seat.wants_acks && ack.is_some() || judged.dropped.is_gap();
+                let told = judged.refused || judged.dropped.is_gap();
+                let wanted = |seat: &&Arc<Seat>| seat.wants_acks() && ack.is_some() || told;
                 if let Some(seat) = self.seats.get(session).filter(wanted) {
                     seat.put(|post| {
-                        post.ack = ack.filter(|_| seat.wants_acks).or(post.ack);
+                        post.refused.extend(judged.refused.then_some(ordinal));
+                        post.ack = ack.filter(|_| seat.wants_acks()).or(post.ack);
                         post.gap |= judged.dropped.is_gap();
                     });
                 }

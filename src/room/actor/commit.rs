@@ -138,7 +138,7 @@ impl Actor {
 
     pub(super) fn ack(&self, acks: HashMap<SessionId, u64>, position: Position) {
         for (session, ordinal) in acks {
-            if let Some(seat) = self.seats.get(session).filter(|seat| seat.wants_acks) {
+            if let Some(seat) = self.seats.get(session).filter(|seat| seat.wants_acks()) {
                 seat.put(|post| post.ack = Some((ordinal, position)));
             }
         }

@@ -24,7 +24,16 @@ async fn a_snapshot_never_comes_from_the_live_document() {
         text.push(&mut transaction, &format!("{n} "));
         let update = transaction.encode_update_v1().into();
         let (session, ordinal, source) = (SessionId(1), n + 1, Source::Update);
-        let submission = Submission { session, ordinal, update, source, cost: 1, admitted_ms: 1 };
+        let submission = Submission {
+            session,
+            ordinal,
+            caller: Caller::anyone(),
+            update,
+            source,
+            permit: Permit::Taken,
+            cost: 1,
+            admitted_ms: 1,
+        };
         state.submit(&submission).unwrap();
         let appended = log.append(&room, state.next_batch().unwrap()).await.unwrap();
         state.on_committed(&appended).unwrap();

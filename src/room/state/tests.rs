@@ -12,6 +12,7 @@ use crate::limits::INFLOW_UNIT_BYTES;
 use crate::log::Log;
 use crate::log::memory::MemoryLog;
 use crate::room::load;
+use crate::wire::voice::Voice;
 use crate::wire::{Message, y_websocket};
 use random_docs::{Client, Random, view};
 
@@ -113,8 +114,16 @@ impl World {
         let (session, ordinal) = (peer.session, peer.submitted);
         let cost = u32::try_from(update.len() / INFLOW_UNIT_BYTES + 1).unwrap();
         let before = self.state.uncommitted();
-        let submission =
-            Submission { session, ordinal, update: update.into(), source, cost, admitted_ms: ordinal };
+        let submission = Submission {
+            session,
+            ordinal,
+            caller: Caller::anyone(),
+            update: update.into(),
+            source,
+            permit: Permit::Taken,
+            cost,
+            admitted_ms: ordinal,
+        };
         let judged = self.state.submit(&submission).expect("honest work is admitted");
         if self.state.uncommitted() > before {
             let draft = self.state.drafts.back().unwrap();
@@ -193,7 +202,7 @@ impl World {
         self.cost_held -= u64::from(committed.cost);
         self.relayed.push(match committed.shown {
             Shown::Small(update, _) => update,
-            Shown::Large(frame, _) => update_of(&frame),
+            Shown::Large(frame, _) => update_of(&frame.for_voice(&Voice::YSweet)),
             Shown::Apart(..) => panic!("nobody else stores here"),
         });
         self.check();
