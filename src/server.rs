@@ -180,6 +180,7 @@ pub fn app(log: Arc<dyn Log>, instance: InstanceId, store: &'static str, options
         metrics,
         store,
         started: Instant::now(),
+        api: http::api::Shares::default(),
         draining: AtomicBool::new(false),
     })
 }

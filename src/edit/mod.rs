@@ -31,6 +31,9 @@ use crate::limits::{EDIT_OPERATIONS_MAX, EDIT_PATH_MAX, NAME_BYTES_MAX, VALUE_DE
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Edit {
+    /// The position that the document must be at, as it is printed.
+    #[serde(default, rename = "if")]
+    pub at: Option<String>,
     /// What the roots are that hold nothing yet: nobody else can tell.
     #[serde(default)]
     pub roots: BTreeMap<String, Kind>,

@@ -1,7 +1,8 @@
 //! What the server offers over HTTP: sockets, API, pages, operations. Nothing axum-shaped elsewhere.
 
 pub mod admin;
-mod api;
+pub mod api;
+mod caller;
 pub mod ops;
 pub mod pages;
 mod socket;
@@ -12,7 +13,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use axum::Router;
-use axum::routing::{any, get};
+use axum::routing::get;
 
 use crate::log::Log;
 use crate::room::Rooms;
@@ -30,6 +31,8 @@ pub struct App {
     pub store: &'static str,
     /// When this instance began.
     pub started: Instant,
+    /// What requests to the API share.
+    pub api: api::Shares,
     /// No new sockets: the server is on its way down.
     pub draining: AtomicBool,
 }
@@ -45,8 +48,7 @@ pub fn router(app: Arc<App>) -> Router {
     Router::new()
         .route("/", get(pages::home))
         .route("/ws/{*room}", get(upgrade::y_websocket))
-        .route("/api/v1/rooms/{room}", api::room())
-        .route("/api/{*rest}", any(api::nothing_here))
+        .merge(api::routes())
         .route("/healthz", get(ops::healthz))
         .route("/readyz", get(ops::readyz))
         .route("/metrics", get(ops::metrics))

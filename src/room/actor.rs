@@ -12,6 +12,7 @@ mod compaction;
 mod heal;
 mod life;
 mod open;
+mod outside;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -26,6 +27,7 @@ use super::append::Append;
 use super::catch_up::CatchUps;
 use super::fan_out::{FanOut, Seats};
 use super::line::{Line, News};
+use super::outside::Writes;
 use super::registry::Rooms;
 use super::removal::Retire;
 use super::state::State;
@@ -34,7 +36,7 @@ use crate::document::FoldError;
 use crate::limits::{BEAT_MS, PRESENCE_TICK_MS, ROUND_SESSIONS_MIN};
 use crate::log::bus::Whisper;
 use crate::log::{APPEND_TIMEOUT, LogError};
-use crate::wire::close::{self, Close};
+use crate::wire::close::Close;
 use crate::wire::voice::SharedFrame;
 
 /// Commands judged in one turn: then the log and the clock get theirs.
@@ -56,6 +58,8 @@ pub(super) struct Actor {
     beat_due: Instant,
     idle_due: Option<Instant>,
     deadline: Deadline,
+    /// Edits from outside that are not decided.
+    writes: Writes,
     /// The room is to be removed: it takes no more edits.
     retiring: Option<Retire>,
 }
@@ -114,6 +118,7 @@ impl Actor {
             beat_due: now + Duration::from_millis(BEAT_MS),
             idle_due: Some(now + rooms.options.idle_unload),
             deadline: Deadline::new(&rooms.options),
+            writes: Writes::default(),
             retiring: None,
             rooms,
             shared,
@@ -171,6 +176,9 @@ impl Actor {
                 }
                 () = shared.presence_changed.notified() => self.on_presence_changed(),
                 done = self.upkeep.done() => self.on_compacted(done),
+            }
+            if self.writes.are_put_off() {
+                Box::pin(self.on_held()).await?;
             }
             self.send_next_batch();
         }
@@ -286,10 +294,11 @@ impl Actor {
         if self.state.is_some() {
             self.release().await;
         }
+        super::outside::turn_away(self.writes.take_put_off(), "it has ended");
         self.rooms.forget(&self.shared);
         let close = goodbye.unwrap_or_else(|| {
             if self.rooms.stop.is_cancelled() {
-                Close::new(close::RESTART, "the server restarts")
+                super::restarts()
             } else {
                 super::room_ended()
             }

@@ -17,6 +17,7 @@ mod line;
 mod load;
 mod loss;
 mod order;
+pub mod outside;
 mod presence;
 mod registry;
 mod removal;
@@ -64,6 +65,8 @@ enum Command {
     Submit(state::Submission),
     StateVector { reply: oneshot::Sender<Result<Bytes, Close>> },
     Leave { session: SessionId },
+    Read { part: outside::Part, reply: oneshot::Sender<Result<outside::Copy, outside::ReadError>> },
+    Write(outside::Write),
     Retire(removal::Retire),
 }
 
@@ -87,6 +90,8 @@ struct Shared {
     inflow: Inflow,
     /// About how many bytes a Step2 with everything has.
     encoded_bytes: AtomicUsize,
+    /// Client ids for edits from outside.
+    clients: outside::SharedClients,
     /// Members that have not left.
     sessions: AtomicUsize,
     started: Instant,
@@ -102,6 +107,7 @@ impl Shared {
             presence_changed: Notify::new(),
             inflow,
             encoded_bytes: AtomicUsize::new(0),
+            clients: outside::SharedClients::default(),
             sessions: AtomicUsize::new(0),
             started: Instant::now(),
         }
@@ -219,6 +225,7 @@ impl Member {
             update,
             source,
             permit,
+            at: None,
             cost,
             admitted_ms: wall_clock_ms(),
         }))
@@ -309,6 +316,11 @@ impl Drop for Member {
 pub(crate) fn refusal_close(refusal: Refusal) -> Close {
     let code = if refusal.is_too_large() { close::TOO_LARGE } else { close::MALFORMED };
     Close::new(code, refusal.to_string())
+}
+
+/// How sessions end when the server does.
+fn restarts() -> Close {
+    Close::new(close::RESTART, "the server restarts")
 }
 
 fn room_ended() -> Close {

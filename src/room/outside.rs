@@ -65,7 +65,7 @@ pub struct Edit {
     /// Which limits hold for it.
     pub source: Source,
     /// Whose edit it is.
-    pub caller: Caller,
+    pub caller: Arc<Caller>,
     /// The room must be at this position, or nothing is stored.
     pub at: Option<Position>,
 }
@@ -267,6 +267,19 @@ pub(super) struct Writes {
     /// Commands that have come while an edit is under way that nothing may come before: what is judged after it would
     /// build on it. What they hold of the inflow bounds them.
     pub(super) held: std::collections::VecDeque<Command>,
+}
+
+impl Writes {
+    /// Whether something waits for its turn.
+    pub(super) fn are_put_off(&self) -> bool {
+        !self.waiting.is_empty() || !self.held.is_empty()
+    }
+
+    /// All that does: nobody has judged it.
+    pub(super) fn take_put_off(&mut self) -> impl Iterator<Item = Command> + use<> {
+        let (waiting, held) = (std::mem::take(&mut self.waiting), std::mem::take(&mut self.held));
+        waiting.into_iter().map(Command::Write).chain(held)
+    }
 }
 
 /// What an edit is answered with once it is stored.

@@ -15,7 +15,7 @@ use tokio_util::task::TaskTracker;
 
 use super::actor::Actor;
 use super::inflow::Inflow;
-use super::{Command, Entry, Member, Shared};
+use super::{Command, Entry, Member, Shared, outside};
 use crate::history::{CompactError, Compacted, Compactor, Retention};
 use crate::ids::{InstanceId, RoomName, SessionId};
 use crate::life::{LifeOptions, Now, Sweeper};
@@ -115,7 +115,7 @@ impl Rooms {
         let mut tries = 0;
         while tries < JOIN_TRIES {
             if self.stop.is_cancelled() {
-                return Err(Close::new(close::RESTART, "the server restarts"));
+                return Err(super::restarts());
             }
             let shared = match self.get_or_start(name) {
                 Ok(shared) => shared,
@@ -201,7 +201,7 @@ impl Rooms {
 
     /// The room, which is loaded if nobody is there; or, if it is being removed, what says when that
     /// is over.
-    fn get_or_start(self: &Arc<Self>, name: &RoomName) -> Result<Arc<Shared>, CancellationToken> {
+    pub(super) fn get_or_start(self: &Arc<Self>, name: &RoomName) -> Result<Arc<Shared>, CancellationToken> {
         let mut listed = self.listed.lock();
         if let Some(removed) = listed.reserved.get(name) {
             return Err(removed.clone());
@@ -228,7 +228,7 @@ impl Rooms {
         }
         self.forget(&shared);
         shared.inflow.close();
-        drop(shared.inbox.close());
+        outside::turn_away(shared.inbox.close(), "it has ended");
         shared.ring.close(super::room_ended());
     }
 

@@ -8,6 +8,7 @@
 //!   judged.
 
 mod answers;
+mod exact;
 mod lives;
 mod others;
 mod weight;
@@ -73,6 +74,8 @@ struct Draft {
     heals: bool,
     /// It brings another life of the room: its first record, so nothing was in flight before it.
     revives: bool,
+    /// It is stored right behind this position, or not at all: it is alone, and nothing is judged while it is under way.
+    at: Option<Position>,
     /// Per session: how many of its messages are decided once this batch is.
     acks: HashMap<SessionId, u64>,
     /// Inflow units to give back.
@@ -91,6 +94,8 @@ pub(crate) struct Submission {
     pub(crate) source: Source,
     /// Whether it may bring something.
     pub(crate) permit: Permit,
+    /// It is stored right behind this position, or not at all. Nothing is under way when it is judged.
+    pub(crate) at: Option<Position>,
     /// Inflow units that it holds.
     pub(crate) cost: u32,
     /// By the wall clock, for the record.
@@ -251,6 +256,7 @@ impl State {
                 author: Author::Nobody,
                 heals: false,
                 revives: false,
+                at: None,
                 acks: HashMap::new(),
                 cost: 0,
             });
@@ -267,6 +273,7 @@ impl State {
         draft.author = draft.author.and(Author::One(submission.session));
         draft.acks.insert(submission.session, submission.ordinal);
         draft.cost += submission.cost;
+        draft.at = draft.at.or(submission.at);
     }
 
     /// The next batch to append, if one waits and none is in flight.
@@ -283,6 +290,7 @@ impl State {
             records: draft.records.clone(),
             expects: match self.committed {
                 at if draft.revives || draft.heals => Expects::At(at.seq),
+                _ if draft.at.is_some() => Expects::Last(draft.at.map_or(0, |at| at.seq)),
                 Position::START => Expects::Anything,
                 _ => Expects::Present,
             },

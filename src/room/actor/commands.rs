@@ -7,7 +7,7 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::super::seat::{Entry, Seat};
-use super::super::state::{State, Submission, SubmitError};
+use super::super::state::{Judged, State, Submission, SubmitError};
 use super::super::{Command, Member, Synced, refusal_close, room_ended};
 use super::{Actor, End};
 use crate::gate::{self, Refusal};
@@ -17,6 +17,7 @@ use crate::wire::close::{self, Close};
 
 impl Actor {
     pub(super) async fn on_command(&mut self, command: Command) -> Result<(), End> {
+        let Some(command) = self.hold(command) else { return Ok(()) };
         match command {
             Command::Join { entry, reply } => self.on_join(entry, reply),
             Command::Leave { session } => self.on_leave(session),
@@ -31,6 +32,8 @@ impl Actor {
                 let answer = self.on_catch_up(session, covers).await?;
                 let _ = reply.send(answer);
             }
+            Command::Read { part, reply } => self.on_read_outside(part, reply).await?,
+            Command::Write(write) => self.on_write(write).await?,
             Command::StateVector { reply } => {
                 let _ = reply.send(Ok(self.checkpoint()?));
             }
@@ -68,19 +71,7 @@ impl Actor {
             self.shared.inflow.leave(cost);
             return Ok(());
         }
-        let size = submission.update.len();
-        let heavy = self.state().is_submission_heavy(size);
-        let judge = move |state: &mut State| (state.submit(&submission), submission);
-        let (mut judged, submission) = self.with_state(heavy, judge).await?;
-        if matches!(judged, Err(SubmitError::Refused(Refusal::OrderUnknown))) {
-            let learn = move |state: &mut State| {
-                state.learn_order()?;
-                state.submit(&submission)
-            };
-            judged = self.with_state(true, learn).await?;
-            self.rooms.metrics.orders_learnt.inc();
-        }
-        match judged {
+        match self.judge(submission).await? {
             Ok(judged) => {
                 self.shared.inflow.leave(judged.cost);
                 self.rooms.metrics.note_dropped(&judged.dropped);
@@ -113,6 +104,23 @@ impl Actor {
             }
         }
         Ok(())
+    }
+
+    /// What the room says to an edit.
+    pub(super) async fn judge(&mut self, submission: Submission) -> Result<Result<Judged, SubmitError>, End> {
+        let size = submission.update.len();
+        let heavy = self.state().is_submission_heavy(size);
+        let judge = move |state: &mut State| (state.submit(&submission), submission);
+        let (mut judged, submission) = self.with_state(heavy, judge).await?;
+        if matches!(judged, Err(SubmitError::Refused(Refusal::OrderUnknown))) {
+            let learn = move |state: &mut State| {
+                state.learn_order()?;
+                state.submit(&submission)
+            };
+            judged = self.with_state(true, learn).await?;
+            self.rooms.metrics.orders_learnt.inc();
+        }
+        Ok(judged)
     }
 
     /// Many fall off at the same time, when the network or the machine stalls: those that stand at

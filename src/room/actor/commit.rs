@@ -29,7 +29,10 @@ impl Actor {
                 self.on_reply(appended).await?;
                 self.settle().await
             }
-            Err(Refused { error: LogError::Moved(why), .. }) => self.look(why).await,
+            Err(Refused { error: LogError::Moved(why), .. }) => {
+                self.withdraw_exact(true);
+                self.look(why).await
+            }
             Err(Refused { error, may_be_stored: true }) => Err(End::Unsettled(error)),
             // What is here twice cannot be taken back.
             Err(Refused { error, .. }) if !self.state().is_overlay_apart() => Err(End::Unsettled(error)),
@@ -41,6 +44,7 @@ impl Actor {
                 self.rooms.metrics.appends_refused.inc();
                 let (authors, cost) = self.state_mut().drop_overlay();
                 self.shared.inflow.leave(cost);
+                self.refuse_writes(&authors, &error);
                 // Off the list at once: what else of theirs is judged must not be acked over the loss.
                 for seat in authors.into_iter().filter_map(|session| self.seats.remove(session)) {
                     seat.put(|post| {
@@ -136,8 +140,11 @@ impl Actor {
         }
     }
 
-    pub(super) fn ack(&self, acks: HashMap<SessionId, u64>, position: Position) {
+    pub(super) fn ack(&mut self, acks: HashMap<SessionId, u64>, position: Position) {
         for (session, ordinal) in acks {
+            if self.answer_write(session, position) {
+                continue;
+            }
             if let Some(seat) = self.seats.get(session).filter(|seat| seat.wants_acks()) {
                 seat.put(|post| post.ack = Some((ordinal, position)));
             }

@@ -10,6 +10,7 @@ use crate::gate::{self, StateVector};
 use crate::ids::{Position, SessionId};
 use crate::limits::INLINE_BYTES_MAX;
 use crate::log::LogError;
+use crate::session::Permit;
 
 impl Actor {
     pub(super) async fn on_read_outside(
@@ -63,7 +64,8 @@ impl Actor {
             source: edit.source,
             cost,
             admitted_ms: wall_clock_ms(),
-            caller: Some(edit.caller),
+            caller: edit.caller,
+            permit: Permit::Taken,
             at: edit.at,
         };
         match self.judge(submission).await? {
