@@ -14,6 +14,7 @@ use crate::limits::ROOM_TTL_MS_MIN;
 use crate::log::Durability;
 use crate::log::redis::RedisAddress;
 use crate::telemetry::LogFormat;
+use crate::webhooks::WebhookSettings;
 
 /// Serve rooms: y-websocket at /ws/ROOM, health at /healthz, metrics at /metrics.
 #[derive(Debug, Clone, Args)]
@@ -72,6 +73,10 @@ pub struct Config {
     /// A directory that gets an export of each room before it expires. A room that cannot be exported stays.
     #[arg(long, env = "RUANG_ARCHIVE", value_name = "DIR")]
     pub archive: Option<PathBuf>,
+
+    /// Who is told what happens.
+    #[command(flatten)]
+    pub webhooks: WebhookSettings,
 
     /// Which log lines to write: `error`, `warn`, `info`, `debug`, or per module (`ruang::room=debug`).
     #[arg(long, env = "RUANG_LOG", value_name = "FILTER", default_value = "info")]
@@ -183,7 +188,7 @@ impl Wanted {
 }
 
 /// A duration as settings write it, such as `30s`.
-fn parse_duration(text: &str) -> Result<Duration, String> {
+pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
     let split = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let (number, unit) = text.split_at(split);
     let number: u64 =

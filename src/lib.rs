@@ -15,6 +15,7 @@
 //! | `log` | the order of everything that happened in a room | server |
 //! | `history` | the way through a room's log: recovery, snapshots, replay | server |
 //! | `life` | when a room may go, and how it goes | server |
+//! | `webhooks` | tells other programs what happens to rooms | server |
 //! | `http` | sockets, API, pages, operations | server |
 //! | `server`, `config`, `cli`, `shutdown`, `telemetry` | one process from start to end | server |
 //! | `admin` | the unix socket for this machine's operators | server |
@@ -63,3 +64,5 @@ pub mod server;
 pub mod shutdown;
 #[cfg(feature = "server")]
 pub mod telemetry;
+#[cfg(feature = "server")]
+pub mod webhooks;

@@ -23,6 +23,7 @@ use crate::ids::InstanceId;
 use crate::life::{Archive, LifeOptions};
 use crate::limits::{
     DRAIN_MS_MAX, LISTEN_BACKLOG, REQUEST_HEAD_BYTES_MAX, REQUEST_HEAD_MS_MAX, REQUEST_HEADERS_MAX,
+    WEBHOOK_GOODBYE_MS,
 };
 use crate::log::embedded::{EmbeddedLog, OpenError};
 use crate::log::memory::MemoryLog;
@@ -31,6 +32,7 @@ use crate::log::{Durability, Log};
 use crate::room::{Rooms, RoomsOptions};
 use crate::shutdown;
 use crate::telemetry::Metrics;
+use crate::webhooks::{Notices, WebhookSettingsError};
 
 /// Why the server does not start or does not go on.
 #[derive(Debug, thiserror::Error)]
@@ -83,6 +85,9 @@ pub enum ServeError {
         /// What the system says.
         source: std::io::Error,
     },
+    /// Webhooks cannot be told.
+    #[error(transparent)]
+    Webhooks(#[from] WebhookSettingsError),
     /// Signals cannot be watched.
     #[error("signals cannot be watched: {0}")]
     Signals(std::io::Error),
@@ -162,6 +167,7 @@ pub async fn run(app: Arc<App>, listener: TcpListener, stop: CancellationToken) 
         () = draining => drained.cancel(),
         () = accept(listener, http::router(Arc::clone(&app)), &drained) => {}
     }
+    app.rooms.options.notices.finish(Duration::from_millis(WEBHOOK_GOODBYE_MS)).await;
     if timeout(CLOSE_PATIENCE, app.log.close()).await.is_err() {
         tracing::error!("the store does not let go; what it had acknowledged is stored");
     }
@@ -173,7 +179,16 @@ const CLOSE_PATIENCE: Duration = Duration::from_secs(3);
 /// The app on a log: what [`run`] serves, and what tests put their own logs under.
 #[must_use]
 pub fn app(log: Arc<dyn Log>, instance: InstanceId, store: &'static str, options: RoomsOptions) -> Arc<App> {
-    let metrics = Arc::new(Metrics::new());
+    app_with(log, instance, store, options, Arc::new(Metrics::new()))
+}
+
+fn app_with(
+    log: Arc<dyn Log>,
+    instance: InstanceId,
+    store: &'static str,
+    options: RoomsOptions,
+    metrics: Arc<Metrics>,
+) -> Arc<App> {
     Arc::new(App {
         rooms: Rooms::new(Arc::clone(&log), instance, options, Arc::clone(&metrics)),
         log,
@@ -191,6 +206,8 @@ async fn open(config: &Config) -> Result<Arc<App>, ServeError> {
         Archive::open(directory)
             .map_err(|source| ServeError::Archive { directory: directory.clone(), source })?;
     }
+    let webhooks = config.webhooks.options()?;
+    let metrics = Arc::new(Metrics::new());
     let instance = InstanceId(rand::random());
     let (log, weakness): (Arc<dyn Log>, _) = match &config.store {
         Store::Memory => (Arc::new(MemoryLog::new()), None),
@@ -221,8 +238,9 @@ async fn open(config: &Config) -> Result<Arc<App>, ServeError> {
         ttl: config.room_ttl.0,
         retention: config.log_retention,
         store_patience: config.store_patience,
+        notices: Notices::start(webhooks, &metrics),
     };
-    Ok(app(log, instance, config.store.kind(), options))
+    Ok(app_with(log, instance, config.store.kind(), options, metrics))
 }
 
 /// What is set for Redis. Where rooms are exported before they go, only instances remove them.

@@ -11,6 +11,7 @@ use prometheus_client::registry::Registry;
 
 use crate::gate::Dropped;
 use crate::life;
+use crate::webhooks;
 
 /// Everything that is counted, for all rooms together.
 pub struct Metrics {
@@ -77,6 +78,8 @@ pub struct Metrics {
     pub sessions_of_other_lives: Counter,
     /// About the life of rooms.
     pub life: life::Metrics,
+    /// About webhooks.
+    pub webhooks: webhooks::Metrics,
 }
 
 impl Metrics {
@@ -126,6 +129,7 @@ impl Metrics {
         let compaction_seconds = Counter::default();
         registry.register("compaction_seconds", "Seconds that compactions took", compaction_seconds.clone());
         let life = life::Metrics::register(&mut registry);
+        let webhooks = webhooks::Metrics::register(&mut registry);
         let (rooms_open, sockets_open) = (Gauge::default(), Gauge::default());
         registry.register("rooms_open", "Rooms in memory", rooms_open.clone());
         registry.register("sockets_open", "Open sockets", sockets_open.clone());
@@ -162,6 +166,7 @@ impl Metrics {
             catch_ups,
             sessions_of_other_lives,
             life,
+            webhooks,
         }
     }
 

@@ -41,3 +41,31 @@ pub const API_LOG_RECORDS_MAX: usize = 1_000;
 /// Client ids of a room that edits of the API are written under, kept for the next ones. Each edit takes one that no
 /// other edit uses just then: a new id for each would fill a document's table of clients.
 pub const API_CLIENTS_KEPT_MAX: usize = 64;
+
+/// Receivers of webhooks.
+pub const WEBHOOK_TARGETS_MAX: usize = 8;
+
+/// Notices that wait for one receiver: a few hundred bytes each.
+pub const WEBHOOK_QUEUE_MAX: usize = 4_096;
+
+/// Requests to one receiver under way at once.
+pub const WEBHOOKS_UNDER_WAY_MAX: usize = 4;
+
+/// How long changes of a room are collected before they are told as one. The default of `--webhook-debounce`.
+pub const WEBHOOK_DEBOUNCE_MS: u64 = 2_000;
+
+/// How long a receiver may take to answer: what the specification of webhooks recommends.
+pub const WEBHOOK_REQUEST_MS_MAX: u64 = 15_000;
+
+/// Seconds from one try to the next, each with up to half as much again at random: two days in all, by which a room is
+/// gone as a rule.
+pub const WEBHOOK_WAITS_S: [u64; 10] = [5, 60, 300, 1_800, 3_600, 7_200, 14_400, 28_800, 43_200, 72_000];
+
+/// How long a receiver that has failed is left alone; twice as long after each further failure …
+pub const WEBHOOK_REST_MS: u64 = 500;
+
+/// … but no longer than this, whatever it asks for.
+pub const WEBHOOK_REST_MS_MAX: u64 = 300_000;
+
+/// On the way down, what waits for receivers is told within this time, or forgotten.
+pub const WEBHOOK_GOODBYE_MS: u64 = 3_000;

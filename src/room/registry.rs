@@ -22,6 +22,7 @@ use crate::life::{LifeOptions, Now, Sweeper};
 use crate::limits::{INFLOW_UNITS_INSTANCE_MAX, ROOM_TTL_MS, STORE_PATIENCE_MS};
 use crate::log::Log;
 use crate::telemetry::Metrics;
+use crate::webhooks::Notices;
 use crate::wire::close::{self, Close};
 
 /// How rooms behave.
@@ -38,6 +39,8 @@ pub struct RoomsOptions {
     /// How long a room waits for a store that does not take its edits, before its people are asked to come
     /// back later.
     pub store_patience: Duration,
+    /// Who is told what happens.
+    pub notices: Notices,
 }
 
 impl Default for RoomsOptions {
@@ -48,6 +51,7 @@ impl Default for RoomsOptions {
             ttl: Some(Duration::from_millis(ROOM_TTL_MS)),
             retention: Retention::default(),
             store_patience: Duration::from_millis(STORE_PATIENCE_MS),
+            notices: Notices::default(),
         }
     }
 }
