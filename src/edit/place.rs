@@ -36,7 +36,8 @@ pub(super) fn follow(
 }
 
 fn root_of(transaction: &mut TransactionMut<'_>, name: &str, declared: Option<Kind>) -> Found {
-    let known = transaction.root_refs().find(|(root, _)| *root == name).and_then(|(_, root)| branch_of(&root));
+    let known =
+        transaction.root_refs().find(|(root, _)| *root == name).and_then(|(_, root)| branch_of(&root));
     // A root that is not there is made as what it was said to be; as a map, if nobody has said it: it is nothing
     // before something is in it.
     let branch = known.unwrap_or_else(|| match declared {

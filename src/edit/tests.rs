@@ -1,6 +1,8 @@
 use serde_json::{Value, json};
 use yrs::updates::decoder::Decode;
-use yrs::{Doc, Map, MapPrelim, OffsetKind, Options, ReadTxn, StateVector, Text, TextPrelim, Transact, Update};
+use yrs::{
+    Doc, Map, MapPrelim, OffsetKind, Options, ReadTxn, StateVector, Text, TextPrelim, Transact, Update,
+};
 
 use super::*;
 use crate::gate::{Gate, Source};
@@ -66,8 +68,8 @@ impl World {
         let update = Update::decode_v1(&self.document.encode_full()).expect("an update");
         doc.transact_mut().apply_update(update).expect("it applies");
         let transaction = doc.transact();
-        use yrs::types::ToJson;
         use yrs::GetString;
+        use yrs::types::ToJson;
         let json = |any: yrs::Any| serde_json::to_value(any).expect("JSON");
         json!({
             "m": json(map.to_json(&transaction)), "l": json(list.to_json(&transaction)), "t": text.get_string(&transaction),
@@ -160,7 +162,10 @@ fn what_does_not_fit_changes_nothing() {
         (json!({ "op": "delete", "path": ["m", "none"] }), Misfit::Absent(1)),
         (json!({ "op": "set", "path": ["l", 2], "value": 1 }), Misfit::Beyond { at: 3, len: 2 }),
         (json!({ "op": "insert", "path": ["l"], "at": 3, "values": [1] }), Misfit::Beyond { at: 3, len: 2 }),
-        (json!({ "op": "delete", "path": ["l"], "at": 1, "count": 4294967295_u32 }), Misfit::Beyond { at: 4294967296, len: 2 }),
+        (
+            json!({ "op": "delete", "path": ["l"], "at": 1, "count": 4294967295_u32 }),
+            Misfit::Beyond { at: 4294967296, len: 2 },
+        ),
         (json!({ "op": "delete", "path": ["t"], "at": 0, "count": 2 }), Misfit::InsideCharacter(2)),
         (json!({ "op": "insert", "path": ["t"], "at": 2, "text": "x" }), Misfit::InsideCharacter(2)),
         (json!({ "op": "delete", "path": ["l"], "at": 0, "count": 0 }), Misfit::Count),
@@ -169,9 +174,18 @@ fn what_does_not_fit_changes_nothing() {
         (json!({ "op": "insert", "path": ["t"], "text": "" }), Misfit::Nothing),
         (json!({ "op": "insert", "path": ["t"] }), Misfit::Nothing),
         (json!({ "op": "insert", "path": ["t"], "text": "x", "values": [1] }), Misfit::Nothing),
-        (json!({ "op": "set", "path": ["m", "a"], "value": 1, "as": "map" }), Misfit::Shape("map", "an object")),
-        (json!({ "op": "set", "path": ["m", "a"], "value": 1, "as": "text" }), Misfit::Shape("text", "a string")),
-        (json!({ "op": "set", "path": ["m", "a"], "value": {}, "as": "array" }), Misfit::Shape("array", "a list")),
+        (
+            json!({ "op": "set", "path": ["m", "a"], "value": 1, "as": "map" }),
+            Misfit::Shape("map", "an object"),
+        ),
+        (
+            json!({ "op": "set", "path": ["m", "a"], "value": 1, "as": "text" }),
+            Misfit::Shape("text", "a string"),
+        ),
+        (
+            json!({ "op": "set", "path": ["m", "a"], "value": {}, "as": "array" }),
+            Misfit::Shape("array", "a list"),
+        ),
         (json!({ "op": "set", "path": ["m", "a"], "value": deep }), Misfit::Deep),
         (json!({ "op": "set", "path": ["m", ""], "value": 1 }), Misfit::Name),
         (json!({ "op": "set", "path": ["m", "k".repeat(1025)], "value": 1 }), Misfit::Name),
@@ -210,7 +224,16 @@ fn unknown_fields_are_refused() {
 #[test]
 fn numbers_are_those_of_javascript() {
     let mut world = World::new();
-    for number in ["0", "-0.0", "7", "2147483648", "9007199254740993", "18446744073709551615", "1e300", "-9223372036854775808"] {
+    for number in [
+        "0",
+        "-0.0",
+        "7",
+        "2147483648",
+        "9007199254740993",
+        "18446744073709551615",
+        "1e300",
+        "-9223372036854775808",
+    ] {
         let value: Value = serde_json::from_str(number).expect("a number");
         world.edited(json!({ "roots": { "m": "map" }, "operations": [{ "op": "set", "path": ["m", "n"], "value": value }] }));
         let map = world.document.doc().get_or_insert_map("m");
@@ -220,11 +243,14 @@ fn numbers_are_those_of_javascript() {
         let mut bytes = Vec::new();
         any.encode(&mut bytes);
         assert_ne!(bytes[0], 122, "a BigInt");
-        assert_eq!(value.as_f64(), match any {
-            yrs::Any::Number(yrs::any::Number::Int(whole)) => Some(whole as f64),
-            yrs::Any::Number(yrs::any::Number::Float(float)) => Some(float),
-            _ => None,
-        });
+        assert_eq!(
+            value.as_f64(),
+            match any {
+                yrs::Any::Number(yrs::any::Number::Int(whole)) => Some(whole as f64),
+                yrs::Any::Number(yrs::any::Number::Float(float)) => Some(float),
+                _ => None,
+            }
+        );
     }
 }
 
@@ -246,10 +272,12 @@ fn types_are_what_they_hold() {
     assert_eq!(world.misfit(array), Misfit::Other { step: 0, is: Held::Text, wanted: Held::Array });
     let by_index = json!({ "op": "set", "path": ["l", 0], "value": 1 });
     assert_eq!(world.misfit(by_index), Misfit::Other { step: 0, is: Held::Text, wanted: Held::Array });
-    world.edit(json!({ "operations": [
+    world
+        .edit(json!({ "operations": [
         { "op": "insert", "path": ["l"], "at": 2, "text": "-" },
         { "op": "insert", "path": ["m", "inner", "text"], "text": "x" },
-    ] })).expect("it fits");
+    ] }))
+        .expect("it fits");
     use yrs::GetString;
     let text = world.document.doc().get_or_insert_text("l");
     assert_eq!(text.get_string(&world.document.doc().transact()), "😀-😀");
@@ -258,7 +286,8 @@ fn types_are_what_they_hold() {
 /// [P11] An edit that takes too long is given up between two operations.
 #[test]
 fn late_edits_are_given_up() {
-    let edit = json!({ "roots": { "m": "map" }, "operations": [{ "op": "set", "path": ["m", "a"], "value": 1 }] });
+    let edit =
+        json!({ "roots": { "m": "map" }, "operations": [{ "op": "set", "path": ["m", "a"], "value": 1 }] });
     let edit: Edit = serde_json::from_value(edit).expect("an edit");
     assert!(matches!(update_of(&[0, 0], &edit, 1, &|| true), Err(EditError::TooLong)));
     assert!(matches!(update_of(&[1], &edit, 1, &|| false), Err(EditError::Copy(_))));

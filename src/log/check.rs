@@ -32,7 +32,9 @@ pub(super) fn check_expects(
         Expects::Last(at) if at != last => {
             Err(LogError::Moved(format!("it ends at #{last}, not at #{at} as was expected")))
         }
-        Expects::Anything | Expects::Present | Expects::At(_) | Expects::Last(_) => check_seen(batch.seen, head, stands),
+        Expects::Anything | Expects::Present | Expects::At(_) | Expects::Last(_) => {
+            check_seen(batch.seen, head, stands)
+        }
     }
 }
 

@@ -297,11 +297,7 @@ impl Actor {
         super::outside::turn_away(self.writes.take_put_off(), "it has ended");
         self.rooms.forget(&self.shared);
         let close = goodbye.unwrap_or_else(|| {
-            if self.rooms.stop.is_cancelled() {
-                super::restarts()
-            } else {
-                super::room_ended()
-            }
+            if self.rooms.stop.is_cancelled() { super::restarts() } else { super::room_ended() }
         });
         self.shared.ring.close(close.clone());
         for seat in self.seats.all() {

@@ -141,7 +141,8 @@ impl Rooms {
         user: Option<&UserId>,
     ) -> Result<(Copy, Lease), ReadError> {
         for _ in 0..TRIES {
-            let shared = self.enter(name).await.map_err(|close| ReadError::Closed(close.reason.to_string()))?;
+            let shared =
+                self.enter(name).await.map_err(|close| ReadError::Closed(close.reason.to_string()))?;
             // Before the document is read: all that was written under the id is in it then.
             let lease = Lease::take(&shared, user);
             match read(&shared, Part::Everything).await {

@@ -140,7 +140,10 @@ impl Notices {
         outbox.tasks.wait().await;
         let lost: usize = outbox.receivers.iter().map(|receiver| receiver.queue.lock().len()).sum();
         if lost > 0 {
-            tracing::warn!(lost, "notices to webhooks are forgotten: their receivers did not take them in time");
+            tracing::warn!(
+                lost,
+                "notices to webhooks are forgotten: their receivers did not take them in time"
+            );
         }
     }
 }

@@ -16,7 +16,9 @@ pub struct Secret(Vec<u8>);
 
 /// Why a text is no key. It never quotes it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("a secret is whsec_ and the base64 of 24 to 64 random bytes (openssl rand -base64 32); several are parted by spaces")]
+#[error(
+    "a secret is whsec_ and the base64 of 24 to 64 random bytes (openssl rand -base64 32); several are parted by spaces"
+)]
 pub struct SecretError;
 
 impl Secret {
@@ -79,7 +81,16 @@ mod tests {
         let short = format!("whsec_{}", STANDARD.encode([7; 23]));
         let long = format!("whsec_{}", STANDARD.encode([7; 65]));
         let second_is_bad = format!("{KEY} x");
-        for bad in ["", " \n", "secret", "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "whsec_!", &short, &long, &second_is_bad] {
+        for bad in [
+            "",
+            " \n",
+            "secret",
+            "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
+            "whsec_!",
+            &short,
+            &long,
+            &second_is_bad,
+        ] {
             assert_eq!(Secret::parse_all(bad).unwrap_err(), SecretError, "{bad:?}");
         }
         assert_eq!(format!("{:?}", Secret::parse_all(KEY).unwrap()), "[Secret(…)]");

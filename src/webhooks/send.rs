@@ -62,7 +62,8 @@ impl Sender {
 
     async fn exchange(&self, target: &Target, notice: &Notice) -> Result<(StatusCode, HeaderMap), SendError> {
         let request = self.request(target, notice)?;
-        let stream = TcpStream::connect((target.host.as_str(), target.port)).await.map_err(SendError::Connect)?;
+        let stream =
+            TcpStream::connect((target.host.as_str(), target.port)).await.map_err(SendError::Connect)?;
         match &target.tls {
             None => converse(stream, request).await,
             Some((connector, server)) => {

@@ -22,7 +22,13 @@ use crate::limits::{
 #[derive(Debug, Clone, Args)]
 pub struct WebhookSettings {
     /// Who is told what happens to rooms, such as `https://example.org/hook`; several are parted by commas.
-    #[arg(long, env = "RUANG_WEBHOOK_URL", hide_env_values = true, value_name = "URL", value_delimiter = ',')]
+    #[arg(
+        long,
+        env = "RUANG_WEBHOOK_URL",
+        hide_env_values = true,
+        value_name = "URL",
+        value_delimiter = ','
+    )]
     pub webhook_url: Vec<WebhookUrl>,
 
     /// A file with the secret that webhooks are signed with; or RUANG_WEBHOOK_SECRET is the secret itself.
@@ -80,7 +86,9 @@ pub enum WebhookSettingsError {
     #[error("--webhook-url: at most {WEBHOOK_TARGETS_MAX} receivers can be told")]
     TooMany,
     /// https without certificates to trust.
-    #[error("--webhook-url: no certificates to trust are found for https; install ca-certificates, or set SSL_CERT_FILE")]
+    #[error(
+        "--webhook-url: no certificates to trust are found for https; install ca-certificates, or set SSL_CERT_FILE"
+    )]
     NoRoots,
     /// The name of a receiver is none that a certificate can have.
     #[error("--webhook-url: {0} is no host that a certificate can name")]
@@ -204,7 +212,15 @@ mod tests {
         for good in ["http://127.0.0.1:9/x?y=z", "https://example.org", "http://[::1]:8080/"] {
             assert!(good.parse::<WebhookUrl>().is_ok(), "{good}");
         }
-        for bad in ["", "secret", "ftp://secret/", "http://", "http:///secret", "https://user:secret@host/", "/secret"] {
+        for bad in [
+            "",
+            "secret",
+            "ftp://secret/",
+            "http://",
+            "http:///secret",
+            "https://user:secret@host/",
+            "/secret",
+        ] {
             let error = bad.parse::<WebhookUrl>().unwrap_err();
             println!("{bad:?}: {error}");
             assert!(!error.contains("secret"), "{error}");

@@ -64,15 +64,14 @@ pub(super) fn routes() -> Router<Arc<App>> {
     Router::new()
         .route("/api/v1/openapi.json", only("GET, HEAD", get(openapi)))
         .route("/api/v1/rooms/{room}", only("GET, HEAD, PATCH, DELETE", room))
-        .route(
-            "/api/v1/rooms/{room}/update",
-            only("GET, HEAD, POST", get(read::update).post(write::update)),
-        )
+        .route("/api/v1/rooms/{room}/update", only("GET, HEAD, POST", get(read::update).post(write::update)))
         .route("/api/v1/rooms/{room}/document", only("GET, HEAD", get(read::document)))
         .route("/api/v1/rooms/{room}/at/{position}", only("GET, HEAD", get(read::at)))
         .route("/api/v1/rooms/{room}/log", only("GET, HEAD", get(log::records)))
         .route("/api/v1/rooms/{room}/export", only("GET, HEAD", get(log::export)))
-        .route("/api/{*rest}", any(async || ApiError::NoPath))
+        .route("/api", any(nothing_here))
+        .route("/api/", any(nothing_here))
+        .route("/api/{*rest}", any(nothing_here))
 }
 
 /// A path that takes these methods, and says so when it is asked by another.
@@ -80,6 +79,10 @@ fn only(methods: &'static str, routes: MethodRouter<Arc<App>>) -> MethodRouter<A
     routes.fallback(async move || -> Response {
         ([(header::ALLOW, methods)], ApiError::Method(methods)).into_response()
     })
+}
+
+async fn nothing_here() -> ApiError {
+    ApiError::NoPath
 }
 
 async fn openapi() -> Response {

@@ -10,9 +10,9 @@ use bytes::Bytes;
 use serde_json::json;
 use tokio::sync::OwnedSemaphorePermit;
 
+use super::ApiError;
 use super::answer::{self, JSON, OCTETS};
 use super::request::{Asked, Format, in_time, share};
-use super::ApiError;
 use crate::caller::Role;
 use crate::document::Document;
 use crate::gate;

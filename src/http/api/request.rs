@@ -87,7 +87,8 @@ impl Asked {
         let header = |name| self.headers.get_all(name).iter().collect::<Vec<_>>();
         let mut said = Vec::new();
         for value in header(header::IF_MATCH) {
-            let quoted = value.to_str().ok().and_then(|value| value.trim().strip_prefix('"')?.strip_suffix('"'));
+            let quoted =
+                value.to_str().ok().and_then(|value| value.trim().strip_prefix('"')?.strip_suffix('"'));
             said.push(quoted.ok_or(ApiError::BadCondition("If-Match is one position in quotes"))?);
         }
         said.extend(body);
@@ -124,7 +125,8 @@ impl Asked {
         if !self.content_type().eq_ignore_ascii_case(media_type) {
             return Err(ApiError::MediaType(media_type));
         }
-        let length = self.headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
+        let length =
+            self.headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
         if length.is_some_and(|length: usize| length > bytes_max) {
             return Err(ApiError::TooLarge(bytes_max));
         }

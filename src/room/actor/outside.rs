@@ -73,8 +73,7 @@ impl Actor {
                 self.shared.inflow.leave(judged.cost);
                 self.rooms.metrics.note_dropped(&judged.dropped);
                 // What it holds is given back at once if nothing of it goes into the log.
-                let decided =
-                    Decided { reply, is_new: judged.cost == 0, has_gap: judged.dropped.is_gap() };
+                let decided = Decided { reply, is_new: judged.cost == 0, has_gap: judged.dropped.is_gap() };
                 if judged.decided_now {
                     decided.tell(self.state().committed());
                 } else {
