@@ -81,3 +81,22 @@ pub(super) async fn put<T: Send>(sender: &mpsc::Sender<T>, piece: T) -> bool {
     let sent = timeout(Duration::from_millis(API_STALL_MS_MAX), sender.send(piece)).await;
     matches!(sent, Ok(Ok(())))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// [P11] A reader that takes nothing is given up, and what it was to get is let go.
+    #[tokio::test(start_paused = true)]
+    async fn readers_who_do_not_read_are_given_up() {
+        let (sender, mut receiver) = mpsc::channel(1);
+        assert!(put(&sender, 1).await, "there is place for a piece");
+        let began = tokio::time::Instant::now();
+        assert!(!put(&sender, 2).await);
+        assert_eq!(began.elapsed(), Duration::from_millis(API_STALL_MS_MAX));
+        assert_eq!(receiver.recv().await, Some(1));
+        assert!(put(&sender, 3).await);
+        drop(receiver);
+        assert!(!put(&sender, 4).await, "nobody is there");
+    }
+}

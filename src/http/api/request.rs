@@ -160,3 +160,43 @@ pub(super) async fn share(of: &Arc<Semaphore>) -> Result<OwnedSemaphorePermit, A
 pub(super) async fn in_time<T>(work: impl Future<Output = Result<T, ApiError>>) -> Result<T, ApiError> {
     timeout(Duration::from_millis(API_MS_MAX), work).await.unwrap_or(Err(ApiError::Late))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn asked(role: Role) -> Asked {
+        Asked {
+            room: RoomName::parse("r").unwrap(),
+            caller: Arc::new(Caller::anonymous(role)),
+            position: None,
+            query: Asks::default(),
+            headers: HeaderMap::new(),
+        }
+    }
+
+    /// [P9] Each role may do what weaker ones may, and no more than its own.
+    #[test]
+    fn roles_are_asked_for() {
+        for (index, role) in Role::ALL.into_iter().enumerate() {
+            let allowed = Role::ALL.into_iter().filter(|needed| asked(role).needs(*needed).is_ok()).count();
+            println!("{role}: {allowed}");
+            assert_eq!(allowed, index + 1);
+        }
+        assert!(matches!(asked(Role::Viewer).needs(Role::Editor), Err(ApiError::Forbidden(Role::Editor))));
+    }
+
+    /// [P11] A request that finds no place waits, but not for ever.
+    #[tokio::test(start_paused = true)]
+    async fn nobody_waits_for_ever() {
+        let shares = Arc::new(Semaphore::new(1));
+        let held = share(&shares).await.unwrap_or_else(|_| panic!("there is one"));
+        let began = tokio::time::Instant::now();
+        assert!(matches!(share(&shares).await, Err(ApiError::Unavailable(_))));
+        assert_eq!(began.elapsed(), Duration::from_millis(API_MS_MAX));
+        drop(held);
+        assert!(share(&shares).await.is_ok());
+        let late = in_time(std::future::pending::<Result<(), _>>()).await;
+        assert!(matches!(late, Err(ApiError::Late)));
+    }
+}
