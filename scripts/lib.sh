@@ -86,6 +86,19 @@ ensure_node_packages() {
     cp tests/clients/package-lock.json "$stamp"
 }
 
+# The Python of tests/clients/lib/pycrdt.child.py, with the packages of requirements.txt. Repeated only when those changed.
+ensure_python_packages() {
+    local venv=tests/clients/.venv wanted=tests/clients/requirements.txt
+    [ -x "$venv/bin/python" ] && cmp -s "$wanted" "$venv/.installed" && return 0
+    have python3 || apt_install python3 || return 1
+    # Debian has the module that puts pip into a venv in a package of its own.
+    python3 -c 'import ensurepip, venv' 2>/dev/null || apt_install python3-venv || return 1
+    rm -rf "$venv"
+    python3 -m venv "$venv" || return 1
+    "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --requirement "$wanted" || return 1
+    cp "$wanted" "$venv/.installed"
+}
+
 # cargo-deny as a debug build: 50 s on two cores, and it runs for one second.
 ensure_cargo_deny() {
     local found

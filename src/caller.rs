@@ -78,13 +78,15 @@ pub struct Caller {
     pub expires_ms: Option<u64>,
     /// The token's own name (claim `jti`), by which it can be revoked.
     pub token: Option<Arc<str>>,
+    /// When the token was made (claim `iat`), in milliseconds since 1970; 0: it does not say.
+    pub issued_ms: u64,
 }
 
 impl Caller {
     /// A caller without a token on a server that asks for none.
     #[must_use]
     pub fn anonymous(role: Role) -> Self {
-        Self { user: None, name: None, color: None, role, expires_ms: None, token: None }
+        Self { user: None, name: None, color: None, role, expires_ms: None, token: None, issued_ms: 0 }
     }
 
     /// Whoever comes, on a server that asks for no tokens: nobody in particular, who may do all. One value for all.

@@ -32,6 +32,9 @@ pub enum RoomNameError {
     /// The name is not UTF-8 once its percent signs are decoded.
     #[error("a room name is UTF-8")]
     NotUtf8,
+    /// The address names two rooms.
+    #[error("the name stands twice in the address, and must be the same in both places")]
+    NotOne,
     /// The name holds a control character (NUL, line ends, escapes).
     #[error("a room name cannot hold control characters")]
     ControlCharacter,

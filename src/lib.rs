@@ -10,7 +10,9 @@
 //! | [`gate`] | judges foreign bytes, admits the new remainder | yes |
 //! | [`document`] | the fold: the only caller of yrs' apply | yes |
 //! | [`edit`] | an edit described in JSON, as an update | yes |
+//! | [`board`] | what a retrospective's document means | yes |
 //! | [`generation`] | which life of a room a copy is of | yes |
+//! | `auth` | who may enter, and for how long | server |
 //! | `room` | one live document and the sessions on it | server |
 //! | `log` | the order of everything that happened in a room | server |
 //! | `history` | the way through a room's log: recovery, snapshots, replay | server |
@@ -26,6 +28,7 @@
 //! the whole crate, and build for wasm32.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+pub mod board;
 pub mod caller;
 pub mod document;
 pub mod edit;
@@ -38,6 +41,8 @@ pub mod wire;
 
 #[cfg(feature = "server")]
 pub mod admin;
+#[cfg(feature = "server")]
+pub mod auth;
 #[cfg(feature = "server")]
 pub mod cli;
 #[cfg(feature = "server")]

@@ -2,12 +2,21 @@
 //! default here and its flag in `config.rs`.
 
 mod api;
+mod auth;
+mod board;
 mod embedded;
+mod hocuspocus;
 mod instances;
+mod owners;
+pub mod y_sweet;
 
 pub use api::*;
+pub use auth::*;
+pub use board::*;
 pub use embedded::*;
+pub use hocuspocus::*;
 pub use instances::*;
+pub use owners::*;
 
 /// Bytes in a room's name. Names become keys and file names of exports; 128 leaves room for
 /// percent-encoding each byte.

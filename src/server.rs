@@ -239,6 +239,7 @@ async fn open(config: &Config) -> Result<Arc<App>, ServeError> {
         retention: config.log_retention,
         store_patience: config.store_patience,
         notices: Notices::start(webhooks, &metrics),
+        ..RoomsOptions::default()
     };
     Ok(app_with(log, instance, config.store.kind(), options, metrics))
 }

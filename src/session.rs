@@ -12,6 +12,8 @@
 //!   than any edit is a whole document, by whichever name, and is judged as a Step2.
 
 mod answers;
+mod counter;
+pub mod desk;
 
 use bytes::Bytes;
 
@@ -19,6 +21,7 @@ use self::answers::Answers;
 use crate::caller::Role;
 use crate::gate::Source;
 use crate::ids::Position;
+use crate::limits::y_sweet::ECHO_BYTES_MAX;
 use crate::limits::{DOCUMENT_BYTES_MAX, UPDATE_BYTES_MAX};
 use crate::wire::close::{self, Close};
 use crate::wire::voice::Voice;
@@ -34,6 +37,8 @@ pub enum Permit {
     /// It is looked at, and taken if it brings nothing new. If it does, it is refused and the session stays: editors
     /// write by themselves (formatting is cleaned up, Step1 is answered), and that is no offence.
     OnlyIfNothingNew,
+    /// It is dropped.
+    Dropped,
 }
 
 /// Who may send what: the one table of it. Presence and questions are for everyone in the room.
@@ -41,8 +46,11 @@ pub enum Permit {
 pub fn permit(role: Role, message: &Message) -> Permit {
     match message {
         Message::SyncStep2(_) | Message::Update(_) if !role.may_write() => Permit::OnlyIfNothingNew,
+        // Its receivers take it for the server's word.
+        Message::Stateless(_) if !role.may_write() => Permit::Dropped,
         Message::SyncStep2(_)
         | Message::Update(_)
+        | Message::Stateless(_)
         | Message::SyncStep1(_)
         | Message::Presence(_)
         | Message::QueryPresence
@@ -55,12 +63,14 @@ pub fn permit(role: Role, message: &Message) -> Permit {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Intent {
     /// Answer with a Step2 for this state vector. If `first`, start relaying to this session, and
-    /// send our own SyncStep1 and everyone's presence after the Step2.
+    /// send everyone's presence after the Step2.
     Sync {
         /// What the client has, encoded, not judged yet.
         state_vector: Bytes,
         /// Whether it is the session's first.
         first: bool,
+        /// Whether to send our own SyncStep1 after the Step2.
+        ask: bool,
     },
     /// Give an update to the gate, then to the log.
     Submit {
@@ -75,6 +85,8 @@ pub enum Intent {
     Announce(Bytes),
     /// Send everyone's presence.
     SharePresence,
+    /// Give the others in the room a message that is not part of the document.
+    Relay(Bytes),
     /// Say what can be said of the client's edits by now.
     Answer,
     /// Nothing to do.
@@ -109,28 +121,40 @@ impl Session {
         match message {
             Message::SyncStep1(state_vector) => {
                 let first = !std::mem::replace(&mut self.greeted, true);
-                self.asked |= first;
-                Intent::Sync { state_vector, first }
+                let ask = (first || self.answers.asks_back()) && !std::mem::replace(&mut self.asked, true);
+                if let Some(counter) = self.answers.counter() {
+                    counter.on_step1(&state_vector);
+                }
+                Intent::Sync { state_vector, first, ask }
             }
-            Message::SyncStep2(update) if std::mem::take(&mut self.asked) => {
-                self.answers.synced(self.submitted + 1);
-                self.submit(update, Source::Step2, permit)
+            Message::SyncStep2(update) => {
+                let asked = std::mem::take(&mut self.asked);
+                if asked {
+                    self.answers.synced(self.submitted + 1);
+                }
+                if let Some(counter) = self.answers.counter() {
+                    counter.on_step2(self.submitted + 1, asked);
+                }
+                self.submit(update, asked, permit)
             }
-            // A copy that y-indexeddb loads after the join comes as one Update. It is judged as the
-            // Step2 that it would have been.
-            Message::SyncStep2(update) | Message::Update(update) if update.len() > UPDATE_BYTES_MAX => {
-                self.submit(update, Source::Step2, permit)
-            }
-            Message::SyncStep2(update) | Message::Update(update) => {
-                self.submit(update, Source::Update, permit)
+            Message::Update(update) => {
+                if let Some(counter) = self.answers.counter() {
+                    counter.on_update(self.submitted + 1, &update);
+                }
+                self.submit(update, false, permit)
             }
             Message::Presence(update) => Intent::Announce(update),
             Message::QueryPresence if self.greeted => Intent::SharePresence,
+            Message::Echo(question) if question.len() > ECHO_BYTES_MAX => Intent::Close(Close::new(
+                close::TOO_LARGE,
+                "a question whether all is stored may not be large",
+            )),
             Message::Echo(question) => {
                 self.answers.ask(self.submitted, question);
                 Intent::Answer
             }
-            Message::QueryPresence | Message::Unknown(_) => Intent::Ignore,
+            Message::Stateless(payload) if permit == Permit::Taken => Intent::Relay(payload),
+            Message::QueryPresence | Message::Stateless(_) | Message::Unknown(_) => Intent::Ignore,
         }
     }
 
@@ -143,6 +167,7 @@ impl Session {
     /// The room found a gap in what this client sent. Returns whether to send a SyncStep1 now:
     /// not before the client is greeted, and never a second while one is unanswered.
     pub fn ask_again(&mut self) -> bool {
+        self.answers.miss();
         self.greeted && !std::mem::replace(&mut self.asked, true)
     }
 
@@ -174,7 +199,11 @@ impl Session {
         self.answers.owes_echo()
     }
 
-    fn submit(&mut self, update: Bytes, source: Source, permit: Permit) -> Intent {
+    fn submit(&mut self, update: Bytes, is_answer: bool, permit: Permit) -> Intent {
+        // A copy that y-indexeddb loads after the join comes as one Update. It is judged as the
+        // Step2 that it would have been.
+        let is_document = is_answer || update.len() > UPDATE_BYTES_MAX;
+        let source = if is_document { Source::Step2 } else { Source::Update };
         if update.len() > DOCUMENT_BYTES_MAX {
             return Intent::Close(Close::new(
                 close::TOO_LARGE,
@@ -202,7 +231,7 @@ mod tests {
     fn the_first_step1_greets_and_later_ones_resync() {
         let mut session = open();
         assert_eq!(session.handle(Message::QueryPresence), Intent::Ignore);
-        let sync = |first| Intent::Sync { state_vector: bytes(1), first };
+        let sync = |first| Intent::Sync { state_vector: bytes(1), first, ask: first };
         assert_eq!(session.handle(Message::SyncStep1(bytes(1))), sync(true));
         assert_eq!(session.handle(Message::SyncStep1(bytes(1))), sync(false));
         assert_eq!(session.handle(Message::QueryPresence), Intent::SharePresence);

@@ -11,6 +11,7 @@ use prometheus_client::registry::Registry;
 
 use crate::gate::Dropped;
 use crate::life;
+use crate::room::OwnerMetrics;
 use crate::webhooks;
 
 /// Everything that is counted, for all rooms together.
@@ -60,6 +61,8 @@ pub struct Metrics {
     pub updates_refused: Counter,
     /// Updates refused because their sender may only read.
     pub edits_refused: Counter,
+    /// Messages outside of documents that a session did not take in time.
+    pub stateless_dropped: Counter,
     /// Documents whose order a gate had to learn.
     pub orders_learnt: Counter,
     /// Updates of which something built on what the room does not have.
@@ -80,6 +83,8 @@ pub struct Metrics {
     pub life: life::Metrics,
     /// About webhooks.
     pub webhooks: webhooks::Metrics,
+    /// About who owns which id.
+    pub owners: OwnerMetrics,
 }
 
 impl Metrics {
@@ -115,6 +120,8 @@ impl Metrics {
         let rooms_without_store =
             counter("rooms_without_store", "Rooms that ended because the store took no edits");
         let updates_refused = counter("updates_refused", "Updates refused whole by the gate");
+        let stateless_dropped =
+            counter("stateless_dropped", "Messages outside of documents that were not taken in time");
         let edits_refused = counter("edits_refused", "Updates of people who may only read");
         let orders_learnt = counter("orders_learnt", "Documents whose order a gate had to learn");
         let updates_with_gaps =
@@ -130,6 +137,7 @@ impl Metrics {
         registry.register("compaction_seconds", "Seconds that compactions took", compaction_seconds.clone());
         let life = life::Metrics::register(&mut registry);
         let webhooks = webhooks::Metrics::register(&mut registry);
+        let owners = OwnerMetrics::register(&mut registry);
         let (rooms_open, sockets_open) = (Gauge::default(), Gauge::default());
         registry.register("rooms_open", "Rooms in memory", rooms_open.clone());
         registry.register("sockets_open", "Open sockets", sockets_open.clone());
@@ -157,6 +165,7 @@ impl Metrics {
             rooms_without_store,
             updates_refused,
             edits_refused,
+            stateless_dropped,
             orders_learnt,
             updates_with_gaps,
             appends,
@@ -167,6 +176,7 @@ impl Metrics {
             sessions_of_other_lives,
             life,
             webhooks,
+            owners,
         }
     }
 

@@ -32,6 +32,8 @@ struct Cursor {
     /// The client's next clock, before this update and now.
     known_before: u32,
     known: u32,
+    /// What is new of it is left out.
+    foreign: bool,
     part: Part,
 }
 
@@ -79,12 +81,21 @@ impl<'g, 'u> Judgement<'g, 'u> {
                 left: section.blocks,
                 known_before: known,
                 known,
+                foreign: false,
                 part: Part::default(),
             }
         });
         let cursors = cursors.collect();
         let (waits, parts, dropped) = (BTreeSet::new(), None, Dropped::default());
         Self { index, account, update, source, cursors, waits, parts, dropped, mark }
+    }
+
+    /// Has what is new of these clients left out.
+    pub(super) fn leave_out(&mut self, clients: &[ClientId]) {
+        if !clients.is_empty() {
+            let parts = self.cursors.iter_mut().zip(&self.update.sections);
+            parts.for_each(|(cursor, section)| cursor.foreign = clients.contains(&section.client));
+        }
     }
 
     /// Judges all blocks. On an error the index is as it was.
@@ -127,7 +138,10 @@ impl<'g, 'u> Judgement<'g, 'u> {
         if self.source != Source::Record && self.index.clients() >= CLIENTS_PER_DOCUMENT_MAX && grows() {
             return Err(Refusal::TooManyClients);
         }
-        self.dropped.unknown_blocks += self.cursors.iter().map(|cursor| u64::from(cursor.left)).sum::<u64>();
+        for cursor in &self.cursors {
+            let Dropped { foreign_blocks, unknown_blocks, .. } = &mut self.dropped;
+            *(if cursor.foreign { foreign_blocks } else { unknown_blocks }) += u64::from(cursor.left);
+        }
         Ok(())
     }
 
@@ -153,7 +167,7 @@ impl<'g, 'u> Judgement<'g, 'u> {
             cursor.pass(&block, end);
             return Ok(Step::Passed);
         }
-        if block.kind == Kind::Skip {
+        if block.kind == Kind::Skip || cursor.foreign {
             return Ok(Step::Finished);
         }
         // What is left of a cut block continues the block before the cut.

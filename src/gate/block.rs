@@ -173,6 +173,21 @@ impl Block<'_> {
             && (self.parent, self.key) == (other.parent, other.key)
     }
 
+    /// The bytes of its content that stay the same however it is cut and merged; nothing where none do.
+    /// `None`: it has lost its content.
+    pub(super) fn comparable(&self) -> Option<&[u8]> {
+        match self.kind {
+            Kind::Gc | Kind::Skip | Kind::Deleted => None,
+            Kind::String => Some(self.content),
+            Kind::Any => {
+                let mut reader = Reader::new(self.content);
+                reader.number().ok()?; // how many
+                self.content.get(reader.at()..)
+            }
+            Kind::Type(_) | Kind::Whole => Some(&[]),
+        }
+    }
+
     /// Writes `len` clocks of deleted content in the place of the block: behind `origin` if it has
     /// one by now, else where the block says.
     pub(super) fn write_deleted(&self, out: &mut Vec<u8>, origin: Option<Id>, len: u32) {

@@ -5,6 +5,7 @@
 
 use hashbrown::HashMap;
 
+use super::block::Parent;
 use super::names::{NO_NAME, Name, Names};
 use super::ranges::{self, Range, push_tight};
 use super::read::Id;
@@ -152,6 +153,22 @@ impl Index {
         let number = self.add_type(Spot { parent: NOWHERE, key });
         self.roots.insert(key, number);
         number
+    }
+
+    /// The spot in a root, or in a type, under this key, if both are known. Changes nothing.
+    pub(super) fn spot_in(&self, parent: Parent<'_>, key: Option<&str>) -> Option<Spot> {
+        let parent = match parent {
+            Parent::Root(name) => *self.roots.get(&self.names.find(name)?)?,
+            Parent::Type(id) => match self.find(id)?.1 {
+                What::Type(number) => number,
+                What::Content | What::Deleted => return None,
+            },
+        };
+        let key = match key {
+            Some(key) => self.names.find(key)?,
+            None => NO_NAME,
+        };
+        Some(Spot { parent, key })
     }
 
     /// Adds a type in a spot; a root's is nowhere, with its name.

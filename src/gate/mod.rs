@@ -17,6 +17,7 @@
 
 mod admit;
 mod block;
+mod clash;
 mod compare;
 mod index;
 mod merge;
@@ -33,9 +34,10 @@ mod vector;
 mod walks;
 mod write;
 
+pub use clash::Recent;
 pub use compare::same_document;
 pub use merge::{merge, try_merge};
-pub use presence::{PresenceEntry, parse_presence};
+pub use presence::{PresenceEntry, PresenceUser, parse_presence, parse_whispered, write_presence_user};
 pub use refusal::Refusal;
 pub use touched::{Path, Touched};
 pub use vector::{StateVector, parse_state_vector};
@@ -137,6 +139,8 @@ pub struct Dropped {
     pub unknown_blocks: u64,
     /// Ids in delete ranges of blocks that are not known.
     pub unknown_deletes: u64,
+    /// New blocks of clients that the sender may not write as ([`Gate::admit_without`]).
+    pub foreign_blocks: u64,
 }
 
 impl Dropped {
@@ -144,6 +148,12 @@ impl Dropped {
     #[must_use]
     pub fn is_gap(&self) -> bool {
         self.unknown_blocks > 0 || self.unknown_deletes > 0
+    }
+
+    /// Whether asking would bring the same again, and leave the same out.
+    #[must_use]
+    pub fn is_foreign(&self) -> bool {
+        self.foreign_blocks > 0
     }
 }
 
@@ -207,10 +217,24 @@ impl Gate {
     /// # Errors
     /// As [`Gate::admit`].
     pub fn admit_parsed(&mut self, update: &ParsedUpdate<'_>) -> Result<Admission, Refusal> {
+        self.admit_without(update, &[])
+    }
+
+    /// The same, without new blocks of these clients, and without what builds on them: their sender may not
+    /// write as those clients. What it says of their known blocks (deletes, neighbours) is taken.
+    ///
+    /// # Errors
+    /// As [`Gate::admit`].
+    pub fn admit_without(
+        &mut self,
+        update: &ParsedUpdate<'_>,
+        foreign: &[ClientId],
+    ) -> Result<Admission, Refusal> {
         let ParsedUpdate { parsed, source } = update;
         let source = *source;
         let account = Account::new(&mut self.walks, source, self.index.mark());
         let mut judgement = Judgement::new(&mut self.index, account, parsed, source);
+        judgement.leave_out(foreign);
         judgement.blocks()?;
         let Deletes { parts: mut deletes, new } = judgement.deletes();
         let dropped = judgement.dropped;

@@ -1,7 +1,7 @@
 //! Presence messages (Yjs: awareness updates): who is here and what they show, as JSON.
 
 use super::parse::once_each;
-use super::read::Reader;
+use super::read::{Reader, put_text};
 use super::refusal::Refusal;
 use super::value::check_foreign_json;
 use crate::ids::ClientId;
@@ -36,6 +36,50 @@ impl PresenceEntry<'_> {
 /// The rule that is broken.
 pub fn parse_presence(bytes: &[u8]) -> Result<Vec<PresenceEntry<'_>>, Refusal> {
     let mut reader = Reader::new(bytes);
+    let entries = read_entries(&mut reader)?;
+    reader.finish()?;
+    Ok(entries)
+}
+
+/// Who is behind a presence id, as one instance tells another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct PresenceUser<'a> {
+    /// The user, if the session has an identity.
+    pub user: Option<&'a str>,
+    /// The session said of itself that this is its id; it did not pass on what others show.
+    pub first_hand: bool,
+}
+
+/// Writes who is behind the next entry of a whispered presence message. All of them come behind the last entry.
+pub fn write_presence_user(out: &mut Vec<u8>, who: PresenceUser<'_>) {
+    out.push(u8::from(who.first_hand) | u8::from(who.user.is_some()) << 1);
+    if let Some(user) = who.user {
+        put_text(out, user);
+    }
+}
+
+/// Reads a presence message with who is behind each id, as another instance whispers it: the entries, then
+/// as many users. Without users everyone is anonymous.
+///
+/// # Errors
+/// The rule that is broken.
+pub fn parse_whispered(bytes: &[u8]) -> Result<Vec<(PresenceEntry<'_>, PresenceUser<'_>)>, Refusal> {
+    let mut reader = Reader::new(bytes);
+    let entries = read_entries(&mut reader)?;
+    if reader.at() == bytes.len() {
+        return Ok(entries.into_iter().map(|entry| (entry, PresenceUser::default())).collect());
+    }
+    let mut all = Vec::with_capacity(entries.len());
+    for entry in entries {
+        let flags = reader.byte()?;
+        let user = if flags & 2 != 0 { Some(reader.text()?) } else { None };
+        all.push((entry, PresenceUser { user, first_hand: flags & 1 != 0 }));
+    }
+    reader.finish()?;
+    Ok(all)
+}
+
+fn read_entries<'a>(reader: &mut Reader<'a>) -> Result<Vec<PresenceEntry<'a>>, Refusal> {
     // An id, a clock and at least one byte of JSON after its length.
     let count = reader.count(4)?;
     if count as usize > PRESENCE_IDS_PER_ROOM_MAX {
@@ -50,7 +94,6 @@ pub fn parse_presence(bytes: &[u8]) -> Result<Vec<PresenceEntry<'_>>, Refusal> {
         let state = (state.trim_ascii() != "null").then_some(state);
         entries.push(PresenceEntry { client, clock, state });
     }
-    reader.finish()?;
     once_each(entries.iter().map(|entry| entry.client))?;
     Ok(entries)
 }

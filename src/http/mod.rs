@@ -7,6 +7,7 @@ pub mod ops;
 pub mod pages;
 mod socket;
 mod upgrade;
+mod y_sweet;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -48,7 +49,9 @@ pub fn router(app: Arc<App>) -> Router {
     Router::new()
         .route("/", get(pages::home))
         .route("/ws/{*room}", get(upgrade::y_websocket))
+        .route("/hocuspocus", get(upgrade::hocuspocus))
         .merge(api::routes())
+        .merge(y_sweet::routes())
         .route("/healthz", get(ops::healthz))
         .route("/readyz", get(ops::readyz))
         .route("/metrics", get(ops::metrics))

@@ -17,12 +17,7 @@ const HEALTH_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// 200 while the store takes appends, 503 with the reason otherwise. Says what an ack means here.
 pub async fn healthz(State(app): State<Arc<App>>) -> Response {
-    let health = tokio::time::timeout(HEALTH_TIMEOUT, app.log.health()).await;
-    let problem = match health {
-        Ok(Ok(())) => None,
-        Ok(Err(error)) => Some(error.to_string()),
-        Err(_) => Some("the store did not answer within 2 s".to_owned()),
-    };
+    let problem = store_problem(&app).await;
     let status = if problem.is_none() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let body = json!({
         "status": if problem.is_none() { "ok" } else { "failing" },
@@ -34,6 +29,15 @@ pub async fn healthz(State(app): State<Arc<App>>) -> Response {
         "uptime_s": app.started.elapsed().as_secs(),
     });
     (status, Json(body)).into_response()
+}
+
+/// Why the store does not take appends, if it does not.
+pub(super) async fn store_problem(app: &App) -> Option<String> {
+    match tokio::time::timeout(HEALTH_TIMEOUT, app.log.health()).await {
+        Ok(Ok(())) => None,
+        Ok(Err(error)) => Some(error.to_string()),
+        Err(_) => Some("the store did not answer within 2 s".to_owned()),
+    }
 }
 
 /// 200 while new sockets are taken, 503 on the way down.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use axum::extract::rejection::PathRejection;
-use axum::extract::{Path, Request, State};
+use axum::extract::{Path, Query, Request, State};
 use axum::http::header::{
     CONNECTION, HeaderMap, HeaderName, HeaderValue, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY,
     SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, UPGRADE,
@@ -21,6 +21,7 @@ use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use super::App;
 use super::socket;
 use crate::ids::{RoomName, RoomNameError};
+use crate::wire::hocuspocus::Token;
 use crate::wire::voice::Voice;
 
 /// Subprotocol of clients that want acks.
@@ -40,6 +41,27 @@ pub(super) async fn y_websocket(
     let serve = {
         let app = Arc::clone(&app);
         move |upgraded| socket::serve(app, upgraded, room, voice)
+    };
+    upgrade(&app, request, protocol, serve)
+}
+
+/// What the address of a Hocuspocus socket may say: providers of version 2 have no other place for a token when they have
+/// none in band.
+#[derive(serde::Deserialize)]
+struct Address {
+    #[serde(default)]
+    token: String,
+}
+
+/// `GET /hocuspocus`: the Hocuspocus family. Which documents are wanted, and by whom, is said in band.
+pub(super) async fn hocuspocus(State(app): State<Arc<App>>, request: Request) -> Response {
+    let address = Query::<Address>::try_from_uri(request.uri()).ok();
+    let token =
+        address.map(|Query(Address { token })| token).filter(|token| !token.is_empty()).map(Token::from);
+    let protocol = choose_protocol(request.headers());
+    let serve = {
+        let app = Arc::clone(&app);
+        move |upgraded| socket::serve_many(app, upgraded, token)
     };
     upgrade(&app, request, protocol, serve)
 }

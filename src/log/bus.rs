@@ -56,6 +56,8 @@ pub enum Whisper {
     Presence(Bytes),
     /// The sender has opened the room and wants to know who is here.
     WhoIsHere,
+    /// A message for people that is not part of the document: UTF-8.
+    Stateless(Bytes),
 }
 
 /// What a follower hears.

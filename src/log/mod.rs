@@ -177,6 +177,17 @@ pub struct Tombstone {
     pub deleted_ms: u64,
 }
 
+/// Something small that all instances of a store know, and that is about no room. Never changed once it is there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Note {
+    /// Random.
+    pub id: u128,
+    /// When it is of no use any more, in ms since 1970.
+    pub until_ms: u64,
+    /// What it says: at most [`NOTE_BYTES_MAX`](crate::limits::NOTE_BYTES_MAX) bytes.
+    pub body: Bytes,
+}
+
 /// Why a call failed, and what is true now. "Nothing was stored" speaks of this call: after an
 /// [`LogError::Unknown`] only an `Ok` for the same batch settles whether it is stored. Of calls that are
 /// no append, "nothing was stored" means that nothing has changed; after an `Unknown` they may be repeated
@@ -318,6 +329,20 @@ pub trait Log: Send + Sync + 'static {
 
     /// Says something to the other instances that follow a room. Never waits; may be lost.
     fn whisper(&self, _room: &RoomName, _from: InstanceId, _whisper: Whisper) {}
+
+    /// Keeps a note until its time, at [`Log::durability`]. Nothing happens if it is there already.
+    ///
+    /// # Errors
+    /// [`LogError::Full`] above [`NOTES_MAX`](crate::limits::NOTES_MAX) notes; [`LogError::Fatal`] for one that is too large, and
+    /// by a store that keeps none.
+    async fn put_note(&self, _note: Note) -> Result<(), LogError> {
+        Err(LogError::Fatal("this store keeps no notes".to_owned()))
+    }
+
+    /// All notes whose time has not come, in any order.
+    async fn notes(&self) -> Result<Vec<Note>, LogError> {
+        Ok(Vec::new())
+    }
 
     /// What `Ok` from [`Log::append`] means. Never stronger than what the store gives.
     fn durability(&self) -> Durability;

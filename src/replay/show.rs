@@ -283,8 +283,10 @@ fn who(line: &RecordLine) -> String {
         (None, Some(session)) => format!("session {session}"),
         (None, None) => line.role.clone(),
     };
-    if let Some(relay) = &line.relayed_by {
-        who.push_str(&format!(" by {relay}"));
+    match &line.relayed_by {
+        Some(relay) if line.user.as_ref() == Some(relay) => who.push_str(" with others"),
+        Some(relay) => who.push_str(&format!(" by {relay}")),
+        None => {}
     }
     who
 }

@@ -19,6 +19,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
+use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use self::life::Deadline;
@@ -60,6 +61,8 @@ pub(super) struct Actor {
     deadline: Deadline,
     /// Edits from outside that are not decided.
     writes: Writes,
+    /// Who waits for the room to be stored.
+    beginnings: Vec<oneshot::Sender<()>>,
     /// The room is to be removed: it takes no more edits.
     retiring: Option<Retire>,
 }
@@ -96,7 +99,7 @@ impl Actor {
     pub(super) async fn run(rooms: Arc<Rooms>, shared: Arc<Shared>) {
         // Boxed, here and below, is what happens once or seldom: a room's future is as large as the
         // largest of its parts for as long as it lives.
-        let (state, upkeep, line) = match Box::pin(open::open(&rooms, &shared)).await {
+        let (mut state, upkeep, line) = match Box::pin(open::open(&rooms, &shared)).await {
             Ok(opened) => opened,
             Err(error) => {
                 tracing::error!(room = %shared.name.log_id(), %error, "a room cannot be loaded; joins are told to come back");
@@ -105,6 +108,7 @@ impl Actor {
                 return;
             }
         };
+        state.share_owners(&shared.owners, rooms.options.kind);
         let now = Instant::now();
         let mut actor = Self {
             state: Some(Box::new(state)),
@@ -119,6 +123,7 @@ impl Actor {
             idle_due: Some(now + rooms.options.idle_unload),
             deadline: Deadline::new(&rooms.options),
             writes: Writes::default(),
+            beginnings: Vec::new(),
             retiring: None,
             rooms,
             shared,
@@ -181,6 +186,7 @@ impl Actor {
                 Box::pin(self.on_held()).await?;
             }
             self.send_next_batch();
+            self.tell_begun();
         }
     }
 
@@ -239,6 +245,7 @@ impl Actor {
             self.shared.ring.forget_before(taken_by_all.unwrap_or(u64::MAX));
             self.seats.all().for_each(|seat| seat.wake());
             self.shared.presence_changed.notify_one();
+            self.ask_owing();
             self.on_deadline_beat();
         }
         Ok(self.idle_due.is_some_and(|due| due <= now) && self.unload())
@@ -258,8 +265,10 @@ impl Actor {
         let mut presence = self.shared.presence.lock();
         let sweep_ms = presence.sweep(now_ms);
         let message = presence.end_tick();
+        let stripped = presence.take_stripped();
         let ours = message.as_ref().filter(|_| self.line.hears()).map(|&(tick, _)| presence.ours_in(tick));
         drop(presence);
+        self.rooms.metrics.owners.presence_stripped.inc_by(stripped);
         ours.into_iter().flatten().for_each(|update| self.whisper(Whisper::Presence(update)));
         if let Some((tick, message)) = message {
             let message = SharedFrame::new(message);

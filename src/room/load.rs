@@ -92,6 +92,7 @@ pub(crate) async fn load(
         (genesis, ttl_ms),
         generations,
     );
+    state.owners().learn(parts.claims);
     Ok(Loaded { state, tombstone, set_aside, damaged_snapshots, records, upkeep: Upkeep::new(all, covered) })
 }
 

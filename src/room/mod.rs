@@ -18,6 +18,7 @@ mod load;
 mod loss;
 mod order;
 pub mod outside;
+mod owners;
 mod presence;
 mod registry;
 mod removal;
@@ -43,11 +44,13 @@ use crate::wire::close::{self, Close};
 use crate::wire::voice::Voice;
 use inbox::Inbox;
 use inflow::Inflow;
-use presence::Presence;
+use owners::Owners;
+use presence::{Announcer, Presence};
 use ring::{Cursor, PresenceChange, Ring};
 use seat::Seat;
 
 pub(crate) use load::genesis_record;
+pub use owners::OwnerMetrics;
 pub use registry::{Rooms, RoomsOptions};
 pub use seat::{Entry, Outlet, Post};
 
@@ -59,13 +62,41 @@ pub(crate) fn wall_clock_ms() -> u64 {
 
 /// What sessions ask of a room.
 enum Command {
-    Join { entry: Entry, reply: oneshot::Sender<Result<Member, String>> },
-    Sync { session: SessionId, state_vector: Bytes, reply: oneshot::Sender<Result<Synced, Close>> },
-    CatchUp { session: SessionId, covers: Bytes, reply: oneshot::Sender<Result<Synced, Close>> },
+    Join {
+        entry: Entry,
+        reply: oneshot::Sender<Result<Member, String>>,
+    },
+    Sync {
+        session: SessionId,
+        state_vector: Bytes,
+        reply: oneshot::Sender<Result<Synced, Close>>,
+    },
+    CatchUp {
+        session: SessionId,
+        covers: Bytes,
+        reply: oneshot::Sender<Result<Synced, Close>>,
+    },
     Submit(state::Submission),
-    StateVector { reply: oneshot::Sender<Result<Bytes, Close>> },
-    Leave { session: SessionId },
-    Read { part: outside::Part, reply: oneshot::Sender<Result<outside::Copy, outside::ReadError>> },
+    Relay {
+        session: SessionId,
+        payload: Bytes,
+        cost: u32,
+    },
+    StateVector {
+        reply: oneshot::Sender<Result<Bytes, Close>>,
+    },
+    /// Answered when the room is stored; not at all if it is not.
+    Begin {
+        caller: Arc<Caller>,
+        reply: oneshot::Sender<()>,
+    },
+    Leave {
+        session: SessionId,
+    },
+    Read {
+        part: outside::Part,
+        reply: oneshot::Sender<Result<outside::Copy, outside::ReadError>>,
+    },
     Write(outside::Write),
     Retire(removal::Retire),
 }
@@ -84,7 +115,8 @@ struct Shared {
     name: RoomName,
     inbox: Inbox,
     ring: Ring,
-    presence: Mutex<Presence>,
+    presence: Arc<Mutex<Presence>>,
+    owners: Arc<Owners>,
     presence_changed: Notify,
     /// Bounds what waits for the log.
     inflow: Inflow,
@@ -99,11 +131,13 @@ struct Shared {
 
 impl Shared {
     fn new(name: RoomName, inflow: Inflow) -> Self {
+        let presence = Arc::<Mutex<Presence>>::default();
         Self {
             name,
             inbox: Inbox::default(),
             ring: Ring::new(),
-            presence: Mutex::default(),
+            owners: Arc::new(Owners::new(Arc::clone(&presence))),
+            presence,
             presence_changed: Notify::new(),
             inflow,
             encoded_bytes: AtomicUsize::new(0),
@@ -123,6 +157,7 @@ impl Shared {
 pub struct Member {
     shared: Arc<Shared>,
     seat: Arc<Seat>,
+    announcer: Announcer,
 }
 
 /// What there is to write to a session's socket, in this order.
@@ -145,7 +180,8 @@ pub struct News {
 impl Member {
     fn new(shared: Arc<Shared>, seat: Arc<Seat>) -> Self {
         shared.sessions.fetch_add(1, Ordering::Relaxed);
-        Self { shared, seat }
+        let announcer = Announcer::new(seat.session, &seat.caller);
+        Self { shared, seat, announcer }
     }
 
     /// The Step2 for a client that has `state_vector`, as a whole frame. The first one starts the
@@ -205,6 +241,16 @@ impl Member {
         answer.await.map_err(|_| self.ended())?
     }
 
+    /// Sees to it that the room is stored, though nobody has written to it. Returns when it is.
+    ///
+    /// # Errors
+    /// As [`Member::sync`].
+    pub async fn begin(&self) -> Result<(), Close> {
+        let (reply, answer) = oneshot::channel();
+        self.send(Command::Begin { caller: Arc::clone(&self.seat.caller), reply })?;
+        answer.await.map_err(|_| self.ended())
+    }
+
     /// Gives an update to the room. Waits while too much is on its way into the log, so that the
     /// socket is not read. What becomes of it comes with the [`News`].
     ///
@@ -231,15 +277,31 @@ impl Member {
         }))
     }
 
-    /// Announces presence states.
+    /// Gives the others whose clients take such a message that is not part of the document: UTF-8. Waits as
+    /// [`Member::submit`] does.
+    ///
+    /// # Errors
+    /// As [`Member::sync`].
+    pub async fn relay(&self, payload: Bytes) -> Result<(), Close> {
+        let cost = self.shared.inflow.enter(payload.len()).await.map_err(|_| self.ended())?;
+        self.send(Command::Relay { session: self.seat.session, payload, cost })
+    }
+
+    /// Announces presence states. What other users show is not this session's to say, and dropped.
     ///
     /// # Errors
     /// [`Refusal`] if the bytes are no awareness update, or a state is no JSON.
     pub fn announce(&self, update: &[u8]) -> Result<(), Refusal> {
         let entries = gate::parse_presence(update)?;
         let now_ms = self.shared.steady_ms();
-        let news = self.shared.presence.lock().announce(self.seat.session, &entries, now_ms)?;
-        if news {
+        let (owners, user) = (&self.shared.owners, self.seat.caller.user.as_ref());
+        // Not while presence is locked: whoever judges updates asks the one, then the other.
+        let taken = owners.taken(user, entries.iter().map(|entry| entry.client));
+        let mut presence = self.shared.presence.lock();
+        let announced =
+            presence.announce(&self.announcer, |client| taken.contains(&client), &entries, now_ms)?;
+        drop(presence);
+        if announced.news {
             self.shared.presence_changed.notify_one();
         }
         Ok(())

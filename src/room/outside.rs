@@ -79,6 +79,8 @@ pub struct Written {
     pub is_new: bool,
     /// Something of it builds on what the room does not have, and is not stored.
     pub has_gap: bool,
+    /// Something of it is another user's to bring, who is here, and is not stored.
+    pub is_foreign: bool,
 }
 
 /// Why an edit is not stored.
@@ -99,6 +101,9 @@ pub enum WriteError {
     /// It cannot be a record.
     #[error("{0}")]
     Record(String),
+    /// Something else is stored under the ids that it uses.
+    #[error("{0}")]
+    Contradicts(String),
     /// The store refuses it.
     #[error(transparent)]
     Store(#[from] LogError),
@@ -108,6 +113,18 @@ pub enum WriteError {
     /// The room has ended before the store has answered.
     #[error("the store has not answered: the edit may be stored or not")]
     Undecided,
+}
+
+impl WriteError {
+    /// Whether nothing of the edit has been anywhere: its client id can be used for another one.
+    #[must_use]
+    pub fn leaves_no_trace(&self) -> bool {
+        match self {
+            Self::Moved { now } => now.is_some(),
+            Self::Refused(_) | Self::Generation(_) | Self::Record(_) | Self::Closed(_) => true,
+            Self::Contradicts(_) | Self::Store(_) | Self::Undecided => false,
+        }
+    }
 }
 
 /// How a room answers an edit.
@@ -248,7 +265,7 @@ impl Lease {
         Self { shared: Arc::clone(shared), user, age, client }
     }
 
-    /// The edit is stored, or it is certain that it is not: the id may be used again.
+    /// The edit is stored, or has left no trace: the id may be used again.
     pub fn give_back(self) {
         let mut clients = self.shared.clients.lock();
         if clients.age == self.age && clients.kept < API_CLIENTS_KEPT_MAX {
@@ -288,6 +305,7 @@ pub(super) struct Decided {
     pub(super) reply: WriteReply,
     pub(super) is_new: bool,
     pub(super) has_gap: bool,
+    pub(super) is_foreign: bool,
 }
 
 /// Guards what [`Lease`]s share.

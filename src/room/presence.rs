@@ -6,31 +6,45 @@
 //! Invariants:
 //! - A state is taken only if its clock is newer than the known one. y-websocket clients send back
 //!   every state they receive; such echoes change nothing and are never relayed.
+//! - An id belongs to the user who announced it last, and of a user with an identity it is remembered as
+//!   long as there is place. What others say of it is dropped silently: they may only pass on, late, what
+//!   they were shown. All who have no identity are one user.
+//! - What a state says of who somebody is, the server says: see `stamp`.
 //! - A removal is taken only from the session that announced the id last: a laptop that wakes up
 //!   declares everyone gone.
 //! - Removals by us keep the clock, so that the person's next renewal is newer.
 
+mod stamp;
+mod whisper;
+
+use std::borrow::Cow;
 use std::collections::HashMap;
 
 use bytes::Bytes;
 
-use crate::gate::{PresenceEntry, Refusal, parse_presence};
+use crate::caller::{Caller, UserId};
+use crate::gate::{PresenceEntry, Refusal};
 use crate::ids::{ClientId, InstanceId, SessionId};
 use crate::limits::{
-    BUS_WHISPER_BYTES_MAX, PRESENCE_FORGET_MS, PRESENCE_GRACE_MS, PRESENCE_IDS_PER_ROOM_MAX,
-    PRESENCE_IDS_PER_SESSION_MAX, PRESENCE_STALE_MS, PRESENCE_STATE_BYTES_MAX,
+    PRESENCE_FORGET_MS, PRESENCE_GRACE_MS, PRESENCE_IDS_PER_ROOM_MAX, PRESENCE_IDS_PER_SESSION_MAX,
+    PRESENCE_STALE_MS, PRESENCE_STATE_BYTES_MAX, PRESENCE_USERS_REMEMBERED_MAX,
 };
 use crate::wire::lib0::{write_buffer, write_var_uint};
 use crate::wire::{websocket, y_websocket};
+use stamp::Stamp;
 
 /// The presence of one room.
 #[derive(Debug, Default)]
 pub(crate) struct Presence {
     entries: HashMap<ClientId, Entry>,
+    /// Whose ids were that have been forgotten otherwise: of users, at first hand.
+    remembered: HashMap<ClientId, UserId>,
     /// Counts ticks: every tick that has changes is one frame for everyone.
     tick: u64,
     /// Something changed since the last tick.
     changed: bool,
+    /// What was dropped as another user's since that was asked last.
+    stripped: u64,
 }
 
 #[derive(Debug)]
@@ -38,8 +52,12 @@ struct Entry {
     clock: u32,
     /// JSON, or `None` once removed.
     state: Option<Box<str>>,
-    /// Who announced it last.
+    /// Which session announced it last.
     owner: Owner,
+    /// Whose id it is.
+    user: Option<UserId>,
+    /// One of the user's sessions has said of itself that this is its id.
+    first_hand: bool,
     /// The tick in which it changed last.
     tick: u64,
     /// When it was announced last, or removed.
@@ -56,57 +74,105 @@ enum Owner {
     Elsewhere(InstanceId),
 }
 
-impl Presence {
-    /// Takes what a session announces. Returns whether anything is new.
-    ///
-    /// # Errors
-    /// A state that is new and no JSON is refused, and all that came with it: it would throw in
-    /// every client.
-    pub(crate) fn announce(
-        &mut self,
-        session: SessionId,
-        entries: &[PresenceEntry<'_>],
-        now_ms: u64,
-    ) -> Result<bool, Refusal> {
-        let owner = Owner::Session(session);
-        for entry in entries.iter().filter(|entry| self.is_news(owner, entry)) {
-            entry.check_state()?;
-        }
-        let mut news = false;
-        if let [entry] = entries {
-            news = self.welcome_back(owner, entry, now_ms);
-        }
-        let mut places = self.places(owner);
-        for entry in entries {
-            news |= self.announce_one(owner, entry, &mut places, now_ms);
-        }
-        self.changed |= news;
-        Ok(news)
+/// A session, as presence knows it.
+#[derive(Debug)]
+pub(crate) struct Announcer {
+    session: SessionId,
+    user: Option<UserId>,
+    stamp: Option<Stamp>,
+}
+
+/// What became of an announcement.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Announced {
+    /// Something is new.
+    pub(crate) news: bool,
+    /// Newer states of other users' ids that were dropped.
+    pub(crate) stripped: u32,
+}
+
+impl Announcer {
+    pub(crate) fn new(session: SessionId, caller: &Caller) -> Self {
+        Self { session, user: caller.user.clone(), stamp: Stamp::of(caller) }
     }
 
-    /// Takes an awareness update with states of sessions of another instance. Returns whether anything is
-    /// new. What is malformed is dropped: it was judged where it came in.
-    pub(crate) fn announce_of(&mut self, instance: InstanceId, update: &[u8], now_ms: u64) -> bool {
-        let Ok(entries) = parse_presence(update) else { return false };
-        let owner = Owner::Elsewhere(instance);
+    fn said<'a>(&'a self, entry: PresenceEntry<'a>, first_hand: bool) -> Said<'a> {
+        Said { entry, owner: Owner::Session(self.session), user: self.user.as_deref(), first_hand }
+    }
+
+    /// A state as it is shown.
+    fn stamped<'a>(&self, state: &'a str) -> Cow<'a, str> {
+        self.stamp.as_ref().map_or(Cow::Borrowed(state), |stamp| Cow::Owned(stamp.on(state)))
+    }
+}
+
+/// One entry of an announcement, with who is behind it.
+#[derive(Clone, Copy)]
+struct Said<'a> {
+    entry: PresenceEntry<'a>,
+    owner: Owner,
+    user: Option<&'a str>,
+    first_hand: bool,
+}
+
+impl Entry {
+    /// Whether this user may say what the id shows. Who has the id at first hand takes it from a user who
+    /// has only passed it on: two people in one browser hear of each other past the server.
+    fn is_open_to(&self, said: &Said<'_>) -> bool {
+        self.user.as_deref() == said.user || said.first_hand && !self.first_hand
+    }
+}
+
+impl Presence {
+    /// Takes what a session announces. `is_taken`: whether an id that is new here belongs to another user
+    /// for other reasons.
+    ///
+    /// # Errors
+    /// A state that is new and no JSON, or too large with its stamp, is refused, and all that came with it: it
+    /// would throw in every client.
+    pub(crate) fn announce(
+        &mut self,
+        by: &Announcer,
+        is_taken: impl Fn(ClientId) -> bool,
+        entries: &[PresenceEntry<'_>],
+        now_ms: u64,
+    ) -> Result<Announced, Refusal> {
+        let owner = Owner::Session(by.session);
+        let first_hand = entries.len() == 1 && !self.entries.values().any(|known| known.owner == owner);
+        let mut announced = Announced::default();
+        let mut states: Vec<(usize, Cow<'_, str>)> = Vec::new();
+        for (at, entry) in entries.iter().enumerate() {
+            let said = by.said(*entry, first_hand);
+            let Some(state) = entry.state else { continue };
+            let returns = first_hand && self.may_return(&said);
+            if !self.is_news(&said) && !returns {
+                announced.stripped += u32::from(self.is_stripped(&said));
+            } else if !self.entries.contains_key(&entry.client) && is_taken(entry.client) {
+                announced.stripped += 1;
+            } else {
+                entry.check_state()?;
+                let state = by.stamped(state);
+                if state.len() > PRESENCE_STATE_BYTES_MAX {
+                    return Err(Refusal::PresenceTooLarge);
+                }
+                states.push((at, state));
+            }
+        }
+        let mut states = states.into_iter().peekable();
         let mut places = self.places(owner);
-        let mut news = false;
-        for entry in &entries {
-            if self.is_news(owner, entry) && entry.check_state().is_err() {
+        for (at, entry) in entries.iter().enumerate() {
+            let state = states.next_if(|(of, _)| *of == at).map(|(_, state)| state);
+            if state.is_none() && entry.state.is_some() {
                 continue;
             }
-            // Its session has moved there.
-            if let Some(known) = self.entries.get_mut(&entry.client)
-                && known.leaves_ms.is_some()
-                && known.clock == entry.clock
-                && entry.state.is_some()
-            {
-                (known.owner, known.seen_ms, known.leaves_ms) = (owner, now_ms, None);
-            }
-            news |= self.announce_one(owner, entry, &mut places, now_ms);
+            let entry = PresenceEntry { state: state.as_deref(), ..*entry };
+            let said = by.said(entry, first_hand);
+            announced.news |= first_hand && self.welcome_back(&said, now_ms);
+            announced.news |= self.announce_one(&said, &mut places, now_ms);
         }
-        self.changed |= news;
-        news
+        self.changed |= announced.news;
+        self.stripped += u64::from(announced.stripped);
+        Ok(announced)
     }
 
     /// A client that lost its socket comes back with the state it had, at the same clock. It is
@@ -114,18 +180,13 @@ impl Presence {
     /// echoes what it was just sent has announced itself before.
     ///
     /// If it was with another instance before, that has to be told: it is news then.
-    fn welcome_back(&mut self, owner: Owner, entry: &PresenceEntry<'_>, now_ms: u64) -> bool {
-        if self.entries.values().any(|known| known.owner == owner) {
-            return false;
-        }
-        if let Some(known) = self.entries.get_mut(&entry.client)
-            && (known.leaves_ms.is_some() || matches!(known.owner, Owner::Elsewhere(_)))
-            && entry.state.is_some()
-            && known.state.as_deref() == entry.state
-            && known.clock == entry.clock
+    fn welcome_back(&mut self, said: &Said<'_>, now_ms: u64) -> bool {
+        if self.may_return(said)
+            && let Some(known) = self.entries.get_mut(&said.entry.client)
+            && known.state.as_deref() == said.entry.state
         {
             let moved = matches!(known.owner, Owner::Elsewhere(_));
-            (known.owner, known.seen_ms, known.leaves_ms) = (owner, now_ms, None);
+            (known.owner, known.seen_ms, known.leaves_ms) = (said.owner, now_ms, None);
             if moved {
                 known.tick = self.tick + 1;
             }
@@ -134,38 +195,86 @@ impl Presence {
         false
     }
 
-    fn is_news(&self, owner: Owner, entry: &PresenceEntry<'_>) -> bool {
+    fn may_return(&self, said: &Said<'_>) -> bool {
+        self.entries.get(&said.entry.client).is_some_and(|known| {
+            (known.leaves_ms.is_some() || matches!(known.owner, Owner::Elsewhere(_)))
+                && known.user.as_deref() == said.user
+                && known.clock == said.entry.clock
+                && known.state.is_some()
+        })
+    }
+
+    fn is_news(&self, said: &Said<'_>) -> bool {
+        let entry = &said.entry;
         match (self.entries.get(&entry.client), entry.state) {
-            (None, state) => state.is_some(),
-            (Some(known), Some(_)) => entry.clock > known.clock,
+            (None, state) => state.is_some() && self.is_free(said),
+            (Some(known), Some(_)) if known.user.as_deref() == said.user => entry.clock > known.clock,
+            (Some(known), Some(_)) => known.is_open_to(said) && entry.clock >= known.clock,
             (Some(known), None) => {
-                known.owner == owner && known.state.is_some() && entry.clock >= known.clock
+                known.owner == said.owner
+                    && known.user.as_deref() == said.user
+                    && known.state.is_some()
+                    && entry.clock >= known.clock
             }
         }
     }
 
-    fn announce_one(
-        &mut self,
-        owner: Owner,
-        entry: &PresenceEntry<'_>,
-        places: &mut usize,
-        now_ms: u64,
-    ) -> bool {
-        let known = self.entries.contains_key(&entry.client);
-        if !self.is_news(owner, entry) || !known && *places == 0 {
+    /// Whether somebody says something new of another user's id.
+    fn is_stripped(&self, said: &Said<'_>) -> bool {
+        match self.entries.get(&said.entry.client) {
+            Some(known) => !known.is_open_to(said) && said.entry.clock > known.clock,
+            None => !self.is_free(said),
+        }
+    }
+
+    /// Whether an id that nobody is here under was not another user's before.
+    fn is_free(&self, said: &Said<'_>) -> bool {
+        self.remembered.get(&said.entry.client).is_none_or(|user| Some(user.as_ref()) == said.user)
+    }
+
+    fn announce_one(&mut self, said: &Said<'_>, places: &mut usize, now_ms: u64) -> bool {
+        let known = self.entries.get(&said.entry.client);
+        if !self.is_news(said) || known.is_none() && *places == 0 {
             return false;
         }
-        *places -= usize::from(!known);
+        *places -= usize::from(known.is_none());
+        let same_user = known.filter(|known| known.user.as_deref() == said.user);
         let entry_new = Entry {
-            clock: entry.clock,
-            state: entry.state.map(Box::from),
-            owner,
+            clock: said.entry.clock,
+            state: said.entry.state.map(Box::from),
+            owner: said.owner,
+            user: same_user.map_or_else(|| said.user.map(UserId::from), |known| known.user.clone()),
+            first_hand: said.first_hand
+                || same_user.is_some_and(|known| known.first_hand)
+                || self.remembered.contains_key(&said.entry.client),
             tick: self.tick + 1,
             seen_ms: now_ms,
             leaves_ms: None,
         };
-        self.entries.insert(entry.client, entry_new);
+        self.entries.insert(said.entry.client, entry_new);
         true
+    }
+
+    /// How many states were dropped, since this was asked last, because their ids are another user's.
+    pub(crate) fn take_stripped(&mut self) -> u64 {
+        std::mem::take(&mut self.stripped)
+    }
+
+    /// Whose an id is that somebody shows something under; the inner one is `None` for people without an
+    /// identity.
+    pub(crate) fn holder(&self, client: ClientId) -> Option<Option<&UserId>> {
+        self.entries.get(&client).filter(|entry| entry.state.is_some()).map(|entry| entry.user.as_ref())
+    }
+
+    /// Whether an id is, or was lately, another user's than this one's.
+    pub(crate) fn was_of_another(&self, client: ClientId, user: Option<&UserId>) -> bool {
+        let here = self.entries.get(&client).map(|entry| entry.user.as_ref());
+        here.or(self.remembered.get(&client).map(Some)).is_some_and(|of| of != user)
+    }
+
+    /// Whether a user is here, on whichever instance, as far as it shows.
+    pub(crate) fn shows(&self, user: &str) -> bool {
+        self.entries.values().any(|entry| entry.state.is_some() && entry.user.as_deref() == Some(user))
     }
 
     /// How many ids this session may announce that are not known yet. Those who have left do not
@@ -196,7 +305,16 @@ impl Presence {
     /// Removes who has crashed or fallen silent, and forgets who was removed long ago. Returns
     /// when to sweep again, if there is anything to wait for.
     pub(crate) fn sweep(&mut self, now_ms: u64) -> Option<u64> {
-        self.entries.retain(|_, entry| entry.state.is_some() || now_ms < entry.seen_ms + PRESENCE_FORGET_MS);
+        let Self { entries, remembered, .. } = self;
+        entries.retain(|client, entry| {
+            let stays = entry.state.is_some() || now_ms < entry.seen_ms + PRESENCE_FORGET_MS;
+            if let (false, true, Some(user)) = (stays, entry.first_hand, &entry.user)
+                && remembered.len() < PRESENCE_USERS_REMEMBERED_MAX
+            {
+                remembered.insert(*client, UserId::clone(user));
+            }
+            stays
+        });
         let mut next = None;
         for entry in self.entries.values_mut() {
             let due = match (&entry.state, entry.leaves_ms) {
@@ -239,39 +357,6 @@ impl Presence {
     #[cfg(test)]
     fn len(&self) -> usize {
         self.entries.values().filter(|entry| entry.state.is_some()).count()
-    }
-
-    /// What changed in a tick with the sessions of this instance, for the others: awareness updates of
-    /// bounded size.
-    pub(crate) fn ours_in(&self, tick: u64) -> Vec<Bytes> {
-        self.updates(|entry| entry.tick == tick && matches!(entry.owner, Owner::Session(_)))
-    }
-
-    /// Everyone who is here by this instance, for one that asks.
-    pub(crate) fn ours(&self) -> Vec<Bytes> {
-        self.updates(|entry| entry.state.is_some() && matches!(entry.owner, Owner::Session(_)))
-    }
-
-    fn updates(&self, include: impl Fn(&Entry) -> bool) -> Vec<Bytes> {
-        let mut updates = Vec::new();
-        let (mut body, mut count) = (Vec::new(), 0);
-        let mut finish = |body: &mut Vec<u8>, count: &mut u64| {
-            let mut update = Vec::with_capacity(body.len() + 3);
-            write_var_uint(&mut update, std::mem::take(count));
-            update.append(body);
-            updates.push(Bytes::from(update));
-        };
-        for (client, entry) in self.entries.iter().filter(|(_, entry)| include(entry)) {
-            write_entry(&mut body, *client, entry);
-            count += 1;
-            if body.len() >= BUS_WHISPER_BYTES_MAX - PRESENCE_STATE_BYTES_MAX {
-                finish(&mut body, &mut count);
-            }
-        }
-        if count > 0 {
-            finish(&mut body, &mut count);
-        }
-        updates
     }
 
     fn frame(&self, include: impl Fn(&Entry) -> bool) -> Option<Bytes> {

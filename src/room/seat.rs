@@ -20,6 +20,7 @@ use super::ring::{Cursor, PresenceChange, Ring, Taken};
 use crate::caller::Caller;
 use crate::ids::{Position, SessionId};
 use crate::life::deadline;
+use crate::limits::STATELESS_WAITING_MAX;
 use crate::wire::close::Close;
 use crate::wire::voice::{SharedFrame, Voice};
 
@@ -60,6 +61,8 @@ pub struct Post {
     pub ack: Option<(u64, Position)>,
     /// Something of what it sent builds on what the room does not have.
     pub gap: bool,
+    /// Messages of others that are not part of the document, in order.
+    pub stateless: Vec<Arc<str>>,
     /// The room may go in so many milliseconds.
     pub expires_in_ms: Option<u64>,
     /// The session is over.
@@ -134,6 +137,21 @@ impl Seat {
     /// Why the session is over, if the room has said so; else `close`.
     pub(crate) fn reason(&self, close: Close) -> Close {
         self.inner.lock().post.close.clone().unwrap_or(close)
+    }
+
+    /// Gives the session a message that is not part of the document, if it has synced and takes such. Returns false if
+    /// too many wait for it.
+    pub(crate) fn tell(&self, payload: &Arc<str>) -> bool {
+        let mut inner = self.inner.lock();
+        if !self.voice.hears_stateless() || inner.cursor.is_none() {
+            return true;
+        }
+        if inner.post.stateless.len() >= STATELESS_WAITING_MAX {
+            return false;
+        }
+        inner.post.stateless.push(Arc::clone(payload));
+        self.wake.notify_one();
+        true
     }
 
     /// Warns a session that the room may go, if it speaks `ruang.v1`, has synced, and was not warned
@@ -258,6 +276,7 @@ impl Seat {
 impl Post {
     fn is_empty(&self) -> bool {
         self.refused.is_empty()
+            && self.stateless.is_empty()
             && self.ack.is_none()
             && !self.gap
             && self.expires_in_ms.is_none()

@@ -8,6 +8,8 @@
 //!   judged.
 
 mod answers;
+mod authors;
+mod begin;
 mod exact;
 mod lives;
 mod others;
@@ -19,17 +21,19 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use answers::Answers;
+use authors::Authors;
+pub(crate) use authors::Suspect;
 pub(crate) use others::Foreign;
 
 use super::fan_out::{Author, Shown};
-use crate::caller::Caller;
+use crate::caller::{Caller, UserId};
 use crate::document::{Document, FoldError};
 use crate::gate::{self, Dropped, Gate, Receipt, Refusal, Source};
 use crate::generation::{Brings, Claim, GenerationError, Generations};
-use crate::ids::{InstanceId, Position, SessionId};
+use crate::ids::{ClientId, InstanceId, Position, SessionId};
 use crate::limits::{BATCH_BYTES_MAX, BATCH_UPDATES_MAX, DOCUMENT_BYTES_MAX};
 use crate::log::bus::{Epoch, Seen};
-use crate::log::record::{Kind, Metadata, Record, RecordError, RoomKind, StoredRecord};
+use crate::log::record::{Kind, Metadata, Record, RecordError, StoredRecord};
 use crate::log::{Appended, Batch, Expects};
 use crate::session::Permit;
 
@@ -57,6 +61,7 @@ pub(crate) struct State {
     generations: Generations,
     /// Of sessions whose copy has markers that were not stored here when they came.
     claims: HashMap<SessionId, Claim>,
+    authors: Authors,
     /// About how many bytes the document has when encoded.
     encoded_bytes: usize,
 }
@@ -66,6 +71,8 @@ struct Draft {
     number: u64,
     records: Vec<Record>,
     receipts: Vec<Receipt>,
+    /// Client ids that its records claim, each with whose it is.
+    claims: Vec<(ClientId, UserId)>,
     bytes: usize,
     /// Steps that integrating it can take.
     steps: u64,
@@ -108,6 +115,8 @@ pub(crate) struct Judged {
     pub(crate) dropped: Dropped,
     /// It brings something that its sender may not write: nothing of it is taken.
     pub(crate) refused: bool,
+    /// What is wrong with who wrote it.
+    pub(crate) suspect: Suspect,
     /// Nothing is under way that the ack would wait for.
     pub(crate) decided_now: bool,
     /// Inflow units to give back now.
@@ -123,6 +132,9 @@ pub(crate) enum SubmitError {
     Generation(#[from] GenerationError),
     #[error(transparent)]
     Record(#[from] RecordError),
+    /// Only where that is enforced.
+    #[error("something else is stored under this client's id: reload without the local copy")]
+    Contradicts(Suspect),
 }
 
 /// What a committed batch means for the sessions.
@@ -164,6 +176,7 @@ impl State {
             answers: Answers::default(),
             generations,
             claims: HashMap::new(),
+            authors: Authors::default(),
             encoded_bytes,
         }
     }
@@ -175,14 +188,18 @@ impl State {
     pub(crate) fn submit(&mut self, submission: &Submission) -> Result<Judged, SubmitError> {
         let update = gate::parse_update(&submission.update, submission.source)?;
         let brings = self.judge_life(submission.session, &update)?;
+        let (suspect, foreign) = self.judge_authors(submission, &update, &brings)?;
         let mut admission = match brings {
             Brings::TooEarly => update.withheld(),
-            _ => self.gate.admit_parsed(&update)?,
+            _ => self.gate.admit_without(&update, &foreign)?,
         };
         let refused = submission.permit == Permit::OnlyIfNothingNew && admission.brings_something();
         if refused {
             admission.remainder.take().iter().for_each(|remainder| self.gate.revert(&remainder.receipt));
             admission.dropped = Dropped::default(); // what is missing is not asked for
+        }
+        if admission.dropped.is_foreign() {
+            self.note_left_out(submission.session);
         }
         if let Some(remainder) = &admission.remainder
             && let Err(error) = self.generations.check(&remainder.receipt.blocks, &brings)
@@ -205,26 +222,35 @@ impl State {
                 }
                 None => true,
             };
-            return Ok(Judged { dropped: admission.dropped, refused, decided_now, cost: submission.cost });
+            return Ok(Judged {
+                dropped: admission.dropped,
+                suspect,
+                refused,
+                decided_now,
+                cost: submission.cost,
+            });
         };
+        let by = self.attribute(submission, &update, &remainder.receipt);
         let number = self.open_draft(remainder.update.len());
         let metadata = Metadata {
-            user: submission.caller.user.as_deref().map(str::to_owned),
+            user: by.user.as_deref().map(str::to_owned),
             session: Some(submission.session),
             instance: self.instance,
             role: submission.caller.role.into(),
             batch: number,
-            claims: Vec::new(),
-            relayed_by: None,
-            room_kind: RoomKind::Free,
+            claims: by.claims,
+            relayed_by: by.relayed_by.as_deref().map(str::to_owned),
+            room_kind: self.authors.kind,
             admitted_ms: submission.admitted_ms,
         };
         let kind = if brings == Brings::Nothing { Kind::Update } else { Kind::Revive };
         match Record::new(kind, &metadata, &remainder.update) {
             Ok(record) => {
                 self.draft_life(brings);
+                self.draft_claims(metadata.user.as_deref(), &metadata.claims);
                 self.draft(record, remainder.receipt, remainder.steps, submission);
-                Ok(Judged { dropped: admission.dropped, refused: false, decided_now: false, cost: 0 })
+                let dropped = admission.dropped;
+                Ok(Judged { dropped, suspect, refused: false, decided_now: false, cost: 0 })
             }
             Err(error) => {
                 self.gate.revert(&remainder.receipt);
@@ -251,6 +277,7 @@ impl State {
                 number: self.batches,
                 records: Vec::new(),
                 receipts: Vec::new(),
+                claims: Vec::new(),
                 bytes: 0,
                 steps: 0,
                 author: Author::Nobody,
@@ -310,7 +337,10 @@ impl State {
     /// If nothing is in flight.
     pub(crate) fn on_committed(&mut self, appended: &Appended) -> Result<Committed, FoldError> {
         assert!(std::mem::take(&mut self.in_flight), "a batch was committed that nobody sent");
-        let draft = self.drafts.pop_front().expect("a batch in flight stays in front");
+        let mut draft = self.drafts.pop_front().expect("a batch in flight stays in front");
+        if !draft.claims.is_empty() {
+            self.authors.owners.learn(std::mem::take(&mut draft.claims));
+        }
         let mut author = draft.author;
         let mut updates: Vec<Bytes> = Vec::with_capacity(draft.records.len() + 1);
         if let Some(StoredRecord::Intact { record: genesis, .. }) = &appended.created {
@@ -349,6 +379,7 @@ impl State {
         self.in_flight = false;
         self.mingled = false;
         self.generations.revert();
+        self.authors.owners.revert();
         let mut authors = Vec::new();
         let mut cost = 0;
         for draft in std::mem::take(&mut self.drafts).into_iter().rev() {
@@ -391,6 +422,8 @@ impl State {
 
 #[cfg(test)]
 mod corruption;
+#[cfg(test)]
+mod ownership;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]

@@ -1,20 +1,22 @@
 //! What a client is told of its edits, in its family's words: what is decided, what was refused.
 //!
 //! Invariants:
-//! - Each Step2 and Update is told of once, in order, and only when it and all before it are decided.
+//! - Each Step2 and Update that the client waits for is told of once, in order, and only when it and all before it are
+//!   decided.
 //! - Nothing that was refused is ever called stored.
 
 use std::collections::VecDeque;
 
 use bytes::Bytes;
 
+use super::counter::Counter;
 use crate::ids::Position;
 use crate::limits::ECHOES_MAX;
 use crate::wire::voice::Voice;
 use crate::wire::{hocuspocus, y_websocket};
 
-/// Why a viewer's edit is not stored.
-pub const READ_ONLY: &str = "you may read this room, not write to it: this edit is not stored";
+/// Why an edit is not stored, or not all of it: a viewer's, or one under the client id of somebody else who is here.
+pub const READ_ONLY: &str = "this is not yours to write: the edit, or a part of it, is not stored";
 
 /// What one client has been told, and what it waits for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,14 +31,30 @@ pub(super) struct Answers {
     /// Questions of y-sweet, each with the messages that must be decided first; `None` until the Step2 comes whose
     /// decision is waited for.
     echoes: VecDeque<(Option<u64>, Bytes)>,
-    /// The Step2 that answers our first Step1 has come.
+    /// The Step2 that answers our last Step1 has come.
     synced: bool,
+    /// What a Hocuspocus client waits to be told of.
+    counter: Option<Box<Counter>>,
 }
 
 impl Answers {
     pub(super) fn new(voice: Voice) -> Self {
         let (refused, echoes) = (VecDeque::new(), VecDeque::new());
-        Self { voice, told: 0, refused, withheld: false, echoes, synced: false }
+        let counter = match &voice {
+            Voice::Hocuspocus(named) => Some(Box::new(Counter::new(named.tells_version))),
+            _ => None,
+        };
+        Self { voice, told: 0, refused, withheld: false, echoes, synced: false, counter }
+    }
+
+    /// What the client counts by itself, if it does.
+    pub(super) fn counter(&mut self) -> Option<&mut Counter> {
+        self.counter.as_deref_mut()
+    }
+
+    /// Whether each Step1 of the client is to be followed by one of ours: its counter waits for a Step2.
+    pub(super) fn asks_back(&self) -> bool {
+        self.counter.is_some()
     }
 
     /// The client asks whether what it has sent so far, `submitted` messages, is stored. The first such question
@@ -45,6 +63,8 @@ impl Answers {
         if self.echoes.len() >= ECHOES_MAX {
             self.echoes.pop_front(); // the newer question is about all that the older one was about
         }
+        // A copy: the question is part of a frame, which may be large, and is kept for as long as the store takes.
+        let question = Bytes::copy_from_slice(&question);
         self.echoes.push_back((self.synced.then_some(submitted), question));
     }
 
@@ -53,6 +73,16 @@ impl Answers {
         if !std::mem::replace(&mut self.synced, true) {
             self.echoes.iter_mut().for_each(|(after, _)| *after = Some(ordinal));
         }
+    }
+
+    /// What the client has sent builds on something that is not here, and is stored only when its next Step2 has
+    /// brought that: until then no answer is yes.
+    pub(super) fn miss(&mut self) {
+        if let Some(counter) = self.counter() {
+            counter.on_gap();
+        }
+        self.synced = false;
+        self.echoes.iter_mut().for_each(|(after, _)| *after = None);
     }
 
     /// Whether the client waits for an answer that is not there yet.
@@ -78,8 +108,7 @@ impl Answers {
 
     /// All messages up to number `decided` are decided, as of `position`. Returns what to say.
     pub(super) fn settle(&mut self, decided: u64, position: Position) -> Vec<Bytes> {
-        let told = self.told;
-        self.told = told.max(decided);
+        self.told = self.told.max(decided);
         let mut says = Vec::new();
         match self.voice {
             Voice::YWebsocket { ruang: false } => {}
@@ -90,13 +119,10 @@ impl Answers {
                 says.push(y_websocket::ack(decided, position));
             }
             Voice::Hocuspocus(_) => {
-                let mut refused = self.next_refused(decided);
-                for ordinal in told + 1..=decided {
-                    let is_refused = refused == Some(ordinal);
-                    says.push(hocuspocus::sync_status(!is_refused));
-                    if is_refused {
-                        refused = self.next_refused(decided);
-                    }
+                let counted = self.counter.as_mut().map(|counter| counter.settle(decided));
+                for ordinal in counted.unwrap_or_default() {
+                    let refused = std::iter::from_fn(|| self.next_refused(ordinal)).last();
+                    says.push(hocuspocus::sync_status(refused != Some(ordinal)));
                 }
             }
             Voice::YSweet => says = self.echo(),
@@ -142,6 +168,7 @@ mod tests {
         assert_eq!(ruang.settle(2, AT), [y_websocket::refused(2, READ_ONLY), y_websocket::ack(2, AT)]);
 
         let mut named = Answers::new(Voice::Hocuspocus(Arc::new(Named::new(b"r"))));
+        (1..=4).for_each(|ordinal| named.counter().expect("it counts").on_update(ordinal, &[0, 0]));
         assert_eq!(named.refuse([2, 3]), None);
         assert_eq!(named.settle(2, AT), [true, false].map(hocuspocus::sync_status));
         assert_eq!(named.settle(4, AT), [false, true].map(hocuspocus::sync_status));
@@ -170,5 +197,22 @@ mod tests {
         assert!(!answers.owes_echo());
         answers.ask(2, questions[0].clone());
         assert_eq!(answers.echo(), questions[..1], "nothing is under way");
+    }
+
+    /// [W44] An edit that builds on something missing is decided, but not stored: what is asked about it is answered
+    /// when the Step2 that brings both is decided.
+    #[test]
+    fn a_gap_is_no_yes() {
+        let mut answers = Answers::new(Voice::YSweet);
+        let questions = ["one", "two", "three"].map(|text| Bytes::from_static(text.as_bytes()));
+        answers.synced(1);
+        answers.ask(2, questions[0].clone());
+        answers.miss();
+        answers.ask(2, questions[1].clone());
+        assert!(answers.settle(2, AT).is_empty(), "message 2 is left out");
+        answers.synced(3);
+        answers.ask(4, questions[2].clone());
+        assert_eq!(answers.settle(3, AT), questions[..2]);
+        assert_eq!(answers.settle(4, AT), questions[2..]);
     }
 }

@@ -22,11 +22,17 @@ pub const RESTART: u16 = 1012;
 pub const BUSY: u16 = 1013;
 /// The bytes are no message, or no update that can be stored. Final.
 pub const MALFORMED: u16 = 4400;
+/// No token, or one that does not count (any more). Final: another one has to come.
+pub const UNAUTHORIZED: u16 = 4401;
+/// The token is good, but not for this. Final, and the same whether the room exists or not.
+pub const FORBIDDEN: u16 = 4403;
 /// The client's copy is of another life of this room. Final: reload without the copy, or save it
 /// as a new room.
 pub const OTHER_GENERATION: u16 = 4409;
 /// Larger than a limit. Final. Also sent in place of the library's 1009.
 pub const TOO_LARGE: u16 = 4413;
+/// The token of a live session has expired. Not final: the client comes back with a new one.
+pub const EXPIRED: u16 = 4501;
 
 impl Close {
     /// A close of `code` with `reason`.

@@ -15,6 +15,8 @@ pub mod y_websocket;
 
 use bytes::Bytes;
 
+use crate::limits::{HOCUSPOCUS_NAME_BYTES_MAX, HOCUSPOCUS_TOKEN_BYTES_MAX, STATELESS_BYTES_MAX};
+
 /// What a client says, whatever family it belongs to. The bytes are not judged yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Message {
@@ -30,6 +32,8 @@ pub enum Message {
     QueryPresence,
     /// "Is what I have sent stored?" (y-sweet): the whole message, to be sent back when it is.
     Echo(Bytes),
+    /// Something for the others that is not part of the document (Hocuspocus): text.
+    Stateless(Bytes),
     /// A message type that this family's server does not know. Ignored: newer clients add types.
     Unknown(u64),
 }
@@ -55,4 +59,16 @@ pub enum WireError {
     /// A text frame where the family speaks binary.
     #[error("text frames are not part of this protocol")]
     Text,
+    /// A document's name that no room and no session of it can have (Hocuspocus).
+    #[error("a document's name has at most {HOCUSPOCUS_NAME_BYTES_MAX} bytes")]
+    LongName,
+    /// A token in band that is longer than any that is issued.
+    #[error("a token has at most {HOCUSPOCUS_TOKEN_BYTES_MAX} bytes")]
+    LongToken,
+    /// A stateless message that is too long.
+    #[error("a stateless message has at most {STATELESS_BYTES_MAX} bytes")]
+    LongStateless,
+    /// A message that servers send each other.
+    #[error("message {0} is for servers only")]
+    ServerOnly(u64),
 }

@@ -10,7 +10,7 @@ use std::sync::{Arc, OnceLock};
 use bytes::Bytes;
 
 use super::lib0::write_buffer;
-use super::{Message, WireError, websocket, y_sweet, y_websocket};
+use super::{Message, WireError, hocuspocus, websocket, y_sweet, y_websocket};
 use crate::limits::WRITE_COPY_BYTES_MAX;
 
 /// The family of a client, as far as messages to it differ.
@@ -32,6 +32,8 @@ pub enum Voice {
 pub struct Named {
     /// The name as a string of lib0: what stands before each message.
     pub prefix: Bytes,
+    /// The client has told its version, as those from 4 on do: it takes what version 2 would choke on.
+    pub tells_version: bool,
 }
 
 impl Named {
@@ -40,7 +42,13 @@ impl Named {
     pub fn new(name: &[u8]) -> Self {
         let mut prefix = Vec::with_capacity(name.len() + 2);
         write_buffer(&mut prefix, name);
-        Self { prefix: prefix.into() }
+        Self { prefix: prefix.into(), tells_version: false }
+    }
+
+    /// The same, of a client that has told its version.
+    #[must_use]
+    pub fn telling_version(self, tells_version: bool) -> Self {
+        Self { tells_version, ..self }
     }
 }
 
@@ -64,8 +72,9 @@ impl Voice {
     /// [`WireError`] if the front is no message.
     pub fn decode(&self, body: &Bytes) -> Result<(Message, usize), WireError> {
         match self {
-            Self::YWebsocket { .. } | Self::Hocuspocus(_) => y_websocket::decode(body),
+            Self::YWebsocket { .. } => y_websocket::decode(body),
             Self::YSweet => y_sweet::decode(body),
+            Self::Hocuspocus(_) => hocuspocus::decode_body(body),
         }
     }
 
@@ -73,6 +82,12 @@ impl Voice {
     #[must_use]
     pub fn frame(&self, message: &[u8]) -> Bytes {
         websocket::frame_of(self.prefix(), message)
+    }
+
+    /// Whether messages may be relayed to this client that are not part of the document.
+    #[must_use]
+    pub fn hears_stateless(&self) -> bool {
+        matches!(self, Self::Hocuspocus(_))
     }
 
     /// A frame that was made for y-websocket clients, as this client reads it.

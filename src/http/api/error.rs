@@ -47,6 +47,10 @@ pub(in crate::http) enum ApiError {
     SlowBody,
     #[error("the update builds on what this room does not have: send it with all that the room lacks")]
     Gap { written: Position, is_new: bool },
+    #[error("a part of the update is another user's, who is here and can bring it")]
+    Foreign { written: Position, is_new: bool },
+    #[error("{0}")]
+    Contradicts(String),
     #[error(transparent)]
     OtherLife(#[from] GenerationError),
     #[error("what was there at that position is trimmed: {0}")]
@@ -92,6 +96,8 @@ impl ApiError {
             Self::Method(_) => (StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed"),
             Self::SlowBody => (StatusCode::REQUEST_TIMEOUT, "body_too_slow"),
             Self::Gap { .. } => (StatusCode::CONFLICT, "gap"),
+            Self::Foreign { .. } => (StatusCode::CONFLICT, "not_yours"),
+            Self::Contradicts(_) => (StatusCode::CONFLICT, "contradicts"),
             Self::OtherLife(GenerationError::Forged) => (StatusCode::BAD_REQUEST, "bad_update"),
             Self::OtherLife(GenerationError::Undecided) => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
             Self::OtherLife(_) => (StatusCode::CONFLICT, "other_life"),
@@ -115,7 +121,7 @@ impl ApiError {
     fn help(&self) -> Option<(&'static str, Value)> {
         match self {
             Self::Moved(now) => Some(("position", json!(now.to_string()))),
-            Self::Gap { written, is_new } => {
+            Self::Gap { written, is_new } | Self::Foreign { written, is_new } => {
                 Some(("stored", if *is_new { json!(written.to_string()) } else { Value::Null }))
             }
             Self::Edit(EditError::Operation { index, .. }) => Some(("operation", json!(index))),
@@ -174,6 +180,7 @@ impl From<WriteError> for ApiError {
             WriteError::Refused(refusal) => Self::Refused(refusal),
             WriteError::Generation(error) => Self::OtherLife(error),
             WriteError::Record(why) => Self::Record(why),
+            WriteError::Contradicts(why) => Self::Contradicts(why),
             WriteError::Store(error) => Self::Log(error),
             error @ WriteError::Closed(_) => Self::Unavailable(error.to_string()),
             WriteError::Undecided => Self::Undecided,

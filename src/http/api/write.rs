@@ -35,8 +35,8 @@ pub(super) async fn update(
     asked.needs(Role::Editor)?;
     let at = asked.expects(None)?;
     let update = asked.body(&app, body, (OCTETS, DOCUMENT_BYTES_MAX)).await?;
-    let written = write(&app, &asked, (update, Source::Step2), at).await?;
-    answer(written)
+    let written = write(&app, &asked, (update, Source::Step2), at).await;
+    answer(known(&app, &asked, written).await?)
 }
 
 /// `PATCH`: operations in JSON, as one update of one record.
@@ -78,10 +78,10 @@ pub(super) async fn patch(
         }
     };
     let written = write(&app, &asked, (update.into(), Source::Update), at).await;
-    if !matches!(written, Err(ApiError::Undecided)) {
+    if written.as_ref().map_or_else(WriteError::leaves_no_trace, |_| true) {
         lease.give_back();
     }
-    answer(written?)
+    answer(known(&app, &asked, written).await?)
 }
 
 async fn write(
@@ -89,10 +89,15 @@ async fn write(
     asked: &Asked,
     (update, source): (Bytes, Source),
     at: Option<Position>,
-) -> Result<Written, ApiError> {
+) -> Result<Written, WriteError> {
     let edit = Edit { update, source, caller: Arc::clone(&asked.caller), at };
     let written = timeout(Duration::from_millis(API_MS_MAX), app.rooms.write(&asked.room, edit)).await;
-    match written.unwrap_or(Err(WriteError::Undecided)) {
+    written.unwrap_or(Err(WriteError::Undecided))
+}
+
+/// What became of an edit; and where the room is, if it was another instance that has moved it.
+async fn known(app: &App, asked: &Asked, written: Result<Written, WriteError>) -> Result<Written, ApiError> {
+    match written {
         Err(WriteError::Moved { now: None }) => {
             let head = in_time(async { Ok(app.log.open(&asked.room).await?) }).await?;
             Err(ApiError::Moved(head.map_or(Position::START, |head| head.last)))
@@ -102,9 +107,12 @@ async fn write(
 }
 
 fn answer(written: Written) -> Result<Response, ApiError> {
-    let Written { position, is_new, has_gap } = written;
+    let Written { position, is_new, has_gap, is_foreign } = written;
     if has_gap {
         return Err(ApiError::Gap { written: position, is_new });
+    }
+    if is_foreign {
+        return Err(ApiError::Foreign { written: position, is_new });
     }
     Ok(json_at(position, &json!({ "position": position.to_string(), "stored": is_new })))
 }

@@ -39,6 +39,12 @@ pub(in crate::http) trait Channel: Send + 'static {
     /// As [`Channel::write`].
     fn ping(&mut self) -> impl Future<Output = Result<(), Gone>> + Send;
 
+    /// Whether the socket belongs to several sessions. It has a task of its own then, which notices when nobody is there
+    /// any more.
+    fn is_shared(&self) -> bool {
+        false
+    }
+
     /// Says why the session ends, and lets the client hear it.
     fn close(self, close: Close) -> impl Future<Output = ()> + Send;
 }

@@ -68,7 +68,10 @@ pub(super) async fn refuse(app: &App, channel: impl Channel, close: Close) {
     }
     match close.code {
         close::RESTART => spread_out(app).await,
-        close::OTHER_GENERATION => sleep(Duration::from_millis(OTHER_LIFE_PAUSE_MS)).await,
+        // Refused in band, a client does not come back by itself.
+        close::OTHER_GENERATION if !channel.is_shared() => {
+            sleep(Duration::from_millis(OTHER_LIFE_PAUSE_MS)).await
+        }
         _ => {}
     }
     channel.close(close).await;

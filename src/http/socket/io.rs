@@ -31,34 +31,42 @@ use crate::wire::close::Close;
 use crate::wire::websocket::{self, FrameError, Incoming, Reader};
 
 /// What bytes come from: almost always TCP itself.
-enum Source {
+pub(super) enum Source {
     Tcp(OwnedReadHalf),
     /// Whatever another server has put under this router.
     Other(Box<ReadHalf<TokioIo<Upgraded>>>),
 }
 
 /// Where bytes go.
-enum Sink {
+pub(super) enum Sink {
     /// Shared with the room, which writes to it while the session is parked.
     Tcp(Arc<OwnedWriteHalf>),
     Other(Box<WriteHalf<TokioIo<Upgraded>>>),
 }
 
 impl Sink {
-    async fn write_all(&mut self, mut bytes: &[u8]) -> io::Result<()> {
-        let stream = match self {
-            Self::Tcp(stream) => stream,
+    /// Writes the front of `bytes`, as much as is taken, as soon as anything is. Cancel-safe.
+    pub(super) async fn write_some(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let taken = match self {
+            Self::Tcp(stream) => loop {
+                stream.writable().await?;
+                match stream.try_write(bytes) {
+                    Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+                    taken => break taken?,
+                }
+            },
             Self::Other(stream) => {
-                stream.write_all(bytes).await?;
-                return stream.flush().await;
+                let taken = stream.write(bytes).await?;
+                stream.flush().await?;
+                taken
             }
         };
+        if taken == 0 { Err(ErrorKind::WriteZero.into()) } else { Ok(taken) }
+    }
+
+    async fn write_all(&mut self, mut bytes: &[u8]) -> io::Result<()> {
         while !bytes.is_empty() {
-            stream.writable().await?;
-            match stream.try_write(bytes) {
-                Err(error) if error.kind() == ErrorKind::WouldBlock => {}
-                taken => bytes = &bytes[taken?..],
-            }
+            bytes = &bytes[self.write_some(bytes).await?..];
         }
         Ok(())
     }
@@ -107,6 +115,19 @@ impl Socket {
             }
         };
         Self { source, sink, reader }
+    }
+
+    /// What takes bytes without waiting.
+    pub(super) fn tcp_outlet(&self) -> Arc<dyn Outlet> {
+        match &self.sink {
+            Sink::Tcp(stream) => Arc::clone(stream) as Arc<dyn Outlet>,
+            Sink::Other(_) => Arc::new(Nowhere),
+        }
+    }
+
+    /// The two ends apart, for a socket that several sessions share.
+    pub(super) fn into_ends(self) -> (Source, Reader, Sink) {
+        (self.source, self.reader, self.sink)
     }
 
     /// What is taken at once costs no more than the system call; the rest is waited for elsewhere,
@@ -161,10 +182,7 @@ impl Channel for Socket {
 
     /// The writing end for the room, which uses it while the session does not.
     fn outlet(&self) -> Arc<dyn Outlet> {
-        match &self.sink {
-            Sink::Tcp(stream) => Arc::clone(stream) as Arc<dyn Outlet>,
-            Sink::Other(_) => Arc::new(Nowhere),
-        }
+        self.tcp_outlet()
     }
 
     /// Writes whole frames (or the rest of one), in one system call if they are small.
@@ -208,7 +226,11 @@ impl Channel for Socket {
 }
 
 /// Reads once. Nothing is lost if nobody asks again.
-fn poll_fill(source: &mut Source, reader: &mut Reader, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+pub(super) fn poll_fill(
+    source: &mut Source,
+    reader: &mut Reader,
+    cx: &mut Context<'_>,
+) -> Poll<io::Result<usize>> {
     let read = reader.fill(|space| {
         let mut buf = ReadBuf::new(space);
         match Pin::new(&mut *source).poll_read(cx, &mut buf) {
@@ -226,10 +248,10 @@ fn poll_fill(source: &mut Source, reader: &mut Reader, cx: &mut Context<'_>) -> 
 
 /// Bytes of a large message that one system call is given, and that must be taken within one stall
 /// time.
-const WRITE_CHUNK_BYTES: usize = 256 << 10;
+pub(super) const WRITE_CHUNK_BYTES: usize = 256 << 10;
 
 /// How long a closed socket listens for the client's own close.
-const LINGER: Duration = Duration::from_secs(3);
+pub(super) const LINGER: Duration = Duration::from_secs(3);
 
 impl Outlet for OwnedWriteHalf {
     fn offer(&self, bytes: &[u8]) -> usize {

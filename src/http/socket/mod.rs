@@ -8,20 +8,23 @@
 
 mod channel;
 mod end;
+mod hocuspocus;
 mod io;
 mod share;
+mod shared;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use hyper::upgrade::Upgraded;
-use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio::time::{Instant, sleep_until, timeout};
 
 use self::channel::Channel;
 use self::end::{End, Open, refuse};
+pub(super) use self::hocuspocus::serve as serve_many;
 use self::io::{Gone, Socket, Unreadable};
-use self::share::Share;
+pub(super) use self::share::Share;
 use super::App;
 use crate::caller::Caller;
 use crate::gate::Source;
@@ -36,7 +39,7 @@ use crate::wire::close::{self, Close};
 use crate::wire::voice::Voice;
 use crate::wire::websocket::Incoming;
 use crate::wire::y_websocket::MESSAGES_PER_FRAME_MAX;
-use crate::wire::{Message, WireError, websocket, y_websocket};
+use crate::wire::{Message, WireError, hocuspocus as hocuspocus_wire, websocket, y_websocket};
 
 /// Turns of writing after which a socket is read although there is more to write. Asking whether
 /// something has come costs less than a write.
@@ -55,14 +58,20 @@ pub(super) async fn serve(
 ) {
     let socket = Socket::new(upgraded);
     let _open = Open::new(Arc::clone(&app));
-    session(app, socket, room, voice).await;
+    session(app, socket, room, voice, Caller::anyone()).await;
 }
 
 /// Serves one session to its end.
-async fn session<C: Channel>(app: Arc<App>, channel: C, room: Result<RoomName, RoomNameError>, voice: Voice) {
+async fn session<C: Channel>(
+    app: Arc<App>,
+    channel: C,
+    room: Result<RoomName, RoomNameError>,
+    voice: Voice,
+    caller: Arc<Caller>,
+) {
     // What happens once in a session's life is boxed, here and below: its future is as large as the
     // largest of its parts for as long as it lives, and most of its life it only waits.
-    let entry = Entry { caller: Caller::anyone(), voice, outlet: channel.outlet() };
+    let entry = Entry { caller, voice, outlet: channel.outlet() };
     match Box::pin(enter(&app, room, entry)).await {
         Ok(member) => Box::pin(Shell::new(app, channel, member).run()).await,
         Err(close) => Box::pin(refuse(&app, channel, close)).await,
@@ -90,8 +99,8 @@ struct Shell<C> {
     deaf_beats: u32,
     /// What is acked and was not said yet: nothing is said before the client's first sync.
     ack: Option<(u64, Position)>,
-    /// A client that waits for an answer has heard nothing for a while.
-    answer_is_late: bool,
+    /// When a client that waits for an answer has to hear something.
+    late_due: Option<Instant>,
     /// Turns with something to write since there was a moment to read.
     busy_turns: u32,
     out: Vec<Bytes>,
@@ -110,7 +119,7 @@ impl<C: Channel> Shell<C> {
             quiet: false,
             deaf_beats: 0,
             ack: None,
-            answer_is_late: false,
+            late_due: None,
             busy_turns: 0,
             out: Vec::new(),
         }
@@ -146,10 +155,7 @@ impl<C: Channel> Shell<C> {
             biased;
             () = self.member.woken() => return Ok(()),
             more = self.channel.more() => more,
-            () = until_late(self.session.owes_answer()) => {
-                self.answer_is_late = true;
-                return Ok(());
-            }
+            () = until(self.late_due) => return Ok(()),
             () = until_greeted(self.greeted, self.greeting_due) => {
                 let why = "no sync step 1 came; a Yjs provider sends one at once";
                 return Err(Close::new(close::BUSY, why).into());
@@ -202,9 +208,8 @@ impl<C: Channel> Shell<C> {
             self.answer(|session| session.on_decided(decided, position));
         }
         post.expires_in_ms.iter().for_each(|in_ms| self.say(&y_websocket::expiry(*in_ms)));
-        if std::mem::take(&mut self.answer_is_late) {
-            self.say(y_websocket::KEEPALIVE);
-        }
+        post.stateless.iter().for_each(|payload| self.say(&hocuspocus_wire::stateless(payload)));
+        self.keep_waiting();
         if beat {
             self.quiet &= !written;
             self.on_beat().await?;
@@ -245,8 +250,22 @@ impl<C: Channel> Shell<C> {
             return Ok(());
         }
         self.quiet = false;
+        self.late_due = None;
         let out = std::mem::take(&mut self.out);
         self.channel.write(&out).await
+    }
+
+    /// A client that waits for an answer hears a keepalive while that is late, whatever it asks meanwhile.
+    fn keep_waiting(&mut self) {
+        if !self.greeted || !self.session.owes_answer() {
+            self.late_due = None;
+            return;
+        }
+        let now = Instant::now();
+        let due = *self.late_due.get_or_insert(now + Duration::from_millis(LATE_ANSWER_MS));
+        if due <= now && self.out.is_empty() {
+            self.say(y_websocket::KEEPALIVE);
+        }
     }
 
     /// Keeps clients that hear nothing from giving up, and notices those that are gone. Beats that
@@ -254,6 +273,9 @@ impl<C: Channel> Shell<C> {
     async fn on_beat(&mut self) -> Result<(), End> {
         if std::mem::replace(&mut self.quiet, true) && self.out.is_empty() {
             self.say(y_websocket::KEEPALIVE);
+        }
+        if self.channel.is_shared() {
+            return Ok(());
         }
         self.deaf_beats += 1;
         if self.deaf_beats >= HALF_OPEN_BEATS {
@@ -327,7 +349,8 @@ impl<C: Channel> Shell<C> {
 
     async fn carry_out(&mut self, intent: Intent) -> Result<(), End> {
         match intent {
-            Intent::Sync { state_vector, first } => self.sync(state_vector, first).await,
+            Intent::Sync { state_vector, first, ask } => self.sync(state_vector, first, ask).await,
+            Intent::Relay(payload) => Ok(self.member.relay(payload).await?),
             Intent::Submit { update, source, permit } => self.submit(update, source, permit).await,
             Intent::Answer => {
                 self.answer(Session::answers);
@@ -363,14 +386,16 @@ impl<C: Channel> Shell<C> {
         }
     }
 
-    /// Step2, and at the first sync our Step1 and who is here.
-    async fn sync(&mut self, state_vector: Bytes, first: bool) -> Result<(), End> {
+    /// Step2, our Step1 if it is wanted, and at the first sync who is here.
+    async fn sync(&mut self, state_vector: Bytes, first: bool, ask: bool) -> Result<(), End> {
         let share = Share::of(self.member.document_bytes()).await?;
         let step2 = self.member.sync(state_vector, first).await?;
         self.out.push(step2);
+        if ask {
+            self.say(&y_websocket::sync_step1(&self.member.state_vector().await?));
+        }
         if first {
             self.greeted = true;
-            self.say(&y_websocket::sync_step1(&self.member.state_vector().await?));
             self.out.extend(self.member.everyone());
         }
         Ok(share.hold(self.flush()).await?)
@@ -378,11 +403,11 @@ impl<C: Channel> Shell<C> {
 }
 
 /// Ends when a client that waits for an answer has to hear something.
-async fn until_late(owed: bool) {
-    if !owed {
-        std::future::pending::<()>().await;
+async fn until(due: Option<Instant>) {
+    match due {
+        Some(due) => Box::pin(sleep_until(due)).await,
+        None => std::future::pending().await,
     }
-    Box::pin(sleep(Duration::from_millis(LATE_ANSWER_MS))).await;
 }
 
 /// Ends when a client has had its time for a greeting, if it has not greeted.

@@ -19,7 +19,7 @@ use crate::wire::close::{self, Close};
 static FREE: Semaphore = Semaphore::const_new(INITIAL_SYNC_UNITS as usize);
 
 /// The right to make and write a large answer. Small ones need no permit.
-pub(super) struct Share {
+pub(in crate::http) struct Share {
     /// Given back when this is dropped.
     _permit: Option<SemaphorePermit<'static>>,
 }
@@ -30,7 +30,7 @@ impl Share {
     ///
     /// # Errors
     /// A temporary close if none comes free in time.
-    pub(super) async fn of(size: usize) -> Result<Self, Close> {
+    pub(in crate::http) async fn of(size: usize) -> Result<Self, Close> {
         if size <= INLINE_BYTES_MAX {
             return Ok(Self { _permit: None });
         }

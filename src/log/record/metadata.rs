@@ -28,10 +28,11 @@ pub struct Metadata {
     pub role: Role,
     /// The batch in which it was first sent to the log.
     pub batch: u64,
-    /// Client ids that this update was the first to write under: from here on they belong to
-    /// `user`.
+    /// Client ids that belong to `user` from here on, unless an earlier record says otherwise: the update
+    /// is the first that its user wrote under them.
     pub claims: Vec<ClientId>,
-    /// The user whose session brought it, where that is not the one who made it.
+    /// The user whose session brought it, where that is not the one who made it. The same as `user`, it says
+    /// that blocks of other owners are in it too; the claims tell whose.
     pub relayed_by: Option<String>,
     /// The kind of the room at that moment.
     pub room_kind: RoomKind,

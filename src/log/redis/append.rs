@@ -1,11 +1,14 @@
 //! Appends.
 
+use std::time::{Duration, Instant};
+
+use super::connect::Lane;
 use super::keys::Keys;
 use super::meta::{epoch_text, parse_epoch};
 use super::reply::{Reply, record};
 use super::{RedisLog, script};
 use crate::ids::{Position, RoomName};
-use crate::limits::{REDIS_BATCH_BYTES_MAX, REDIS_PUBLISH_BYTES_MAX};
+use crate::limits::{REDIS_BATCH_BYTES_MAX, REDIS_PUBLISH_BYTES_MAX, REDIS_WATCH_MS};
 use crate::log::bus::{Epoch, Seen};
 use crate::log::check::{ONE_WRITES, check_expects, check_repeated, judge};
 use crate::log::record::StoredRecord;
@@ -31,13 +34,21 @@ impl RedisLog {
         let (clock, grace) = (self.clock_arg(), self.grace_arg());
         let (instance, number) = (batch.instance.0.to_string(), batch.number.to_string());
         let ttl = batch.ttl_ms.map(|ttl| ttl.to_string()).unwrap_or_default();
-        let (epoch, publish) =
-            (epoch_text(Epoch(rand::random_range(1..=u64::MAX))), REDIS_PUBLISH_BYTES_MAX.to_string());
-        let prefix = keys.prefix();
-        let mut args: Vec<&[u8]> = Vec::with_capacity(14 + batch.records.len());
+        // A room of which a record was seen is not made: it is there, or the batch is behind.
+        let may_begin = batch.seen.last.seq == 0;
+        let epoch = match may_begin || batch.heals {
+            true => epoch_text(Epoch(rand::random_range(1..=u64::MAX))),
+            false => String::new(),
+        };
+        let genesis: &[u8] = if may_begin { &batch.genesis.encoded } else { &[] };
+        let records = || std::iter::once(genesis).chain(batch.records.iter().map(|record| &*record.encoded));
+        let lengths: Vec<[u8; 4]> = records().map(length).collect();
+        let publish = if is_published_whole(batch) { "1" } else { "0" };
+        let bus = keys.bus();
+        let mut args: Vec<&[u8]> = Vec::with_capacity(15 + 2 * batch.records.len());
         for text in [
             clock.as_str(),
-            prefix,
+            &bus,
             &instance,
             &number,
             &expects,
@@ -48,13 +59,14 @@ impl RedisLog {
             &seen_ms,
             heals,
             &epoch,
-            &publish,
+            publish,
         ] {
             args.push(text.as_bytes());
         }
-        args.push(&batch.genesis.encoded);
-        args.extend(batch.records.iter().map(|record| record.encoded.as_ref()));
-        let reply = script::APPEND.run(&self.connect, &[keys.log(), keys.meta()], &args).await;
+        for (length, record) in lengths.iter().zip(records()) {
+            args.extend([length.as_slice(), record]);
+        }
+        let reply = script::APPEND.run_on(Lane::Push, &self.connect, &[keys.log(), keys.meta()], &args).await;
         self.appended(room, &keys, batch, reply?)
     }
 
@@ -113,8 +125,37 @@ impl RedisLog {
         } else {
             Some(Position::from_id(&reply.text(6)?).ok_or_else(|| reply.refusal())?)
         };
+        match reply.rest(7) {
+            _ if duplicate => {}
+            Some(why) => self.note_mute(&keys.bus(), &why),
+            None if is_published_whole(batch) => self.bus.expect_echo(room, epoch, last),
+            None => {} // without its records it is told from nobody else's
+        }
         Ok(Appended { created, before, first, last, epoch, duplicate })
     }
+
+    /// A batch is stored, and the other instances could not be told. They find it when they look at the head.
+    fn note_mute(&self, channel: &str, why: &str) {
+        let mut told = self.mute_told.lock();
+        if told.is_none_or(|told| told.elapsed() >= Duration::from_millis(REDIS_WATCH_MS)) {
+            *told = Some(Instant::now());
+            tracing::error!(
+                channel,
+                why,
+                "SPUBLISH is refused: edits are stored, but reach other instances only when they look at the log"
+            );
+        }
+    }
+}
+
+/// Whether the batch goes over the bus with its records.
+fn is_published_whole(batch: &Batch) -> bool {
+    batch.records.iter().map(|record| record.encoded.len()).sum::<usize>() <= REDIS_PUBLISH_BYTES_MAX
+}
+
+/// A record's length as it stands before it on the bus.
+fn length(record: &[u8]) -> [u8; 4] {
+    u32::try_from(record.len()).expect("a batch is below 4 GiB: it was checked").to_le_bytes()
 }
 
 /// The genesis record as it stands there.

@@ -29,7 +29,7 @@ use crate::limits::{
     REDIS_BUS_CALLS_MAX, REDIS_BUS_ECHO_MS, REDIS_BUS_QUIET_MS, REDIS_BUS_REST_MS_MAX, REDIS_WHISPERS_MAX,
 };
 use crate::log::LogError;
-use crate::log::bus::{Follower, Heard, Seen, Speaker, Whisper};
+use crate::log::bus::{Epoch, Follower, Heard, Seen, Speaker, Whisper};
 
 /// How many rooms wait for each other when they are followed at once: one in so many.
 const GATES: usize = 64;
@@ -55,6 +55,8 @@ struct Channel {
     rest: Duration,
     /// A batch of ours that should have been heard by then: its last counter.
     echo: Option<(Instant, u64)>,
+    /// The newest batch that was heard: an echo comes before the answer, as a rule.
+    heard: (Epoch, u64),
 }
 
 /// A channel and its room, whose head is to be looked at.
@@ -139,6 +141,7 @@ impl Bus {
             look_at: Instant::now() + quiet(),
             rest: Duration::from_secs(1),
             echo: None,
+            heard: (Epoch::NONE, 0),
         });
         entry.speakers.push(speaker);
         Ok(follower)
@@ -149,10 +152,12 @@ impl Bus {
         let _ = self.whispers.try_send((Keys::of(room).bus(), message::whispered(from, whisper)));
     }
 
-    /// A batch of ours is stored: it should be heard soon.
-    pub(super) fn expect_echo(&self, room: &RoomName, last: Position) {
+    /// A batch of ours is stored: it should be heard soon, if it was not already.
+    pub(super) fn expect_echo(&self, room: &RoomName, epoch: Epoch, last: Position) {
         let channel = Keys::of(room).bus();
-        if let Some(entry) = self.channels.lock().get_mut(channel.as_bytes()) {
+        if let Some(entry) = self.channels.lock().get_mut(channel.as_bytes())
+            && (entry.heard.0 != epoch || entry.heard.1 < last.seq)
+        {
             let due = Instant::now() + Duration::from_millis(REDIS_BUS_ECHO_MS);
             entry.echo.get_or_insert((due, last.seq));
         }
@@ -176,10 +181,10 @@ impl Bus {
             entry.rest = Duration::from_secs(1);
         }
         if let Heard::Stored(stored) = &heard
-            && let (Some((_, seq)), Some(last)) = (entry.echo, stored.records.last())
-            && last.position().seq >= seq
+            && let Some(last) = stored.records.last().map(|last| last.position().seq)
         {
-            entry.echo = None;
+            entry.heard = (stored.epoch, last);
+            entry.echo = entry.echo.filter(|(_, seq)| last < *seq);
         }
         if matches!(heard, Heard::Behind) {
             entry.echo = None; // a batch too large for the channel, ours perhaps

@@ -25,7 +25,7 @@ impl RedisLog {
         let keys = Keys::of(room);
         let (clock, grace) = (self.clock_arg(), self.grace_arg());
         let ttl = ttl_ms.map(|ttl| ttl.to_string()).unwrap_or_default();
-        let args = [clock.as_bytes(), keys.prefix().as_bytes(), ttl.as_bytes(), grace.as_bytes()];
+        let args = [clock.as_bytes(), ttl.as_bytes(), grace.as_bytes()];
         let reply = script::TOUCH.run(&self.connect, &[keys.log(), keys.meta()], &args).await?;
         match reply.word.as_str() {
             "touched" | "absent" => Ok(()),

@@ -32,7 +32,7 @@ mod state;
 mod watch;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -70,6 +70,8 @@ pub struct RedisLog {
     places: Places,
     /// What the last scan for rooms has left.
     listing: Mutex<Option<Listing>>,
+    /// When it was last said that batches cannot be published.
+    mute_told: Mutex<Option<Instant>>,
     /// Calls under way, which `close` waits for.
     calls: TaskTracker,
     closed: CancellationToken,
@@ -172,6 +174,7 @@ impl RedisLog {
             bus,
             places: Places::default(),
             listing: Mutex::new(None),
+            mute_told: Mutex::new(None),
             calls: TaskTracker::new(),
             closed,
         })
@@ -205,17 +208,11 @@ impl Log for RedisLog {
     async fn append(&self, room: &RoomName, batch: Batch) -> Result<Appended, LogError> {
         check_batch(&batch)?;
         let _call = self.begin()?;
-        let appended = match self.append_batch(room, &batch).await {
-            Err(LogError::Moved(why)) if why == append::KEY_LOST => {
-                self.mend(room, &Keys::of(room)).await?;
-                return Err(LogError::Moved(why));
-            }
-            appended => appended?,
-        };
-        if !appended.duplicate {
-            self.bus.expect_echo(room, appended.last);
+        let appended = self.append_batch(room, &batch).await;
+        if matches!(&appended, Err(LogError::Moved(why)) if why == append::KEY_LOST) {
+            self.mend(room, &Keys::of(room)).await?;
         }
-        Ok(appended)
+        appended
     }
 
     async fn open(&self, room: &RoomName) -> Result<Option<Head>, LogError> {

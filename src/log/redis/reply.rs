@@ -24,9 +24,14 @@ impl Reply {
         let (what, key) = (called.what, called.key.to_owned());
         let values = match value {
             Value::Array(values) => values,
+            // Words with a space between: a list costs Redis more.
+            Value::BulkString(line) => {
+                line.split(|byte| *byte == b' ').map(|word| Value::BulkString(word.to_vec())).collect()
+            }
             other => return Err(unexpected(called, &format!("{other:?}"))),
         };
-        let word = values.first().and_then(text).ok_or_else(|| unexpected(called, "no word"))?;
+        let word = values.first().and_then(text).filter(|word| !word.is_empty());
+        let word = word.ok_or_else(|| unexpected(called, "no word"))?;
         Ok(Self { word, values, what, key })
     }
 
@@ -38,6 +43,12 @@ impl Reply {
     /// The same as a number.
     pub(super) fn number(&self, index: usize) -> Result<u64, LogError> {
         self.text(index)?.parse().map_err(|_| self.unexpected("a value is no number"))
+    }
+
+    /// The values from one on, as a text; `None`: there are no more.
+    pub(super) fn rest(&self, index: usize) -> Option<String> {
+        let words: Vec<String> = self.values.iter().skip(index).filter_map(text).collect();
+        (!words.is_empty()).then(|| words.join(" "))
     }
 
     /// Takes a value out.
@@ -181,12 +192,15 @@ mod tests {
     #[test]
     fn odd_answers_are_errors() {
         let called = Called { what: "append", key: "k", writes: true };
-        for odd in [Value::Nil, Value::Okay, list(vec![]), list(vec![Value::Nil])] {
+        for odd in [Value::Nil, Value::Okay, list(vec![]), list(vec![Value::Nil]), bulk("")] {
             let error = Reply::of(odd, called).expect_err("odd");
             assert!(error.to_string().contains("append on k"), "{error}");
         }
         let reply = Reply::of(list(vec![bulk("stored"), bulk("x")]), called).expect("a reply");
         assert!(reply.number(1).is_err() && reply.number(2).is_err());
         assert!(matches!(reply.refusal(), LogError::Fatal(_)));
+        let line = Reply::of(bulk("stored 3 x and more"), called).expect("a reply");
+        assert_eq!((line.word.as_str(), line.number(1)), ("stored", Ok(3)));
+        assert_eq!((line.rest(3).as_deref(), line.rest(5)), (Some("and more"), None));
     }
 }

@@ -46,25 +46,36 @@ scripts![
 
 impl Script {
     fn new(name: &'static str, body: &str) -> Self {
+        let body = body.replace("-- include settle", include_str!("lua/settle.lua"));
         let code = format!("{}\n{body}", include_str!("lua/prelude.lua"));
         let hash = redis::Script::new(&code).get_hash().to_owned();
         Self { name, code, hash }
     }
 
-    /// Runs it where the first key is. A server that does not know it (it was started again, took over, or was told to
-    /// forget) did nothing, and gets it in full: whichever server that is, also one to which a slot is on its way.
+    /// Runs it where the first key is.
     pub(super) async fn run(
         &self,
         connect: &Connect,
         keys: &[String],
         args: &[&[u8]],
     ) -> Result<Reply, LogError> {
+        self.run_on(Lane::Write, connect, keys, args).await
+    }
+
+    /// The same on another connection. A server that does not know it (it was started again, took over, or was told to
+    /// forget) did nothing, and gets it in full: whichever server that is, also one to which a slot is on its way.
+    pub(super) async fn run_on(
+        &self,
+        lane: Lane,
+        connect: &Connect,
+        keys: &[String],
+        args: &[&[u8]],
+    ) -> Result<Reply, LogError> {
         let key = keys.first().expect("every script has a key").as_str();
         let route = Route::Key(key);
-        let mut answer =
-            connect.call(Lane::Write, route, &self.command("EVALSHA", &self.hash, keys, args)).await;
+        let mut answer = connect.call(lane, route, &self.command("EVALSHA", &self.hash, keys, args)).await;
         if answer.as_ref().is_err_and(CallError::is_no_script) {
-            answer = connect.call(Lane::Write, route, &self.command("EVAL", &self.code, keys, args)).await;
+            answer = connect.call(lane, route, &self.command("EVAL", &self.code, keys, args)).await;
         }
         if let Err(CallError::Refused { code, text }) = &mut answer
             && is_forbidden(code, text)

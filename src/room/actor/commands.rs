@@ -7,12 +7,14 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::super::seat::{Entry, Seat};
-use super::super::state::{Judged, State, Submission, SubmitError};
-use super::super::{Command, Member, Synced, refusal_close, room_ended};
+use super::super::state::{Judged, State, Submission, SubmitError, Suspect};
+use super::super::{Command, Member, Synced, refusal_close, room_ended, wall_clock_ms};
 use super::{Actor, End};
+use crate::caller::Caller;
 use crate::gate::{self, Refusal};
 use crate::ids::SessionId;
 use crate::limits::INLINE_BYTES_MAX;
+use crate::log::bus::Whisper;
 use crate::wire::close::{self, Close};
 
 impl Actor {
@@ -34,15 +36,22 @@ impl Actor {
             }
             Command::Read { part, reply } => self.on_read_outside(part, reply).await?,
             Command::Write(write) => self.on_write(write).await?,
+            Command::Relay { session, payload, cost } => {
+                self.shared.inflow.leave(cost);
+                self.tell_others(Some(session), &payload);
+                self.whisper(Whisper::Stateless(payload));
+            }
             Command::StateVector { reply } => {
                 let _ = reply.send(Ok(self.checkpoint()?));
             }
+            Command::Begin { caller, reply } => self.on_begin(&caller, reply),
         }
         Ok(())
     }
 
     fn on_join(&mut self, entry: Entry, reply: oneshot::Sender<Result<Member, String>>) {
         let session = self.rooms.next_session();
+        self.shared.owners.seat(session, entry.caller.user.as_ref());
         let seat = Arc::new(Seat::new(session, entry));
         self.seats.insert(Arc::clone(&seat));
         self.idle_due = None;
@@ -50,8 +59,26 @@ impl Actor {
         let _ = reply.send(Ok(Member::new(Arc::clone(&self.shared), seat)));
     }
 
+    /// A room that is to be removed does not begin: whoever asks is told to come back.
+    fn on_begin(&mut self, caller: &Caller, reply: oneshot::Sender<()>) {
+        let is_open = self.retiring.is_none();
+        if is_open && self.state_mut().begin(caller, wall_clock_ms()).is_ok() {
+            self.beginnings.push(reply);
+        }
+    }
+
+    /// Tells those who have asked for it that the room is stored.
+    pub(super) fn tell_begun(&mut self) {
+        if !self.beginnings.is_empty() && !self.state().is_new() {
+            for reply in self.beginnings.drain(..) {
+                let _ = reply.send(()); // who does not wait any more finds it in the store
+            }
+        }
+    }
+
     fn on_leave(&mut self, session: SessionId) {
         self.seats.remove(session);
+        self.shared.owners.leave(session);
         self.state_mut().forget_session(session);
         if self.seats.is_empty() {
             self.on_last_leave();
@@ -76,14 +103,18 @@ impl Actor {
                 self.shared.inflow.leave(judged.cost);
                 self.rooms.metrics.note_dropped(&judged.dropped);
                 self.rooms.metrics.edits_refused.inc_by(u64::from(judged.refused));
+                self.report(session, judged.suspect);
                 let ack = judged.decided_now.then(|| (ordinal, self.state().committed()));
-                let told = judged.refused || judged.dropped.is_gap();
+                // What was left out as another's would be left out again; it is asked for later.
+                let gap = judged.dropped.is_gap() && !judged.dropped.is_foreign();
+                let refused = judged.refused || judged.dropped.is_foreign();
+                let told = refused || gap;
                 let wanted = |seat: &&Arc<Seat>| seat.wants_acks() && ack.is_some() || told;
                 if let Some(seat) = self.seats.get(session).filter(wanted) {
                     seat.put(|post| {
-                        post.refused.extend(judged.refused.then_some(ordinal));
+                        post.refused.extend(refused.then_some(ordinal));
                         post.ack = ack.filter(|_| seat.wants_acks()).or(post.ack);
-                        post.gap |= judged.dropped.is_gap();
+                        post.gap |= gap;
                     });
                 }
             }
@@ -95,6 +126,10 @@ impl Actor {
                     SubmitError::Generation(error) => {
                         self.expel(session, error.close());
                         return Ok(());
+                    }
+                    SubmitError::Contradicts(suspect) => {
+                        self.report(session, *suspect);
+                        Close::new(close::OTHER_GENERATION, error.to_string())
                     }
                     SubmitError::Record(_) => Close::new(close::TOO_LARGE, error.to_string()),
                 };
@@ -121,6 +156,23 @@ impl Actor {
             self.rooms.metrics.orders_learnt.inc();
         }
         Ok(judged)
+    }
+
+    /// Somebody writes under a client id that is not theirs, or that is somebody else's too.
+    pub(super) fn report(&self, session: SessionId, suspect: Suspect) {
+        if !suspect.is_any() {
+            return;
+        }
+        let metrics = &self.rooms.metrics.owners;
+        metrics.updates_foreign.inc_by(u64::from(suspect.foreign));
+        metrics.updates_contradicting.inc_by(u64::from(suspect.contradicts));
+        if suspect.first {
+            let Suspect { foreign, contradicts, .. } = suspect;
+            tracing::warn!(
+                room = %self.shared.name.log_id(), session = session.0, foreign, contradicts,
+                "a session writes under a client id that is another's: two pages that share an id, or a forgery.                  Reported once for each session; counted in ruang_updates_foreign and ruang_updates_contradicting"
+            );
+        }
     }
 
     /// Many fall off at the same time, when the network or the machine stalls: those that stand at
@@ -171,6 +223,16 @@ impl Actor {
         self.note_size();
         let covers = self.checkpoint()?;
         Ok(Ok(Synced { frame, cursor: self.shared.ring.cursor(covers) }))
+    }
+
+    /// Shows a message that is not part of the document to all who take such.
+    pub(super) fn tell_others(&mut self, from: Option<SessionId>, payload: &[u8]) {
+        let Ok(payload) = std::str::from_utf8(payload).map(Arc::<str>::from) else { return };
+        for seat in self.seats.all().filter(|seat| Some(seat.session) != from) {
+            if !seat.tell(&payload) {
+                self.rooms.metrics.stateless_dropped.inc();
+            }
+        }
     }
 
     /// Ends a session that has no place in this life of the room.

@@ -44,6 +44,7 @@ impl Actor {
                 );
                 self.rooms.metrics.appends_refused.inc();
                 let (authors, cost) = self.state_mut().drop_overlay();
+                self.beginnings.clear();
                 self.shared.inflow.leave(cost);
                 self.refuse_writes(&authors, &error);
                 // Off the list at once: what else of theirs is judged must not be acked over the loss.
@@ -270,6 +271,7 @@ impl Actor {
                     self.shared.presence_changed.notify_one();
                 }
             }
+            Whisper::Stateless(payload) => self.tell_others(None, &payload),
             Whisper::WhoIsHere => {
                 let here = self.shared.presence.lock().ours();
                 here.into_iter().for_each(|update| self.whisper(Whisper::Presence(update)));

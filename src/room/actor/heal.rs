@@ -129,8 +129,9 @@ impl Actor {
             let genesis = genesis_record(&self.shared.name, generation, self.rooms.instance);
             loaded.state.set_genesis(genesis.map_err(|error| End::Moved(error.to_string()))?);
         }
+        let claims = self.state().claims_unknown_to(&loaded.state);
         let drafted = heavy(move || {
-            let drafted = loaded.state.draft_heal(&lost, wall_clock_ms());
+            let drafted = loaded.state.draft_heal(&lost, claims, wall_clock_ms());
             (loaded, drafted)
         });
         let (mut loaded, drafted) = drafted.await?;
@@ -197,6 +198,16 @@ impl Actor {
     pub(super) fn ask_some(&mut self, now: Instant) {
         let count = self.seats.len() / HEAL_ASKS + 1;
         for seat in self.line.take_asked(now, count, now + Duration::from_millis(HEAL_ASK_MS)) {
+            self.state_mut().pardon(seat.session);
+            seat.put(|post| post.gap = true);
+        }
+    }
+
+    /// Asks those of whom something was left out: its owner may have gone, or they hold what builds on what the
+    /// owner has brought by now.
+    pub(super) fn ask_owing(&mut self) {
+        let owing = self.state_mut().take_owing();
+        for seat in owing.into_iter().filter_map(|session| self.seats.get(session)) {
             seat.put(|post| post.gap = true);
         }
     }

@@ -73,8 +73,12 @@ impl Actor {
                 self.shared.inflow.leave(judged.cost);
                 self.rooms.metrics.note_dropped(&judged.dropped);
                 // What it holds is given back at once if nothing of it goes into the log.
-                let decided = Decided { reply, is_new: judged.cost == 0, has_gap: judged.dropped.is_gap() };
+                let (is_new, is_foreign) = (judged.cost == 0, judged.dropped.is_foreign());
+                let has_gap = judged.dropped.is_gap() && !is_foreign;
+                let decided = Decided { reply, is_new, has_gap, is_foreign };
+                self.report(session, judged.suspect);
                 if judged.decided_now {
+                    self.state_mut().forget_session(session);
                     decided.tell(self.state().committed());
                 } else {
                     self.writes.undecided.insert(session, decided);
@@ -83,6 +87,10 @@ impl Actor {
             Err(error) => {
                 self.shared.inflow.leave(cost);
                 self.rooms.metrics.updates_refused.inc();
+                if let SubmitError::Contradicts(suspect) = &error {
+                    self.report(session, *suspect);
+                }
+                self.state_mut().forget_session(session);
                 let _ = reply.send(Err(error.into()));
             }
         }
@@ -92,6 +100,7 @@ impl Actor {
     /// A session's edit is stored; tells whether it is one from outside.
     pub(super) fn answer_write(&mut self, session: SessionId, position: Position) -> bool {
         let Some(decided) = self.writes.undecided.remove(&session) else { return false };
+        self.state_mut().forget_session(session);
         decided.tell(position);
         true
     }
@@ -100,12 +109,14 @@ impl Actor {
     pub(super) fn refuse_writes(&mut self, sessions: &[SessionId], error: &LogError) {
         for session in sessions {
             if let Some(decided) = self.writes.undecided.remove(session) {
+                self.state_mut().forget_session(*session);
                 let _ = decided.reply.send(Err(WriteError::Store(error.clone())));
             }
         }
     }
 
-    /// Takes an edit back whose position is not the room's end any more. `None`: nobody knows whether it was stored.
+    /// Takes an edit back whose position is not the room's end any more. Unless it `is_decided`, nobody knows whether it was
+    /// stored.
     pub(super) fn withdraw_exact(&mut self, is_decided: bool) {
         let Some((session, cost)) = self.state_mut().withdraw_exact() else { return };
         self.shared.inflow.leave(cost);
@@ -119,7 +130,9 @@ impl Actor {
     /// Puts a command aside that must not be judged now. Gives it back if it may.
     pub(super) fn hold(&mut self, command: Command) -> Option<Command> {
         let waits = match &command {
-            Command::Submit(_) | Command::Write(_) => self.state().is_exact_under_way(),
+            Command::Submit(_) | Command::Write(_) | Command::Begin { .. } => {
+                self.state().is_exact_under_way()
+            }
             // Who leaves leaves after the last edit.
             Command::Leave { .. } => !self.writes.held.is_empty(),
             _ => false,
@@ -163,8 +176,8 @@ fn read(state: &mut State, theirs: Option<&StateVector>) -> Result<bytes::Bytes,
 
 impl Decided {
     fn tell(self, position: Position) {
-        let written = Written { position, is_new: self.is_new, has_gap: self.has_gap };
-        let _ = self.reply.send(Ok(written)); // the caller may have gone
+        let Self { reply, is_new, has_gap, is_foreign } = self;
+        let _ = reply.send(Ok(Written { position, is_new, has_gap, is_foreign })); // the caller may have gone
     }
 }
 
@@ -174,6 +187,7 @@ impl From<SubmitError> for WriteError {
             SubmitError::Refused(refusal) => Self::Refused(refusal),
             SubmitError::Generation(error) => Self::Generation(error),
             SubmitError::Record(error) => Self::Record(error.to_string()),
+            error @ SubmitError::Contradicts(_) => Self::Contradicts(error.to_string()),
         }
     }
 }

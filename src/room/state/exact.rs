@@ -19,6 +19,7 @@ impl State {
         debug_assert!(self.drafts.is_empty(), "nothing is judged behind it");
         self.in_flight = false;
         draft.receipts.iter().rev().for_each(|receipt| self.gate.revert(receipt));
+        self.authors.owners.revert();
         if draft.revives {
             self.generations.revert();
         }
@@ -28,6 +29,7 @@ impl State {
             self.gate.note_deleted(&deleted);
         }
         let session = draft.acks.into_keys().next()?;
+        self.forget_session(session);
         Some((session, draft.cost))
     }
 }

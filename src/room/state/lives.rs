@@ -70,5 +70,6 @@ impl State {
     /// A session has left.
     pub(crate) fn forget_session(&mut self, session: SessionId) {
         self.claims.remove(&session);
+        self.forget_author(session);
     }
 }

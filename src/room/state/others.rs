@@ -4,15 +4,17 @@
 //! are: what is in flight here may hold the same blocks (a client that came back by another
 //! instance), and those are in the document only once one of the two is stored.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use bytes::Bytes;
 
 use super::{Draft, State};
+use crate::caller::UserId;
 use crate::document::FoldError;
 use crate::gate::{self, Source};
 use crate::history::SetAside;
-use crate::ids::{Position, SessionId};
+use crate::ids::{ClientId, Position, SessionId};
+use crate::limits::BATCH_UPDATES_MAX;
 use crate::log::bus::{Epoch, Seen};
 use crate::log::record::{Kind, Metadata, Record, RecordError, Role, RoomKind, StoredRecord};
 use crate::room::fan_out::{Author, Shown};
@@ -36,6 +38,9 @@ pub(crate) enum HealError {
     #[error(transparent)]
     Record(#[from] RecordError),
 }
+
+/// An update that brings nothing.
+const NOTHING: [u8; 2] = [0, 0];
 
 impl State {
     /// How far the log is in the document.
@@ -104,6 +109,7 @@ impl State {
             }
             return Err("it builds on something that is not in the room's log".to_owned());
         }
+        self.learn_claims(record);
         // What is known may be known from what is in flight only.
         let whole = !self.drafts.is_empty();
         Ok(match admission.remainder {
@@ -132,7 +138,8 @@ impl State {
         self.document.diff(theirs)
     }
 
-    /// Puts what the store has lost into a batch of its own, the first one. Returns whether anything
+    /// Puts what the store has lost into a batch of its own, the first one: the blocks, and for each user who
+    /// owns client ids that the store does not know of, a record without any. Returns whether anything
     /// is missing in the store at all.
     ///
     /// # Errors
@@ -140,7 +147,12 @@ impl State {
     ///
     /// # Panics
     /// If something is under way already.
-    pub(crate) fn draft_heal(&mut self, lost: &[u8], admitted_ms: u64) -> Result<bool, HealError> {
+    pub(crate) fn draft_heal(
+        &mut self,
+        lost: &[u8],
+        claims: BTreeMap<UserId, Vec<ClientId>>,
+        admitted_ms: u64,
+    ) -> Result<bool, HealError> {
         assert!(self.drafts.is_empty(), "healing comes first");
         let Some(remainder) = self.gate.admit(lost, Source::Record)?.remainder else { return Ok(false) };
         let number = self.open_draft(remainder.update.len());
@@ -171,7 +183,28 @@ impl State {
             draft.receipts.push(remainder.receipt);
             draft.author = Author::Several;
         }
+        // As many as there is place for in one batch; the others are known to instances that run.
+        for (user, claims) in claims.into_iter().take(BATCH_UPDATES_MAX - 1) {
+            let metadata = Metadata { user: Some(user.as_ref().to_owned()), claims, ..metadata.clone() };
+            let Ok(record) = Record::new(Kind::Heal, &metadata, &NOTHING) else { continue };
+            self.draft_claims(Some(&user), &metadata.claims);
+            if let Some(draft) = self.drafts.back_mut() {
+                draft.bytes += record.encoded.len();
+                draft.records.push(record);
+            }
+        }
         Ok(true)
+    }
+
+    /// Owners of client ids of which `other` does not know.
+    pub(crate) fn claims_unknown_to(&self, other: &Self) -> BTreeMap<UserId, Vec<ClientId>> {
+        let mut unknown: BTreeMap<UserId, Vec<ClientId>> = BTreeMap::new();
+        for (client, user) in self.owners().stored() {
+            if other.owners().owner(client).is_none() {
+                unknown.entry(user).or_default().push(client);
+            }
+        }
+        unknown
     }
 
     /// Goes on for `old`, whose log was lost or moved under it: its sessions, and its edits that are not
@@ -182,6 +215,7 @@ impl State {
     pub(crate) fn take_over(&mut self, old: &mut Self) -> Result<(HashMap<SessionId, u64>, u32), HealError> {
         debug_assert!(!old.brings_life(), "the life that a session brings is judged anew");
         self.claims = std::mem::take(&mut old.claims);
+        self.take_authors(old);
         self.batches = self.batches.max(old.batches);
         let (mut acks, mut cost) = (HashMap::new(), 0);
         for draft in std::mem::take(&mut old.drafts) {
@@ -213,6 +247,7 @@ impl State {
         let number = self.open_draft(remainder.update.len());
         let metadata = Metadata { batch: number, ..record.metadata()? };
         let record = Record::new(record.kind(), &metadata, &remainder.update)?;
+        self.draft_claims(metadata.user.as_deref(), &metadata.claims);
         if let Some(draft) = self.drafts.back_mut() {
             draft.bytes += record.encoded.len();
             draft.steps += remainder.steps;

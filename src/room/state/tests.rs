@@ -2,7 +2,7 @@
 //! which is printed; `RUANG_TEST_SEED` replays one.
 
 #[path = "../../../tests/it/random_docs.rs"]
-mod random_docs;
+pub(super) mod random_docs;
 
 use std::sync::Arc;
 

@@ -4,6 +4,7 @@
 //!   `whole` is 1, each record after its length (four bytes, little-endian). Without the records: look at the log.
 //! - `w instance` and a line end, then an awareness update: people of that instance.
 //! - `q instance`: who is there?
+//! - `s instance` and a line end, then UTF-8: a message for people that is not part of the document.
 //! - Whatever else a newer version says: look at the log.
 //!
 //! Pure.
@@ -19,11 +20,8 @@ use crate::log::redis::meta::parse_epoch;
 /// Writes a whisper.
 pub(super) fn whispered(from: InstanceId, whisper: &Whisper) -> Vec<u8> {
     match whisper {
-        Whisper::Presence(update) => {
-            let mut message = format!("w {}\n", from.0).into_bytes();
-            message.extend_from_slice(update);
-            message
-        }
+        Whisper::Presence(update) => [format!("w {}\n", from.0).as_bytes(), update].concat(),
+        Whisper::Stateless(text) => [format!("s {}\n", from.0).as_bytes(), text].concat(),
         Whisper::WhoIsHere => format!("q {}\n", from.0).into_bytes(),
     }
 }
@@ -39,6 +37,10 @@ pub(super) fn read(message: Bytes) -> Heard {
     match fields[..] {
         ["w", from] => match from.parse() {
             Ok(from) => Heard::Whispered { from: InstanceId(from), whisper: Whisper::Presence(body) },
+            Err(_) => Heard::Behind,
+        },
+        ["s", from] => match from.parse() {
+            Ok(from) => Heard::Whispered { from: InstanceId(from), whisper: Whisper::Stateless(body) },
             Err(_) => Heard::Behind,
         },
         ["q", from] => match from.parse() {
@@ -124,7 +126,9 @@ mod tests {
     /// [L94] Whispers come back as they were said.
     #[test]
     fn whispers_are_read() {
-        for whisper in [Whisper::WhoIsHere, Whisper::Presence(Bytes::from_static(b"\x01\n\x00"))] {
+        let bytes = Bytes::from_static;
+        let presence = Whisper::Presence(bytes(b"\x01\n\x00"));
+        for whisper in [Whisper::WhoIsHere, presence, Whisper::Stateless(bytes(b"hi\nyou"))] {
             let from = InstanceId(u64::MAX);
             let heard = read(whispered(from, &whisper).into());
             assert_eq!(heard, Heard::Whispered { from, whisper });

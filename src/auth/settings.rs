@@ -1,0 +1,261 @@
+//! Where keys come from: files and environment. A secret is never the value of a flag, which others on this machine
+//! can see.
+
+use std::env;
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::Args;
+use zeroize::Zeroizing;
+
+use super::claims::Expected;
+use super::keys::{self, Key, KeyError, KeySet};
+use super::{Auth, DOCUMENT_KID, Keys, mint};
+use crate::config::parse_duration;
+use crate::limits::{AUTH_LEEWAY_S_MAX, KEY_FILE_BYTES_MAX, TOKEN_LIFE_S_MAX};
+
+/// The environment's keys: what a key file holds.
+const KEY_VARIABLE: &str = "RUANG_AUTH_KEY";
+/// The secret of the server's own tokens.
+const DOCUMENT_VARIABLE: &str = "RUANG_AUTH_DOCUMENT_SECRET";
+
+/// Settings of authentication. Without a key everybody is let in.
+#[derive(Debug, Clone, Args)]
+pub struct AuthSettings {
+    /// Ask for tokens (JWT) that are signed with a key of this file: a secret of 32 bytes or more (HS256), a key in PEM of
+    /// RSA, P-256 or Ed25519 (RS256, ES256, EdDSA), or JWKs. Several with commas between them; each needs a name then, as KID=FILE or in its JWK.
+    /// RUANG_AUTH_KEY may hold a key itself. SIGHUP reads the files again.
+    #[arg(long, env = "RUANG_AUTH_KEY_FILE", value_name = "[KID=]FILE", value_delimiter = ',')]
+    pub auth_key_file: Vec<KeyFile>,
+
+    /// Who may issue tokens (claim `iss`). Without it, whoever has a key. Several with commas between them.
+    #[arg(long, env = "RUANG_AUTH_ISSUER", value_name = "ISSUER", value_delimiter = ',')]
+    pub auth_issuer: Vec<String>,
+
+    /// For whom tokens are meant (claim `aud`): at least one of these. Without it, that is not looked at. Several with commas between
+    /// them.
+    #[arg(long, env = "RUANG_AUTH_AUDIENCE", value_name = "AUDIENCE", value_delimiter = ',')]
+    pub auth_audience: Vec<String>,
+
+    /// By how much the clocks of issuers may differ from ours; at most 30s.
+    #[arg(long, env = "RUANG_AUTH_LEEWAY", value_name = "DURATION", default_value = "10s", value_parser = parse_leeway)]
+    pub auth_leeway: Duration,
+
+    /// The longest life of a token that is taken: how far away its `exp` may be. Revocations are kept so long. At most 8784h.
+    #[arg(long, env = "RUANG_AUTH_TOKEN_LIFE", value_name = "DURATION", default_value = "744h", value_parser = parse_life)]
+    pub auth_token_life: Duration,
+
+    /// A file with a secret for the tokens that the server makes itself, for single documents; RUANG_AUTH_DOCUMENT_SECRET may
+    /// hold it instead. Only needed by several instances that have nothing but public keys.
+    #[arg(long, env = "RUANG_AUTH_DOCUMENT_SECRET_FILE", value_name = "FILE")]
+    pub auth_document_secret_file: Option<PathBuf>,
+}
+
+impl Default for AuthSettings {
+    /// Nobody is asked for a token.
+    fn default() -> Self {
+        Self {
+            auth_key_file: Vec::new(),
+            auth_issuer: Vec::new(),
+            auth_audience: Vec::new(),
+            auth_leeway: Duration::from_secs(10),
+            auth_token_life: Duration::from_secs(744 * 3_600),
+            auth_document_secret_file: None,
+        }
+    }
+}
+
+impl AuthSettings {
+    pub(super) fn expected(&self) -> Expected {
+        let ms = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+        Expected {
+            issuers: self.auth_issuer.clone(),
+            audiences: self.auth_audience.clone(),
+            leeway_ms: ms(self.auth_leeway),
+            life_ms_max: ms(self.auth_token_life),
+        }
+    }
+}
+
+/// A file with keys, and what tokens call its key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyFile {
+    /// The name, if the file does not give one.
+    pub kid: Option<String>,
+    /// Where it is.
+    pub path: PathBuf,
+}
+
+impl FromStr for KeyFile {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let is_name = |name: &str| {
+            !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c))
+        };
+        let (kid, path) = match text.split_once('=') {
+            Some((kid, path)) if is_name(kid) => (Some(kid), path),
+            _ => (None, text),
+        };
+        if path.is_empty() {
+            return Err("a file is expected, or NAME=FILE".to_owned());
+        }
+        if kid == Some(DOCUMENT_KID) {
+            return Err(format!("{DOCUMENT_KID} names the server's own key"));
+        }
+        Ok(Self { kid: kid.map(ToOwned::to_owned), path: path.into() })
+    }
+}
+
+/// Why keys cannot be used, in one line without secrets.
+#[derive(Debug, thiserror::Error)]
+pub enum SettingsError {
+    /// A file cannot be read.
+    #[error("{setting} {}: {source}", path.display())]
+    File {
+        /// What names it.
+        setting: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// What is there is no key.
+    #[error("{setting}: {source}")]
+    Key {
+        /// The setting, with its file.
+        setting: String,
+        /// What is wrong.
+        source: KeyError,
+    },
+}
+
+impl Auth {
+    /// Reads the keys that are set. Without any, everybody is let in.
+    ///
+    /// # Errors
+    /// [`SettingsError`] names the setting.
+    pub fn from_settings(settings: &AuthSettings) -> Result<Self, SettingsError> {
+        Self::from_settings_and(settings, &|name| env::var(name).ok())
+    }
+
+    /// The same with an environment of one's own.
+    ///
+    /// # Errors
+    /// As [`Self::from_settings`].
+    pub fn from_settings_and(
+        settings: &AuthSettings,
+        variable: &dyn Fn(&str) -> Option<String>,
+    ) -> Result<Self, SettingsError> {
+        let keys = read_keys(settings, variable)?;
+        Ok(Self::with(keys, settings.expected(), Some(settings.clone())))
+    }
+
+    /// Reads the keys again. What cannot be read leaves things as they are. Sessions that are open stay open: who must go
+    /// is revoked.
+    ///
+    /// # Errors
+    /// [`SettingsError`] names the setting.
+    pub fn reload(&self) -> Result<(), SettingsError> {
+        let Some(settings) = &self.settings else { return Ok(()) };
+        let was_open = self.is_open();
+        let keys = read_keys(settings, &|name| env::var(name).ok())?;
+        if keys.issued.is_none() == was_open {
+            *self.keys.write() = Arc::new(keys);
+        }
+        Ok(())
+    }
+
+    /// Whether there are files that may be read again.
+    #[must_use]
+    pub fn is_reloadable(&self) -> bool {
+        self.settings.as_ref().is_some_and(|settings| !settings.auth_key_file.is_empty())
+    }
+
+    /// The longest life of a token, in ms: see [`AuthSettings::auth_token_life`].
+    #[must_use]
+    pub fn token_life_ms_max(&self) -> u64 {
+        self.expected.life_ms_max
+    }
+}
+
+fn read_keys(
+    settings: &AuthSettings,
+    variable: &dyn Fn(&str) -> Option<String>,
+) -> Result<Keys, SettingsError> {
+    let mut keys: Vec<Key> = Vec::new();
+    for file in &settings.auth_key_file {
+        let setting = || format!("--auth-key-file {}", file.path.display());
+        let text = read_file("--auth-key-file", &file.path)?;
+        keys.extend(keys::parse(file.kid.as_deref(), &text).map_err(named(setting))?);
+    }
+    if let Some(text) = variable(KEY_VARIABLE).map(Zeroizing::new) {
+        keys.extend(keys::parse(None, &text).map_err(named(|| KEY_VARIABLE.to_owned()))?);
+    }
+    let issued = (!keys.is_empty()).then(|| KeySet::new(keys)).transpose();
+    let issued = issued.map_err(named(|| "--auth-key-file".to_owned()))?;
+    let document = match document_secret(settings, variable)? {
+        Some(key) => key,
+        None => issued.as_ref().and_then(mint::derived_key).unwrap_or_else(mint::random_key),
+    };
+    Ok(Keys { issued, document })
+}
+
+fn document_secret(
+    settings: &AuthSettings,
+    variable: &dyn Fn(&str) -> Option<String>,
+) -> Result<Option<Key>, SettingsError> {
+    let (setting, text) = match &settings.auth_document_secret_file {
+        Some(path) => {
+            let setting = "--auth-document-secret-file";
+            (setting, read_file(setting, path)?)
+        }
+        None => match variable(DOCUMENT_VARIABLE) {
+            Some(text) => (DOCUMENT_VARIABLE, Zeroizing::new(text)),
+            None => return Ok(None),
+        },
+    };
+    let secret = text.trim().as_bytes();
+    // Looked at as any other secret before its key is made.
+    Key::secret(None, secret).map_err(named(|| setting.to_owned()))?;
+    Ok(Some(mint::document_key(secret)))
+}
+
+fn named(setting: impl FnOnce() -> String) -> impl FnOnce(KeyError) -> SettingsError {
+    |source| SettingsError::Key { setting: setting(), source }
+}
+
+/// The text of a file of some bytes.
+pub(crate) fn read_file(setting: &'static str, path: &Path) -> Result<Zeroizing<String>, SettingsError> {
+    let read = || {
+        let mut text = Zeroizing::new(String::new());
+        let mut file = File::open(path)?.take(KEY_FILE_BYTES_MAX + 1);
+        file.read_to_string(&mut text)?;
+        if text.len() as u64 > KEY_FILE_BYTES_MAX {
+            let why = format!("a key file has at most {KEY_FILE_BYTES_MAX} bytes");
+            return Err(io::Error::new(io::ErrorKind::InvalidData, why));
+        }
+        Ok(text)
+    };
+    read().map_err(|source| SettingsError::File { setting, path: path.to_path_buf(), source })
+}
+
+fn parse_leeway(text: &str) -> Result<Duration, String> {
+    let leeway = parse_duration(text)?;
+    if leeway > Duration::from_secs(AUTH_LEEWAY_S_MAX) {
+        return Err(format!("at most {AUTH_LEEWAY_S_MAX}s"));
+    }
+    Ok(leeway)
+}
+
+fn parse_life(text: &str) -> Result<Duration, String> {
+    let life = parse_duration(text)?;
+    if life < Duration::from_secs(1) || life > Duration::from_secs(TOKEN_LIFE_S_MAX) {
+        return Err(format!("from 1s to {}h", TOKEN_LIFE_S_MAX / 3_600));
+    }
+    Ok(life)
+}

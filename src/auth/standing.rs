@@ -1,0 +1,101 @@
+//! A live session's right to go on: until its token expires or is revoked.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::time::sleep;
+
+use super::Auth;
+use crate::caller::Caller;
+use crate::ids::RoomName;
+use crate::limits::STANDING_LOOK_MS;
+use crate::room::wall_clock_ms;
+use crate::wire::close::{self, Close};
+
+/// How a right ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Ended {
+    /// Its time is over: a new token brings it back.
+    #[error("the token has expired")]
+    Expired,
+    /// It was taken back.
+    #[error("the token is revoked")]
+    Revoked,
+}
+
+impl Ended {
+    /// How a socket says so.
+    #[must_use]
+    pub fn close(self) -> Close {
+        let code = match self {
+            Self::Expired => close::EXPIRED,
+            Self::Revoked => close::UNAUTHORIZED,
+        };
+        Close::new(code, self.to_string())
+    }
+}
+
+/// One session's right, by the token that it came with. Whoever came without one, where none is needed, stays.
+pub struct Standing {
+    auth: Arc<Auth>,
+    caller: Arc<Caller>,
+    room: RoomName,
+    changes: watch::Receiver<u64>,
+    /// As it was found the last time.
+    ended: Option<Ended>,
+}
+
+impl Standing {
+    /// The right of somebody who was admitted to a room.
+    #[must_use]
+    pub fn new(auth: &Arc<Auth>, caller: &Arc<Caller>, room: &RoomName) -> Self {
+        let mut changes = auth.revoked.changes();
+        // What was revoked since the caller was admitted is looked at once.
+        changes.mark_changed();
+        Self { auth: Arc::clone(auth), caller: Arc::clone(caller), room: room.clone(), changes, ended: None }
+    }
+
+    /// Asked before anything of the session is taken in. Costs some nanoseconds while nothing has changed.
+    ///
+    /// # Errors
+    /// [`Ended`], from then on for ever.
+    pub fn check(&mut self) -> Result<(), Ended> {
+        let expires = self.caller.expires_ms.is_some();
+        if self.ended.is_none() && (expires || self.changes.has_changed().unwrap_or(false)) {
+            self.look(wall_clock_ms());
+        }
+        self.ended.map_or(Ok(()), Err)
+    }
+
+    /// Resolves when the right has ended; for those who always have it, never. Cancel-safe.
+    pub async fn ended(&mut self) -> Ended {
+        loop {
+            if let Err(ended) = self.check() {
+                return ended;
+            }
+            if self.caller.user.is_none() && self.caller.expires_ms.is_none() {
+                return std::future::pending().await;
+            }
+            let left_ms = self.caller.expires_ms.map_or(u64::MAX, |at| at.saturating_sub(wall_clock_ms()));
+            let wait = Duration::from_millis(left_ms.clamp(1, STANDING_LOOK_MS));
+            tokio::select! {
+                () = sleep(wait) => {}
+                // The sender lives in `auth`, which is held.
+                _ = self.changes.changed() => self.changes.mark_changed(),
+            }
+        }
+    }
+
+    fn look(&mut self, now_ms: u64) {
+        let changed = self.changes.has_changed().unwrap_or(false);
+        if changed {
+            self.changes.mark_unchanged();
+        }
+        if self.caller.expires_ms.is_some_and(|expires_ms| expires_ms <= now_ms) {
+            self.ended = Some(Ended::Expired);
+        } else if changed && self.auth.revoked.covers(&self.caller, &self.room, now_ms) {
+            self.ended = Some(Ended::Revoked);
+        }
+    }
+}

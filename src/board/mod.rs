@@ -1,0 +1,20 @@
+//! The board: what a retrospective's document means, for server, browser and replay alike.
+//!
+//! A board is a Yjs document with eight root maps (`schema`). [`view`] reads it, [`edit`] writes it, [`votes`] says
+//! which votes count, [`seed`] begins one.
+//!
+//! Pure. Invariants:
+//! - Whatever a document holds, reading it ends and never fails: what the schema does not know is passed over.
+//! - What is read depends on the values in the document alone: not on clocks, client ids, or the order of the log.
+//! - An edit is one transaction. What it writes, the view reads back.
+//!
+//! `docs/BOARD.md` has the layout and who wins when.
+
+pub mod edit;
+pub mod schema;
+pub mod seed;
+pub mod view;
+pub mod votes;
+
+#[cfg(test)]
+mod tests;

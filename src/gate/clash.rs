@@ -1,0 +1,142 @@
+//! Two contents under one client id and clock: a page that was copied with its id, or somebody who writes under
+//! another's. Whoever is stored first has the clock; the other one's content would be dropped as known,
+//! and its document would differ from all others for ever, without a word.
+//!
+//! What can be told without content: the index knows where each clock lives and whether it is a shared type;
+//! [`Recent`] remembers the newest edits by a hash. A retransmission never differs in either; text that is
+//! typed over older text in the same place is not seen.
+//!
+//! Pure.
+
+use std::collections::VecDeque;
+
+use super::block::{Block, Kind, read_block};
+use super::index::What;
+use super::parse::Section;
+use super::read::{Id, Reader};
+use super::{Gate, ParsedUpdate, Source};
+use crate::ids::ClientId;
+use crate::limits::RECENT_EDITS_MAX;
+
+/// The newest edits that were admitted: which clocks, and a hash of the bytes.
+#[derive(Debug, Default)]
+pub struct Recent {
+    edits: VecDeque<Edit>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Edit {
+    client: ClientId,
+    clocks: (u32, u32),
+    hash: u64,
+}
+
+impl Recent {
+    /// Remembers the parts of an update that were admitted as they are: `(client, from, to)`. Copies of whole
+    /// documents are not remembered.
+    pub fn note(&mut self, update: &ParsedUpdate<'_>, admitted: &[(ClientId, u32, u32)]) {
+        if update.source != Source::Update {
+            return;
+        }
+        for section in &update.parsed.sections {
+            let whole = (section.client, section.clocks.0, section.clocks.1);
+            let Some(hash) = hash(update, section).filter(|_| admitted.contains(&whole)) else { continue };
+            if self.edits.len() >= RECENT_EDITS_MAX {
+                self.edits.pop_front();
+            }
+            let Section { client, clocks, .. } = *section;
+            self.edits.push_back(Edit { client, clocks, hash });
+        }
+    }
+
+    fn contradicts(&self, update: &ParsedUpdate<'_>, section: &Section) -> bool {
+        let same = |edit: &&Edit| (edit.client, edit.clocks) == (section.client, section.clocks);
+        let Some(edit) = self.edits.iter().find(same) else { return false };
+        hash(update, section).is_some_and(|hash| hash != edit.hash)
+    }
+}
+
+impl Gate {
+    /// The first client of which the update says something else than is known here.
+    #[must_use]
+    pub fn contradicted(&self, update: &ParsedUpdate<'_>, recent: &Recent) -> Option<ClientId> {
+        let sections = update.parsed.sections.iter();
+        let mut known = sections.filter(|section| section.clocks.0 < self.index.known(section.client));
+        let contradicts = |section: &&Section| self.contradicts(update, section, recent);
+        known.find(contradicts).map(|section| section.client)
+    }
+
+    fn contradicts(&self, update: &ParsedUpdate<'_>, section: &Section, recent: &Recent) -> bool {
+        let known = self.index.known(section.client);
+        let mut reader = Reader::starting_at(update.parsed.bytes, section.bytes.0);
+        let (mut clock, mut is_content) = (section.clocks.0, true);
+        for _ in 0..section.blocks {
+            if clock >= known {
+                return false;
+            }
+            let Ok(block) = read_block::<false>(&mut reader) else { return false };
+            // Content that was deleted looks different to each.
+            is_content &= !matches!(block.kind, Kind::Gc | Kind::Deleted | Kind::Skip);
+            let last = clock + block.len - 1;
+            if is_content && last < known && self.stands_elsewhere(&block, section.client, clock, last) {
+                return true;
+            }
+            clock += block.len;
+        }
+        is_content && recent.contradicts(update, section)
+    }
+
+    /// Whether the index has these clocks in another place than the block says, or as something else.
+    fn stands_elsewhere(&self, block: &Block<'_>, client: ClientId, first: u32, last: u32) -> bool {
+        let at = |clock| self.index.find(Id { client, clock });
+        let (Some((first, _)), Some((spot, what))) = (at(first), at(last)) else { return false };
+        let type_here = match what {
+            What::Deleted => return false,
+            What::Type(_) => true,
+            What::Content => false,
+        };
+        if spot.is_nowhere() || first.is_nowhere() {
+            return false;
+        }
+        if first != spot || type_here != matches!(block.kind, Kind::Type(_)) {
+            return true;
+        }
+        let mut neighbours = [block.origin, block.right].into_iter().flatten();
+        match (neighbours.next(), block.parent) {
+            // Whatever was admitted here had neighbours that are known.
+            (Some(neighbour), _) => match self.index.find(neighbour) {
+                Some((theirs, _)) => !theirs.is_nowhere() && theirs != spot,
+                None => true,
+            },
+            (None, Some(parent)) => self.index.spot_in(parent, block.key).is_none_or(|theirs| theirs != spot),
+            (None, None) => false,
+        }
+    }
+}
+
+/// Of what a part says, however its blocks are cut and merged, and in whatever order the entries of an object
+/// come: the sum over the bytes of its texts and values. `None` if it has something deleted, or half a character: what
+/// others have made of it then differs.
+fn hash(update: &ParsedUpdate<'_>, section: &Section) -> Option<u64> {
+    let mut reader = Reader::starting_at(update.parsed.bytes, section.bytes.0);
+    let mut sum = 0_u64;
+    for _ in 0..section.blocks {
+        let block = read_block::<false>(&mut reader).ok()?;
+        let content = block.comparable()?;
+        if block.kind == Kind::String && content.windows(3).any(|three| three == REPLACEMENT) {
+            return None;
+        }
+        sum = content.iter().fold(sum, |sum, byte| sum.wrapping_add(mixed(*byte)));
+    }
+    Some(sum)
+}
+
+/// U+FFFD, which stands for half a character where a text was cut in it.
+const REPLACEMENT: &[u8] = "\u{fffd}".as_bytes();
+
+/// One step of splitmix64: sums of bytes are the same for the same bytes only, nearly always.
+fn mixed(byte: u8) -> u64 {
+    let mut z = u64::from(byte).wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z ^ (z >> 27)
+}

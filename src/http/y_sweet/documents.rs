@@ -1,0 +1,204 @@
+//! Documents over HTTP: making one, reading it whole, writing an update into it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Json;
+use axum::body::to_bytes;
+use axum::extract::{Request, State};
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use rand::Rng;
+use rand::distr::Alphanumeric;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value, json};
+use tokio::time::timeout;
+
+use super::refusal::Refusal;
+use super::{Named, access, is_old, parse};
+use crate::caller::Caller;
+use crate::http::App;
+use crate::http::socket::Share;
+use crate::ids::RoomName;
+use crate::limits::y_sweet::{BODY_MS_MAX, REQUEST_BODY_BYTES_MAX};
+use crate::limits::{API_MS_MAX, DOCUMENT_BYTES_MAX};
+use crate::room::{Entry, Member, Outlet};
+use crate::session::{Intent, Session};
+use crate::wire::close::Close;
+use crate::wire::voice::Voice;
+use crate::wire::{Message, websocket, y_websocket};
+
+/// What `POST /doc/new` may say.
+#[derive(Debug, Default, Deserialize)]
+struct Creation {
+    /// The document's id; one is chosen if it is missing.
+    #[serde(default, rename = "docId")]
+    doc_id: Option<String>,
+}
+
+/// Characters of an id that the server chooses: 131 bits, so that nobody guesses it and no two are the same.
+const RANDOM_ID_CHARS: usize = 22;
+
+/// An encoded state vector that says: I have nothing.
+const NOTHING: &[u8] = &[0];
+
+/// Makes a document. If it is there already, that is as good.
+pub(super) async fn create(State(app): State<Arc<App>>, request: Request) -> Result<Response, Refusal> {
+    let caller = access::server(&app, request.headers())?;
+    let Creation { doc_id } = read_json(request).await?;
+    let id = match doc_id {
+        Some(id) => new_id(&id)?,
+        None => {
+            let id: String =
+                rand::rng().sample_iter(Alphanumeric).take(RANDOM_ID_CHARS).map(char::from).collect();
+            new_id(&id)?
+        }
+    };
+    in_time(async {
+        if app.log.open(&id).await?.is_none() {
+            enter(&app, &id, caller).await?.begin().await?;
+        }
+        Ok(())
+    })
+    .await?;
+    Ok(Json(json!({ "docId": id.as_str() })).into_response())
+}
+
+/// The name of a room that y-sweet clients may make.
+fn new_id(id: &str) -> Result<RoomName, Refusal> {
+    let is_plain = id.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_');
+    RoomName::parse(id).ok().filter(|_| is_plain).ok_or(Refusal::Id)
+}
+
+/// The whole document, as one update.
+pub(super) async fn read(
+    State(app): State<Arc<App>>,
+    id: Named,
+    request: Request,
+) -> Result<Response, Refusal> {
+    let id = parse(id)?;
+    let caller = access::document(&app, access::bearer(request.headers()), &id)?;
+    let update = in_time(async {
+        let mut member = enter(&app, &id, caller).await?;
+        let share = Share::of(member.document_bytes()).await?;
+        let frame = member.sync(Bytes::from_static(NOTHING), false).await?;
+        drop(share);
+        Ok(step2_body(&frame))
+    })
+    .await?;
+    let headers = [(header::CONTENT_TYPE, "application/octet-stream"), (header::CACHE_CONTROL, "no-store")];
+    Ok((headers, update).into_response())
+}
+
+/// The update in a whole frame with a Step2 of ours.
+fn step2_body(frame: &Bytes) -> Bytes {
+    let message = frame.slice_ref(websocket::body_of(frame));
+    match y_websocket::decode(&message) {
+        Ok((Message::SyncStep2(update), _)) => update,
+        _ => unreachable!("a room answers a state vector with a Step2"),
+    }
+}
+
+/// Stores an update. Answered when it is stored, also if it brought nothing new.
+pub(super) async fn write(
+    State(app): State<Arc<App>>,
+    id: Named,
+    request: Request,
+) -> Result<Response, Refusal> {
+    let id = parse(id)?;
+    let caller = access::document(&app, access::bearer(request.headers()), &id)?;
+    if !caller.role.may_write() {
+        return Err(Refusal::ReadOnly);
+    }
+    let update = read_body(request, DOCUMENT_BYTES_MAX).await?;
+    in_time(async { store(enter(&app, &id, caller).await?, update).await }).await?;
+    Ok(().into_response())
+}
+
+/// Gives one update to a room and waits until it is decided.
+async fn store(mut member: Member, update: Bytes) -> Result<(), Refusal> {
+    let mut session = Session::new(member.voice().clone(), member.caller().role);
+    let (update, source, permit) = match session.handle(Message::Update(update)) {
+        Intent::Submit { update, source, permit } => (update, source, permit),
+        Intent::Close(close) => return Err(close.into()),
+        _ => unreachable!("an update is submitted or refused"),
+    };
+    member.submit(update, source, permit, session.submitted()).await?;
+    let mut gap = false;
+    loop {
+        let post = member.news().post;
+        gap |= post.gap;
+        if let Some(close) = post.close {
+            return Err(close.into());
+        }
+        if !post.refused.is_empty() {
+            return Err(Refusal::ReadOnly);
+        }
+        if post.ack.is_some() {
+            return if gap { Err(Refusal::Gap) } else { Ok(()) };
+        }
+        member.woken().await;
+    }
+}
+
+pub(super) async fn read_old(app: State<Arc<App>>, id: Named, request: Request) -> Result<Response, Refusal> {
+    is_old("GET /doc/ID/as-update", "POST /doc/ID/auth says what to ask: baseUrl/as-update");
+    read(app, id, request).await
+}
+
+pub(super) async fn write_old(
+    app: State<Arc<App>>,
+    id: Named,
+    request: Request,
+) -> Result<Response, Refusal> {
+    is_old("POST /doc/ID/update", "POST /doc/ID/auth says where to send it: baseUrl/update");
+    write(app, id, request).await
+}
+
+/// Enters a room for one request. Nobody is written to.
+async fn enter(app: &Arc<App>, id: &RoomName, caller: Arc<Caller>) -> Result<Member, Close> {
+    let entry = Entry { caller, voice: Voice::YWebsocket { ruang: true }, outlet: Arc::new(Nobody) };
+    app.rooms.join(id, entry).await
+}
+
+struct Nobody;
+
+impl Outlet for Nobody {
+    fn offer(&self, _bytes: &[u8]) -> usize {
+        0
+    }
+}
+
+/// A request is answered in time, if only with "later".
+async fn in_time<T>(work: impl Future<Output = Result<T, Refusal>>) -> Result<T, Refusal> {
+    timeout(Duration::from_millis(API_MS_MAX), work).await.unwrap_or(Err(Refusal::Late))
+}
+
+/// A small body as JSON; no body says nothing. The sdk sends one always, other callers may not.
+pub(super) async fn read_json<T: Default + DeserializeOwned>(request: Request) -> Result<T, Refusal> {
+    let body = read_body(request, REQUEST_BODY_BYTES_MAX).await?;
+    if body.is_empty() {
+        return Ok(T::default());
+    }
+    // An object, and no list of its values either, which serde would take as well.
+    let object: serde_json::Result<Map<String, Value>> = serde_json::from_slice(&body);
+    let read = object.and_then(|object| serde_json::from_value(Value::Object(object)));
+    read.map_err(|error| Refusal::Body(error.to_string()))
+}
+
+async fn read_body(request: Request, max: usize) -> Result<Bytes, Refusal> {
+    let declared =
+        request.headers().get(header::CONTENT_LENGTH).and_then(|len| len.to_str().ok()?.parse().ok());
+    if declared.is_some_and(|len: usize| len > max) {
+        return Err(Refusal::TooLarge { max });
+    }
+    let came = timeout(Duration::from_millis(BODY_MS_MAX), to_bytes(request.into_body(), max)).await;
+    let body = came.map_err(|_| Refusal::NoBody)?;
+    body.map_err(|error| {
+        use std::error::Error;
+        let too_large = error.source().is_some_and(|source| source.is::<http_body_util::LengthLimitError>());
+        if too_large { Refusal::TooLarge { max } } else { Refusal::NoBody }
+    })
+}

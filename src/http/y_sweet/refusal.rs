@@ -1,0 +1,83 @@
+//! Why a request of the y-sweet family is refused, in the shape of our API.
+
+use axum::Json;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde_json::json;
+
+use crate::ids::RoomNameError;
+use crate::limits::API_MS_MAX;
+use crate::log::LogError;
+use crate::wire::close::{self, Close};
+
+/// Why, and with that: which status.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Refusal {
+    /// Paths take any room's name.
+    #[error(transparent)]
+    Name(#[from] RoomNameError),
+    /// Documents are made with plain ids only, as y-sweet has it.
+    #[error("a document's id has 1 to 128 letters, digits, dashes and underscores")]
+    Id,
+    #[error("the body is no JSON that is expected here: {0}")]
+    Body(String),
+    #[error("the body is larger than {max} bytes")]
+    TooLarge { max: usize },
+    #[error("the body did not come")]
+    NoBody,
+    #[error("a host is missing in the request")]
+    NoHost,
+    #[error("there is no such document; make it with POST /doc/new")]
+    NoDocument,
+    #[error("this token may read the document, not write to it")]
+    ReadOnly,
+    #[error("the update builds on something that the document does not have: send all that you have")]
+    Gap,
+    #[error("{}", .0.reason)]
+    Closed(Close),
+    #[error(transparent)]
+    Log(#[from] LogError),
+    /// Nobody knows; doing it again does no harm.
+    #[error("the store did not answer within {} s; it is safe to try again", API_MS_MAX / 1000)]
+    Late,
+}
+
+impl From<Close> for Refusal {
+    fn from(close: Close) -> Self {
+        Self::Closed(close)
+    }
+}
+
+impl Refusal {
+    fn code(&self) -> (StatusCode, &'static str) {
+        match self {
+            Self::Name(_) | Self::Id => (StatusCode::BAD_REQUEST, "bad_document_id"),
+            Self::Body(_) | Self::NoBody => (StatusCode::BAD_REQUEST, "bad_body"),
+            Self::NoHost => (StatusCode::BAD_REQUEST, "no_host"),
+            Self::TooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "too_large"),
+            Self::NoDocument => (StatusCode::NOT_FOUND, "no_such_document"),
+            Self::ReadOnly => (StatusCode::FORBIDDEN, "read_only"),
+            Self::Gap => (StatusCode::CONFLICT, "gap"),
+            Self::Closed(close) => match close.code {
+                close::MALFORMED => (StatusCode::BAD_REQUEST, "malformed"),
+                close::TOO_LARGE => (StatusCode::PAYLOAD_TOO_LARGE, "too_large"),
+                close::OTHER_GENERATION => (StatusCode::CONFLICT, "other_life"),
+                _ => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
+            },
+            Self::Log(error) if !error.is_temporary() => (StatusCode::INTERNAL_SERVER_ERROR, "store_refuses"),
+            Self::Log(_) | Self::Late => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
+        }
+    }
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        let (status, code) = self.code();
+        let body = Json(json!({ "error": { "code": code, "message": self.to_string() } }));
+        let mut response = (status, [(header::CACHE_CONTROL, "no-store")], body).into_response();
+        if status == StatusCode::SERVICE_UNAVAILABLE {
+            response.headers_mut().insert(header::RETRY_AFTER, header::HeaderValue::from_static("1"));
+        }
+        response
+    }
+}

@@ -1,0 +1,28 @@
+//! Bounds of boards: what their schema takes. A value beyond them is not read, as if it were not there.
+
+/// Bytes of the id of a card, group, column or action item; ids are random or words, never text.
+pub const BOARD_ID_BYTES_MAX: usize = 128;
+
+/// Bytes of a card's or an action item's text: a hundred pages. Longer ones are documents.
+pub const BOARD_TEXT_BYTES_MAX: usize = 128 << 10;
+
+/// Bytes of a title, a name, an assignee or a due date.
+pub const BOARD_LINE_BYTES_MAX: usize = 1 << 10;
+
+/// Cards on one board that are read. A retrospective has a hundred.
+pub const BOARD_ITEMS_MAX: usize = 20_000;
+
+/// Columns of one board: they stand side by side.
+pub const BOARD_COLUMNS_MAX: usize = 64;
+
+/// Votes that one person has on one board at most, whatever `voteLimit` says.
+pub const BOARD_VOTES_MAX: u32 = 999;
+
+/// The votes that each person has where `meta` does not say.
+pub const BOARD_VOTES: u32 = 5;
+
+/// Coordinates on a board, in pixels of an unscaled page, from the middle; beyond, cards are unreachable.
+pub const BOARD_COORDINATE_MAX: f64 = 1_000_000.0;
+
+/// Digits behind the point that a coordinate keeps: a hundredth of a pixel.
+pub const BOARD_COORDINATE_STEP: f64 = 0.01;

@@ -1,0 +1,194 @@
+//! Whose blocks an update brings: what of it the bringer may bring, and what its record says of who made it.
+//! `owners` has the rules; here they meet the gate and the batches.
+//!
+//! A room of kind `board` enforces: what is somebody else's to bring is left out, and who contradicts what is
+//! stored is told to reload. A `free` room takes both in, as far as it can, and reports them.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use super::{State, Submission, SubmitError};
+use crate::caller::UserId;
+use crate::gate::{ParsedUpdate, Receipt, Recent, Source};
+use crate::generation::Brings;
+use crate::ids::{ClientId, SessionId};
+use crate::log::record::{Metadata, Record, RoomKind};
+use crate::room::owners::{Attribution, Bringer, Owners};
+use crate::session::Permit;
+
+/// What a room's state keeps of who writes.
+pub(super) struct Authors {
+    pub(super) owners: Arc<Owners>,
+    pub(super) kind: RoomKind,
+    recent: Recent,
+    /// Sessions of whose update something was left out: they may bring it once its owner has gone.
+    owing: HashSet<SessionId>,
+    /// Sessions that are asked for all they have, because the store has lost something: whoever has it.
+    pardoned: HashSet<SessionId>,
+    /// Sessions that were reported once.
+    reported: HashSet<SessionId>,
+}
+
+/// What is wrong with an update, as far as it is about who wrote it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Suspect {
+    /// It has new blocks of somebody else who is here.
+    pub(crate) foreign: bool,
+    /// It says something else than what is stored under the same ids.
+    pub(crate) contradicts: bool,
+    /// Nothing was reported of its session before.
+    pub(crate) first: bool,
+}
+
+impl Suspect {
+    pub(crate) fn is_any(self) -> bool {
+        self.foreign || self.contradicts
+    }
+}
+
+impl Default for Authors {
+    fn default() -> Self {
+        Self {
+            owners: Arc::default(),
+            kind: RoomKind::Free,
+            recent: Recent::default(),
+            owing: HashSet::new(),
+            pardoned: HashSet::new(),
+            reported: HashSet::new(),
+        }
+    }
+}
+
+impl State {
+    /// Goes on with what the room's sessions share: the owners that are there, and those that the log tells of.
+    pub(crate) fn share_owners(&mut self, owners: &Arc<Owners>, kind: RoomKind) {
+        owners.learn(self.authors.owners.stored());
+        (self.authors.owners, self.authors.kind) = (Arc::clone(owners), kind);
+    }
+
+    /// Who owns which client id.
+    pub(crate) fn owners(&self) -> &Owners {
+        &self.authors.owners
+    }
+
+    /// What of an update is not the session's to bring: these clients' new blocks.
+    ///
+    /// # Errors
+    /// [`SubmitError::Contradicts`].
+    pub(super) fn judge_authors(
+        &mut self,
+        submission: &Submission,
+        update: &ParsedUpdate<'_>,
+        brings: &Brings,
+    ) -> Result<(Suspect, Vec<ClientId>), SubmitError> {
+        let mut suspect = Suspect::default();
+        if submission.permit != Permit::Taken || self.authors.owners.is_off() {
+            return Ok((suspect, Vec::new()));
+        }
+        let (session, by) = (submission.session, bringer(submission));
+        if self.gate.contradicted(update, &self.authors.recent).is_some() {
+            suspect.contradicts = true;
+        }
+        let pardoned = submission.source == Source::Step2 && self.authors.pardoned.remove(&session);
+        let mut foreign = Vec::new();
+        // A life is brought whole, by whoever has it; so is what the store has lost.
+        if !pardoned && *brings == Brings::Nothing {
+            let new = update.parts().filter(|part| part.clocks.1 > self.gate.known(part.client));
+            foreign = self.authors.owners.foreign(by, new.map(|part| part.client));
+            suspect.foreign = !foreign.is_empty();
+        }
+        suspect.first = suspect.is_any() && self.authors.reported.insert(session);
+        match self.authors.kind {
+            RoomKind::Board if suspect.contradicts => Err(SubmitError::Contradicts(suspect)),
+            RoomKind::Board => Ok((suspect, foreign)),
+            RoomKind::Free => Ok((suspect, Vec::new())),
+        }
+    }
+
+    /// Some of an update was left out because it is somebody else's to bring.
+    pub(super) fn note_left_out(&mut self, session: SessionId) {
+        self.authors.owing.insert(session);
+    }
+
+    /// Sessions of which something was left out since this was asked last. Asked again, they may bring it.
+    pub(crate) fn take_owing(&mut self) -> HashSet<SessionId> {
+        std::mem::take(&mut self.authors.owing)
+    }
+
+    /// What a session answers next is taken, whoever has made it.
+    pub(crate) fn pardon(&mut self, session: SessionId) {
+        if !self.authors.owners.is_off() {
+            self.authors.pardoned.insert(session);
+        }
+    }
+
+    /// A session has gone.
+    pub(super) fn forget_author(&mut self, session: SessionId) {
+        let Authors { owing, pardoned, reported, .. } = &mut self.authors;
+        for of in [owing, pardoned, reported] {
+            of.remove(&session);
+        }
+    }
+
+    /// Who made what was admitted of an update.
+    pub(super) fn attribute(
+        &mut self,
+        submission: &Submission,
+        update: &ParsedUpdate<'_>,
+        receipt: &Receipt,
+    ) -> Attribution {
+        let user = submission.caller.user.clone();
+        if self.authors.owners.is_off() {
+            return Attribution { user, ..Attribution::default() };
+        }
+        self.authors.recent.note(update, &receipt.blocks);
+        let is_marker = |client, to| self.generations.marker(client, to).is_some();
+        let blocks = receipt.blocks.iter().filter(|&&(client, _, to)| !is_marker(client, to));
+        let admitted = blocks.map(|&(client, from, _)| (client, from));
+        let is_edit = submission.source == Source::Update && is_edit(update, receipt);
+        self.authors.owners.attribute(bringer(submission), is_edit, admitted)
+    }
+
+    /// The last draft takes claims of a user.
+    pub(super) fn draft_claims(&mut self, user: Option<&str>, claims: &[ClientId]) {
+        let (Some(user), Some(draft)) = (user, self.drafts.back_mut()) else { return };
+        if claims.is_empty() {
+            return;
+        }
+        let user = UserId::from(user);
+        let claims: Vec<_> = claims.iter().map(|client| (*client, Arc::clone(&user))).collect();
+        self.authors.owners.draft(&claims);
+        draft.claims.extend(claims);
+    }
+
+    /// A record of others is stored.
+    pub(super) fn learn_claims(&self, record: &Record) {
+        // Decoding has shown that the metadata can be read.
+        let Ok(Metadata { user: Some(user), claims, .. }) = record.metadata() else { return };
+        let user = UserId::from(user);
+        self.authors.owners.learn(claims.into_iter().map(|client| (client, Arc::clone(&user))));
+    }
+
+    /// Goes on with the authors of `old`; owners that the log tells of come first.
+    pub(super) fn take_authors(&mut self, old: &mut Self) {
+        let told = self.authors.owners.stored();
+        let mut authors = std::mem::take(&mut old.authors);
+        authors.owners.overrule(told);
+        authors.recent = Recent::default();
+        self.authors = authors;
+    }
+}
+
+/// Whether all of an update was new, and one client's.
+fn is_edit(update: &ParsedUpdate<'_>, receipt: &Receipt) -> bool {
+    let mut parts = update.parts();
+    let only = parts.next().filter(|_| parts.next().is_none());
+    match (only, &receipt.blocks[..]) {
+        (Some(part), [(client, from, to)]) => (part.client, part.clocks) == (*client, (*from, *to)),
+        _ => false,
+    }
+}
+
+fn bringer(submission: &Submission) -> Bringer<'_> {
+    Bringer { session: submission.session, user: submission.caller.user.as_ref() }
+}

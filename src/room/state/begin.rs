@@ -1,0 +1,42 @@
+//! A room that begins without an edit: y-sweet makes a document before anybody writes to it.
+
+use super::State;
+use crate::caller::Caller;
+use crate::log::record::{Kind, Metadata, Record, RecordError, RoomKind};
+
+/// An update that brings nothing.
+const NOTHING: &[u8] = &[0, 0];
+
+impl State {
+    /// Sees to it that the room is stored. What makes it is the genesis record, as with any first edit: of several who
+    /// begin, one does. Returns whether it is there by now; else it is with the next batch that is committed.
+    ///
+    /// # Errors
+    /// [`RecordError`]: the caller's name is too long. Nothing has changed then.
+    pub(crate) fn begin(&mut self, caller: &Caller, admitted_ms: u64) -> Result<bool, RecordError> {
+        if !self.is_new() {
+            return Ok(true);
+        }
+        if !self.drafts.is_empty() {
+            return Ok(false);
+        }
+        let number = self.open_draft(NOTHING.len());
+        let metadata = Metadata {
+            user: caller.user.as_deref().map(str::to_owned),
+            session: None,
+            instance: self.instance,
+            role: caller.role.into(),
+            batch: number,
+            claims: Vec::new(),
+            relayed_by: None,
+            room_kind: RoomKind::Free,
+            admitted_ms,
+        };
+        let record = Record::new(Kind::Admin, &metadata, NOTHING).inspect_err(|_| self.drafts.clear())?;
+        if let Some(draft) = self.drafts.back_mut() {
+            draft.bytes += record.encoded.len();
+            draft.records.push(record);
+        }
+        Ok(false)
+    }
+}
