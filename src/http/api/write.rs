@@ -9,7 +9,7 @@ use axum::extract::State;
 use axum::response::Response;
 use bytes::Bytes;
 use serde_json::json;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, timeout_at};
 
 use super::ApiError;
 use super::answer::{JSON, OCTETS, json_at};
@@ -35,7 +35,8 @@ pub(super) async fn update(
     asked.needs(Role::Editor)?;
     let at = asked.expects(None)?;
     let update = asked.body(&app, body, (OCTETS, DOCUMENT_BYTES_MAX)).await?;
-    let written = write(&app, &asked, (update, Source::Step2), at).await;
+    let late = Instant::now() + Duration::from_millis(API_MS_MAX);
+    let written = write(&app, &asked, (update, Source::Step2), at, late).await;
     answer(known(&app, &asked, written).await?)
 }
 
@@ -77,7 +78,7 @@ pub(super) async fn patch(
             return Ok(json_at(position, &json!({ "position": position.to_string(), "stored": false })));
         }
     };
-    let written = write(&app, &asked, (update.into(), Source::Update), at).await;
+    let written = write(&app, &asked, (update.into(), Source::Update), at, late).await;
     if written.as_ref().map_or_else(WriteError::leaves_no_trace, |_| true) {
         lease.give_back();
     }
@@ -89,9 +90,10 @@ async fn write(
     asked: &Asked,
     (update, source): (Bytes, Source),
     at: Option<Position>,
+    late: Instant,
 ) -> Result<Written, WriteError> {
     let edit = Edit { update, source, caller: Arc::clone(&asked.caller), at };
-    let written = timeout(Duration::from_millis(API_MS_MAX), app.rooms.write(&asked.room, edit)).await;
+    let written = timeout_at(late, app.rooms.write(&asked.room, edit)).await;
     written.unwrap_or(Err(WriteError::Undecided))
 }
 
