@@ -23,9 +23,10 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
-    Serve(ServeArgs),
+    Serve(Box<ServeArgs>),
     Load(Box<crate::load::LoadArgs>),
     Replay(Box<crate::replay::ReplayArgs>),
+    Token(Box<crate::token::TokenArgs>),
 }
 
 #[derive(Debug, Args)]
@@ -58,6 +59,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Ok(Verb::Serve(args)) => serve(args.settings),
         Ok(Verb::Load(args)) => load(*args),
         Ok(Verb::Replay(args)) => crate::replay::run(&args),
+        Ok(Verb::Token(args)) => crate::token::run(*args),
         Err(error) => {
             let _ = error.print();
             ExitCode::from(2)

@@ -22,6 +22,7 @@
 //! | `server`, `config`, `cli`, `shutdown`, `telemetry` | one process from start to end | server |
 //! | `admin` | the unix socket for this machine's operators | server |
 //! | `replay` | the operators' verbs, each a consumer of `history::walk` | server |
+//! | `token` | makes tokens | server |
 //! | `load` | a load test against a running server | server |
 //!
 //! The pure modules know no clock, no I/O and no runtime; without the feature `server` they are
@@ -69,5 +70,7 @@ pub mod server;
 pub mod shutdown;
 #[cfg(feature = "server")]
 pub mod telemetry;
+#[cfg(feature = "server")]
+pub mod token;
 #[cfg(feature = "server")]
 pub mod webhooks;

@@ -36,10 +36,10 @@ pub const MARKER_CLIENT_MIN: u64 = 1 << 32;
 /// expired and somebody came back. A room that is revived every day gets there in three years.
 pub const MARKERS_PER_ROOM_MAX: usize = 1_024;
 
-/// How long a socket whose copy is of another life waits for its refusal, in milliseconds.
+/// How long a socket waits for its refusal, in milliseconds, if its copy is of another life or its token is not for this.
 /// y-websocket 1.5 knows no final code and comes back 100 ms after each close, for ever: so it
 /// does that once a second.
-pub const OTHER_LIFE_PAUSE_MS: u64 = 1_000;
+pub const FINAL_PAUSE_MS: u64 = 1_000;
 
 /// Clocks, and clock plus length, stay below 2^31: yrs wraps there, Yjs ignores what is above.
 pub const CLOCK_MAX: u32 = 1 << 31;

@@ -1,5 +1,7 @@
 //! `ruang serve`: opens the store, listens, and ends in good order.
 
+mod admin;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -12,11 +14,10 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
-use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
-use crate::admin::AdminSocket;
+use crate::auth::{Auth, SettingsError, keeper};
 use crate::config::{Config, Store};
 use crate::http::{self, App};
 use crate::ids::InstanceId;
@@ -28,7 +29,7 @@ use crate::limits::{
 use crate::log::embedded::{EmbeddedLog, OpenError};
 use crate::log::memory::MemoryLog;
 use crate::log::redis::{RedisLog, RedisOpenError, RedisOptions};
-use crate::log::{Durability, Log};
+use crate::log::{Durability, Log, LogError};
 use crate::room::{Rooms, RoomsOptions};
 use crate::shutdown;
 use crate::telemetry::Metrics;
@@ -61,6 +62,20 @@ pub enum ServeError {
         /// What the system says.
         source: std::io::Error,
     },
+    /// `--admin-listen` names an address that others can reach, and there is no credential.
+    #[error(
+        "--admin-listen {0}: anyone who reaches this address could send everybody away; listen on 127.0.0.1, or \
+         set RUANG_ADMIN_TOKEN or --admin-token-file"
+    )]
+    AdminExposed(SocketAddr),
+    /// The admin listener's port cannot be had.
+    #[error("--admin-listen {address}: {source}")]
+    AdminListen {
+        /// What was asked for.
+        address: SocketAddr,
+        /// What the system says.
+        source: std::io::Error,
+    },
     /// The store cannot be opened.
     #[error("--store {store}: {source}")]
     Store {
@@ -88,6 +103,17 @@ pub enum ServeError {
     /// Webhooks cannot be told.
     #[error(transparent)]
     Webhooks(#[from] WebhookSettingsError),
+    /// Tokens cannot be looked at as it is set.
+    #[error(transparent)]
+    Auth(#[from] SettingsError),
+    /// The store does not say which tokens are revoked.
+    #[error("--store {store}: what is revoked cannot be read: {source}")]
+    Revocations {
+        /// The store as set.
+        store: Store,
+        /// Why not.
+        source: LogError,
+    },
     /// Signals cannot be watched.
     #[error("signals cannot be watched: {0}")]
     Signals(std::io::Error),
@@ -98,7 +124,7 @@ impl ServeError {
     #[must_use]
     pub fn is_setting(&self) -> bool {
         let away = matches!(self, Self::Redis { source: RedisOpenError::Unreachable(_), .. });
-        !away && !matches!(self, Self::Signals(_))
+        !away && !matches!(self, Self::Signals(_) | Self::Revocations { .. })
     }
 }
 
@@ -108,21 +134,31 @@ impl ServeError {
 /// # Errors
 /// [`ServeError`] if it cannot start.
 pub async fn serve(config: Config) -> Result<(), ServeError> {
-    if !config.listen.ip().is_loopback() && !config.insecure {
+    let auth = Arc::new(Auth::from_settings(&config.auth)?);
+    if auth.is_open() && !config.listen.ip().is_loopback() && !config.insecure {
         return Err(ServeError::Exposed(config.listen));
     }
+    let credential = admin::credential(&config)?;
     let stop = shutdown::on_signal().map_err(ServeError::Signals)?;
-    let app = open(&config).await?;
-    let admin = open_admin(&config.store, &app);
+    if auth.is_reloadable() {
+        shutdown::on_hangup(reload(&auth)).map_err(ServeError::Signals)?;
+    }
+    let app = open(&config, auth).await?;
+    let admin = admin::open_socket(&config.store, &app);
     let listener =
         listen(config.listen).map_err(|source| ServeError::Listen { address: config.listen, source })?;
     let address = listener.local_addr().unwrap_or(config.listen);
-    tracing::warn!("no authentication: everyone who reaches {address} may read and write every room");
+    if app.auth.is_open() {
+        tracing::warn!("no authentication: everyone who reaches {address} may read and write every room");
+    }
     tracing::info!(
         store = %config.store, durability = %app.log.durability(), version = env!("CARGO_PKG_VERSION"),
         "listening on http://{address}"
     );
+    let ending = CancellationToken::new();
+    admin::open_listener(&config, &app, credential, &ending)?;
     run(app, listener, stop).await;
+    ending.cancel();
     if let Some((ending, serving)) = admin {
         ending.cancel();
         let _ = timeout(CLOSE_PATIENCE, serving).await;
@@ -130,19 +166,12 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
     Ok(())
 }
 
-/// The admin socket beside an embedded store. Without it the server serves all the same.
-fn open_admin(store: &Store, app: &Arc<App>) -> Option<(CancellationToken, JoinHandle<()>)> {
-    let Store::File(dir) = store else { return None };
-    match AdminSocket::bind(dir) {
-        Ok(socket) => {
-            let ending = CancellationToken::new();
-            let router = http::admin::router(Arc::clone(app));
-            Some((ending.clone(), tokio::spawn(socket.serve(router, ending))))
-        }
-        Err(error) => {
-            tracing::warn!(%error, "no admin.sock: `ruang replay` cannot look at this store while it is served");
-            None
-        }
+/// Reads the keys again.
+fn reload(auth: &Arc<Auth>) -> impl Fn() + Send + 'static {
+    let auth = Arc::clone(auth);
+    move || match auth.reload() {
+        Ok(()) => tracing::info!("keys are read again; new tokens are looked at with them"),
+        Err(error) => tracing::error!(%error, "keys cannot be read again; those of before are kept"),
     }
 }
 
@@ -166,6 +195,7 @@ pub async fn run(app: Arc<App>, listener: TcpListener, stop: CancellationToken) 
     tokio::select! {
         () = draining => drained.cancel(),
         () = accept(listener, http::router(Arc::clone(&app)), &drained) => {}
+        () = keeper::go_on(&app.auth, &*app.log) => {}
     }
     app.rooms.options.notices.finish(Duration::from_millis(WEBHOOK_GOODBYE_MS)).await;
     if timeout(CLOSE_PATIENCE, app.log.close()).await.is_err() {
@@ -179,19 +209,32 @@ const CLOSE_PATIENCE: Duration = Duration::from_secs(3);
 /// The app on a log: what [`run`] serves, and what tests put their own logs under.
 #[must_use]
 pub fn app(log: Arc<dyn Log>, instance: InstanceId, store: &'static str, options: RoomsOptions) -> Arc<App> {
-    app_with(log, instance, store, options, Arc::new(Metrics::new()))
+    app_with(log, instance, store, options, Arc::new(Auth::open()))
 }
 
-fn app_with(
+/// The same for those whom `auth` lets in.
+#[must_use]
+pub fn app_with(
     log: Arc<dyn Log>,
     instance: InstanceId,
     store: &'static str,
     options: RoomsOptions,
-    metrics: Arc<Metrics>,
+    auth: Arc<Auth>,
+) -> Arc<App> {
+    assemble(log, instance, store, options, (auth, Arc::new(Metrics::new())))
+}
+
+fn assemble(
+    log: Arc<dyn Log>,
+    instance: InstanceId,
+    store: &'static str,
+    options: RoomsOptions,
+    (auth, metrics): (Arc<Auth>, Arc<Metrics>),
 ) -> Arc<App> {
     Arc::new(App {
         rooms: Rooms::new(Arc::clone(&log), instance, options, Arc::clone(&metrics)),
         log,
+        auth,
         metrics,
         store,
         started: Instant::now(),
@@ -201,7 +244,7 @@ fn app_with(
 }
 
 /// Opens the store that is set.
-async fn open(config: &Config) -> Result<Arc<App>, ServeError> {
+async fn open(config: &Config, auth: Arc<Auth>) -> Result<Arc<App>, ServeError> {
     if let Some(directory) = &config.archive {
         Archive::open(directory)
             .map_err(|source| ServeError::Archive { directory: directory.clone(), source })?;
@@ -241,7 +284,10 @@ async fn open(config: &Config) -> Result<Arc<App>, ServeError> {
         notices: Notices::start(webhooks, &metrics),
         ..RoomsOptions::default()
     };
-    Ok(app_with(log, instance, config.store.kind(), options, metrics))
+    // Nobody who was sent away comes in before that is known.
+    let unknown = |source| ServeError::Revocations { store: config.store.clone(), source };
+    keeper::load(&auth, &*log).await.map_err(unknown)?;
+    Ok(assemble(log, instance, config.store.kind(), options, (auth, metrics)))
 }
 
 /// What is set for Redis. Where rooms are exported before they go, only instances remove them.

@@ -171,6 +171,12 @@ impl Session {
         self.greeted && !std::mem::replace(&mut self.asked, true)
     }
 
+    /// Something of what this client sent was left out, and is asked for later: until its next Step2 was judged,
+    /// no answer says that all is stored.
+    pub fn on_left_out(&mut self) {
+        self.answers.miss();
+    }
+
     /// Step2 and Update messages so far.
     #[must_use]
     pub fn submitted(&self) -> u64 {

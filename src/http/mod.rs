@@ -1,8 +1,8 @@
 //! What the server offers over HTTP: sockets, API, pages, operations. Nothing axum-shaped elsewhere.
 
+mod access;
 pub mod admin;
 pub mod api;
-mod caller;
 pub mod ops;
 pub mod pages;
 mod socket;
@@ -16,6 +16,7 @@ use std::time::Instant;
 use axum::Router;
 use axum::routing::get;
 
+use crate::auth::Auth;
 use crate::log::Log;
 use crate::room::Rooms;
 use crate::telemetry::Metrics;
@@ -26,6 +27,8 @@ pub struct App {
     pub rooms: Arc<Rooms>,
     /// The store, for its health.
     pub log: Arc<dyn Log>,
+    /// Who may enter.
+    pub auth: Arc<Auth>,
     /// What is counted.
     pub metrics: Arc<Metrics>,
     /// The kind of store, as in `--store`, without its address.

@@ -19,6 +19,7 @@ use hyper::upgrade::Upgraded;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 use super::App;
+use super::access::{BEARER, socket_token};
 use super::socket;
 use crate::ids::{RoomName, RoomNameError};
 use crate::wire::hocuspocus::Token;
@@ -36,11 +37,12 @@ pub(super) async fn y_websocket(
 ) -> Response {
     // A name that is no UTF-8 is refused like any other: after the upgrade.
     let room = room.map_or(Err(RoomNameError::NotUtf8), |Path(room)| RoomName::parse(&room));
+    let token = socket_token(&request);
     let protocol = choose_protocol(request.headers());
     let voice = Voice::YWebsocket { ruang: protocol.as_ref().is_some_and(|protocol| protocol == RUANG_V1) };
     let serve = {
         let app = Arc::clone(&app);
-        move |upgraded| socket::serve(app, upgraded, room, voice)
+        move |upgraded| socket::serve(app, upgraded, room, token, voice)
     };
     upgrade(&app, request, protocol, serve)
 }
@@ -146,7 +148,7 @@ fn choose_protocol(headers: &HeaderMap) -> Option<HeaderValue> {
     let offers = || tokens(headers, &SEC_WEBSOCKET_PROTOCOL).filter(|offer| !offer.is_empty());
     let chosen = offers()
         .find(|offer| *offer == RUANG_V1)
-        .or_else(|| offers().find(|offer| !offer.starts_with("bearer.")))
+        .or_else(|| offers().find(|offer| !offer.starts_with(BEARER)))
         .or_else(|| offers().next())?;
     HeaderValue::from_str(chosen).ok()
 }

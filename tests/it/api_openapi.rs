@@ -188,8 +188,9 @@ async fn the_description_is_served() {
 }
 
 /// Statuses that nothing asks for here, and why.
-const NOT_SEEN: [(&str, &str); 3] = [
-    ("403", "without authentication everyone may do all"),
+const NOT_SEEN: [(&str, &str); 4] = [
+    ("401", "`tokens_decide_what_is_done`"),
+    ("403", "`tokens_decide_what_is_done`"),
     ("408", "a body that takes 30 s; `api_hostile` looks at the bound alone"),
     ("500", "a damaged store; `a_store_that_fails_is_said` shows it where it can be had"),
 ];

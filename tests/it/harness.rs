@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt};
+use ruang::auth::Auth;
 use ruang::http::App;
 use ruang::ids::InstanceId;
 use ruang::log::Log;
@@ -70,7 +71,16 @@ impl Server {
     }
 
     pub async fn start_with(log: Arc<dyn Log>, options: RoomsOptions) -> Self {
-        let app = server::app(log, InstanceId(rand::random()), "memory", options);
+        Self::start_app(server::app(log, InstanceId(rand::random()), "memory", options)).await
+    }
+
+    /// A server for those whom `auth` lets in.
+    pub async fn start_for(log: Arc<dyn Log>, auth: Auth) -> Self {
+        let (instance, options) = (InstanceId(rand::random()), RoomsOptions::default());
+        Self::start_app(server::app_with(log, instance, "memory", options, Arc::new(auth))).await
+    }
+
+    async fn start_app(app: Arc<App>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("a bound port");
         let stop = CancellationToken::new();
@@ -122,6 +132,8 @@ pub struct Client {
     pub asked: Vec<Bytes>,
     /// Milliseconds of the warnings that the room may go, by `ruang.v1`.
     pub warned: Vec<u64>,
+    /// Why edits were refused.
+    pub denied: Vec<String>,
 }
 
 impl Client {
@@ -148,6 +160,7 @@ impl Client {
             presence: Vec::new(),
             asked: Vec::new(),
             warned: Vec::new(),
+            denied: Vec::new(),
         })
     }
 
@@ -256,6 +269,11 @@ impl Client {
             let mut reader = Reader::new(&bytes[1..]);
             self.warned.push(reader.var_uint().expect("a warning"));
             assert!(reader.is_empty(), "one message per frame");
+            return;
+        }
+        if let Some(reason) = bytes.strip_prefix(&[2, 0]) {
+            let mut reader = Reader::new(reason);
+            self.denied.push(String::from_utf8(reader.buffer().expect("a reason").to_vec()).expect("text"));
             return;
         }
         let (message, used) = y_websocket::decode(bytes).expect("the server sends messages");

@@ -1,10 +1,11 @@
 //! Why the API refuses: `{"error": {"code", "message"}}`, and what helps to go on.
 
 use axum::Json;
-use axum::http::StatusCode;
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
+use crate::auth::AuthError;
 use crate::caller::Role;
 use crate::edit::EditError;
 use crate::gate::Refusal;
@@ -21,6 +22,8 @@ use crate::room::outside::{ReadError, WriteError};
 pub(in crate::http) enum ApiError {
     #[error(transparent)]
     Name(#[from] RoomNameError),
+    #[error(transparent)]
+    Auth(#[from] AuthError),
     #[error("{0}")]
     BadQuery(String),
     #[error("the state vector in `sv` is not base64url")]
@@ -33,8 +36,8 @@ pub(in crate::http) enum ApiError {
     BadCondition(&'static str),
     #[error(transparent)]
     BadPosition(#[from] PlaceError),
-    #[error("this needs the role {0}")]
-    Forbidden(Role),
+    #[error("only tokens of the role {0} or above are taken for this")]
+    Role(Role),
     #[error("there is no such room")]
     NoRoom,
     #[error("the API has nothing at this path; GET /api/v1/openapi.json says what there is")]
@@ -89,7 +92,8 @@ impl ApiError {
             Self::BadBody => (StatusCode::BAD_REQUEST, "bad_body"),
             Self::BadCondition(_) => (StatusCode::BAD_REQUEST, "bad_condition"),
             Self::BadPosition(_) => (StatusCode::BAD_REQUEST, "bad_position"),
-            Self::Forbidden(_) => (StatusCode::FORBIDDEN, "forbidden"),
+            Self::Auth(AuthError::Room) | Self::Role(_) => (StatusCode::FORBIDDEN, "not_allowed"),
+            Self::Auth(_) => (StatusCode::UNAUTHORIZED, "token_refused"),
             Self::NoRoom => (StatusCode::NOT_FOUND, "no_such_room"),
             Self::NoPath => (StatusCode::NOT_FOUND, "no_such_path"),
             Self::NoPosition(_) => (StatusCode::NOT_FOUND, "no_such_position"),
@@ -137,7 +141,11 @@ impl IntoResponse for ApiError {
         if let Some((key, value)) = self.help() {
             error[key] = value;
         }
-        (status, Json(json!({ "error": error }))).into_response()
+        let mut response = (status, Json(json!({ "error": error }))).into_response();
+        if status == StatusCode::UNAUTHORIZED {
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        response
     }
 }
 

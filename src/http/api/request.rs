@@ -16,7 +16,7 @@ use tokio::time::timeout;
 use super::ApiError;
 use crate::caller::{Caller, Role};
 use crate::http::App;
-use crate::http::caller::caller_of;
+use crate::http::access::bearer_token;
 use crate::ids::{Position, RoomName, RoomNameError};
 use crate::limits::{API_BODY_MS_MAX, API_MS_MAX, EDIT_BYTES_MAX};
 
@@ -28,6 +28,11 @@ pub(super) struct Asked {
     pub(super) position: Option<String>,
     pub(super) query: Asks,
     pub(super) headers: HeaderMap,
+}
+
+/// Who asks. Before anything is looked up under the room's name.
+fn caller_of(app: &App, headers: &HeaderMap, room: &RoomName) -> Result<Arc<Caller>, ApiError> {
+    Ok(app.admit(bearer_token(headers), room)?.shared())
 }
 
 /// What stands behind the question mark. Other names are none of ours, such as `token`.
@@ -58,7 +63,7 @@ impl FromRequestParts<Arc<App>> for Asked {
         let find = |wanted: &str| path.iter().find(|(name, _)| *name == wanted).map(|(_, value)| value);
         let room = RoomName::parse(find("room").unwrap_or_default())?;
         let position = find("position").map(str::to_owned);
-        let caller = caller_of(app, parts, &room)?;
+        let caller = caller_of(app, &parts.headers, &room)?;
         let query = Query::<Asks>::try_from_uri(&parts.uri);
         let Query(query) = query.map_err(|rejection| ApiError::BadQuery(rejection.body_text()))?;
         Ok(Self { room, caller, position, query, headers: parts.headers.clone() })
@@ -68,7 +73,7 @@ impl FromRequestParts<Arc<App>> for Asked {
 impl Asked {
     /// Lets a caller on who may do what this role may.
     pub(super) fn needs(&self, role: Role) -> Result<(), ApiError> {
-        if self.caller.role >= role { Ok(()) } else { Err(ApiError::Forbidden(role)) }
+        if self.caller.role >= role { Ok(()) } else { Err(ApiError::Role(role)) }
     }
 
     /// Whether the client has the document of this position already.
@@ -183,7 +188,7 @@ mod tests {
             println!("{role}: {allowed}");
             assert_eq!(allowed, index + 1);
         }
-        assert!(matches!(asked(Role::Viewer).needs(Role::Editor), Err(ApiError::Forbidden(Role::Editor))));
+        assert!(matches!(asked(Role::Viewer).needs(Role::Editor), Err(ApiError::Role(Role::Editor))));
     }
 
     /// [P11] A request that finds no place waits, but not for ever.

@@ -22,6 +22,7 @@ use serde_json::json;
 
 use self::refusal::Refusal;
 use super::App;
+use super::access::socket_token;
 use super::upgrade::upgrade;
 use crate::ids::{RoomName, RoomNameError};
 use crate::wire::voice::Voice;
@@ -92,9 +93,10 @@ async fn socket_old(State(app): State<Arc<App>>, id: Named, request: Request) ->
 }
 
 fn open(app: Arc<App>, room: Result<RoomName, RoomNameError>, request: Request) -> Response {
+    let token = socket_token(&request);
     let serve = {
         let app = Arc::clone(&app);
-        move |upgraded| super::socket::serve(app, upgraded, room, Voice::YSweet)
+        move |upgraded| super::socket::serve(app, upgraded, room, token, Voice::YSweet)
     };
     upgrade(&app, request, None, serve)
 }

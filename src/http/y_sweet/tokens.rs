@@ -94,7 +94,7 @@ async fn give(app: &Arc<App>, id: &RoomName, request: Request) -> Result<Respons
         url: format!("ws{tls}://{document}/ws"),
         base_url: format!("http{tls}://{document}"),
         doc_id: id.as_str(),
-        token: access::mint(app, id, &wish),
+        token: access::mint(app, id, &wish)?,
         authorization: wish.authorization,
     };
     Ok(([(header::CACHE_CONTROL, "no-store")], Json(token)).into_response())

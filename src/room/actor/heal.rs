@@ -104,6 +104,8 @@ impl Actor {
                     continue;
                 }
             };
+            let mut loaded = loaded;
+            loaded.state.set_kind(rooms.options.kind);
             if let Some((loaded, healed_bytes)) = self.heal_onto(loaded).await? {
                 tracing::error!(
                     room = %self.shared.name.log_id(), why, healed_bytes,
