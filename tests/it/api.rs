@@ -14,8 +14,11 @@ mod api_hostile;
 mod api_openapi;
 mod api_read;
 mod api_support;
+mod api_tokens;
 mod api_webhooks;
 mod api_write;
+#[allow(dead_code, reason = "the tests of tokens use the rest")]
+mod auth_support;
 mod harness;
 mod hex;
 #[allow(dead_code, reason = "the tests of a room's life use the rest")]
