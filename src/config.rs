@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use clap::Args;
 
+use crate::auth::AuthSettings;
 use crate::history::Retention;
 use crate::limits::ROOM_TTL_MS_MIN;
 use crate::log::Durability;
@@ -78,6 +79,19 @@ pub struct Config {
     /// A directory that gets an export of each room before it expires. A room that cannot be exported stays.
     #[arg(long, env = "RUANG_ARCHIVE", value_name = "DIR")]
     pub archive: Option<PathBuf>,
+
+    /// Who may enter.
+    #[command(flatten)]
+    pub auth: AuthSettings,
+
+    /// Where operators may revoke tokens from other machines. Beyond loopback only with RUANG_ADMIN_TOKEN or
+    /// --admin-token-file.
+    #[arg(long, env = "RUANG_ADMIN_LISTEN", value_name = "ADDRESS:PORT")]
+    pub admin_listen: Option<SocketAddr>,
+
+    /// A file with the credential that callers of --admin-listen give; RUANG_ADMIN_TOKEN may hold it instead.
+    #[arg(long, env = "RUANG_ADMIN_TOKEN_FILE", value_name = "FILE")]
+    pub admin_token_file: Option<PathBuf>,
 
     /// Which log lines to write: `error`, `warn`, `info`, `debug`, or per module (`ruang::room=debug`).
     #[arg(long, env = "RUANG_LOG", value_name = "FILTER", default_value = "info")]

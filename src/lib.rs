@@ -21,6 +21,7 @@
 //! | `server`, `config`, `cli`, `shutdown`, `telemetry` | one process from start to end | server |
 //! | `admin` | the unix socket for this machine's operators | server |
 //! | `replay` | the operators' verbs, each a consumer of `history::walk` | server |
+//! | `token` | makes tokens | server |
 //! | `load` | a load test against a running server | server |
 //!
 //! The pure modules know no clock, no I/O and no runtime; without the feature `server` they are
@@ -69,3 +70,5 @@ pub mod shutdown;
 pub mod telemetry;
 #[cfg(feature = "server")]
 pub mod throttle;
+#[cfg(feature = "server")]
+pub mod token;

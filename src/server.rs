@@ -1,5 +1,7 @@
 //! `ruang serve`: opens the store, listens, and ends in good order.
 
+mod admin;
+
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -16,11 +18,10 @@ use hyper_util::service::TowerToHyperService;
 use rustix::process::{Resource, getrlimit, setrlimit};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
-use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
-use crate::admin::AdminSocket;
+use crate::auth::{Auth, SettingsError, keeper};
 use crate::config::{Config, Store};
 use crate::http::front::{Front, FrontOptions, Peer};
 use crate::http::{self, App};
@@ -33,7 +34,7 @@ use crate::limits::{
 use crate::log::embedded::{EmbeddedLog, OpenError};
 use crate::log::memory::MemoryLog;
 use crate::log::redis::{RedisLog, RedisOpenError, RedisOptions};
-use crate::log::{Durability, Log};
+use crate::log::{Durability, Log, LogError};
 use crate::room::{Rooms, RoomsOptions};
 use crate::shutdown;
 use crate::telemetry::Metrics;
@@ -66,6 +67,20 @@ pub enum ServeError {
         /// What the system says.
         source: std::io::Error,
     },
+    /// `--admin-listen` names an address that others can reach, and there is no credential.
+    #[error(
+        "--admin-listen {0}: anyone who reaches this address could send everybody away; listen on 127.0.0.1, or \
+         set RUANG_ADMIN_TOKEN or --admin-token-file"
+    )]
+    AdminExposed(SocketAddr),
+    /// The admin listener's port cannot be had.
+    #[error("--admin-listen {address}: {source}")]
+    AdminListen {
+        /// What was asked for.
+        address: SocketAddr,
+        /// What the system says.
+        source: std::io::Error,
+    },
     /// The store cannot be opened.
     #[error("--store {store}: {source}")]
     Store {
@@ -90,6 +105,17 @@ pub enum ServeError {
         /// What the system says.
         source: std::io::Error,
     },
+    /// Tokens cannot be looked at as it is set.
+    #[error(transparent)]
+    Auth(#[from] SettingsError),
+    /// The store does not say which tokens are revoked.
+    #[error("--store {store}: what is revoked cannot be read: {source}")]
+    Revocations {
+        /// The store as set.
+        store: Store,
+        /// Why not.
+        source: LogError,
+    },
     /// Signals cannot be watched.
     #[error("signals cannot be watched: {0}")]
     Signals(std::io::Error),
@@ -100,7 +126,7 @@ impl ServeError {
     #[must_use]
     pub fn is_setting(&self) -> bool {
         let away = matches!(self, Self::Redis { source: RedisOpenError::Unreachable(_), .. });
-        !away && !matches!(self, Self::Signals(_))
+        !away && !matches!(self, Self::Signals(_) | Self::Revocations { .. })
     }
 }
 
@@ -110,27 +136,46 @@ impl ServeError {
 /// # Errors
 /// [`ServeError`] if it cannot start.
 pub async fn serve(config: Config) -> Result<(), ServeError> {
-    if !config.listen.ip().is_loopback() && !config.insecure {
+    let auth = Arc::new(Auth::from_settings(&config.auth)?);
+    if auth.is_open() && !config.listen.ip().is_loopback() && !config.insecure {
         return Err(ServeError::Exposed(config.listen));
     }
+    let credential = admin::credential(&config)?;
     raise_open_files();
     let stop = shutdown::on_signal().map_err(ServeError::Signals)?;
-    let app = open(&config).await?;
-    let admin = open_admin(&config.store, &app);
+    if auth.is_reloadable() {
+        shutdown::on_hangup(reload(&auth)).map_err(ServeError::Signals)?;
+    }
+    let app = open(&config, auth).await?;
+    let admin = admin::open_socket(&config.store, &app);
     let listener =
         listen(config.listen).map_err(|source| ServeError::Listen { address: config.listen, source })?;
     let address = listener.local_addr().unwrap_or(config.listen);
-    tracing::warn!("no authentication: everyone who reaches {address} may read and write every room");
+    if app.auth.is_open() {
+        tracing::warn!("no authentication: everyone who reaches {address} may read and write every room");
+    }
     tracing::info!(
         store = %config.store, durability = %app.log.durability(), version = env!("CARGO_PKG_VERSION"),
         "listening on http://{address}"
     );
+    let ending = CancellationToken::new();
+    admin::open_listener(&config, &app, credential, &ending)?;
     run(app, listener, stop).await;
+    ending.cancel();
     if let Some((ending, serving)) = admin {
         ending.cancel();
         let _ = timeout(CLOSE_PATIENCE, serving).await;
     }
     Ok(())
+}
+
+/// Reads the keys again.
+fn reload(auth: &Arc<Auth>) -> impl Fn() + Send + 'static {
+    let auth = Arc::clone(auth);
+    move || match auth.reload() {
+        Ok(()) => tracing::info!("keys are read again; new tokens are looked at with them"),
+        Err(error) => tracing::error!(%error, "keys cannot be read again; those of before are kept"),
+    }
 }
 
 /// Lets this process have as many files open as the system lets it: it begins with about a thousand, and each
@@ -140,22 +185,6 @@ fn raise_open_files() {
     limit.current = limit.maximum;
     if let Err(error) = setrlimit(Resource::Nofile, limit) {
         tracing::debug!(%error, "the limit of open files stays as it is");
-    }
-}
-
-/// The admin socket beside an embedded store. Without it the server serves all the same.
-fn open_admin(store: &Store, app: &Arc<App>) -> Option<(CancellationToken, JoinHandle<()>)> {
-    let Store::File(dir) = store else { return None };
-    match AdminSocket::bind(dir) {
-        Ok(socket) => {
-            let ending = CancellationToken::new();
-            let router = http::admin::router(Arc::clone(app));
-            Some((ending.clone(), tokio::spawn(socket.serve(router, ending))))
-        }
-        Err(error) => {
-            tracing::warn!(%error, "no admin.sock: `ruang replay` cannot look at this store while it is served");
-            None
-        }
     }
 }
 
@@ -178,7 +207,8 @@ pub async fn run(app: Arc<App>, listener: TcpListener, stop: CancellationToken) 
     };
     tokio::select! {
         () = draining => drained.cancel(),
-        () = accept(listener, &app, &drained) => {}
+        () = accept(listener, &app, http::router(Arc::clone(&app)), &drained) => {}
+        () = keeper::go_on(&app.auth, &*app.log) => {}
     }
     if timeout(CLOSE_PATIENCE, app.log.close()).await.is_err() {
         tracing::error!("the store does not let go; what it had acknowledged is stored");
@@ -191,16 +221,18 @@ const CLOSE_PATIENCE: Duration = Duration::from_secs(3);
 /// The app on a log: what [`run`] serves, and what tests put their own logs under.
 #[must_use]
 pub fn app(log: Arc<dyn Log>, instance: InstanceId, store: &'static str, options: RoomsOptions) -> Arc<App> {
-    app_behind(log, instance, store, options, FrontOptions { development: true, ..FrontOptions::default() })
+    let front = FrontOptions { development: true, ..FrontOptions::default() };
+    app_behind(log, instance, store, options, Arc::new(Auth::open()), front)
 }
 
-/// The same, reached in a way of its own.
+/// The same for those whom `auth` lets in, reached in a way of its own.
 #[must_use]
 pub fn app_behind(
     log: Arc<dyn Log>,
     instance: InstanceId,
     store: &'static str,
     options: RoomsOptions,
+    auth: Arc<Auth>,
     front: FrontOptions,
 ) -> Arc<App> {
     let metrics = Arc::new(Metrics::new());
@@ -210,6 +242,7 @@ pub fn app_behind(
         front: Front::new(front),
         rooms,
         log,
+        auth,
         metrics,
         store,
         started: Instant::now(),
@@ -218,7 +251,7 @@ pub fn app_behind(
 }
 
 /// Opens the store that is set.
-async fn open(config: &Config) -> Result<Arc<App>, ServeError> {
+async fn open(config: &Config, auth: Arc<Auth>) -> Result<Arc<App>, ServeError> {
     if let Some(directory) = &config.archive {
         Archive::open(directory)
             .map_err(|source| ServeError::Archive { directory: directory.clone(), source })?;
@@ -256,7 +289,11 @@ async fn open(config: &Config) -> Result<Arc<App>, ServeError> {
         limits: config.limits.limits(),
         ..RoomsOptions::default()
     };
-    Ok(app_behind(log, instance, config.store.kind(), options, config.front.options(true)))
+    // Nobody who was sent away comes in before that is known.
+    let unknown = |source| ServeError::Revocations { store: config.store.clone(), source };
+    keeper::load(&auth, &*log).await.map_err(unknown)?;
+    let front = config.front.options(auth.is_open());
+    Ok(app_behind(log, instance, config.store.kind(), options, auth, front))
 }
 
 /// What is set for Redis. Where rooms are exported before they go, only instances remove them.
@@ -268,8 +305,8 @@ fn redis_options(config: &Config) -> RedisOptions {
 
 /// Takes connections until `end`. Running out of file descriptors is survived: those who wait in
 /// the queue get their turn when others leave.
-async fn accept(listener: TcpListener, app: &Arc<App>, end: &CancellationToken) {
-    let (router, handshakes) = (http::router(Arc::clone(app)), app.throttle.handshakes());
+async fn accept(listener: TcpListener, app: &App, router: Router, end: &CancellationToken) {
+    let handshakes = app.throttle.handshakes();
     loop {
         let accepted = tokio::select! {
             () = end.cancelled() => return,

@@ -21,7 +21,7 @@ use self::answers::Answers;
 use crate::caller::Role;
 use crate::gate::Source;
 use crate::ids::Position;
-use crate::limits::y_sweet::ECHO_BYTES_MAX;
+use crate::limits::ECHO_BYTES_MAX;
 use crate::limits::{DOCUMENT_BYTES_MAX, UPDATE_BYTES_MAX};
 use crate::wire::close::{self, Close};
 use crate::wire::voice::Voice;
@@ -175,6 +175,12 @@ impl Session {
     pub fn ask_again(&mut self) -> bool {
         self.answers.miss();
         self.greeted && !std::mem::replace(&mut self.asked, true)
+    }
+
+    /// Something of what this client sent was left out, and is asked for later: until its next Step2 was judged,
+    /// no answer says that all is stored.
+    pub fn on_left_out(&mut self) {
+        self.answers.miss();
     }
 
     /// Step2 and Update messages so far.

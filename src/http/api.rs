@@ -7,13 +7,16 @@ use std::time::Duration;
 use axum::Json;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get};
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
 use super::App;
+use super::access::bearer_token;
+use crate::auth::AuthError;
+use crate::caller::{Caller, Role};
 use crate::ids::{RoomName, RoomNameError};
 use crate::life::deadline::{is_expiring, left_ms};
 use crate::limits::API_MS_MAX;
@@ -36,6 +39,10 @@ pub(super) async fn nothing_here() -> ApiError {
 pub(super) enum ApiError {
     #[error(transparent)]
     Name(#[from] RoomNameError),
+    #[error(transparent)]
+    Auth(#[from] AuthError),
+    #[error("{0} tokens are taken for this")]
+    Role(&'static str),
     #[error("there is no such room")]
     NoRoom,
     #[error("the API has nothing at this path")]
@@ -52,6 +59,9 @@ impl ApiError {
     fn code(&self) -> (StatusCode, &'static str) {
         match self {
             Self::Name(_) => (StatusCode::BAD_REQUEST, "bad_room_name"),
+            Self::Auth(AuthError::Room) => (StatusCode::FORBIDDEN, "not_allowed"),
+            Self::Auth(_) => (StatusCode::UNAUTHORIZED, "token_refused"),
+            Self::Role(_) => (StatusCode::FORBIDDEN, "not_allowed"),
             Self::NoRoom => (StatusCode::NOT_FOUND, "no_such_room"),
             Self::NoPath => (StatusCode::NOT_FOUND, "no_such_path"),
             Self::Method => (StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed"),
@@ -65,7 +75,13 @@ impl ApiError {
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let (status, code) = self.code();
-        (status, Json(json!({ "error": { "code": code, "message": self.to_string() } }))).into_response()
+        let body = Json(json!({ "error": { "code": code, "message": self.to_string() } }));
+        let mut response = (status, body).into_response();
+        if status == StatusCode::UNAUTHORIZED {
+            let challenge = HeaderValue::from_static("Bearer");
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
+        }
+        response
     }
 }
 
@@ -75,9 +91,15 @@ fn parse(room: Named) -> Result<RoomName, RoomNameError> {
     room.map_or(Err(RoomNameError::NotUtf8), |Path(room)| RoomName::parse(&room))
 }
 
+/// Who asks, by the token in its header. Before anything is looked up under the room's name.
+fn admit(app: &App, headers: &HeaderMap, room: &RoomName) -> Result<Caller, ApiError> {
+    Ok(app.admit(bearer_token(headers), room)?)
+}
+
 /// What is known of a room: in the store, and here.
-async fn show(State(app): State<Arc<App>>, room: Named) -> Result<Response, ApiError> {
+async fn show(State(app): State<Arc<App>>, room: Named, headers: HeaderMap) -> Result<Response, ApiError> {
     let room = parse(room)?;
+    admit(&app, &headers, &room)?;
     let looked = async { (app.log.open(&room).await, app.log.tombstone(&room).await) };
     let (head, tombstone) =
         timeout(Duration::from_millis(API_MS_MAX), looked).await.map_err(|_| ApiError::Late)?;
@@ -116,7 +138,14 @@ fn about(
 }
 
 /// Deletes a room. It goes on if the client does not wait for the answer.
-async fn delete(State(app): State<Arc<App>>, room: Named) -> Result<StatusCode, ApiError> {
+async fn delete(
+    State(app): State<Arc<App>>,
+    room: Named,
+    headers: HeaderMap,
+) -> Result<StatusCode, ApiError> {
     let room = parse(room)?;
+    if admit(&app, &headers, &room)?.role < Role::Admin {
+        return Err(ApiError::Role("only admins'"));
+    }
     if app.rooms.delete(&room).await? { Ok(StatusCode::NO_CONTENT) } else { Err(ApiError::NoRoom) }
 }

@@ -1,5 +1,6 @@
 //! What the server offers over HTTP: sockets, API, pages, operations. Nothing axum-shaped elsewhere.
 
+mod access;
 pub mod admin;
 mod api;
 pub mod front;
@@ -16,6 +17,7 @@ use std::time::Instant;
 use axum::Router;
 use axum::routing::{any, get};
 
+use crate::auth::Auth;
 use crate::log::Log;
 use crate::room::Rooms;
 use crate::telemetry::Metrics;
@@ -28,6 +30,8 @@ pub struct App {
     pub rooms: Arc<Rooms>,
     /// The store, for its health.
     pub log: Arc<dyn Log>,
+    /// Who may enter.
+    pub auth: Arc<Auth>,
     /// What is counted.
     pub metrics: Arc<Metrics>,
     /// How many, and how fast.

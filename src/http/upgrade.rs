@@ -18,6 +18,7 @@ use axum::response::{IntoResponse, Response};
 use hyper::upgrade::Upgraded;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
+use super::access::{BEARER, socket_token};
 use super::{App, front, socket};
 use crate::ids::{RoomName, RoomNameError};
 use crate::throttle::{Knock, Refused};
@@ -36,10 +37,11 @@ pub(super) async fn y_websocket(
 ) -> Response {
     // A name that is no UTF-8 is refused like any other: after the upgrade.
     let room = room.map_or(Err(RoomNameError::NotUtf8), |Path(room)| RoomName::parse(&room));
+    let token = socket_token(&request);
     let protocol = choose_protocol(request.headers());
     let voice = Voice::YWebsocket { ruang: protocol.as_ref().is_some_and(|protocol| protocol == RUANG_V1) };
     let (own, address) = (Arc::clone(&app), front::address(&request));
-    let serve = move |upgraded| socket::serve(own, upgraded, room, voice, address);
+    let serve = move |upgraded| socket::serve(own, upgraded, room, token, voice, address);
     upgrade(&app, request, protocol, serve)
 }
 
@@ -157,7 +159,7 @@ fn choose_protocol(headers: &HeaderMap) -> Option<HeaderValue> {
     let offers = || tokens(headers, &SEC_WEBSOCKET_PROTOCOL).filter(|offer| !offer.is_empty());
     let chosen = offers()
         .find(|offer| *offer == RUANG_V1)
-        .or_else(|| offers().find(|offer| !offer.starts_with("bearer.")))
+        .or_else(|| offers().find(|offer| !offer.starts_with(BEARER)))
         .or_else(|| offers().next())?;
     HeaderValue::from_str(chosen).ok()
 }

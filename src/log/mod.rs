@@ -9,6 +9,7 @@ mod check;
 pub mod clock;
 pub mod embedded;
 pub mod memory;
+mod notes;
 pub mod record;
 pub mod redis;
 
@@ -20,6 +21,7 @@ use bytes::Bytes;
 
 use crate::ids::{InstanceId, Position, RoomName};
 use bus::{Epoch, Follower, Seen, Whisper};
+pub use notes::Note;
 use record::{Record, StoredRecord};
 
 /// How far an append that was answered with `Ok` has come.
@@ -172,17 +174,6 @@ pub enum Adopted {
 pub struct Tombstone {
     /// When it was deleted, by the store's clock, in ms since 1970.
     pub deleted_ms: u64,
-}
-
-/// Something small that all instances of a store know, and that is about no room. Never changed once it is there.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Note {
-    /// Random.
-    pub id: u128,
-    /// When it is of no use any more, in ms since 1970.
-    pub until_ms: u64,
-    /// What it says: at most [`NOTE_BYTES_MAX`](crate::limits::NOTE_BYTES_MAX) bytes.
-    pub body: Bytes,
 }
 
 /// Why a call failed, and what is true now. "Nothing was stored" speaks of this call: after an

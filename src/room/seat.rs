@@ -66,6 +66,8 @@ pub struct Post {
     pub gap: bool,
     /// Messages of others that are not part of the document, in order.
     pub stateless: Vec<Arc<str>>,
+    /// Something of what it sent is somebody else's to bring. It is asked for later.
+    pub left_out: bool,
     /// The room may go in so many milliseconds.
     pub expires_in_ms: Option<u64>,
     /// The session is over.
@@ -282,6 +284,7 @@ impl Post {
             && self.stateless.is_empty()
             && self.ack.is_none()
             && !self.gap
+            && !self.left_out
             && self.expires_in_ms.is_none()
             && self.close.is_none()
     }

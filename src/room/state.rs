@@ -32,7 +32,7 @@ use crate::generation::{Brings, Claim, GenerationError, Generations};
 use crate::ids::{ClientId, InstanceId, Position, SessionId};
 use crate::limits::{BATCH_BYTES_MAX, BATCH_UPDATES_MAX, DOCUMENT_BYTES_MAX};
 use crate::log::bus::{Epoch, Seen};
-use crate::log::record::{Kind, Metadata, Record, RecordError, StoredRecord};
+use crate::log::record::{Kind, Record, RecordError, StoredRecord};
 use crate::log::{Appended, Batch, Expects};
 use crate::session::Permit;
 
@@ -227,19 +227,8 @@ impl State {
                 cost: submission.cost,
             });
         };
-        let by = self.attribute(submission, &update, &remainder.receipt);
         let number = self.open_draft(remainder.update.len());
-        let metadata = Metadata {
-            user: by.user.as_deref().map(str::to_owned),
-            session: Some(submission.session),
-            instance: self.instance,
-            role: submission.caller.role.into(),
-            batch: number,
-            claims: by.claims,
-            relayed_by: by.relayed_by.as_deref().map(str::to_owned),
-            room_kind: self.authors.kind,
-            admitted_ms: submission.admitted_ms,
-        };
+        let metadata = self.metadata(submission, &update, &remainder.receipt, number);
         let kind = if brings == Brings::Nothing { Kind::Update } else { Kind::Revive };
         match Record::new(kind, &metadata, &remainder.update) {
             Ok(record) => {
@@ -296,6 +285,11 @@ impl State {
         draft.author = draft.author.and(Author::One(submission.session));
         draft.acks.insert(submission.session, submission.ordinal);
         draft.cost += submission.cost;
+    }
+
+    /// Whether what waits is one batch that may still grow.
+    pub(crate) fn may_grow(&self) -> bool {
+        self.drafts.len() == 1 && self.drafts.front().is_some_and(Draft::is_open)
     }
 
     /// The next batch to append, if one waits and none is in flight.
@@ -394,23 +388,6 @@ impl State {
     /// Updates that are not committed.
     pub(crate) fn uncommitted(&self) -> usize {
         self.drafts.iter().map(|draft| draft.records.len()).sum()
-    }
-
-    /// Shows the gate the document and what is in flight, so that it learns their order. Heavy: it
-    /// goes through the whole document.
-    ///
-    /// # Errors
-    /// [`Refusal`]: the document holds what the gate would not take.
-    pub(crate) fn learn_order(&mut self) -> Result<(), Refusal> {
-        let full = self.document.encode_full();
-        let in_flight = self.drafts.iter().flat_map(|draft| &draft.records);
-        let updates: Vec<Bytes> = in_flight.map(Record::update).collect();
-        self.gate.learn_order([full.as_slice()].into_iter().chain(updates.iter().map(AsRef::as_ref)))
-    }
-
-    /// About how many bytes the document has when encoded.
-    pub(crate) fn encoded_bytes(&self) -> usize {
-        self.encoded_bytes
     }
 }
 

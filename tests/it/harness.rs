@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt};
+use ruang::auth::Auth;
 use ruang::http::App;
 use ruang::http::front::FrontOptions;
 use ruang::ids::InstanceId;
@@ -77,7 +78,17 @@ impl Server {
 
     /// A server that is reached in a way of its own.
     pub async fn start_behind(log: Arc<dyn Log>, options: RoomsOptions, front: FrontOptions) -> Self {
-        let app = server::app_behind(log, InstanceId(rand::random()), "memory", options, front);
+        Self::start_app(log, options, Auth::open(), front).await
+    }
+
+    /// A server for those whom `auth` lets in.
+    pub async fn start_for(log: Arc<dyn Log>, auth: Auth) -> Self {
+        Self::start_app(log, RoomsOptions::default(), auth, FrontOptions::default()).await
+    }
+
+    async fn start_app(log: Arc<dyn Log>, options: RoomsOptions, auth: Auth, front: FrontOptions) -> Self {
+        let instance = InstanceId(rand::random());
+        let app = server::app_behind(log, instance, "memory", options, Arc::new(auth), front);
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("a bound port");
         let stop = CancellationToken::new();
@@ -129,6 +140,8 @@ pub struct Client {
     pub asked: Vec<Bytes>,
     /// Milliseconds of the warnings that the room may go, by `ruang.v1`.
     pub warned: Vec<u64>,
+    /// Why edits were refused.
+    pub denied: Vec<String>,
 }
 
 impl Client {
@@ -159,6 +172,7 @@ impl Client {
             presence: Vec::new(),
             asked: Vec::new(),
             warned: Vec::new(),
+            denied: Vec::new(),
         }
     }
 
@@ -280,6 +294,11 @@ impl Client {
             let mut reader = Reader::new(&bytes[1..]);
             self.warned.push(reader.var_uint().expect("a warning"));
             assert!(reader.is_empty(), "one message per frame");
+            return;
+        }
+        if let Some(reason) = bytes.strip_prefix(&[2, 0]) {
+            let mut reader = Reader::new(reason);
+            self.denied.push(String::from_utf8(reader.buffer().expect("a reason").to_vec()).expect("text"));
             return;
         }
         let (message, used) = y_websocket::decode(bytes).expect("the server sends messages");

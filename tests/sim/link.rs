@@ -165,6 +165,9 @@ impl Shell {
     async fn write_news(&mut self) -> Result<bool, u16> {
         let News { rest, fell_off, frames, post, beat, .. } = self.member.news();
         self.write(rest).await?;
+        if post.left_out {
+            self.session.on_left_out();
+        }
         if post.gap && self.session.ask_again() {
             let state_vector = self.member.state_vector().await.map_err(code)?;
             self.write(websocket::frame(&y_websocket::sync_step1(&state_vector))).await?;
@@ -206,7 +209,7 @@ impl Shell {
     async fn on_message(&mut self, message: Bytes) -> Result<(), u16> {
         let (message, _) = y_websocket::decode(&message).expect("clients send messages");
         match self.session.handle(message) {
-            Intent::Sync { state_vector, first } => {
+            Intent::Sync { state_vector, first, .. } => {
                 let step2 = self.member.sync(state_vector, first).await.map_err(code)?;
                 self.write(step2).await?;
                 if first {
@@ -225,7 +228,7 @@ impl Shell {
             }
             Intent::Announce(update) => self.member.announce(&update).map_err(|_| 4400),
             Intent::Close(close) => Err(close.code),
-            Intent::SharePresence | Intent::Answer | Intent::Ignore => Ok(()),
+            Intent::SharePresence | Intent::Answer | Intent::Relay(_) | Intent::Ignore => Ok(()),
         }
     }
 }

@@ -8,7 +8,7 @@ use tokio::time::sleep;
 use super::channel::Channel;
 use super::io::{Gone, Unreadable};
 use crate::http::App;
-use crate::limits::{DRAIN_SPREAD_MS_MAX, DRAIN_SPREAD_PER_SOCKET_US, OTHER_LIFE_PAUSE_MS};
+use crate::limits::{DRAIN_SPREAD_MS_MAX, DRAIN_SPREAD_PER_SOCKET_US, FINAL_PAUSE_MS};
 use crate::wire::close::{self, Close};
 use crate::wire::websocket::FrameError;
 
@@ -78,8 +78,8 @@ pub(super) async fn refuse(app: &App, channel: impl Channel, close: Close) {
     match close.code {
         close::RESTART => spread_out(app).await,
         // Refused in band, a client does not come back by itself.
-        close::OTHER_GENERATION if !channel.is_shared() => {
-            sleep(Duration::from_millis(OTHER_LIFE_PAUSE_MS)).await
+        close::OTHER_GENERATION | close::UNAUTHORIZED | close::FORBIDDEN if !channel.is_shared() => {
+            sleep(Duration::from_millis(FINAL_PAUSE_MS)).await;
         }
         _ => {}
     }

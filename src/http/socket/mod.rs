@@ -13,21 +13,23 @@ mod hocuspocus;
 mod io;
 mod share;
 mod shared;
+mod waits;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use hyper::upgrade::Upgraded;
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, timeout};
 
 use self::channel::Channel;
 use self::end::{End, Open, refuse};
 pub(super) use self::hocuspocus::serve as serve_many;
 use self::io::{Gone, Socket, Unreadable};
 pub(super) use self::share::Share;
+use self::waits::{until, until_greeted, until_over};
 use super::App;
-use crate::caller::Caller;
+use crate::auth::{Ended, Standing};
 use crate::gate::Source;
 use crate::ids::{Position, RoomName, RoomNameError};
 use crate::limits::{
@@ -56,12 +58,16 @@ pub(super) async fn serve(
     app: Arc<App>,
     upgraded: Upgraded,
     room: Result<RoomName, RoomNameError>,
+    token: Option<String>,
     voice: Voice,
     address: Option<Address>,
 ) {
     let socket = Socket::new(upgraded, Arc::clone(&app.throttle));
     let _open = Open::new(Arc::clone(&app));
-    session(app, socket, room, voice, Caller::anyone(), address).await;
+    match app.admit_socket(room, token.as_deref()) {
+        Ok(standing) => session(app, socket, voice, standing, address).await,
+        Err(close) => Box::pin(refuse(&app, socket, close)).await,
+    }
 }
 
 /// Tells a client that is not let in why.
@@ -71,27 +77,26 @@ pub(super) async fn turn_away(app: Arc<App>, upgraded: Upgraded, close: Close) {
     refuse(&app, socket, close).await;
 }
 
-/// Serves one session to its end.
+/// Serves one session to its end: of somebody who was admitted to a room.
 async fn session<C: Channel>(
     app: Arc<App>,
     channel: C,
-    room: Result<RoomName, RoomNameError>,
     voice: Voice,
-    caller: Arc<Caller>,
+    standing: Standing,
     address: Option<Address>,
 ) {
     // What happens once in a session's life is boxed, here and below: its future is as large as the
     // largest of its parts for as long as it lives, and most of its life it only waits.
-    let entry = Entry { caller, voice, outlet: channel.outlet(), address };
-    match Box::pin(enter(&app, room, entry)).await {
-        Ok(member) => Box::pin(Shell::new(app, channel, member).run()).await,
+    let room = standing.room().clone();
+    let entry = Entry { caller: Arc::clone(standing.caller()), voice, outlet: channel.outlet(), address };
+    match Box::pin(enter(&app, &room, entry)).await {
+        Ok(member) => Box::pin(Shell::new(app, channel, member, standing).run()).await,
         Err(close) => Box::pin(refuse(&app, channel, close)).await,
     }
 }
 
-async fn enter(app: &Arc<App>, room: Result<RoomName, RoomNameError>, entry: Entry) -> Result<Member, Close> {
-    let name = room.map_err(|error| Close::new(close::MALFORMED, error.to_string()))?;
-    let join = app.rooms.join(&name, entry);
+async fn enter(app: &Arc<App>, room: &RoomName, entry: Entry) -> Result<Member, Close> {
+    let join = app.rooms.join(room, entry);
     // A store that hangs must not pile up sockets whose clients have long given up.
     let joined = timeout(Duration::from_millis(GREETING_MS_MAX), join).await;
     joined.unwrap_or_else(|_| Err(Close::new(close::BUSY, "the room takes too long to load")))
@@ -102,6 +107,8 @@ struct Shell<C> {
     channel: C,
     member: Member,
     session: Session,
+    /// Whether the token still counts.
+    standing: Standing,
     greeting_due: Instant,
     greeted: bool,
     /// A Step2 that was asked for has come.
@@ -120,13 +127,14 @@ struct Shell<C> {
 }
 
 impl<C: Channel> Shell<C> {
-    fn new(app: Arc<App>, channel: C, member: Member) -> Self {
+    fn new(app: Arc<App>, channel: C, member: Member, standing: Standing) -> Self {
         let greeting_due = Instant::now() + Duration::from_millis(GREETING_MS_MAX);
         Self {
             app,
             channel,
             session: Session::new(member.voice().clone(), member.caller().role),
             member,
+            standing,
             greeting_due,
             greeted: false,
             answered: false,
@@ -170,6 +178,7 @@ impl<C: Channel> Shell<C> {
             () = self.member.woken() => return Ok(()),
             more = self.channel.more() => more,
             () = until(self.late_due) => return Ok(()),
+            ended = until_over(&mut self.standing) => return Err(ended.close().into()),
             () = until_greeted(self.greeted, self.greeting_due) => {
                 let why = "no sync step 1 came; a Yjs provider sends one at once";
                 return Err(Close::new(close::BUSY, why).into());
@@ -204,10 +213,14 @@ impl<C: Channel> Shell<C> {
 
     /// Writes what the room has for us. Returns whether there was anything.
     async fn write_news(&mut self) -> Result<bool, End> {
+        self.standing.check().map_err(Ended::close)?;
         let News { rest, fell_off, frames, post, beat, written } = self.member.news();
         self.finish(rest).await?;
         if let Some(said) = self.session.on_refused(post.refused) {
             self.say(&said);
+        }
+        if post.left_out {
+            self.session.on_left_out();
         }
         if post.gap && self.session.ask_again() {
             let state_vector = Box::pin(self.member.state_vector()).await?;
@@ -320,6 +333,8 @@ impl<C: Channel> Shell<C> {
     /// Deals with one frame; tells how long it was.
     async fn on_frame(&mut self, incoming: Result<Incoming, Unreadable>) -> Result<usize, End> {
         self.deaf_beats = 0;
+        // Who is not let in any more is not heard any more, whatever has come already.
+        self.standing.check().map_err(Ended::close)?;
         match incoming? {
             Incoming::Binary(bytes) => {
                 let len = bytes.len();
@@ -424,20 +439,4 @@ impl<C: Channel> Shell<C> {
         }
         Ok(share.hold(self.flush()).await?)
     }
-}
-
-/// Ends when a client that waits for an answer has to hear something.
-async fn until(due: Option<Instant>) {
-    match due {
-        Some(due) => Box::pin(sleep_until(due)).await,
-        None => std::future::pending().await,
-    }
-}
-
-/// Ends when a client has had its time for a greeting, if it has not greeted.
-async fn until_greeted(greeted: bool, due: Instant) {
-    if greeted {
-        std::future::pending::<()>().await;
-    }
-    Box::pin(sleep_until(due)).await;
 }

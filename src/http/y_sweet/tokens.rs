@@ -92,7 +92,7 @@ async fn give(app: &Arc<App>, id: &RoomName, request: Request) -> Result<Respons
         url: format!("ws{document}/ws"),
         base_url: format!("http{document}"),
         doc_id: id.as_str(),
-        token: access::mint(app, id, &wish),
+        token: access::mint(app, id, &wish)?,
         authorization: wish.authorization,
     };
     Ok(([(header::CACHE_CONTROL, "no-store")], Json(token)).into_response())

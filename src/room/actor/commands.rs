@@ -130,14 +130,15 @@ impl Actor {
                 let ack = judged.decided_now.then(|| (ordinal, self.state().committed()));
                 // What was left out as another's would be left out again; it is asked for later.
                 let gap = judged.dropped.is_gap() && !judged.dropped.is_foreign();
-                let refused = judged.refused || judged.dropped.is_foreign();
-                let told = refused || gap;
+                let left_out = judged.dropped.is_foreign();
+                let told = judged.refused || gap || left_out;
                 let wanted = |seat: &&Arc<Seat>| seat.wants_acks() && ack.is_some() || told;
                 if let Some(seat) = self.seats.get(session).filter(wanted) {
                     seat.put(|post| {
-                        post.refused.extend(refused.then_some(ordinal));
+                        post.refused.extend(judged.refused.then_some(ordinal));
                         post.ack = ack.filter(|_| seat.wants_acks()).or(post.ack);
                         post.gap |= gap;
+                        post.left_out |= left_out;
                     });
                 }
             }

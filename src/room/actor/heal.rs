@@ -102,6 +102,7 @@ impl Actor {
                     continue;
                 }
             };
+            loaded.state.set_kind(rooms.options.kind);
             loaded.state.bound_document(rooms.options.limits.document_bytes);
             if let Some((loaded, healed_bytes)) = self.heal_onto(loaded).await? {
                 tracing::error!(

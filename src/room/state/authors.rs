@@ -66,6 +66,11 @@ impl State {
         (self.authors.owners, self.authors.kind) = (Arc::clone(owners), kind);
     }
 
+    /// What is asked of who writes.
+    pub(crate) fn set_kind(&mut self, kind: RoomKind) {
+        self.authors.kind = kind;
+    }
+
     /// Who owns which client id.
     pub(crate) fn owners(&self) -> &Owners {
         &self.authors.owners
@@ -130,8 +135,30 @@ impl State {
         }
     }
 
+    /// What the record of what was admitted of an update says of it.
+    pub(super) fn metadata(
+        &mut self,
+        submission: &Submission,
+        update: &ParsedUpdate<'_>,
+        receipt: &Receipt,
+        batch: u64,
+    ) -> Metadata {
+        let by = self.attribute(submission, update, receipt);
+        Metadata {
+            user: by.user.as_deref().map(str::to_owned),
+            session: Some(submission.session),
+            instance: self.instance,
+            role: submission.caller.role.into(),
+            batch,
+            claims: by.claims,
+            relayed_by: by.relayed_by.as_deref().map(str::to_owned),
+            room_kind: self.authors.kind,
+            admitted_ms: submission.admitted_ms,
+        }
+    }
+
     /// Who made what was admitted of an update.
-    pub(super) fn attribute(
+    fn attribute(
         &mut self,
         submission: &Submission,
         update: &ParsedUpdate<'_>,

@@ -2,7 +2,7 @@
 
 use super::State;
 use crate::caller::Caller;
-use crate::log::record::{Kind, Metadata, Record, RecordError, RoomKind};
+use crate::log::record::{Kind, Metadata, Record, RecordError};
 
 /// An update that brings nothing.
 const NOTHING: &[u8] = &[0, 0];
@@ -29,7 +29,7 @@ impl State {
             batch: number,
             claims: Vec::new(),
             relayed_by: None,
-            room_kind: RoomKind::Free,
+            room_kind: self.authors.kind,
             admitted_ms,
         };
         let record = Record::new(Kind::Admin, &metadata, NOTHING).inspect_err(|_| self.drafts.clear())?;

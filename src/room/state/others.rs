@@ -16,7 +16,7 @@ use crate::history::SetAside;
 use crate::ids::{ClientId, Position, SessionId};
 use crate::limits::BATCH_UPDATES_MAX;
 use crate::log::bus::{Epoch, Seen};
-use crate::log::record::{Kind, Metadata, Record, RecordError, Role, RoomKind, StoredRecord};
+use crate::log::record::{Kind, Metadata, Record, RecordError, Role, StoredRecord};
 use crate::room::fan_out::{Author, Shown};
 
 /// What records of others mean for the sessions.
@@ -164,7 +164,7 @@ impl State {
             batch: number,
             claims: Vec::new(),
             relayed_by: None,
-            room_kind: RoomKind::Free,
+            room_kind: self.authors.kind,
             admitted_ms,
         };
         let record = match Record::new(Kind::Heal, &metadata, &remainder.update) {

@@ -1,7 +1,11 @@
 //! How much a room holds, and what would take long.
 
+use bytes::Bytes;
+
 use super::State;
+use crate::gate::Refusal;
 use crate::limits::{INLINE_BYTES_MAX, INLINE_COUNTED_BYTES_MAX, INLINE_STEPS_MAX};
+use crate::log::record::Record;
 
 impl State {
     /// Bounds what the document may come to. One that is larger already stays, and takes no more.
@@ -36,5 +40,22 @@ impl State {
         self.drafts
             .front()
             .is_some_and(|draft| draft.bytes > INLINE_BYTES_MAX || draft.steps > INLINE_STEPS_MAX)
+    }
+
+    /// Shows the gate the document and what is in flight, so that it learns their order. Heavy: it
+    /// goes through the whole document.
+    ///
+    /// # Errors
+    /// [`Refusal`]: the document holds what the gate would not take.
+    pub(crate) fn learn_order(&mut self) -> Result<(), Refusal> {
+        let full = self.document.encode_full();
+        let in_flight = self.drafts.iter().flat_map(|draft| &draft.records);
+        let updates: Vec<Bytes> = in_flight.map(Record::update).collect();
+        self.gate.learn_order([full.as_slice()].into_iter().chain(updates.iter().map(AsRef::as_ref)))
+    }
+
+    /// About how many bytes the document has when encoded.
+    pub(crate) fn encoded_bytes(&self) -> usize {
+        self.encoded_bytes
     }
 }

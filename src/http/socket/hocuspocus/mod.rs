@@ -25,6 +25,7 @@ use super::end::{End, Open, count_close};
 use super::io::{Socket, Unreadable};
 use super::session;
 use super::shared::{Mouth, share};
+use crate::auth::{Renewal, Standing};
 use crate::caller::Caller;
 use crate::http::App;
 use crate::ids::RoomName;
@@ -50,6 +51,7 @@ struct Document {
     number: u64,
     inbox: Sender<Letter>,
     caller: Arc<Caller>,
+    renewal: Renewal,
     tells_version: bool,
     /// Its first Step2 has come.
     answered: Arc<AtomicBool>,
@@ -122,7 +124,12 @@ impl Hub {
         }
     }
 
+    /// Deals with all that was read, then waits for one thing. Something may have been read before the first turn: it came
+    /// with the request.
     async fn turn(&mut self) -> Result<(), End> {
+        while let Some(incoming) = self.ear.next_read() {
+            self.on_incoming(incoming).await?;
+        }
         let due = self.desk.due_ms().map(|ms| self.started + Duration::from_millis(ms));
         let due = due.map_or(self.beat_due, |due| due.min(self.beat_due));
         tokio::select! {
@@ -135,9 +142,6 @@ impl Hub {
             more = self.ear.more() => more?,
         }
         self.deaf_beats = 0;
-        while let Some(incoming) = self.ear.next_read() {
-            self.on_incoming(incoming).await?;
-        }
         Ok(())
     }
 
@@ -164,6 +168,10 @@ impl Hub {
     }
 
     async fn on_said(&mut self, name: &Bytes, said: Said) -> Result<(), End> {
+        // Who was just denied may try again at once.
+        while let Ok(ended) = self.endings.try_recv() {
+            self.on_ended(ended).await?;
+        }
         match self.desk.handle(name, said, self.now_ms()) {
             Step::Pass(document, body) => {
                 self.forgive(&document, &body);
@@ -209,11 +217,12 @@ impl Hub {
         // A provider without a token of its own may have one in the address.
         let token = token.filter(|token| token.as_str().is_some()).or_else(|| self.token.clone());
         match self.admit(name, token.as_ref()) {
-            Ok((room, caller)) => {
+            Ok(standing) => {
                 if in_band {
-                    self.say(name, &hocuspocus::authenticated(caller.role.may_write())).await?;
+                    let may_write = standing.caller().role.may_write();
+                    self.say(name, &hocuspocus::authenticated(may_write)).await?;
                 }
-                self.open(name, room, caller, tells_version);
+                self.open(name, standing, tells_version);
                 Ok(())
             }
             Err(Refused::Token(reason)) if !in_band => {
@@ -224,15 +233,15 @@ impl Hub {
         }
     }
 
-    fn open(&mut self, name: &Bytes, room: RoomName, caller: Arc<Caller>, tells_version: bool) {
+    fn open(&mut self, name: &Bytes, mut standing: Standing, tells_version: bool) {
         self.documents += 1;
         let number = self.documents;
         // Its own copy: the name is a view into a frame that may be large.
         let own_name = Bytes::copy_from_slice(name);
         let named = Arc::new(Named::new(name).telling_version(tells_version));
         let (inbox, letters) = channel(HOCUSPOCUS_INBOX_MAX);
-        let document =
-            Document { number, inbox, caller: Arc::clone(&caller), tells_version, answered: Arc::default() };
+        let (caller, renewal) = (Arc::clone(standing.caller()), standing.renewal());
+        let document = Document { number, inbox, caller, renewal, tells_version, answered: Arc::default() };
         let queue = self.desk.open(&own_name, document);
         let channel = DocumentChannel::new(
             (own_name, number),
@@ -242,16 +251,16 @@ impl Hub {
             self.ended.clone(),
         );
         let app = Arc::clone(&self.app);
-        tokio::spawn(session(app, channel, Ok(room), Voice::Hocuspocus(named), caller, self.address));
+        tokio::spawn(session(app, channel, Voice::Hocuspocus(named), standing, self.address));
     }
 
     /// The client of an open document has a new token.
     async fn renew(&mut self, name: &Bytes, document: &Document, token: &Token) -> Result<(), End> {
         match self.admit(name, Some(token)) {
-            Ok((_, caller)) if caller.user == document.caller.user => {
+            Ok(standing) if document.renewal.renew(standing.caller()) => {
                 self.say(name, &hocuspocus::authenticated(document.caller.role.may_write())).await
             }
-            Ok(_) => self.deny(name, "this token is for somebody else").await,
+            Ok(_) => self.deny(name, "this token is for somebody else, or for another role").await,
             Err(Refused::Token(reason) | Refused::Name(reason)) => self.deny(name, &reason).await,
         }
     }
@@ -268,11 +277,11 @@ impl Hub {
     }
 
     /// Who asks for the document `name`, and for which room.
-    fn admit(&self, name: &Bytes, token: Option<&Token>) -> Result<(RoomName, Arc<Caller>), Refused> {
+    fn admit(&self, name: &Bytes, token: Option<&Token>) -> Result<Standing, Refused> {
         let room = std::str::from_utf8(hocuspocus::room_part(name)).unwrap_or_default();
         let room = RoomName::parse(room).map_err(|error| Refused::Name(error.to_string()))?;
-        let _ = token.and_then(Token::as_str);
-        Ok((room, Caller::anyone()))
+        let standing = self.app.stand(token.and_then(Token::as_str), &room);
+        standing.map_err(|error| Refused::Token(error.to_string()))
     }
 
     /// A document's session has ended.
