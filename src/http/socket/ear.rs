@@ -134,8 +134,8 @@ impl Ear {
     }
 }
 
-/// Bytes of a message around a document: types, lengths, and in the Hocuspocus family a name.
-const MESSAGE_HEAD_BYTES_MAX: usize = 64 + crate::limits::HOCUSPOCUS_NAME_BYTES_MAX;
+/// Bytes of a message around a document: types and lengths.
+const MESSAGE_HEAD_BYTES_MAX: usize = 64;
 
 /// Reads once. Nothing is lost if nobody asks again.
 fn poll_fill(source: &mut Source, reader: &mut Reader, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {

@@ -35,9 +35,12 @@ const versions = (raw) => echoes(raw).map((frame) => {
 const open = (t, server, id, options = {}) =>
   Raw.open(t, { ws: `ws://127.0.0.1:${server.port}/d/${id}/ws` }, id, options)
 
+// Whoever sends as fast as these tests do is slowed otherwise, and closed in the end.
+const UNBOUNDED = ['--socket-messages', 'off', '--socket-bytes', 'off']
+
 async function frozen (t) {
   const redis = await Redis.start(t)
-  const server = await Server.start(t, { store: redis.store })
+  const server = await Server.start(t, { store: redis.store, args: UNBOUNDED })
   await manager(server).createDoc('board')
   const keeper = join(t, server, 'board') // keeps the room in memory
   await synced(keeper)
@@ -133,7 +136,7 @@ test('[W44] a status behind edits that wait for what is missing is held until th
 })
 
 test('[W46] a storm of 20,000 statuses of any content comes back whole, and harms nobody', async (t) => {
-  const server = await Server.start(t)
+  const server = await Server.start(t, { args: UNBOUNDED })
   const other = joinSweet(t, server, 'board')
   await connected(other)
   const raw = await open(t, server, 'board')
