@@ -23,9 +23,10 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
-    Serve(ServeArgs),
+    Serve(Box<ServeArgs>),
     Load(Box<crate::load::LoadArgs>),
     Replay(Box<crate::replay::ReplayArgs>),
+    Token(Box<crate::token::TokenArgs>),
 }
 
 #[derive(Debug, Args)]
@@ -58,6 +59,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Ok(Verb::Serve(args)) => serve(args.settings),
         Ok(Verb::Load(args)) => load(*args),
         Ok(Verb::Replay(args)) => crate::replay::run(&args),
+        Ok(Verb::Token(args)) => crate::token::run(*args),
         Err(error) => {
             let _ = error.print();
             ExitCode::from(2)
@@ -229,13 +231,20 @@ mod tests {
     fn settings_come_from_a_file() {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("ruang.toml");
-        std::fs::write(&file, "listen = \"127.0.0.1:9\"\nroom-idle = \"1s\"\ninsecure = true\n").unwrap();
+        std::fs::write(
+            &file,
+            "listen = \"127.0.0.1:9\"\nroom-idle = \"1s\"\ninsecure = true\nsockets = 7\n\
+             allow-origin = \"https://a.example,https://*.b.example\"\n",
+        )
+        .unwrap();
         let args: Vec<OsString> =
             ["ruang", "serve", "--config", file.to_str().unwrap()].map(OsString::from).into();
         let matches = with_file_defaults(command(), &args).try_get_matches_from(&args).unwrap();
         let Verb::Serve(serve) = parse(&matches).unwrap() else { panic!("serve was asked for") };
         assert_eq!(serve.settings.listen.port(), 9);
         assert!(serve.settings.insecure);
+        assert_eq!(serve.settings.limits.limits().sockets, 7);
+        assert_eq!(serve.settings.front.allow_origin.len(), 2);
         std::fs::write(&file, "lissten = \"x\"").unwrap();
         let error = read_settings(&file, &Cli::command()).unwrap_err();
         assert!(error.contains("lissten") && error.contains("listen"), "{error}");

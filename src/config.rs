@@ -1,6 +1,9 @@
 //! Settings of `ruang serve`. Each flag has a twin in the environment (`RUANG_…`) and in the TOML
 //! file; a flag wins over the environment, the environment over the file.
 
+mod front;
+mod limits;
+
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -9,11 +12,16 @@ use std::time::Duration;
 
 use clap::Args;
 
+use crate::auth::AuthSettings;
 use crate::history::Retention;
 use crate::limits::ROOM_TTL_MS_MIN;
 use crate::log::Durability;
 use crate::log::redis::RedisAddress;
 use crate::telemetry::LogFormat;
+use crate::webhooks::WebhookSettings;
+
+pub use front::FrontArgs;
+pub use limits::LimitArgs;
 
 /// Serve rooms: y-websocket at /ws/ROOM, health at /healthz, metrics at /metrics.
 #[derive(Debug, Clone, Args)]
@@ -73,6 +81,23 @@ pub struct Config {
     #[arg(long, env = "RUANG_ARCHIVE", value_name = "DIR")]
     pub archive: Option<PathBuf>,
 
+    /// Who is told what happens.
+    #[command(flatten)]
+    pub webhooks: WebhookSettings,
+
+    /// Who may enter.
+    #[command(flatten)]
+    pub auth: AuthSettings,
+
+    /// Where operators may revoke tokens from other machines. Beyond loopback only with RUANG_ADMIN_TOKEN or
+    /// --admin-token-file.
+    #[arg(long, env = "RUANG_ADMIN_LISTEN", value_name = "ADDRESS:PORT")]
+    pub admin_listen: Option<SocketAddr>,
+
+    /// A file with the credential that callers of --admin-listen give; RUANG_ADMIN_TOKEN may hold it instead.
+    #[arg(long, env = "RUANG_ADMIN_TOKEN_FILE", value_name = "FILE")]
+    pub admin_token_file: Option<PathBuf>,
+
     /// Which log lines to write: `error`, `warn`, `info`, `debug`, or per module (`ruang::room=debug`).
     #[arg(long, env = "RUANG_LOG", value_name = "FILTER", default_value = "info")]
     pub log: String,
@@ -80,6 +105,14 @@ pub struct Config {
     /// How log lines look.
     #[arg(long, env = "RUANG_LOG_FORMAT", value_name = "FORMAT", value_enum, default_value_t)]
     pub log_format: LogFormat,
+
+    /// How many, and how fast.
+    #[command(flatten)]
+    pub limits: LimitArgs,
+
+    /// How it is reached.
+    #[command(flatten)]
+    pub front: FrontArgs,
 }
 
 /// A store as the operator names it.

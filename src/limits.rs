@@ -1,20 +1,27 @@
 //! Every bound of the system, with unit and reason. A limit that an operator may change has its
 //! default here and its flag in `config.rs`.
 
+mod api;
 mod auth;
 mod board;
 mod embedded;
 mod hocuspocus;
 mod instances;
+mod moving;
 mod owners;
-pub mod y_sweet;
+mod throttle;
+mod y_sweet;
 
+pub use api::*;
 pub use auth::*;
 pub use board::*;
 pub use embedded::*;
 pub use hocuspocus::*;
 pub use instances::*;
+pub use moving::*;
 pub use owners::*;
+pub use throttle::*;
+pub use y_sweet::*;
 
 /// Bytes in a room's name. Names become keys and file names of exports; 128 leaves room for
 /// percent-encoding each byte.
@@ -34,10 +41,10 @@ pub const MARKER_CLIENT_MIN: u64 = 1 << 32;
 /// expired and somebody came back. A room that is revived every day gets there in three years.
 pub const MARKERS_PER_ROOM_MAX: usize = 1_024;
 
-/// How long a socket whose copy is of another life waits for its refusal, in milliseconds.
+/// How long a socket waits for its refusal, in milliseconds, if its copy is of another life or its token is not for this.
 /// y-websocket 1.5 knows no final code and comes back 100 ms after each close, for ever: so it
 /// does that once a second.
-pub const OTHER_LIFE_PAUSE_MS: u64 = 1_000;
+pub const FINAL_PAUSE_MS: u64 = 1_000;
 
 /// Clocks, and clock plus length, stay below 2^31: yrs wraps there, Yjs ignores what is above.
 pub const CLOCK_MAX: u32 = 1 << 31;
@@ -176,6 +183,11 @@ pub const ROUND_SESSIONS_MIN: usize = 100;
 /// everything else in a delivery, so writes should carry several updates. At 100 updates a second
 /// 10 ms merge next to none of them. Figures for 10 to 20 ms are in `docs/BENCHMARKS.md`.
 pub const ROUND_MS: u64 = 12;
+
+/// In such rooms, the least time from the start of one append to the next, unless a full batch waits: what is stored
+/// sooner is not shown sooner, and an append costs the store as much for one update as for five. Less than the 5 ms
+/// within which an update is stored.
+pub const ROUND_APPEND_MS: u64 = 4;
 
 /// Seats for which a thread more takes part in a round: writing to fewer costs less than waking it.
 pub const SEATS_PER_THREAD_MIN: usize = 128;

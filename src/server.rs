@@ -1,5 +1,8 @@
 //! `ruang serve`: opens the store, listens, and ends in good order.
 
+mod admin;
+
+use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -7,30 +10,36 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use axum::Router;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
+use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use rustix::process::{Resource, getrlimit, setrlimit};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
-use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
-use crate::admin::AdminSocket;
+use crate::auth::{Auth, SettingsError, keeper};
 use crate::config::{Config, Store};
+use crate::http::front::{Front, FrontOptions, Peer};
 use crate::http::{self, App};
 use crate::ids::InstanceId;
 use crate::life::{Archive, LifeOptions};
 use crate::limits::{
-    DRAIN_MS_MAX, LISTEN_BACKLOG, REQUEST_HEAD_BYTES_MAX, REQUEST_HEAD_MS_MAX, REQUEST_HEADERS_MAX,
+    DRAIN_MS_MAX, HANDSHAKES_SHED, LISTEN_BACKLOG, REQUEST_HEAD_BYTES_MAX, REQUEST_HEAD_MS_MAX,
+    REQUEST_HEADERS_MAX, WEBHOOK_GOODBYE_MS,
 };
 use crate::log::embedded::{EmbeddedLog, OpenError};
 use crate::log::memory::MemoryLog;
 use crate::log::redis::{RedisLog, RedisOpenError, RedisOptions};
-use crate::log::{Durability, Log};
+use crate::log::{Durability, Log, LogError};
 use crate::room::{Rooms, RoomsOptions};
 use crate::shutdown;
 use crate::telemetry::Metrics;
+use crate::throttle::Handshake;
+use crate::webhooks::{Notices, WebhookSettingsError};
 
 /// Why the server does not start or does not go on.
 #[derive(Debug, thiserror::Error)]
@@ -54,6 +63,20 @@ pub enum ServeError {
     /// The port cannot be had.
     #[error("--listen {address}: {source}")]
     Listen {
+        /// What was asked for.
+        address: SocketAddr,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// `--admin-listen` names an address that others can reach, and there is no credential.
+    #[error(
+        "--admin-listen {0}: anyone who reaches this address could send everybody away; listen on 127.0.0.1, or \
+         set RUANG_ADMIN_TOKEN or --admin-token-file"
+    )]
+    AdminExposed(SocketAddr),
+    /// The admin listener's port cannot be had.
+    #[error("--admin-listen {address}: {source}")]
+    AdminListen {
         /// What was asked for.
         address: SocketAddr,
         /// What the system says.
@@ -83,6 +106,20 @@ pub enum ServeError {
         /// What the system says.
         source: std::io::Error,
     },
+    /// Webhooks cannot be told.
+    #[error(transparent)]
+    Webhooks(#[from] WebhookSettingsError),
+    /// Tokens cannot be looked at as it is set.
+    #[error(transparent)]
+    Auth(#[from] SettingsError),
+    /// The store does not say which tokens are revoked.
+    #[error("--store {store}: what is revoked cannot be read: {source}")]
+    Revocations {
+        /// The store as set.
+        store: Store,
+        /// Why not.
+        source: LogError,
+    },
     /// Signals cannot be watched.
     #[error("signals cannot be watched: {0}")]
     Signals(std::io::Error),
@@ -93,7 +130,7 @@ impl ServeError {
     #[must_use]
     pub fn is_setting(&self) -> bool {
         let away = matches!(self, Self::Redis { source: RedisOpenError::Unreachable(_), .. });
-        !away && !matches!(self, Self::Signals(_))
+        !away && !matches!(self, Self::Signals(_) | Self::Revocations { .. })
     }
 }
 
@@ -103,21 +140,32 @@ impl ServeError {
 /// # Errors
 /// [`ServeError`] if it cannot start.
 pub async fn serve(config: Config) -> Result<(), ServeError> {
-    if !config.listen.ip().is_loopback() && !config.insecure {
+    let auth = Arc::new(Auth::from_settings(&config.auth)?);
+    if auth.is_open() && !config.listen.ip().is_loopback() && !config.insecure {
         return Err(ServeError::Exposed(config.listen));
     }
+    let credential = admin::credential(&config)?;
+    raise_open_files();
     let stop = shutdown::on_signal().map_err(ServeError::Signals)?;
-    let app = open(&config).await?;
-    let admin = open_admin(&config.store, &app);
+    if auth.is_reloadable() {
+        shutdown::on_hangup(reload(&auth)).map_err(ServeError::Signals)?;
+    }
+    let app = open(&config, auth).await?;
+    let admin = admin::open_socket(&config.store, &app);
     let listener =
         listen(config.listen).map_err(|source| ServeError::Listen { address: config.listen, source })?;
     let address = listener.local_addr().unwrap_or(config.listen);
-    tracing::warn!("no authentication: everyone who reaches {address} may read and write every room");
+    if app.auth.is_open() {
+        tracing::warn!("no authentication: everyone who reaches {address} may read and write every room");
+    }
     tracing::info!(
         store = %config.store, durability = %app.log.durability(), version = env!("CARGO_PKG_VERSION"),
         "listening on http://{address}"
     );
+    let ending = CancellationToken::new();
+    admin::open_listener(&config, &app, credential, &ending)?;
     run(app, listener, stop).await;
+    ending.cancel();
     if let Some((ending, serving)) = admin {
         ending.cancel();
         let _ = timeout(CLOSE_PATIENCE, serving).await;
@@ -125,19 +173,22 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
     Ok(())
 }
 
-/// The admin socket beside an embedded store. Without it the server serves all the same.
-fn open_admin(store: &Store, app: &Arc<App>) -> Option<(CancellationToken, JoinHandle<()>)> {
-    let Store::File(dir) = store else { return None };
-    match AdminSocket::bind(dir) {
-        Ok(socket) => {
-            let ending = CancellationToken::new();
-            let router = http::admin::router(Arc::clone(app));
-            Some((ending.clone(), tokio::spawn(socket.serve(router, ending))))
-        }
-        Err(error) => {
-            tracing::warn!(%error, "no admin.sock: `ruang replay` cannot look at this store while it is served");
-            None
-        }
+/// Reads the keys again.
+fn reload(auth: &Arc<Auth>) -> impl Fn() + Send + 'static {
+    let auth = Arc::clone(auth);
+    move || match auth.reload() {
+        Ok(()) => tracing::info!("keys are read again; new tokens are looked at with them"),
+        Err(error) => tracing::error!(%error, "keys cannot be read again; those of before are kept"),
+    }
+}
+
+/// Lets this process have as many files open as the system lets it: it begins with about a thousand, and each
+/// connection is one. Where that is refused, as many are served.
+fn raise_open_files() {
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    if let Err(error) = setrlimit(Resource::Nofile, limit) {
+        tracing::debug!(%error, "the limit of open files stays as it is");
     }
 }
 
@@ -160,8 +211,10 @@ pub async fn run(app: Arc<App>, listener: TcpListener, stop: CancellationToken) 
     };
     tokio::select! {
         () = draining => drained.cancel(),
-        () = accept(listener, http::router(Arc::clone(&app)), &drained) => {}
+        () = accept(listener, &app, http::router(Arc::clone(&app)), &drained) => {}
+        () = keeper::go_on(&app.auth, &*app.log) => {}
     }
+    app.rooms.options.notices.finish(Duration::from_millis(WEBHOOK_GOODBYE_MS)).await;
     if timeout(CLOSE_PATIENCE, app.log.close()).await.is_err() {
         tracing::error!("the store does not let go; what it had acknowledged is stored");
     }
@@ -173,23 +226,54 @@ const CLOSE_PATIENCE: Duration = Duration::from_secs(3);
 /// The app on a log: what [`run`] serves, and what tests put their own logs under.
 #[must_use]
 pub fn app(log: Arc<dyn Log>, instance: InstanceId, store: &'static str, options: RoomsOptions) -> Arc<App> {
-    let metrics = Arc::new(Metrics::new());
+    let front = FrontOptions { development: true, ..FrontOptions::default() };
+    app_behind(log, instance, store, options, Arc::new(Auth::open()), front)
+}
+
+/// The same for those whom `auth` lets in, reached in a way of its own.
+#[must_use]
+pub fn app_behind(
+    log: Arc<dyn Log>,
+    instance: InstanceId,
+    store: &'static str,
+    options: RoomsOptions,
+    auth: Arc<Auth>,
+    front: FrontOptions,
+) -> Arc<App> {
+    assemble(log, instance, store, options, (auth, Arc::new(Metrics::new())), front)
+}
+
+fn assemble(
+    log: Arc<dyn Log>,
+    instance: InstanceId,
+    store: &'static str,
+    options: RoomsOptions,
+    (auth, metrics): (Arc<Auth>, Arc<Metrics>),
+    front: FrontOptions,
+) -> Arc<App> {
+    let rooms = Rooms::new(Arc::clone(&log), instance, options, Arc::clone(&metrics));
     Arc::new(App {
-        rooms: Rooms::new(Arc::clone(&log), instance, options, Arc::clone(&metrics)),
+        throttle: Arc::clone(rooms.throttle()),
+        front: Front::new(front),
+        rooms,
         log,
+        auth,
         metrics,
         store,
         started: Instant::now(),
+        api: http::api::Shares::default(),
         draining: AtomicBool::new(false),
     })
 }
 
 /// Opens the store that is set.
-async fn open(config: &Config) -> Result<Arc<App>, ServeError> {
+async fn open(config: &Config, auth: Arc<Auth>) -> Result<Arc<App>, ServeError> {
     if let Some(directory) = &config.archive {
         Archive::open(directory)
             .map_err(|source| ServeError::Archive { directory: directory.clone(), source })?;
     }
+    let webhooks = config.webhooks.options()?;
+    let metrics = Arc::new(Metrics::new());
     let instance = InstanceId(rand::random());
     let (log, weakness): (Arc<dyn Log>, _) = match &config.store {
         Store::Memory => (Arc::new(MemoryLog::new()), None),
@@ -220,9 +304,15 @@ async fn open(config: &Config) -> Result<Arc<App>, ServeError> {
         ttl: config.room_ttl.0,
         retention: config.log_retention,
         store_patience: config.store_patience,
+        limits: config.limits.limits(),
+        notices: Notices::start(webhooks, &metrics),
         ..RoomsOptions::default()
     };
-    Ok(app(log, instance, config.store.kind(), options))
+    // Nobody who was sent away comes in before that is known.
+    let unknown = |source| ServeError::Revocations { store: config.store.clone(), source };
+    keeper::load(&auth, &*log).await.map_err(unknown)?;
+    let front = config.front.options(auth.is_open());
+    Ok(assemble(log, instance, config.store.kind(), options, (auth, metrics), front))
 }
 
 /// What is set for Redis. Where rooms are exported before they go, only instances remove them.
@@ -234,17 +324,20 @@ fn redis_options(config: &Config) -> RedisOptions {
 
 /// Takes connections until `end`. Running out of file descriptors is survived: those who wait in
 /// the queue get their turn when others leave.
-async fn accept(listener: TcpListener, router: Router, end: &CancellationToken) {
+async fn accept(listener: TcpListener, app: &App, router: Router, end: &CancellationToken) {
+    let handshakes = app.throttle.handshakes();
     loop {
         let accepted = tokio::select! {
             () = end.cancelled() => return,
             accepted = listener.accept() => accepted,
         };
         match accepted {
-            Ok((stream, _)) => {
+            Ok((stream, peer)) => {
                 let (router, end) = (router.clone(), end.clone());
-                tokio::spawn(Box::pin(connection(stream, router, end)));
+                tokio::spawn(Box::pin(connection(stream, Peer(peer), handshakes.enter(), router, end)));
             }
+            // Those who have sent nothing yet make room for those who wait.
+            Err(_) if handshakes.shed(HANDSHAKES_SHED) > 0 => tokio::task::yield_now().await,
             Err(error) => {
                 tracing::error!(%error, "a connection cannot be accepted; raise the limit of open files if this goes on");
                 sleep(Duration::from_millis(100)).await;
@@ -253,14 +346,35 @@ async fn accept(listener: TcpListener, router: Router, end: &CancellationToken) 
     }
 }
 
-/// Serves one connection from the network.
-async fn connection(stream: TcpStream, router: Router, end: CancellationToken) {
+/// Serves one connection from the network, unless it has to make room before a request of it has come.
+async fn connection(
+    stream: TcpStream,
+    peer: Peer,
+    handshake: Handshake,
+    router: Router,
+    end: CancellationToken,
+) {
     // Edits are small and must not wait for company.
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "a connection was gone at once");
         return;
     }
-    exchange(stream, router, end).await;
+    let (handshake, router) = (Arc::new(handshake), TowerToHyperService::new(router));
+    let ends = Arc::clone(&handshake);
+    let service = service_fn(move |mut request: hyper::Request<Incoming>| {
+        let busy = handshake.busy();
+        request.extensions_mut().insert(peer);
+        let answered = router.call(request);
+        async move {
+            let answer = answered.await;
+            drop(busy);
+            answer
+        }
+    });
+    tokio::select! {
+        () = serve_requests(stream, service, end) => {}
+        () = ends.ends() => {}
+    }
 }
 
 /// Requests and answers on one stream, until it is done, becomes a WebSocket, or `end` comes: then the call
@@ -269,12 +383,21 @@ pub(crate) async fn exchange<S>(stream: S, router: Router, end: CancellationToke
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
+    serve_requests(stream, TowerToHyperService::new(router), end).await;
+}
+
+async fn serve_requests<S, V>(stream: S, service: V, end: CancellationToken)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    V: Service<hyper::Request<Incoming>, Response = axum::response::Response, Error = Infallible>,
+    V::Future: Send + 'static,
+{
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(Duration::from_millis(REQUEST_HEAD_MS_MAX))
         .max_buf_size(REQUEST_HEAD_BYTES_MAX)
         .max_headers(REQUEST_HEADERS_MAX)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router))
+        .serve_connection(TokioIo::new(stream), service)
         .with_upgrades();
     tokio::pin!(connection);
     let served = tokio::select! {

@@ -29,3 +29,17 @@ pub fn on_signal() -> std::io::Result<CancellationToken> {
     });
     Ok(token)
 }
+
+/// Does something whenever a SIGHUP comes, which ends the process otherwise.
+///
+/// # Errors
+/// If the signal cannot be watched.
+pub fn on_hangup(act: impl Fn() + Send + 'static) -> std::io::Result<()> {
+    let mut hangup = signal(SignalKind::hangup())?;
+    tokio::spawn(async move {
+        while hangup.recv().await.is_some() {
+            act();
+        }
+    });
+    Ok(())
+}

@@ -16,7 +16,7 @@ pub mod keeper;
 mod keys;
 mod mint;
 mod revoked;
-mod settings;
+pub mod settings;
 mod standing;
 
 use std::sync::Arc;
@@ -37,7 +37,7 @@ pub use mint::{DocumentGrant, Grant, MintError};
 use revoked::Revoked;
 pub use revoked::{Revocation, RevocationError, Target};
 pub use settings::{AuthSettings, KeyFile, SettingsError};
-pub use standing::{Ended, Standing};
+pub use standing::{Ended, Renewal, Standing};
 
 /// Names the server's own key in tokens that it made itself, for single documents.
 const DOCUMENT_KID: &str = "ruang.document";
@@ -169,6 +169,13 @@ impl Auth {
             return Err(AuthError::Revoked);
         }
         Ok(caller)
+    }
+
+    /// What is revoked now.
+    #[must_use]
+    pub fn revocations(&self, now_ms: u64) -> Vec<Revocation> {
+        self.revoked.forget_expired(now_ms);
+        self.revoked.all().into_iter().map(|(_, revocation)| revocation).collect()
     }
 
     fn identify(&self, token: Option<&str>, now_ms: u64) -> Result<(Caller, Rooms), AuthError> {

@@ -209,20 +209,39 @@ fn document_secret(
     settings: &AuthSettings,
     variable: &dyn Fn(&str) -> Option<String>,
 ) -> Result<Option<Key>, SettingsError> {
-    let (setting, text) = match &settings.auth_document_secret_file {
-        Some(path) => {
-            let setting = "--auth-document-secret-file";
-            (setting, read_file(setting, path)?)
-        }
-        None => match variable(DOCUMENT_VARIABLE) {
-            Some(text) => (DOCUMENT_VARIABLE, Zeroizing::new(text)),
+    let file = settings.auth_document_secret_file.as_deref();
+    let secret = secret_of("--auth-document-secret-file", file, DOCUMENT_VARIABLE, variable)?;
+    Ok(secret.map(|secret| mint::document_key(secret.as_bytes())))
+}
+
+/// A secret of a file or, if none is named, of the environment, without white space around it.
+///
+/// # Errors
+/// [`SettingsError`] if the file cannot be read, or others could guess the secret.
+pub fn secret(
+    setting: &'static str,
+    file: Option<&Path>,
+    variable: &'static str,
+) -> Result<Option<Zeroizing<String>>, SettingsError> {
+    secret_of(setting, file, variable, &|name| env::var(name).ok())
+}
+
+fn secret_of(
+    setting: &'static str,
+    file: Option<&Path>,
+    variable: &'static str,
+    variables: &dyn Fn(&str) -> Option<String>,
+) -> Result<Option<Zeroizing<String>>, SettingsError> {
+    let (setting, text) = match file {
+        Some(path) => (setting, read_file(setting, path)?),
+        None => match variables(variable) {
+            Some(text) => (variable, Zeroizing::new(text)),
             None => return Ok(None),
         },
     };
-    let secret = text.trim().as_bytes();
-    // Looked at as any other secret before its key is made.
-    Key::secret(None, secret).map_err(named(|| setting.to_owned()))?;
-    Ok(Some(mint::document_key(secret)))
+    let secret = Zeroizing::new(text.trim().to_owned());
+    Key::secret(None, secret.as_bytes()).map_err(named(|| setting.to_owned()))?;
+    Ok(Some(secret))
 }
 
 fn named(setting: impl FnOnce() -> String) -> impl FnOnce(KeyError) -> SettingsError {
@@ -230,7 +249,7 @@ fn named(setting: impl FnOnce() -> String) -> impl FnOnce(KeyError) -> SettingsE
 }
 
 /// The text of a file of some bytes.
-pub(crate) fn read_file(setting: &'static str, path: &Path) -> Result<Zeroizing<String>, SettingsError> {
+fn read_file(setting: &'static str, path: &Path) -> Result<Zeroizing<String>, SettingsError> {
     let read = || {
         let mut text = Zeroizing::new(String::new());
         let mut file = File::open(path)?.take(KEY_FILE_BYTES_MAX + 1);

@@ -42,6 +42,8 @@ pub struct Standing {
     caller: Arc<Caller>,
     room: RoomName,
     changes: watch::Receiver<u64>,
+    /// Another token of the same caller, if its client has sent one since.
+    renewed: Option<watch::Receiver<Arc<Caller>>>,
     /// As it was found the last time.
     ended: Option<Ended>,
 }
@@ -53,7 +55,33 @@ impl Standing {
         let mut changes = auth.revoked.changes();
         // What was revoked since the caller was admitted is looked at once.
         changes.mark_changed();
-        Self { auth: Arc::clone(auth), caller: Arc::clone(caller), room: room.clone(), changes, ended: None }
+        Self {
+            auth: Arc::clone(auth),
+            caller: Arc::clone(caller),
+            room: room.clone(),
+            changes,
+            renewed: None,
+            ended: None,
+        }
+    }
+
+    /// Who it is, as of the token that the session came with.
+    #[must_use]
+    pub fn caller(&self) -> &Arc<Caller> {
+        &self.caller
+    }
+
+    /// Which room it is about.
+    #[must_use]
+    pub fn room(&self) -> &RoomName {
+        &self.room
+    }
+
+    /// Lets a client send a new token over a session that is open.
+    pub fn renewal(&mut self) -> Renewal {
+        let (renewal, renewed) = watch::channel(Arc::clone(&self.caller));
+        self.renewed = Some(renewed);
+        Renewal(renewal)
     }
 
     /// Asked before anything of the session is taken in. Costs some nanoseconds while nothing has changed.
@@ -61,11 +89,18 @@ impl Standing {
     /// # Errors
     /// [`Ended`], from then on for ever.
     pub fn check(&mut self) -> Result<(), Ended> {
+        self.renew();
         let expires = self.caller.expires_ms.is_some();
         if self.ended.is_none() && (expires || self.changes.has_changed().unwrap_or(false)) {
             self.look(wall_clock_ms());
         }
         self.ended.map_or(Ok(()), Err)
+    }
+
+    /// Whether it never ends: of somebody without a token, where none is needed.
+    #[must_use]
+    pub fn is_for_ever(&self) -> bool {
+        self.caller.user.is_none() && self.caller.expires_ms.is_none()
     }
 
     /// Resolves when the right has ended; for those who always have it, never. Cancel-safe.
@@ -74,7 +109,7 @@ impl Standing {
             if let Err(ended) = self.check() {
                 return ended;
             }
-            if self.caller.user.is_none() && self.caller.expires_ms.is_none() {
+            if self.is_for_ever() {
                 return std::future::pending().await;
             }
             let left_ms = self.caller.expires_ms.map_or(u64::MAX, |at| at.saturating_sub(wall_clock_ms()));
@@ -83,7 +118,17 @@ impl Standing {
                 () = sleep(wait) => {}
                 // The sender lives in `auth`, which is held.
                 _ = self.changes.changed() => self.changes.mark_changed(),
+                () = until_renewed(&mut self.renewed) => {}
             }
+        }
+    }
+
+    /// Goes on with the newest token.
+    fn renew(&mut self) {
+        let Some(renewed) = &mut self.renewed else { return };
+        if renewed.has_changed().unwrap_or(false) {
+            self.caller = Arc::clone(&renewed.borrow_and_update());
+            self.changes.mark_changed();
         }
     }
 
@@ -97,5 +142,33 @@ impl Standing {
         } else if changed && self.auth.revoked.covers(&self.caller, &self.room, now_ms) {
             self.ended = Some(Ended::Revoked);
         }
+    }
+}
+
+/// The other end of a [`Standing`]: new tokens for a session that is open.
+#[derive(Debug, Clone)]
+pub struct Renewal(watch::Sender<Arc<Caller>>);
+
+impl Renewal {
+    /// The session goes on by a token that was admitted to its room, if it is the same user's and for the same. False if not:
+    /// what others see of a session does not change while it is open.
+    #[must_use]
+    pub fn renew(&self, caller: &Arc<Caller>) -> bool {
+        let before = Arc::clone(&self.0.borrow());
+        let same = before.user == caller.user && before.role == caller.role;
+        if same {
+            let _ = self.0.send(Arc::clone(caller));
+        }
+        same
+    }
+}
+
+/// Ends when there is another token. Without anybody who could send one, never.
+async fn until_renewed(renewed: &mut Option<watch::Receiver<Arc<Caller>>>) {
+    let Some(receiver) = renewed else { return std::future::pending().await };
+    // `renew` takes it from there.
+    match receiver.changed().await {
+        Ok(()) => receiver.mark_changed(),
+        Err(_) => std::future::pending().await,
     }
 }

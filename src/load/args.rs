@@ -6,6 +6,7 @@ use clap::{Args, ValueEnum};
 
 use super::LoadError;
 use super::crowd::Shape;
+pub(super) use super::target::Family;
 
 /// Loads a running server of the y-websocket family and reports latency, loss and cost. The load is
 /// open: every update has a due time, and latency counts from it.
@@ -15,6 +16,10 @@ pub struct LoadArgs {
     /// name goes (else it is appended; without a path: /ws/{room})
     #[arg(value_name = "URL", default_value = "ws://127.0.0.1:8080")]
     pub url: String,
+
+    /// What the clients speak; with hocuspocus the path is /hocuspocus, and nothing is known of acks
+    #[arg(long, value_enum, default_value = "y-websocket")]
+    pub family: Family,
 
     /// Where a further instance of the same store listens, as HOST:PORT: clients connect to all of them in turn;
     /// again for each

@@ -200,7 +200,7 @@ impl Client {
             Kind::Ping => self.outgoing.lock().control(Kind::Pong, payload),
             Kind::Close => return Err(Fault::Closed(close_reason(payload))),
             Kind::Pong | Kind::Text | Kind::Continuation => return Ok(()),
-            Kind::Binary => match scan::message(payload)? {
+            Kind::Binary => match scan::message(world.rooms[self.room as usize].body(payload))? {
                 Message::Step1(theirs) => self.answer_step_1(world, theirs)?,
                 Message::Acked(count) => state.acked = state.acked.max(count),
                 Message::Step2(_) | Message::Update(_) | Message::Other => return Ok(()),
@@ -237,7 +237,7 @@ fn parse(room: &Room, bytes: &[u8], entry: &mut Entry) -> Result<usize, Fault> {
         if header.kind != Kind::Binary {
             break;
         }
-        match scan::message(&bytes[at + header.head..at + header.total])? {
+        match scan::message(room.body(&bytes[at + header.head..at + header.total]))? {
             Message::Update(update) => room.find_runs(update, &mut entry.runs)?,
             Message::Step2(update) if at == 0 => {
                 entry.sort = Sort::Step2;

@@ -45,7 +45,7 @@ pub use report::{Cost, Loss, Percentiles, Report, Step, Traffic, Trial};
 
 use crowd::Shape;
 use process::Usage;
-use target::Target;
+use target::{Family, Target};
 
 /// Why a load test could not be run. That a server failed it is no error: the [`Report`] tells.
 #[derive(Debug, thiserror::Error)]
@@ -143,6 +143,12 @@ impl Context {
     fn new(args: LoadArgs) -> Result<Self, LoadError> {
         let mut target = Target::parse(&args.url)?;
         target.also.clone_from(&args.also);
+        target.family = args.family;
+        let needs_acks = args.kill_trial.is_some() || matches!(args.scenario, Scenario::Durability);
+        if args.family == Family::Hocuspocus && (needs_acks || matches!(args.scenario, Scenario::Converge)) {
+            let why = "kills, durability and converge speak y-websocket only".to_owned();
+            return Err(LoadError::Usage(why));
+        }
         let seed = args.seed.unwrap_or_else(|| rand::random::<u64>() >> 16);
         let prefix = format!("load-{:x}", rand::random::<u64>() >> 24);
         Ok(Self { args, target, seed, prefix })

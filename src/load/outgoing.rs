@@ -18,16 +18,19 @@ pub(super) struct Outgoing {
     /// Somebody waits for the socket to be writable.
     waiting: bool,
     mask: u32,
+    /// What stands before each message (a document's name, in the Hocuspocus family).
+    prefix: Vec<u8>,
     /// For each Step2 and Update of this connection, in order, how many of the author's blocks the
     /// server has once it has this message. Only kept for `ruang.v1`.
     pub(super) messages: Option<Vec<u32>>,
 }
 
 impl Outgoing {
-    /// Starts a connection; `keep` says that acks will count its messages.
-    pub(super) fn open(&mut self, half: OwnedWriteHalf, keep: bool) {
+    /// Starts a connection; `keep` says that acks will count its messages, `prefix` what stands before each.
+    pub(super) fn open(&mut self, half: OwnedWriteHalf, keep: bool, prefix: &[u8]) {
         *self = Self { half: Some(Arc::new(half)), mask: self.mask, ..Self::default() };
         self.messages = keep.then(Vec::new);
+        self.prefix = prefix.to_vec();
     }
 
     /// Not connected (yet, or any more).
@@ -60,7 +63,12 @@ impl Outgoing {
         if self.half.is_some() {
             // A linear congruence: masks only have to differ, nothing hostile stands between.
             self.mask = self.mask.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-            frame::put(&mut self.pending, kind, payload, self.mask.to_be_bytes());
+            let mask = self.mask.to_be_bytes();
+            if kind == Kind::Binary && !self.prefix.is_empty() {
+                frame::put(&mut self.pending, kind, &[&self.prefix, payload].concat(), mask);
+            } else {
+                frame::put(&mut self.pending, kind, payload, mask);
+            }
         }
     }
 

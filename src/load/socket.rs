@@ -17,9 +17,12 @@ use tokio_tungstenite::tungstenite::handshake::{client::generate_key, derive_acc
 use super::client::Client;
 use super::frame::Kind;
 use super::outgoing::Outgoing;
-use super::target::Target;
+use super::target::{Family, Target};
 use super::world::World;
 use super::{LoadError, author};
+
+/// A Hocuspocus client's word that it has no token.
+const NO_TOKEN: &[u8] = &[2, 0, 0];
 
 /// From the first packet to the server's answer.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
@@ -46,6 +49,7 @@ pub(super) async fn join(
 ) -> Result<AbortHandle, LoadError> {
     client.before_join(due);
     let room = &world.rooms[client.room as usize].name;
+    let prefix = target.family.prefix(room);
     let connect = tokio::time::timeout(CONNECT_TIMEOUT, upgrade(target, room));
     let (stream, early) = connect.await.map_err(|_| LoadError::Timeout {
         what: format!("the WebSocket upgrade at {}", target.authority),
@@ -54,7 +58,10 @@ pub(super) async fn join(
     let (read, write) = stream.into_split();
     {
         let mut outgoing = client.outgoing.lock();
-        outgoing.open(write, target.acks);
+        outgoing.open(write, target.acks, &prefix);
+        if target.family == Family::Hocuspocus {
+            outgoing.control(Kind::Binary, NO_TOKEN);
+        }
         outgoing.control(Kind::Binary, &author::empty_step_1());
     }
     Outgoing::flush(client, world);

@@ -4,7 +4,32 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use clap::ValueEnum;
+
 use super::LoadError;
+use super::bytes::put_buf;
+
+/// What the server's clients speak.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+#[value(rename_all = "kebab-case")]
+pub enum Family {
+    /// y-websocket: a socket for each document
+    #[default]
+    YWebsocket,
+    /// Hocuspocus: each message begins with the document's name
+    Hocuspocus,
+}
+
+impl Family {
+    /// What stands before each message about a room.
+    pub(super) fn prefix(self, room: &str) -> Vec<u8> {
+        let mut out = Vec::new();
+        if self == Self::Hocuspocus {
+            put_buf(&mut out, room.as_bytes());
+        }
+        out
+    }
+}
 
 /// A server's WebSocket address, taken apart.
 #[derive(Debug, Clone)]
@@ -13,6 +38,8 @@ pub(super) struct Target {
     pub(super) authority: String,
     /// The path, with `{room}` where the room's name goes, and the query.
     pub(super) template: String,
+    /// What is spoken there.
+    pub(super) family: Family,
     /// Ask for the subprotocol `ruang.v1`.
     pub(super) acks: bool,
     /// Further instances.
@@ -51,7 +78,14 @@ impl Target {
             path if path.contains("{room}") => path.to_owned(),
             path => format!("{path}/{{room}}"),
         };
-        Ok(Self { authority, template: path + &query, acks: false, also: Vec::new(), turns: Arc::default() })
+        Ok(Self {
+            authority,
+            template: path + &query,
+            family: Family::YWebsocket,
+            acks: false,
+            also: Vec::new(),
+            turns: Arc::default(),
+        })
     }
 
     /// Where the next connection goes.
@@ -62,6 +96,10 @@ impl Target {
 
     /// The request's path for a room. Names of ours need no percent-encoding.
     pub(super) fn path(&self, room: &str) -> String {
+        if self.family == Family::Hocuspocus {
+            let query = self.template.find('?').map_or("", |at| &self.template[at..]);
+            return format!("/hocuspocus{query}");
+        }
         self.template.replace("{room}", room)
     }
 }

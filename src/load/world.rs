@@ -13,6 +13,7 @@ use super::author::Author;
 use super::bytes::Malformed;
 use super::memo::Memo;
 use super::schedule::Schedule;
+use super::target::Family;
 
 /// One run: some rooms on one server.
 pub(super) struct World {
@@ -35,6 +36,8 @@ pub(super) struct Timing {
 /// One room and what is written into it.
 pub(super) struct Room {
     pub(super) name: String,
+    /// What stands before each message about it in the Hocuspocus family.
+    prefix: Vec<u8>,
     pub(super) authors: Vec<Author>,
     writer_of: HashMap<u64, u32>,
     /// For each writer, how many blocks it has written.
@@ -45,7 +48,14 @@ impl Room {
     pub(super) fn new(name: String, authors: Vec<Author>) -> Self {
         let writer_of = authors.iter().zip(0..).map(|(author, at)| (author.client, at)).collect();
         let sent = authors.iter().map(|_| AtomicU32::new(0)).collect();
-        Self { name, authors, writer_of, sent }
+        let prefix = Family::Hocuspocus.prefix(&name);
+        Self { name, prefix, authors, writer_of, sent }
+    }
+
+    /// A message to this room's clients, without the name that may stand before it.
+    #[inline]
+    pub(super) fn body<'a>(&self, payload: &'a [u8]) -> &'a [u8] {
+        payload.strip_prefix(&self.prefix[..]).unwrap_or(payload)
     }
 
     /// How many blocks `writer` has written.

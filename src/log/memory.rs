@@ -18,6 +18,7 @@ use parking_lot::Mutex;
 use super::bus::{Follower, Seen, Whisper};
 use super::check::{check_batch, check_expects};
 use super::clock::{Clock, system_clock};
+use super::notes::{Note, Notes};
 use super::record::StoredRecord;
 use super::{Adopted, Adoption, Appended, Batch, Durability, Head, Log, LogError, Tombstone, UploadId};
 use crate::ids::{InstanceId, Position, RoomName};
@@ -40,6 +41,7 @@ struct Rooms {
     by_name: BTreeMap<RoomName, Room>,
     /// What deletions have left. They outlive the rooms.
     tombstones: HashMap<RoomName, Tombstone>,
+    notes: Notes,
     bus: SharedBus,
     /// Set by [`Log::close`]; later calls fail.
     closed: bool,
@@ -222,6 +224,16 @@ impl Log for MemoryLog {
         if let Some(bus) = &self.rooms.lock().bus {
             bus.whisper(room, from, whisper);
         }
+    }
+
+    async fn put_note(&self, note: Note) -> Result<(), LogError> {
+        // Notes end by the clock of those who read them.
+        self.changing(|rooms, _| rooms.notes.put(note, system_clock()()).map(drop)).await
+    }
+
+    async fn notes(&self) -> Result<Vec<Note>, LogError> {
+        self.faults.before_read().await?;
+        self.reading(|rooms| Ok(rooms.notes.all(system_clock()())))
     }
 
     fn durability(&self) -> Durability {

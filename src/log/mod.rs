@@ -9,6 +9,7 @@ mod check;
 pub mod clock;
 pub mod embedded;
 pub mod memory;
+mod notes;
 pub mod record;
 pub mod redis;
 
@@ -20,6 +21,7 @@ use bytes::Bytes;
 
 use crate::ids::{InstanceId, Position, RoomName};
 use bus::{Epoch, Follower, Seen, Whisper};
+pub use notes::Note;
 use record::{Record, StoredRecord};
 
 /// How far an append that was answered with `Ok` has come.
@@ -76,6 +78,9 @@ pub enum Expects {
     /// The room's newest counter is exactly this (0: it is absent), and, unless the batch heals, the name has no
     /// tombstone: the batch brings content of another life, or what the store has lost of this one.
     At(u64),
+    /// The room's newest counter is exactly this (0: it is absent), whatever was deleted under its name before: the
+    /// batch is meant for the room as it is, and for no other state of it.
+    Last(u64),
 }
 
 /// The answer to an append: everything in the batch is stored at the durability in force.
@@ -172,17 +177,6 @@ pub enum Adopted {
 pub struct Tombstone {
     /// When it was deleted, by the store's clock, in ms since 1970.
     pub deleted_ms: u64,
-}
-
-/// Something small that all instances of a store know, and that is about no room. Never changed once it is there.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Note {
-    /// Random.
-    pub id: u128,
-    /// When it is of no use any more, in ms since 1970.
-    pub until_ms: u64,
-    /// What it says: at most [`NOTE_BYTES_MAX`](crate::limits::NOTE_BYTES_MAX) bytes.
-    pub body: Bytes,
 }
 
 /// Why a call failed, and what is true now. "Nothing was stored" speaks of this call: after an

@@ -7,7 +7,12 @@
     reason = "a test says what it expects by failing"
 )]
 
+mod auth_binary;
 mod auth_costs;
 mod auth_keys;
+mod auth_revocation;
+mod auth_roles;
+mod auth_sockets;
 mod auth_support;
 mod auth_tokens;
+mod harness;

@@ -1,6 +1,7 @@
 //! Tokens made by hand, so that nothing of the server's own is believed.
 
-use std::io::Write;
+use std::io::Write as _;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -12,6 +13,11 @@ use ring::{digest, hmac};
 use ruang::auth::{Auth, AuthSettings};
 use ruang::ids::RoomName;
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use crate::harness::PATIENCE;
 
 pub const SECRET: &str = "f2b4c8a97d10e35b6c92847fae10d3c5";
 pub const ALGORITHMS: [&str; 4] = ["HS256", "RS256", "ES256", "EdDSA"];
@@ -162,4 +168,18 @@ pub fn auth(keys: &[PathBuf]) -> Auth {
 
 pub fn auth_of(settings: &AuthSettings) -> Auth {
     Auth::from_settings_and(settings, &|_| None).unwrap()
+}
+
+/// One request; all of the answer but its date.
+pub async fn request(address: SocketAddr, method: &str, path: &str, headers: &str, body: &str) -> String {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let len = body.len();
+    let head =
+        format!("{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: {len}\r\n");
+    stream.write_all(format!("{head}{headers}\r\n{body}").as_bytes()).await.unwrap();
+    let mut answer = Vec::new();
+    // A body that is too large is not read to its end; the answer is there all the same.
+    let _ = timeout(PATIENCE, stream.read_to_end(&mut answer)).await.expect("in time");
+    let text = String::from_utf8_lossy(&answer);
+    text.split_inclusive("\r\n").filter(|line| !line.starts_with("date: ")).collect()
 }

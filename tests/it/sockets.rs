@@ -12,6 +12,7 @@ mod craft;
 mod harness;
 mod hex;
 mod random_docs;
+mod sockets_hocuspocus;
 mod sockets_hostile;
 mod sockets_names;
 mod sockets_presence;

@@ -22,6 +22,7 @@ mod names;
 mod permissions;
 mod random;
 mod restarts;
+mod revocations;
 mod rig;
 mod rig_tests;
 mod scripts;

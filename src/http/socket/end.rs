@@ -8,7 +8,7 @@ use tokio::time::sleep;
 use super::channel::Channel;
 use super::io::{Gone, Unreadable};
 use crate::http::App;
-use crate::limits::{DRAIN_SPREAD_MS_MAX, DRAIN_SPREAD_PER_SOCKET_US, OTHER_LIFE_PAUSE_MS};
+use crate::limits::{DRAIN_SPREAD_MS_MAX, DRAIN_SPREAD_PER_SOCKET_US, FINAL_PAUSE_MS};
 use crate::wire::close::{self, Close};
 use crate::wire::websocket::FrameError;
 
@@ -37,6 +37,7 @@ impl From<Unreadable> for End {
     fn from(unreadable: Unreadable) -> Self {
         match unreadable {
             Unreadable::Gone(gone) => gone.into(),
+            Unreadable::TooFast(why) => Close::new(close::TOO_FAST, why).into(),
             Unreadable::Frame(error @ FrameError::TooLarge { .. }) => {
                 Close::new(close::TOO_LARGE, error.to_string()).into()
             }
@@ -61,16 +62,24 @@ impl Drop for Open {
     }
 }
 
-/// Says why, and lets the client hear it. The session has left its room by then.
-pub(super) async fn refuse(app: &App, channel: impl Channel, close: Close) {
+/// Counts a socket that we close.
+pub(super) fn count_close(app: &App, close: &Close) {
     if (4400..4500).contains(&close.code) {
         app.metrics.sockets_refused.inc();
     }
+    if close.code == close::TOO_FAST {
+        app.throttle.metrics().sockets_too_fast.inc();
+    }
+}
+
+/// Says why, and lets the client hear it. The session has left its room by then.
+pub(super) async fn refuse(app: &App, channel: impl Channel, close: Close) {
+    count_close(app, &close);
     match close.code {
         close::RESTART => spread_out(app).await,
         // Refused in band, a client does not come back by itself.
-        close::OTHER_GENERATION if !channel.is_shared() => {
-            sleep(Duration::from_millis(OTHER_LIFE_PAUSE_MS)).await
+        close::OTHER_GENERATION | close::UNAUTHORIZED | close::FORBIDDEN if !channel.is_shared() => {
+            sleep(Duration::from_millis(FINAL_PAUSE_MS)).await;
         }
         _ => {}
     }

@@ -7,26 +7,29 @@
 //! - Large answers are made and written under a [`Share`].
 
 mod channel;
+mod ear;
 mod end;
 mod hocuspocus;
 mod io;
 mod share;
 mod shared;
+mod waits;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use hyper::upgrade::Upgraded;
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, timeout};
 
 use self::channel::Channel;
 use self::end::{End, Open, refuse};
 pub(super) use self::hocuspocus::serve as serve_many;
 use self::io::{Gone, Socket, Unreadable};
 pub(super) use self::share::Share;
+use self::waits::{until, until_greeted, until_over};
 use super::App;
-use crate::caller::Caller;
+use crate::auth::{Ended, Standing};
 use crate::gate::Source;
 use crate::ids::{Position, RoomName, RoomNameError};
 use crate::limits::{
@@ -35,6 +38,7 @@ use crate::limits::{
 };
 use crate::room::{Entry, Member, News, refusal_close};
 use crate::session::{Intent, Permit, Session};
+use crate::throttle::{Address, Forgiven};
 use crate::wire::close::{self, Close};
 use crate::wire::voice::Voice;
 use crate::wire::websocket::Incoming;
@@ -54,33 +58,45 @@ pub(super) async fn serve(
     app: Arc<App>,
     upgraded: Upgraded,
     room: Result<RoomName, RoomNameError>,
+    token: Option<String>,
     voice: Voice,
+    address: Option<Address>,
 ) {
-    let socket = Socket::new(upgraded);
+    let socket = Socket::new(upgraded, Arc::clone(&app.throttle));
     let _open = Open::new(Arc::clone(&app));
-    session(app, socket, room, voice, Caller::anyone()).await;
+    match app.admit_socket(room, token.as_deref()) {
+        Ok(standing) => session(app, socket, voice, standing, address).await,
+        Err(close) => Box::pin(refuse(&app, socket, close)).await,
+    }
 }
 
-/// Serves one session to its end.
+/// Tells a client that is not let in why.
+pub(super) async fn turn_away(app: Arc<App>, upgraded: Upgraded, close: Close) {
+    let socket = Socket::new(upgraded, Arc::clone(&app.throttle));
+    let _open = Open::new(Arc::clone(&app));
+    refuse(&app, socket, close).await;
+}
+
+/// Serves one session to its end: of somebody who was admitted to a room.
 async fn session<C: Channel>(
     app: Arc<App>,
     channel: C,
-    room: Result<RoomName, RoomNameError>,
     voice: Voice,
-    caller: Arc<Caller>,
+    standing: Standing,
+    address: Option<Address>,
 ) {
     // What happens once in a session's life is boxed, here and below: its future is as large as the
     // largest of its parts for as long as it lives, and most of its life it only waits.
-    let entry = Entry { caller, voice, outlet: channel.outlet() };
-    match Box::pin(enter(&app, room, entry)).await {
-        Ok(member) => Box::pin(Shell::new(app, channel, member).run()).await,
+    let room = standing.room().clone();
+    let entry = Entry { caller: Arc::clone(standing.caller()), voice, outlet: channel.outlet(), address };
+    match Box::pin(enter(&app, &room, entry)).await {
+        Ok(member) => Box::pin(Shell::new(app, channel, member, standing).run()).await,
         Err(close) => Box::pin(refuse(&app, channel, close)).await,
     }
 }
 
-async fn enter(app: &Arc<App>, room: Result<RoomName, RoomNameError>, entry: Entry) -> Result<Member, Close> {
-    let name = room.map_err(|error| Close::new(close::MALFORMED, error.to_string()))?;
-    let join = app.rooms.join(&name, entry);
+async fn enter(app: &Arc<App>, room: &RoomName, entry: Entry) -> Result<Member, Close> {
+    let join = app.rooms.join(room, entry);
     // A store that hangs must not pile up sockets whose clients have long given up.
     let joined = timeout(Duration::from_millis(GREETING_MS_MAX), join).await;
     joined.unwrap_or_else(|_| Err(Close::new(close::BUSY, "the room takes too long to load")))
@@ -91,8 +107,12 @@ struct Shell<C> {
     channel: C,
     member: Member,
     session: Session,
+    /// Whether the token still counts.
+    standing: Standing,
     greeting_due: Instant,
     greeted: bool,
+    /// A Step2 that was asked for has come.
+    answered: bool,
     /// Nothing was written since the last beat.
     quiet: bool,
     /// Beats since anything was read.
@@ -107,15 +127,17 @@ struct Shell<C> {
 }
 
 impl<C: Channel> Shell<C> {
-    fn new(app: Arc<App>, channel: C, member: Member) -> Self {
+    fn new(app: Arc<App>, channel: C, member: Member, standing: Standing) -> Self {
         let greeting_due = Instant::now() + Duration::from_millis(GREETING_MS_MAX);
         Self {
             app,
             channel,
             session: Session::new(member.voice().clone(), member.caller().role),
             member,
+            standing,
             greeting_due,
             greeted: false,
+            answered: false,
             quiet: false,
             deaf_beats: 0,
             ack: None,
@@ -156,6 +178,7 @@ impl<C: Channel> Shell<C> {
             () = self.member.woken() => return Ok(()),
             more = self.channel.more() => more,
             () = until(self.late_due) => return Ok(()),
+            ended = until_over(&mut self.standing) => return Err(ended.close().into()),
             () = until_greeted(self.greeted, self.greeting_due) => {
                 let why = "no sync step 1 came; a Yjs provider sends one at once";
                 return Err(Close::new(close::BUSY, why).into());
@@ -190,6 +213,7 @@ impl<C: Channel> Shell<C> {
 
     /// Writes what the room has for us. Returns whether there was anything.
     async fn write_news(&mut self) -> Result<bool, End> {
+        self.standing.check().map_err(Ended::close)?;
         let News { rest, fell_off, frames, post, beat, written } = self.member.news();
         self.finish(rest).await?;
         if let Some(said) = self.session.on_refused(post.refused) {
@@ -280,7 +304,8 @@ impl<C: Channel> Shell<C> {
         if self.channel.is_shared() {
             return Ok(());
         }
-        self.deaf_beats += 1;
+        // Who is not read cannot be heard.
+        self.deaf_beats = if self.channel.is_held_back() { 0 } else { self.deaf_beats + 1 };
         if self.deaf_beats >= HALF_OPEN_BEATS {
             self.app.metrics.sockets_half_open.inc();
             return Err(End::Gone);
@@ -308,6 +333,8 @@ impl<C: Channel> Shell<C> {
     /// Deals with one frame; tells how long it was.
     async fn on_frame(&mut self, incoming: Result<Incoming, Unreadable>) -> Result<usize, End> {
         self.deaf_beats = 0;
+        // Who is not let in any more is not heard any more, whatever has come already.
+        self.standing.check().map_err(Ended::close)?;
         match incoming? {
             Incoming::Binary(bytes) => {
                 let len = bytes.len();
@@ -338,6 +365,7 @@ impl<C: Channel> Shell<C> {
                 )),
                 Ok((message, used)) => {
                     frame = frame.slice(used..);
+                    self.forgive(&message);
                     self.session.handle(message)
                 }
                 Err(error) => Session::malformed(error),
@@ -348,6 +376,14 @@ impl<C: Channel> Shell<C> {
             }
         }
         self.carry_out(Session::malformed(WireError::TooManyMessages)).await
+    }
+
+    /// What was asked for is no flood: the first time it is for nothing, later nobody is closed for it.
+    fn forgive(&mut self, message: &Message) {
+        if matches!(message, Message::SyncStep2(_)) && self.session.awaits_step2() {
+            let again = std::mem::replace(&mut self.answered, true);
+            self.channel.forgive(if again { Forgiven::Wait } else { Forgiven::All });
+        }
     }
 
     async fn carry_out(&mut self, intent: Intent) -> Result<(), End> {
@@ -403,20 +439,4 @@ impl<C: Channel> Shell<C> {
         }
         Ok(share.hold(self.flush()).await?)
     }
-}
-
-/// Ends when a client that waits for an answer has to hear something.
-async fn until(due: Option<Instant>) {
-    match due {
-        Some(due) => Box::pin(sleep_until(due)).await,
-        None => std::future::pending().await,
-    }
-}
-
-/// Ends when a client has had its time for a greeting, if it has not greeted.
-async fn until_greeted(greeted: bool, due: Instant) {
-    if greeted {
-        std::future::pending::<()>().await;
-    }
-    Box::pin(sleep_until(due)).await;
 }

@@ -2,36 +2,50 @@
 
 use std::sync::Arc;
 
-use axum::http::{HeaderMap, header};
+use axum::http::HeaderMap;
 
 use super::refusal::Refusal;
-use super::tokens::Wish;
+use super::tokens::{Authorization, Wish};
+use crate::auth::DocumentGrant;
 use crate::caller::Caller;
 use crate::http::App;
+pub(super) use crate::http::access::bearer_token as bearer;
 use crate::ids::RoomName;
+use crate::limits::DOCUMENT_TOKEN_S;
+use crate::room::wall_clock_ms;
 
-/// The token in `Authorization: Bearer …`.
-pub(super) fn bearer(headers: &HeaderMap) -> Option<&str> {
-    headers.get(header::AUTHORIZATION)?.to_str().ok()?.strip_prefix("Bearer ")
-}
-
-/// Whoever may make documents and give tokens for them: an application's back end.
+/// Whoever may make documents and give tokens for them: an application's back end, with the token of an admin of all rooms.
 ///
 /// # Errors
 /// [`Refusal`] if it has no token for that.
-pub(super) fn server(_app: &App, _headers: &HeaderMap) -> Result<Arc<Caller>, Refusal> {
-    Ok(Caller::anyone())
+pub(super) fn server(app: &App, headers: &HeaderMap) -> Result<Arc<Caller>, Refusal> {
+    Ok(app.auth.admit_everywhere(bearer(headers), wall_clock_ms())?.shared())
 }
 
 /// Whoever may read a document; its role says whether it may write.
 ///
 /// # Errors
 /// [`Refusal`] if the token is not for this document.
-pub(super) fn document(_app: &App, _token: Option<&str>, _id: &RoomName) -> Result<Arc<Caller>, Refusal> {
-    Ok(Caller::anyone())
+pub(super) fn document(app: &App, token: Option<&str>, id: &RoomName) -> Result<Arc<Caller>, Refusal> {
+    Ok(app.admit(token, id)?.shared())
 }
 
-/// A token for one document; `None` where nobody is asked for one.
-pub(super) fn mint(_app: &App, _id: &RoomName, _wish: &Wish) -> Option<String> {
-    None
+/// A token for one document; `None` where nobody is asked for one, and it would not say less than none.
+///
+/// # Errors
+/// [`Refusal`] if the user's name cannot be one.
+pub(super) fn mint(app: &App, id: &RoomName, wish: &Wish) -> Result<Option<String>, Refusal> {
+    if app.auth.is_open() && wish.authorization == Authorization::Full {
+        return Ok(None);
+    }
+    let grant = DocumentGrant {
+        room: id,
+        role: wish.authorization.role(),
+        user: wish.user_id.as_deref().map(Into::into),
+        name: None,
+        color: None,
+        ttl_s: wish.valid_for_seconds.unwrap_or(DOCUMENT_TOKEN_S),
+    };
+    let minted = app.auth.mint_document_token(&grant, wall_clock_ms());
+    minted.map(Some).map_err(|error| Refusal::Body(error.to_string()))
 }

@@ -21,8 +21,9 @@ use axum::{Json, Router};
 use serde_json::json;
 
 use self::refusal::Refusal;
-use super::App;
+use super::access::socket_token;
 use super::upgrade::upgrade;
+use super::{App, front};
 use crate::ids::{RoomName, RoomNameError};
 use crate::wire::voice::Voice;
 
@@ -92,9 +93,8 @@ async fn socket_old(State(app): State<Arc<App>>, id: Named, request: Request) ->
 }
 
 fn open(app: Arc<App>, room: Result<RoomName, RoomNameError>, request: Request) -> Response {
-    let serve = {
-        let app = Arc::clone(&app);
-        move |upgraded| super::socket::serve(app, upgraded, room, Voice::YSweet)
-    };
+    let token = socket_token(&request);
+    let (own, address) = (Arc::clone(&app), front::address(&request));
+    let serve = move |upgraded| super::socket::serve(own, upgraded, room, token, Voice::YSweet, address);
     upgrade(&app, request, None, serve)
 }

@@ -5,6 +5,7 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
+use crate::auth::AuthError;
 use crate::ids::RoomNameError;
 use crate::limits::API_MS_MAX;
 use crate::log::LogError;
@@ -13,6 +14,9 @@ use crate::wire::close::{self, Close};
 /// Why, and with that: which status.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Refusal {
+    /// Not with this token, or without one.
+    #[error(transparent)]
+    Auth(#[from] AuthError),
     /// Paths take any room's name.
     #[error(transparent)]
     Name(#[from] RoomNameError),
@@ -51,6 +55,8 @@ impl From<Close> for Refusal {
 impl Refusal {
     fn code(&self) -> (StatusCode, &'static str) {
         match self {
+            Self::Auth(AuthError::Room) => (StatusCode::FORBIDDEN, "not_allowed"),
+            Self::Auth(_) => (StatusCode::UNAUTHORIZED, "token_refused"),
             Self::Name(_) | Self::Id => (StatusCode::BAD_REQUEST, "bad_document_id"),
             Self::Body(_) | Self::NoBody => (StatusCode::BAD_REQUEST, "bad_body"),
             Self::NoHost => (StatusCode::BAD_REQUEST, "no_host"),

@@ -6,7 +6,7 @@
 //! In reading order: `writer` takes appends, `stage` decides positions and answers, `frame` and
 //! `journal` write, `overlay` shows, `mover` moves, `reads` reads, `opening` takes up what was left; `changes` is
 //! everything that is no append: `snapshots`, `life`, and what goes with them, `removals`; `tables` and
-//! `rooms` are the database's content, `store` its opening and failing, `disk` its file, `directory` what is around
+//! `rooms` are the database's content, `notes` a file beside it, `store` its opening and failing, `disk` its file, `directory` what is around
 //! all that.
 //!
 //! Invariants:
@@ -26,6 +26,7 @@ mod frame;
 mod journal;
 mod life;
 mod mover;
+mod notes;
 mod opening;
 mod overlay;
 mod reads;
@@ -49,6 +50,7 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use super::check::{check_batch, check_chunk};
 use super::clock::{Clock, system_clock};
+use super::notes::Note;
 use super::record::StoredRecord;
 use super::{Adopted, Adoption, Appended, Batch, Durability, Head, Log, LogError, Tombstone, UploadId};
 use crate::ids::{InstanceId, RoomName};
@@ -61,6 +63,7 @@ use directory::Directory;
 pub use directory::OpenError;
 pub use disk::{DiskHook, DiskOperation};
 use mover::Mover;
+use notes::NoteFile;
 use opening::open_journal;
 use overlay::Overlay;
 use reads::{Looked, Reads};
@@ -76,6 +79,7 @@ pub struct EmbeddedLog {
     writer: Mutex<Option<JoinHandle<()>>>,
     /// Bounds the threads that read.
     readers: Arc<Semaphore>,
+    notes: Arc<NoteFile>,
     clock: Clock,
     /// See [`Moment::process`].
     process: u64,
@@ -134,6 +138,7 @@ impl EmbeddedLog {
         let store = Arc::new(Store::new(&options));
         let mode = if directory.existed() { OpenMode::Existing } else { OpenMode::Create };
         store.open(&directory.database(), mode)?;
+        let notes = Arc::new(NoteFile::open(dir, system_clock()())?);
         let reads = Reads { store, overlay: Arc::new(Overlay::default()) };
         let journal = open_journal(&directory, &reads, &options)?;
         directory.complete()?;
@@ -151,6 +156,7 @@ impl EmbeddedLog {
             queue: Some(queue),
             writer: Mutex::new(Some(writer)),
             readers: Arc::new(Semaphore::new(EMBEDDED_READS_MAX)),
+            notes,
             clock: options.clock,
             process,
         })
@@ -291,6 +297,16 @@ impl Log for EmbeddedLog {
         let room = room.clone();
         self.reading(move |reads| reads.store.reading(|transaction| life::tombstone(transaction, &room)))
             .await
+    }
+
+    async fn put_note(&self, note: Note) -> Result<(), LogError> {
+        let notes = Arc::clone(&self.notes);
+        let put = tokio::task::spawn_blocking(move || notes.put(note, system_clock()()));
+        put.await.unwrap_or_else(|error| Err(LogError::Unknown(error.to_string())))
+    }
+
+    async fn notes(&self) -> Result<Vec<Note>, LogError> {
+        Ok(self.notes.all(system_clock()()))
     }
 
     fn durability(&self) -> Durability {

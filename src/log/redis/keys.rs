@@ -9,6 +9,8 @@
 //! | `…:tomb` | string | the ms at which the room was deleted |
 //! | `…:bus` | sharded channel | what was appended |
 //!
+//! `retro:room:{}:notes` is of no room: see `notes`.
+//!
 //! Pure.
 
 use std::fmt;

@@ -21,6 +21,7 @@ mod life;
 mod mend;
 mod meta;
 mod names;
+mod notes;
 mod permissions;
 mod places;
 mod reads;
@@ -45,6 +46,7 @@ use tokio_util::task::task_tracker::TaskTrackerToken;
 use super::bus::{Follower, Whisper};
 use super::check::check_batch;
 use super::clock::Clock;
+use super::notes::Note;
 use super::record::StoredRecord;
 use super::{Adopted, Adoption, Appended, Batch, Durability, Head, Log, LogError, Tombstone, UploadId};
 use crate::ids::{InstanceId, RoomName};
@@ -70,6 +72,7 @@ pub struct RedisLog {
     places: Places,
     /// What the last scan for rooms has left.
     listing: Mutex<Option<Listing>>,
+    notes_known: notes::Known,
     /// When it was last said that batches cannot be published.
     mute_told: Mutex<Option<Instant>>,
     /// Calls under way, which `close` waits for.
@@ -165,7 +168,7 @@ impl RedisLog {
         check_permissions(&connect).await?;
         let closed = CancellationToken::new();
         tokio::spawn(Arc::clone(&watch).go_on(Arc::clone(&connect), options.watch, closed.clone()));
-        bus.begin(&connect, ears, queues, &closed);
+        bus.begin(&connect, ears, watch.speaks_on, queues, &closed);
         Ok(Self {
             connect,
             options,
@@ -174,6 +177,7 @@ impl RedisLog {
             bus,
             places: Places::default(),
             listing: Mutex::new(None),
+            notes_known: notes::Known::default(),
             mute_told: Mutex::new(None),
             calls: TaskTracker::new(),
             closed,
@@ -293,6 +297,16 @@ impl Log for RedisLog {
 
     fn whisper(&self, room: &RoomName, from: InstanceId, whisper: Whisper) {
         self.bus.whisper(room, from, &whisper);
+    }
+
+    async fn put_note(&self, note: Note) -> Result<(), LogError> {
+        let _call = self.begin()?;
+        self.store_note(&note).await
+    }
+
+    async fn notes(&self) -> Result<Vec<Note>, LogError> {
+        let _call = self.begin()?;
+        self.read_notes().await
     }
 
     fn durability(&self) -> Durability {

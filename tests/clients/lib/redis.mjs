@@ -41,6 +41,10 @@ export class Redis {
     })
   }
 
+  /** Stops it in the middle of whatever it does; it answers nobody until `thaw`. */
+  freeze () { this.process.kill('SIGSTOP') }
+  thaw () { this.process.kill('SIGCONT') }
+
   async kill () {
     if (this.process.exitCode !== null || this.process.signalCode !== null) return
     const ended = new Promise((resolve) => this.process.once('exit', resolve))

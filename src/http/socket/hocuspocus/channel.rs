@@ -120,6 +120,8 @@ impl Channel for DocumentChannel {
             return;
         }
         self.farewell.how = How::Denied;
+        // Before the client hears it: it may answer with another token.
+        drop(self.farewell);
         let voice = Voice::Hocuspocus(Arc::clone(&self.named));
         let mut frames = vec![voice.frame(&hocuspocus::denied(&close.reason))];
         if self.named.tells_version {

@@ -10,6 +10,7 @@
 mod channel;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -19,10 +20,12 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, sleep_until};
 
 use self::channel::{DocumentChannel, Ended, How};
-use super::end::{End, Open};
+use super::ear::Ear;
+use super::end::{End, Open, count_close};
 use super::io::{Socket, Unreadable};
 use super::session;
-use super::shared::{Ear, Mouth, share};
+use super::shared::{Mouth, share};
+use crate::auth::{Renewal, Standing};
 use crate::caller::Caller;
 use crate::http::App;
 use crate::ids::RoomName;
@@ -31,6 +34,7 @@ use crate::limits::{
     PING_BEATS,
 };
 use crate::session::desk::{Desk, Step};
+use crate::throttle::{Address, Forgiven};
 use crate::wire::WireError;
 use crate::wire::close::{self, Close};
 use crate::wire::hocuspocus::{self, Frame, Said, Token};
@@ -47,21 +51,30 @@ struct Document {
     number: u64,
     inbox: Sender<Letter>,
     caller: Arc<Caller>,
+    renewal: Renewal,
     tells_version: bool,
+    /// Its first Step2 has come.
+    answered: Arc<AtomicBool>,
 }
 
 /// Serves one socket to its end. `token` is that of its address: providers of version 2 may have no other.
-pub(in crate::http) async fn serve(app: Arc<App>, upgraded: Upgraded, token: Option<Token>) {
+pub(in crate::http) async fn serve(
+    app: Arc<App>,
+    upgraded: Upgraded,
+    token: Option<Token>,
+    address: Option<Address>,
+) {
     let _open = Open::new(Arc::clone(&app));
-    let (ear, mouth) = share(Socket::new(upgraded));
+    let (ear, mouth) = share(Socket::new(upgraded, Arc::clone(&app.throttle)));
     let (ended, endings) = unbounded_channel();
     let started = Instant::now();
     let mut hub = Hub {
+        desk: Desk::new(0, app.throttle.limits().desk),
         app,
         token,
         ear,
         mouth: Arc::clone(&mouth),
-        desk: Desk::new(0),
+        address,
         space: Arc::new(Semaphore::new(HOCUSPOCUS_INBOX_UNITS as usize)),
         documents: 0,
         ended,
@@ -78,9 +91,7 @@ pub(in crate::http) async fn serve(app: Arc<App>, upgraded: Upgraded, token: Opt
     let Hub { app, ear, desk, .. } = hub;
     drop(desk);
     if let End::Close(close) = end {
-        if (4400..4500).contains(&close.code) {
-            app.metrics.sockets_refused.inc();
-        }
+        count_close(&app, &close);
         mouth.close(ear, close).await;
     }
 }
@@ -88,6 +99,7 @@ pub(in crate::http) async fn serve(app: Arc<App>, upgraded: Upgraded, token: Opt
 struct Hub {
     app: Arc<App>,
     token: Option<Token>,
+    address: Option<Address>,
     ear: Ear,
     mouth: Arc<Mouth>,
     desk: Desk<Document>,
@@ -112,7 +124,12 @@ impl Hub {
         }
     }
 
+    /// Deals with all that was read, then waits for one thing. Something may have been read before the first turn: it came
+    /// with the request.
     async fn turn(&mut self) -> Result<(), End> {
+        while let Some(incoming) = self.ear.next_read() {
+            self.on_incoming(incoming).await?;
+        }
         let due = self.desk.due_ms().map(|ms| self.started + Duration::from_millis(ms));
         let due = due.map_or(self.beat_due, |due| due.min(self.beat_due));
         tokio::select! {
@@ -125,9 +142,6 @@ impl Hub {
             more = self.ear.more() => more?,
         }
         self.deaf_beats = 0;
-        while let Some(incoming) = self.ear.next_read() {
-            self.on_incoming(incoming).await?;
-        }
         Ok(())
     }
 
@@ -154,13 +168,28 @@ impl Hub {
     }
 
     async fn on_said(&mut self, name: &Bytes, said: Said) -> Result<(), End> {
+        // Who was just denied may try again at once.
+        while let Ok(ended) = self.endings.try_recv() {
+            self.on_ended(ended).await?;
+        }
         match self.desk.handle(name, said, self.now_ms()) {
-            Step::Pass(document, body) => self.pass(document.inbox, body).await,
+            Step::Pass(document, body) => {
+                self.forgive(&document, &body);
+                self.pass(document.inbox, body).await
+            }
             Step::Decide { token, tells_version } => self.decide(name, token, tells_version).await,
             Step::Renew(document, token) => self.renew(name, &document, &token).await,
             Step::Deny(reason) => self.say(name, &hocuspocus::denied(reason)).await,
             Step::Done => Ok(()),
             Step::Close(close) => Err(close.into()),
+        }
+    }
+
+    /// The first Step2 of a document is asked for, and no flood: of as many documents as a socket may have open.
+    fn forgive(&mut self, document: &Document, body: &Bytes) {
+        let is_counted = document.number > self.app.throttle.limits().desk.documents as u64;
+        if !is_counted && hocuspocus::is_step2(body) && !document.answered.swap(true, Ordering::Relaxed) {
+            self.ear.forgive(Forgiven::All);
         }
     }
 
@@ -188,11 +217,12 @@ impl Hub {
         // A provider without a token of its own may have one in the address.
         let token = token.filter(|token| token.as_str().is_some()).or_else(|| self.token.clone());
         match self.admit(name, token.as_ref()) {
-            Ok((room, caller)) => {
+            Ok(standing) => {
                 if in_band {
-                    self.say(name, &hocuspocus::authenticated(caller.role.may_write())).await?;
+                    let may_write = standing.caller().role.may_write();
+                    self.say(name, &hocuspocus::authenticated(may_write)).await?;
                 }
-                self.open(name, room, caller, tells_version);
+                self.open(name, standing, tells_version);
                 Ok(())
             }
             Err(Refused::Token(reason)) if !in_band => {
@@ -203,14 +233,15 @@ impl Hub {
         }
     }
 
-    fn open(&mut self, name: &Bytes, room: RoomName, caller: Arc<Caller>, tells_version: bool) {
+    fn open(&mut self, name: &Bytes, mut standing: Standing, tells_version: bool) {
         self.documents += 1;
         let number = self.documents;
         // Its own copy: the name is a view into a frame that may be large.
         let own_name = Bytes::copy_from_slice(name);
         let named = Arc::new(Named::new(name).telling_version(tells_version));
         let (inbox, letters) = channel(HOCUSPOCUS_INBOX_MAX);
-        let document = Document { number, inbox, caller: Arc::clone(&caller), tells_version };
+        let (caller, renewal) = (Arc::clone(standing.caller()), standing.renewal());
+        let document = Document { number, inbox, caller, renewal, tells_version, answered: Arc::default() };
         let queue = self.desk.open(&own_name, document);
         let channel = DocumentChannel::new(
             (own_name, number),
@@ -220,16 +251,16 @@ impl Hub {
             self.ended.clone(),
         );
         let app = Arc::clone(&self.app);
-        tokio::spawn(session(app, channel, Ok(room), Voice::Hocuspocus(named), caller));
+        tokio::spawn(session(app, channel, Voice::Hocuspocus(named), standing, self.address));
     }
 
     /// The client of an open document has a new token.
     async fn renew(&mut self, name: &Bytes, document: &Document, token: &Token) -> Result<(), End> {
         match self.admit(name, Some(token)) {
-            Ok((_, caller)) if caller.user == document.caller.user => {
+            Ok(standing) if document.renewal.renew(standing.caller()) => {
                 self.say(name, &hocuspocus::authenticated(document.caller.role.may_write())).await
             }
-            Ok(_) => self.deny(name, "this token is for somebody else").await,
+            Ok(_) => self.deny(name, "this token is for somebody else, or for another role").await,
             Err(Refused::Token(reason) | Refused::Name(reason)) => self.deny(name, &reason).await,
         }
     }
@@ -246,11 +277,11 @@ impl Hub {
     }
 
     /// Who asks for the document `name`, and for which room.
-    fn admit(&self, name: &Bytes, token: Option<&Token>) -> Result<(RoomName, Arc<Caller>), Refused> {
+    fn admit(&self, name: &Bytes, token: Option<&Token>) -> Result<Standing, Refused> {
         let room = std::str::from_utf8(hocuspocus::room_part(name)).unwrap_or_default();
         let room = RoomName::parse(room).map_err(|error| Refused::Name(error.to_string()))?;
-        let _ = token.and_then(Token::as_str);
-        Ok((room, Caller::anyone()))
+        let standing = self.app.stand(token.and_then(Token::as_str), &room);
+        standing.map_err(|error| Refused::Token(error.to_string()))
     }
 
     /// A document's session has ended.
@@ -277,7 +308,8 @@ impl Hub {
         }
         if self.beat_due <= Instant::now() {
             self.beat_due = Instant::now() + Duration::from_millis(BEAT_MS);
-            self.deaf_beats += 1;
+            // Who is not read cannot be heard.
+            self.deaf_beats = if self.ear.is_held_back() { 0 } else { self.deaf_beats + 1 };
             if self.deaf_beats >= HALF_OPEN_BEATS {
                 self.app.metrics.sockets_half_open.inc();
                 return Err(End::Gone);

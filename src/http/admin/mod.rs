@@ -1,5 +1,9 @@
 //! The admin API: what the operators' verbs ask of a running server, over `admin.sock` only. The log of the
-//! server, a call each; JSON but for records and chunks, so that `curl --unix-socket` can use it too.
+//! server, a call each; JSON but for records and chunks, so that `curl --unix-socket` can use it too. A small part of it is
+//! on the admin listener: see `listener`.
+
+pub mod listener;
+mod revocations;
 
 use std::sync::Arc;
 
@@ -40,6 +44,7 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/v1/rooms/{room}/freeze", post(freeze))
         .route("/v1/rooms/{room}/thaw", post(thaw))
         .route("/v1/rooms/{room}/batches", post(append))
+        .merge(revocations::routes())
         .route("/healthz", get(super::ops::healthz))
         .route("/metrics", get(super::ops::metrics))
         .fallback(|| async { Failure::bad("there is nothing here; see docs/OPERATIONS.md") })

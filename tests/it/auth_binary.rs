@@ -1,0 +1,237 @@
+//! The real binary with keys: how it starts and refuses to, what it prints, what it never logs.
+
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+use ruang::wire::y_websocket;
+
+use crate::auth_support::*;
+use crate::harness::{Client, PATIENCE};
+
+const ADMIN: &str = "the-admin-token-of-this-test-0123456789";
+
+/// The binary with these arguments and variables, and nothing of our own environment.
+fn ruang(args: &[&str], variables: &[(&str, &str)]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_ruang"));
+    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("RUANG_")) {
+        command.env_remove(name);
+    }
+    command.args(args).envs(variables.iter().copied()).stdin(Stdio::null());
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+/// What it prints to standard output, to standard error, and its exit code.
+fn said(args: &[&str], variables: &[(&str, &str)]) -> (String, String, Option<i32>) {
+    let output = ruang(args, variables).output().unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (text(output.stdout), text(output.stderr), output.status.code())
+}
+
+/// A server that runs. Dropping it ends it, and nothing else.
+struct Process {
+    child: Child,
+    lines: Arc<Mutex<String>>,
+    reader: Option<JoinHandle<()>>,
+}
+
+impl Process {
+    fn start(dir: &Path, more: &[&str], variables: &[(&str, &str)]) -> Self {
+        let store = format!("file:{}", dir.display());
+        let args = [&["serve", "--store", store.as_str()], more].concat();
+        let mut child = ruang(&args, variables).spawn().unwrap();
+        let stderr = BufReader::new(child.stderr.take().unwrap());
+        let lines: Arc<Mutex<String>> = Arc::default();
+        let sink = Arc::clone(&lines);
+        let reader = std::thread::spawn(move || {
+            stderr.lines().map_while(Result::ok).for_each(|line| sink.lock().push_str(&(line + "\n")));
+        });
+        Self { child, lines, reader: Some(reader) }
+    }
+
+    /// Waits for a log line; what follows `text` in it, up to a space.
+    fn until_logged(&mut self, text: &str) -> String {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            if let Some((_, rest)) = self.lines.lock().split_once(text)
+                && let Some((line, _)) = rest.split_once('\n')
+            {
+                return line.split(' ').next().unwrap_or_default().to_owned();
+            }
+            let ended = self.child.try_wait().unwrap();
+            let in_time = Instant::now() < deadline && ended.is_none();
+            assert!(in_time, "waited in vain for {text:?}: {ended:?}\n{}", self.lines.lock());
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    fn signal(&self, name: &str) {
+        let pid = self.child.id().to_string();
+        assert!(Command::new("kill").args([name, &pid]).status().unwrap().success());
+    }
+
+    /// Ends it, and gives all that it has logged.
+    fn end(mut self) -> String {
+        self.signal("-TERM");
+        self.child.wait().unwrap();
+        self.reader.take().unwrap().join().unwrap();
+        let lines = self.lines.lock();
+        lines.clone()
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+const LISTEN: [&str; 2] = ["--listen", "127.0.0.1:0"];
+
+/// [A22] `ruang token` makes what `ruang serve` with the same key takes; nothing of a token, a key or a credential is in
+/// the log, however much is logged.
+#[tokio::test]
+async fn minted_tokens_are_taken_and_never_logged() {
+    let dir = tempfile::tempdir().unwrap();
+    let key = [("RUANG_AUTH_KEY", SECRET)];
+    let args = [
+        "token", "--room", "retro", "--user", "ada", "--role", "editor", "--name", "Ada", "--color",
+        "#336699",
+    ];
+    let (printed, _, code) = said(&args, &key);
+    let token = printed.trim();
+    assert_eq!((code, printed.lines().count(), token.matches('.').count()), (Some(0), 1, 2));
+    let args = ["token", "--prefix", "team/", "--user", "bob", "--role", "viewer", "--ttl", "60s"];
+    let (viewer, _, _) = said(&args, &key);
+    let variables = [("RUANG_AUTH_KEY", SECRET), ("RUANG_ADMIN_TOKEN", ADMIN), ("RUANG_LOG", "trace")];
+    let more = [&LISTEN[..], &["--admin-listen", "127.0.0.1:0"]].concat();
+    let mut server = Process::start(dir.path(), &more, &variables);
+    let address = server.until_logged(" listening on http://");
+    let admin = server.until_logged("the admin API listens on http://");
+    let url = |room: &str, token: &str| format!("ws://{address}/ws/{room}?token={token}");
+    let mut client = Client::connect(&url("retro", token), Some("ruang.v1")).await;
+    client.sync().await;
+    client.set("k", "v").await;
+    client.until_acked().await.unwrap();
+    let protocol = format!("bearer.{}", viewer.trim()).leak();
+    let mut other = Client::connect(&format!("ws://{address}/ws/team%2F1"), Some(protocol)).await;
+    other.sync().await;
+    let bad = format!("{}x", &token[..token.len() - 4]);
+    for (room, token, code) in [("retro", &*bad, 4401), ("other", token, 4403)] {
+        let mut refused = Client::connect(&url(room, token), None).await;
+        refused.send(y_websocket::sync_step1(&[0])).await;
+        assert_eq!(refused.until_closed().await, Some(code));
+    }
+    let address = address.parse().unwrap();
+    let bearer = format!("Authorization: Bearer {token}\r\n");
+    assert!(request(address, "GET", "/api/v1/rooms/retro", &bearer, "").await.starts_with("HTTP/1.1 200"));
+    assert!(request(address, "DELETE", "/api/v1/rooms/retro", &bearer, "").await.starts_with("HTTP/1.1 403"));
+    let headers = format!("Authorization: Bearer {ADMIN}\r\nContent-Type: application/json\r\n");
+    let admin = admin.parse().unwrap();
+    assert!(request(admin, "POST", "/v1/revocations", "", "{}").await.starts_with("HTTP/1.1 401"));
+    let revoked = request(admin, "POST", "/v1/revocations", &headers, r#"{"user":"ada"}"#).await;
+    assert!(revoked.starts_with("HTTP/1.1 201"), "{revoked}");
+    assert_eq!(client.until_closed().await, Some(4401));
+    let log = server.end();
+    assert!(log.contains("DEBUG") && log.contains("ruang::audit"), "{log}");
+    assert!(!log.contains("no authentication"), "{log}");
+    let parts = token.split('.').chain(viewer.trim().split('.')).chain([SECRET, ADMIN, "ada"]);
+    // The first part is the same for all tokens and says nothing.
+    for secret in parts.filter(|part| !part.starts_with("eyJ0eXAi")) {
+        let told: Vec<&str> = log.lines().filter(|line| line.contains(secret)).collect();
+        assert_eq!(told, [""; 0], "a secret of {} bytes is in the log", secret.len());
+    }
+    println!("{} lines logged, no secret in them", log.lines().count());
+
+    // What was revoked is revoked after a restart.
+    let mut server = Process::start(dir.path(), &LISTEN, &variables);
+    let address = server.until_logged(" listening on http://");
+    let mut again = Client::connect(&format!("ws://{address}/ws/retro?token={token}"), None).await;
+    assert_eq!(again.until_closed().await, Some(4401));
+    drop(server);
+}
+
+/// [A22] What cannot be is refused in one line with exit code 2, without repeating a secret; with a key the server listens
+/// anywhere, without one it says loudly that anybody may come.
+#[tokio::test]
+async fn bad_settings_of_authentication_are_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = format!("file:{}", dir.path().display());
+    let serve = |more: &[&str], variables: &[(&str, &str)]| {
+        let args = [&["serve", "--store", &*store], more].concat();
+        let (_, text, code) = said(&args, variables);
+        println!("{}", text.trim());
+        assert_eq!((code, text.lines().count()), (Some(2), 1), "{text}");
+        text
+    };
+    let short = "hunter2";
+    assert!(serve(&[], &[("RUANG_AUTH_KEY", short)]).contains("RUANG_AUTH_KEY"));
+    assert!(serve(&["--auth-key-file", "/nowhere"], &[]).contains("/nowhere"));
+    assert!(serve(&["--auth-leeway", "31s"], &[]).contains("at most 30s"));
+    assert!(serve(&["--auth-token-life", "9000h"], &[]).contains("8784h"));
+    assert!(serve(&["--auth-key-file", "ruang.document=x"], &[]).contains("own key"));
+    assert!(serve(&["--admin-listen", "0.0.0.0:0"], &[]).contains("RUANG_ADMIN_TOKEN"));
+    let text = serve(&["--admin-listen", "0.0.0.0:0"], &[("RUANG_ADMIN_TOKEN", short)]);
+    assert!(text.contains("32 bytes") && !text.contains(short));
+    assert!(serve(&["--listen", "0.0.0.0:0"], &[]).contains("--insecure"));
+    let args = ["token", "--room", "a", "--user", "b", "--role", "editor"];
+    let (printed, text, code) = said(&args, &[]);
+    assert_eq!((printed.as_str(), code), ("", Some(2)), "{text}");
+    assert!(text.contains("no key"), "{text}");
+    let (_, text, code) =
+        said(&["token", "--room", "a", "--user", "b", "--role", "boss"], &[("RUANG_AUTH_KEY", SECRET)]);
+    assert!(code == Some(2) && text.contains("viewer, editor"), "{text}");
+
+    let mut open = Process::start(dir.path(), &LISTEN, &[]);
+    open.until_logged("no authentication: everyone");
+    drop(open);
+    let mut closed = Process::start(dir.path(), &["--listen", "0.0.0.0:0"], &[("RUANG_AUTH_KEY", SECRET)]);
+    closed.until_logged(" listening on http://");
+    drop(closed);
+}
+
+/// [A13] [A22] Keys of files are read again on SIGHUP: new tokens are looked at with the new ones, sessions stay.
+#[tokio::test]
+async fn keys_are_read_again_on_sighup() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("key");
+    std::fs::write(&file, SECRET).unwrap();
+    let config = dir.path().join("ruang.toml");
+    let next = "the-next-secret-0123456789abcdefghij";
+    std::fs::write(&config, format!("auth-key-file = \"{}\"\nauth-issuer = \"a,b\"\n", file.display()))
+        .unwrap();
+    let config = config.display().to_string();
+    let more = [&LISTEN[..], &["--config", &config]].concat();
+    let mut server = Process::start(&dir.path().join("store"), &more, &[]);
+    let address = server.until_logged(" listening on http://");
+    let mint = |secret: &str| {
+        let args = ["token", "--room", "a", "--user", "b", "--role", "editor", "--auth-issuer", "b"];
+        said(&args, &[("RUANG_AUTH_KEY", secret)]).0.trim().to_owned()
+    };
+    let connect =
+        async |token: &str| Client::connect(&format!("ws://{address}/ws/a?token={token}"), None).await;
+    let (old, new) = (mint(SECRET), mint(next));
+    let mut stays = connect(&old).await;
+    stays.sync().await;
+    assert_eq!(connect(&new).await.until_closed().await, Some(4401));
+    std::fs::write(&file, "short").unwrap();
+    server.signal("-HUP");
+    server.until_logged("keys cannot be read again");
+    connect(&old).await.sync().await;
+    std::fs::write(&file, next).unwrap();
+    server.signal("-HUP");
+    server.until_logged("keys are read again");
+    connect(&new).await.sync().await;
+    assert_eq!(connect(&old).await.until_closed().await, Some(4401));
+    stays.set("k", "v").await;
+    let mut reader = connect(&new).await;
+    reader.sync().await;
+    reader.until_set("k", "v").await;
+    drop(server);
+}
