@@ -38,6 +38,7 @@ use stamp::Stamp;
 pub(crate) struct Presence {
     entries: HashMap<ClientId, Entry>,
     /// Whose ids were that have been forgotten otherwise: of users, at first hand.
+    #[allow(clippy::box_collection, reason = "a word, not six, in rooms without identities")]
     remembered: Option<Box<HashMap<ClientId, UserId>>>,
     /// Counts ticks: every tick that has changes is one frame for everyone.
     tick: u64,
