@@ -2,7 +2,8 @@
 
 mod access;
 pub mod admin;
-mod api;
+pub mod api;
+pub mod front;
 pub mod ops;
 pub mod pages;
 mod socket;
@@ -14,12 +15,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use axum::Router;
-use axum::routing::{any, get};
+use axum::routing::get;
 
 use crate::auth::Auth;
 use crate::log::Log;
 use crate::room::Rooms;
 use crate::telemetry::Metrics;
+use crate::throttle::Throttle;
+use front::Front;
 
 /// What the routes share.
 pub struct App {
@@ -31,10 +34,16 @@ pub struct App {
     pub auth: Arc<Auth>,
     /// What is counted.
     pub metrics: Arc<Metrics>,
+    /// How many, and how fast.
+    pub throttle: Arc<Throttle>,
+    /// Who may ask, and under which address.
+    pub front: Front,
     /// The kind of store, as in `--store`, without its address.
     pub store: &'static str,
     /// When this instance began.
     pub started: Instant,
+    /// What requests to the API share.
+    pub api: api::Shares,
     /// No new sockets: the server is on its way down.
     pub draining: AtomicBool,
 }
@@ -47,16 +56,16 @@ impl App {
 
 /// All routes.
 pub fn router(app: Arc<App>) -> Router {
-    Router::new()
+    let routes = Router::new()
         .route("/", get(pages::home))
         .route("/ws/{*room}", get(upgrade::y_websocket))
         .route("/hocuspocus", get(upgrade::hocuspocus))
-        .route("/api/v1/rooms/{room}", api::room())
-        .route("/api/{*rest}", any(api::nothing_here))
+        .merge(api::routes())
         .merge(y_sweet::routes())
         .route("/healthz", get(ops::healthz))
         .route("/readyz", get(ops::readyz))
         .route("/metrics", get(ops::metrics))
         .fallback(pages::not_found)
-        .with_state(app)
+        .with_state(Arc::clone(&app));
+    front::before(app, routes)
 }

@@ -52,6 +52,11 @@ impl Append {
         self.began.filter(|_| self.is_running()).map(|began| began + patience)
     }
 
+    /// When the next one may begin, if that is to be `pace` after the last one.
+    pub(super) fn paced(&self, pace: Duration) -> Option<Instant> {
+        self.began.map(|began| began + pace)
+    }
+
     /// Resolves when the append under way is decided; never if there is none. Cancel-safe.
     pub(super) async fn decided(&mut self) -> Result<Appended, Refused> {
         let Some(running) = &mut self.running else { return pending().await };
@@ -87,7 +92,8 @@ pub(super) async fn append_until_decided(
             Err(error) => return Err(Refused { error, may_be_stored }),
         };
         may_be_stored |= matches!(error, LogError::Unknown(_));
-        if batch.expects == Expects::Anything && alone.load(Ordering::Relaxed) {
+        let begins = matches!(batch.expects, Expects::Anything | Expects::Last(0));
+        if begins && alone.load(Ordering::Relaxed) {
             return Err(Refused { error, may_be_stored });
         }
         if tries.is_power_of_two() || tries == 0 {

@@ -17,6 +17,7 @@ mod line;
 mod load;
 mod loss;
 mod order;
+pub mod outside;
 mod owners;
 mod presence;
 mod registry;
@@ -39,6 +40,7 @@ use crate::caller::Caller;
 use crate::gate::{self, Refusal, Source};
 use crate::ids::{RoomName, SessionId};
 use crate::session::Permit;
+use crate::throttle::SessionPass;
 use crate::wire::close::{self, Close};
 use crate::wire::voice::Voice;
 use inbox::Inbox;
@@ -92,6 +94,11 @@ enum Command {
     Leave {
         session: SessionId,
     },
+    Read {
+        part: outside::Part,
+        reply: oneshot::Sender<Result<outside::Copy, outside::ReadError>>,
+    },
+    Write(outside::Write),
     Retire(removal::Retire),
 }
 
@@ -116,6 +123,8 @@ struct Shared {
     inflow: Inflow,
     /// About how many bytes a Step2 with everything has.
     encoded_bytes: AtomicUsize,
+    /// Client ids for edits from outside.
+    clients: outside::SharedClients,
     /// Members that have not left.
     sessions: AtomicUsize,
     started: Instant,
@@ -133,6 +142,7 @@ impl Shared {
             presence_changed: Notify::new(),
             inflow,
             encoded_bytes: AtomicUsize::new(0),
+            clients: outside::SharedClients::default(),
             sessions: AtomicUsize::new(0),
             started: Instant::now(),
         }
@@ -148,6 +158,8 @@ impl Shared {
 pub struct Member {
     shared: Arc<Shared>,
     seat: Arc<Seat>,
+    /// Its place among the sessions of its user, its room and the instance.
+    pass: Option<SessionPass>,
     announcer: Announcer,
 }
 
@@ -172,7 +184,12 @@ impl Member {
     fn new(shared: Arc<Shared>, seat: Arc<Seat>) -> Self {
         shared.sessions.fetch_add(1, Ordering::Relaxed);
         let announcer = Announcer::new(seat.session, &seat.caller);
-        Self { shared, seat, announcer }
+        Self { shared, seat, pass: None, announcer }
+    }
+
+    fn with_pass(mut self, pass: SessionPass) -> Self {
+        self.pass = Some(pass);
+        self
     }
 
     /// The Step2 for a client that has `state_vector`, as a whole frame. The first one starts the
@@ -262,6 +279,7 @@ impl Member {
             update,
             source,
             permit,
+            at: None,
             cost,
             admitted_ms: wall_clock_ms(),
         }))
@@ -283,6 +301,10 @@ impl Member {
     /// [`Refusal`] if the bytes are no awareness update, or a state is no JSON.
     pub fn announce(&self, update: &[u8]) -> Result<(), Refusal> {
         let entries = gate::parse_presence(update)?;
+        let max = self.pass.as_ref().map_or(usize::MAX, SessionPass::presence_bytes);
+        if entries.iter().any(|entry| entry.state.is_some_and(|state| state.len() > max)) {
+            return Err(Refusal::PresenceTooLarge);
+        }
         let now_ms = self.shared.steady_ms();
         let (owners, user) = (&self.shared.owners, self.seat.caller.user.as_ref());
         // Not while presence is locked: whoever judges updates asks the one, then the other.
@@ -368,6 +390,11 @@ impl Drop for Member {
 pub(crate) fn refusal_close(refusal: Refusal) -> Close {
     let code = if refusal.is_too_large() { close::TOO_LARGE } else { close::MALFORMED };
     Close::new(code, refusal.to_string())
+}
+
+/// How sessions end when the server does.
+fn restarts() -> Close {
+    Close::new(close::RESTART, "the server restarts")
 }
 
 fn room_ended() -> Close {

@@ -15,7 +15,7 @@ use tokio_util::task::TaskTracker;
 
 use super::actor::Actor;
 use super::inflow::Inflow;
-use super::{Command, Entry, Member, Shared};
+use super::{Command, Entry, Member, Shared, outside};
 use crate::history::{CompactError, Compacted, Compactor, Retention};
 use crate::ids::{InstanceId, RoomName, SessionId};
 use crate::life::{LifeOptions, Now, Sweeper};
@@ -23,6 +23,8 @@ use crate::limits::{INFLOW_UNITS_INSTANCE_MAX, ROOM_TTL_MS, STORE_PATIENCE_MS};
 use crate::log::Log;
 use crate::log::record::RoomKind;
 use crate::telemetry::Metrics;
+use crate::throttle::{Limits, Throttle};
+use crate::webhooks::Notices;
 use crate::wire::close::{self, Close};
 
 /// How rooms behave.
@@ -41,6 +43,10 @@ pub struct RoomsOptions {
     /// How long a room waits for a store that does not take its edits, before its people are asked to come
     /// back later.
     pub store_patience: Duration,
+    /// How many sessions and new rooms there may be, and how large a document.
+    pub limits: Limits,
+    /// Who is told what happens.
+    pub notices: Notices,
 }
 
 impl Default for RoomsOptions {
@@ -52,6 +58,8 @@ impl Default for RoomsOptions {
             ttl: Some(Duration::from_millis(ROOM_TTL_MS)),
             retention: Retention::default(),
             store_patience: Duration::from_millis(STORE_PATIENCE_MS),
+            limits: Limits::default(),
+            notices: Notices::default(),
         }
     }
 }
@@ -63,6 +71,7 @@ pub struct Rooms {
     pub(super) instance: InstanceId,
     pub(crate) options: RoomsOptions,
     pub(crate) metrics: Arc<Metrics>,
+    pub(crate) throttle: Arc<Throttle>,
     compactor: Compactor,
     pub(crate) stop: CancellationToken,
     pub(super) tasks: TaskTracker,
@@ -96,8 +105,10 @@ impl Rooms {
         metrics: Arc<Metrics>,
     ) -> Arc<Self> {
         let compactor = Compactor::new(Arc::clone(&log), options.retention, Arc::clone(&metrics));
+        let throttle = Throttle::new(options.limits, metrics.throttle.clone());
         Arc::new(Self {
             listed: Mutex::default(),
+            throttle,
             compactor,
             log,
             instance,
@@ -114,12 +125,14 @@ impl Rooms {
     /// Enters a room, loading it if nobody is there.
     ///
     /// # Errors
-    /// A close for the session, temporary: the room cannot be loaded now, or the server stops.
+    /// A close for the session, temporary: the room cannot be loaded now, there are too many already, or the
+    /// server stops.
     pub async fn join(self: &Arc<Self>, name: &RoomName, entry: Entry) -> Result<Member, Close> {
+        let pass = self.throttle.enter(entry.caller.user.as_ref(), name)?;
         let mut tries = 0;
         while tries < JOIN_TRIES {
             if self.stop.is_cancelled() {
-                return Err(Close::new(close::RESTART, "the server restarts"));
+                return Err(super::restarts());
             }
             let shared = match self.get_or_start(name) {
                 Ok(shared) => shared,
@@ -132,7 +145,7 @@ impl Rooms {
             let (reply, answer) = oneshot::channel();
             let _ = shared.inbox.send(Command::Join { entry: entry.clone(), reply });
             match answer.await {
-                Ok(Ok(member)) => return Ok(member),
+                Ok(Ok(member)) => return Ok(member.with_pass(pass)),
                 Ok(Err(why)) => return Err(Close::new(close::BUSY, why)),
                 // The room has ended between being found and being asked: its successor is there.
                 Err(_) => tokio::task::yield_now().await,
@@ -164,6 +177,12 @@ impl Rooms {
     #[must_use]
     pub fn inflow_units(&self, name: &RoomName) -> usize {
         self.listed.lock().open.get(name).map_or(0, |shared| shared.inflow.held())
+    }
+
+    /// What bounds those who come in.
+    #[must_use]
+    pub fn throttle(&self) -> &Arc<Throttle> {
+        &self.throttle
     }
 
     /// What these rooms are counted in.
@@ -205,7 +224,7 @@ impl Rooms {
 
     /// The room, which is loaded if nobody is there; or, if it is being removed, what says when that
     /// is over.
-    fn get_or_start(self: &Arc<Self>, name: &RoomName) -> Result<Arc<Shared>, CancellationToken> {
+    pub(super) fn get_or_start(self: &Arc<Self>, name: &RoomName) -> Result<Arc<Shared>, CancellationToken> {
         let mut listed = self.listed.lock();
         if let Some(removed) = listed.reserved.get(name) {
             return Err(removed.clone());
@@ -232,7 +251,7 @@ impl Rooms {
         }
         self.forget(&shared);
         shared.inflow.close();
-        drop(shared.inbox.close());
+        outside::turn_away(shared.inbox.close(), "it has ended");
         shared.ring.close(super::room_ended());
     }
 

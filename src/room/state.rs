@@ -10,6 +10,7 @@
 mod answers;
 mod authors;
 mod begin;
+mod exact;
 mod lives;
 mod others;
 mod weight;
@@ -41,6 +42,7 @@ pub(crate) struct State {
     instance: InstanceId,
     gate: Gate,
     document: Document,
+    document_bytes_max: usize,
     committed: Position,
     /// The epoch of the log in which that stands.
     epoch: Epoch,
@@ -80,6 +82,8 @@ struct Draft {
     heals: bool,
     /// It brings another life of the room: its first record, so nothing was in flight before it.
     revives: bool,
+    /// It is stored right behind this position, or not at all: it is alone, and nothing is judged while it is under way.
+    at: Option<Position>,
     /// Per session: how many of its messages are decided once this batch is.
     acks: HashMap<SessionId, u64>,
     /// Inflow units to give back.
@@ -98,6 +102,8 @@ pub(crate) struct Submission {
     pub(crate) source: Source,
     /// Whether it may bring something.
     pub(crate) permit: Permit,
+    /// It is stored right behind this position, or not at all. Nothing is under way when it is judged.
+    pub(crate) at: Option<Position>,
     /// Inflow units that it holds.
     pub(crate) cost: u32,
     /// By the wall clock, for the record.
@@ -160,6 +166,7 @@ impl State {
             instance,
             gate,
             document,
+            document_bytes_max: DOCUMENT_BYTES_MAX,
             committed: seen.last,
             epoch: seen.epoch,
             mingled: false,
@@ -207,7 +214,7 @@ impl State {
         {
             self.gate.revert(&remainder.receipt);
             let bytes = self.encoded_bytes + remainder.update.len();
-            return Err(Refusal::TooLarge { bytes, max: DOCUMENT_BYTES_MAX }.into());
+            return Err(Refusal::TooLarge { bytes, max: self.document_bytes_max }.into());
         }
         let Some(remainder) = admission.remainder else {
             let decided_now = match self.drafts.back_mut() {
@@ -267,6 +274,7 @@ impl State {
                 author: Author::Nobody,
                 heals: false,
                 revives: false,
+                at: None,
                 acks: HashMap::new(),
                 cost: 0,
             });
@@ -283,6 +291,12 @@ impl State {
         draft.author = draft.author.and(Author::One(submission.session));
         draft.acks.insert(submission.session, submission.ordinal);
         draft.cost += submission.cost;
+        draft.at = draft.at.or(submission.at);
+    }
+
+    /// Whether what waits is one batch that may still grow.
+    pub(crate) fn may_grow(&self) -> bool {
+        self.drafts.len() == 1 && self.drafts.front().is_some_and(Draft::is_open)
     }
 
     /// The next batch to append, if one waits and none is in flight.
@@ -299,6 +313,7 @@ impl State {
             records: draft.records.clone(),
             expects: match self.committed {
                 at if draft.revives || draft.heals => Expects::At(at.seq),
+                _ if draft.at.is_some() => Expects::Last(draft.at.map_or(0, |at| at.seq)),
                 Position::START => Expects::Anything,
                 _ => Expects::Present,
             },

@@ -2,7 +2,6 @@
 
 use std::time::{Duration, Instant};
 
-use super::connect::Lane;
 use super::keys::Keys;
 use super::meta::{epoch_text, parse_epoch};
 use super::reply::{Reply, record};
@@ -29,6 +28,7 @@ impl RedisLog {
             Expects::Anything => "any".to_owned(),
             Expects::Present => "present".to_owned(),
             Expects::At(seq) => seq.to_string(),
+            Expects::Last(seq) => format!("={seq}"),
         };
         let (clock, grace) = (self.clock_arg(), self.grace_arg());
         let (instance, number) = (batch.instance.0.to_string(), batch.number.to_string());
@@ -65,7 +65,9 @@ impl RedisLog {
         for (length, record) in lengths.iter().zip(records()) {
             args.extend([length.as_slice(), record]);
         }
-        let reply = script::APPEND.run_on(Lane::Push, &self.connect, &[keys.log(), keys.meta()], &args).await;
+        let reply = script::APPEND
+            .run_on(self.watch.speaks_on, &self.connect, &[keys.log(), keys.meta()], &args)
+            .await;
         self.appended(room, &keys, batch, reply?)
     }
 

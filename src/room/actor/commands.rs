@@ -7,7 +7,7 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::super::seat::{Entry, Seat};
-use super::super::state::{State, Submission, SubmitError, Suspect};
+use super::super::state::{Judged, State, Submission, SubmitError, Suspect};
 use super::super::{Command, Member, Synced, refusal_close, room_ended, wall_clock_ms};
 use super::{Actor, End};
 use crate::caller::Caller;
@@ -15,10 +15,12 @@ use crate::gate::{self, Refusal};
 use crate::ids::SessionId;
 use crate::limits::INLINE_BYTES_MAX;
 use crate::log::bus::Whisper;
+use crate::throttle::Refused;
 use crate::wire::close::{self, Close};
 
 impl Actor {
     pub(super) async fn on_command(&mut self, command: Command) -> Result<(), End> {
+        let Some(command) = self.hold(command) else { return Ok(()) };
         match command {
             Command::Join { entry, reply } => self.on_join(entry, reply),
             Command::Leave { session } => self.on_leave(session),
@@ -33,6 +35,8 @@ impl Actor {
                 let answer = self.on_catch_up(session, covers).await?;
                 let _ = reply.send(answer);
             }
+            Command::Read { part, reply } => self.on_read_outside(part, reply).await?,
+            Command::Write(write) => self.on_write(write).await?,
             Command::Relay { session, payload, cost } => {
                 self.shared.inflow.leave(cost);
                 self.tell_others(Some(session), &payload);
@@ -47,6 +51,10 @@ impl Actor {
     }
 
     fn on_join(&mut self, entry: Entry, reply: oneshot::Sender<Result<Member, String>>) {
+        if let Err(refused) = self.begin(&entry) {
+            let _ = reply.send(Err(refused.to_string()));
+            return;
+        }
         let session = self.rooms.next_session();
         self.shared.owners.seat(session, entry.caller.user.as_ref());
         let seat = Arc::new(Seat::new(session, entry));
@@ -54,6 +62,15 @@ impl Actor {
         self.idle_due = None;
         // If nobody waits for the answer any more, the member is dropped, and so leaves.
         let _ = reply.send(Ok(Member::new(Arc::clone(&self.shared), seat)));
+    }
+
+    /// A room that nobody has written to counts as begun by who comes in first.
+    fn begin(&mut self, entry: &Entry) -> Result<(), Refused> {
+        if !self.begun && self.state().is_new() {
+            self.rooms.throttle.begin_room(entry.address)?;
+        }
+        self.begun = true;
+        Ok(())
     }
 
     /// A room that is to be removed does not begin: whoever asks is told to come back.
@@ -95,19 +112,7 @@ impl Actor {
             self.shared.inflow.leave(cost);
             return Ok(());
         }
-        let size = submission.update.len();
-        let heavy = self.state().is_submission_heavy(size);
-        let judge = move |state: &mut State| (state.submit(&submission), submission);
-        let (mut judged, submission) = self.with_state(heavy, judge).await?;
-        if matches!(judged, Err(SubmitError::Refused(Refusal::OrderUnknown))) {
-            let learn = move |state: &mut State| {
-                state.learn_order()?;
-                state.submit(&submission)
-            };
-            judged = self.with_state(true, learn).await?;
-            self.rooms.metrics.orders_learnt.inc();
-        }
-        match judged {
+        match self.judge(submission).await? {
             Ok(judged) => {
                 self.shared.inflow.leave(judged.cost);
                 self.rooms.metrics.note_dropped(&judged.dropped);
@@ -151,8 +156,25 @@ impl Actor {
         Ok(())
     }
 
+    /// What the room says to an edit.
+    pub(super) async fn judge(&mut self, submission: Submission) -> Result<Result<Judged, SubmitError>, End> {
+        let size = submission.update.len();
+        let heavy = self.state().is_submission_heavy(size);
+        let judge = move |state: &mut State| (state.submit(&submission), submission);
+        let (mut judged, submission) = self.with_state(heavy, judge).await?;
+        if matches!(judged, Err(SubmitError::Refused(Refusal::OrderUnknown))) {
+            let learn = move |state: &mut State| {
+                state.learn_order()?;
+                state.submit(&submission)
+            };
+            judged = self.with_state(true, learn).await?;
+            self.rooms.metrics.orders_learnt.inc();
+        }
+        Ok(judged)
+    }
+
     /// Somebody writes under a client id that is not theirs, or that is somebody else's too.
-    fn report(&self, session: SessionId, suspect: Suspect) {
+    pub(super) fn report(&self, session: SessionId, suspect: Suspect) {
         if !suspect.is_any() {
             return;
         }

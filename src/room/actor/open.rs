@@ -7,7 +7,7 @@ use super::super::load::{self, LoadError};
 use super::super::registry::Rooms;
 use super::super::state::State;
 use super::super::upkeep::Upkeep;
-use super::super::{Command, Shared};
+use super::super::{Shared, outside};
 use crate::history::{DamagedSnapshot, SetAside};
 use crate::log::bus::Whisper;
 
@@ -16,8 +16,9 @@ pub(super) async fn open(rooms: &Rooms, shared: &Shared) -> Result<(State, Upkee
     let began = Instant::now();
     // Before the log is read, so that nothing falls between.
     let follower = rooms.log.follow(&shared.name).await?;
-    let loaded =
+    let mut loaded =
         load::load(&rooms.log, &shared.name, (rooms.instance, rooms.next_life()), rooms.options.ttl).await?;
+    loaded.state.bound_document(rooms.options.limits.document_bytes);
     let room = shared.name.log_id();
     for SetAside { position, why } in &loaded.set_aside {
         tracing::error!(%room, %position, why, "a record is set aside; the room is served without it");
@@ -42,9 +43,5 @@ pub(super) async fn open(rooms: &Rooms, shared: &Shared) -> Result<(State, Upkee
 
 /// Tells all who wait for a room that it cannot be had.
 pub(super) fn refuse_joins(shared: &Shared, why: &str) {
-    for command in shared.inbox.close() {
-        if let Command::Join { reply, .. } = command {
-            let _ = reply.send(Err(format!("the room cannot be loaded now: {why}")));
-        }
-    }
+    outside::turn_away(shared.inbox.close(), &format!("the room cannot be loaded now: {why}"));
 }
