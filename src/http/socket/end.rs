@@ -63,9 +63,6 @@ impl Drop for Open {
 
 /// Says why, and lets the client hear it. The session has left its room by then.
 pub(super) async fn refuse(app: &App, channel: impl Channel, close: Close) {
-    if (4400..4500).contains(&close.code) {
-        app.metrics.sockets_refused.inc();
-    }
     match close.code {
         close::RESTART => spread_out(app).await,
         // Refused in band, a client does not come back by itself.
@@ -73,6 +70,14 @@ pub(super) async fn refuse(app: &App, channel: impl Channel, close: Close) {
             sleep(Duration::from_millis(FINAL_PAUSE_MS)).await;
         }
         _ => {}
+    }
+    refuse_at_once(app, channel, close).await;
+}
+
+/// The same without a pause: for clients that wait by themselves before they come back.
+pub(super) async fn refuse_at_once(app: &App, channel: impl Channel, close: Close) {
+    if (4400..4500).contains(&close.code) {
+        app.metrics.sockets_refused.inc();
     }
     channel.close(close).await;
 }
