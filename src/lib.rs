@@ -16,6 +16,7 @@
 //! | `log` | the order of everything that happened in a room | server |
 //! | `history` | the way through a room's log: recovery, snapshots, replay | server |
 //! | `life` | when a room may go, and how it goes | server |
+//! | `throttle` | how many, and how fast | server |
 //! | `http` | sockets, API, pages, operations | server |
 //! | `server`, `config`, `cli`, `shutdown`, `telemetry` | one process from start to end | server |
 //! | `admin` | the unix socket for this machine's operators | server |
@@ -67,5 +68,7 @@ pub mod server;
 pub mod shutdown;
 #[cfg(feature = "server")]
 pub mod telemetry;
+#[cfg(feature = "server")]
+pub mod throttle;
 #[cfg(feature = "server")]
 pub mod token;

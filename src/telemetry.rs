@@ -10,8 +10,8 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
 use crate::gate::Dropped;
-use crate::life;
 use crate::room::OwnerMetrics;
+use crate::{life, throttle};
 
 /// Everything that is counted, for all rooms together.
 pub struct Metrics {
@@ -80,6 +80,8 @@ pub struct Metrics {
     pub sessions_of_other_lives: Counter,
     /// About the life of rooms.
     pub life: life::Metrics,
+    /// About bounds that were met.
+    pub throttle: throttle::Metrics,
     /// About who owns which id.
     pub owners: OwnerMetrics,
 }
@@ -133,6 +135,8 @@ impl Metrics {
         let compaction_seconds = Counter::default();
         registry.register("compaction_seconds", "Seconds that compactions took", compaction_seconds.clone());
         let life = life::Metrics::register(&mut registry);
+        let throttle = throttle::Metrics::default();
+        throttle.register(&mut registry);
         let owners = OwnerMetrics::register(&mut registry);
         let (rooms_open, sockets_open) = (Gauge::default(), Gauge::default());
         registry.register("rooms_open", "Rooms in memory", rooms_open.clone());
@@ -171,6 +175,7 @@ impl Metrics {
             catch_ups,
             sessions_of_other_lives,
             life,
+            throttle,
             owners,
         }
     }

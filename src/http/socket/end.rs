@@ -37,6 +37,7 @@ impl From<Unreadable> for End {
     fn from(unreadable: Unreadable) -> Self {
         match unreadable {
             Unreadable::Gone(gone) => gone.into(),
+            Unreadable::TooFast(why) => Close::new(close::TOO_FAST, why).into(),
             Unreadable::Frame(error @ FrameError::TooLarge { .. }) => {
                 Close::new(close::TOO_LARGE, error.to_string()).into()
             }
@@ -61,6 +62,16 @@ impl Drop for Open {
     }
 }
 
+/// Counts a socket that we close.
+pub(super) fn count_close(app: &App, close: &Close) {
+    if (4400..4500).contains(&close.code) {
+        app.metrics.sockets_refused.inc();
+    }
+    if close.code == close::TOO_FAST {
+        app.throttle.metrics().sockets_too_fast.inc();
+    }
+}
+
 /// Says why, and lets the client hear it. The session has left its room by then.
 pub(super) async fn refuse(app: &App, channel: impl Channel, close: Close) {
     match close.code {
@@ -76,9 +87,7 @@ pub(super) async fn refuse(app: &App, channel: impl Channel, close: Close) {
 
 /// The same without a pause: for clients that wait by themselves before they come back.
 pub(super) async fn refuse_at_once(app: &App, channel: impl Channel, close: Close) {
-    if (4400..4500).contains(&close.code) {
-        app.metrics.sockets_refused.inc();
-    }
+    count_close(app, &close);
     channel.close(close).await;
 }
 
