@@ -36,8 +36,8 @@ pub use keys::KeyError;
 use keys::{Key, KeySet};
 pub use mint::{DocumentGrant, Grant, MintError};
 use revoked::Revoked;
-use server_token::ServerToken;
 pub use revoked::{Revocation, RevocationError, Target};
+use server_token::ServerToken;
 pub use settings::{AuthSettings, KeyFile, SettingsError};
 pub use standing::{Ended, Renewal, Standing};
 
@@ -196,7 +196,10 @@ impl Auth {
             Err(_) if keys.are_none() => Ok(anybody()),
             Err(error) => Err(error),
             Ok((claims, By::Issuer)) => claims.judge(&self.expected, now_ms),
-            Ok((claims, By::Us)) => claims.judge(&self.expected.of_ours(), now_ms),
+            Ok((claims, By::Us)) => {
+                let (caller, rooms) = claims.judge(&self.expected.of_ours(), now_ms)?;
+                Ok((mint::nobody_is_no_user(caller), rooms))
+            }
         }
     }
 }
