@@ -1,20 +1,24 @@
 //! Every bound of the system, with unit and reason. A limit that an operator may change has its
 //! default here and its flag in `config.rs`.
 
+mod api;
 mod auth;
 mod board;
 mod embedded;
 mod hocuspocus;
 mod instances;
+mod moving;
 mod owners;
 mod throttle;
 mod y_sweet;
 
+pub use api::*;
 pub use auth::*;
 pub use board::*;
 pub use embedded::*;
 pub use hocuspocus::*;
 pub use instances::*;
+pub use moving::*;
 pub use owners::*;
 pub use throttle::*;
 pub use y_sweet::*;
