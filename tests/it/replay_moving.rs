@@ -139,7 +139,7 @@ async fn stores_become_rooms() {
         if from == From::YLeveldb {
             // What the path of a request said.
             assert_eq!(lines["team%2Fplans%201"]["room"], "team/plans 1");
-            assert_eq!(lines["retro"]["not_kept"], json!(["1 entries of metadata (setMeta)"]));
+            assert_eq!(lines["retro"]["not_kept"], json!(["metadata of the application (setMeta): 1"]));
         }
     }
 }
