@@ -150,6 +150,12 @@ impl Standing {
 pub struct Renewal(watch::Sender<Arc<Caller>>);
 
 impl Renewal {
+    /// When the newest token of the session expires, in milliseconds since 1970.
+    #[must_use]
+    pub fn expires_ms(&self) -> Option<u64> {
+        self.0.borrow().expires_ms
+    }
+
     /// The session goes on by a token that was admitted to its room, if it is the same user's and for the same. False if not:
     /// what others see of a session does not change while it is open.
     #[must_use]

@@ -29,6 +29,10 @@ pub const HOCUSPOCUS_AUTH_MS_MAX: u64 = 10_000;
 /// may ask to sync before it has it.
 pub const HOCUSPOCUS_LATE_TOKEN_MS: u64 = 1_000;
 
+/// So long before a token expires its client is asked for another one, with each beat. Versions 3 and 4 send it; others
+/// come back when it has expired.
+pub const HOCUSPOCUS_ASK_TOKEN_MS: u64 = 25_000;
+
 /// A socket that has no document for so long is closed, from its opening on, whatever it says.
 pub const HOCUSPOCUS_EMPTY_MS_MAX: u64 = 30_000;
 

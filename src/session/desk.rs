@@ -191,6 +191,14 @@ impl<D: Clone> Desk<D> {
         }
     }
 
+    /// All that are open.
+    pub fn open_documents(&self) -> impl Iterator<Item = (&Bytes, &D)> {
+        self.documents.iter().filter_map(|(name, place)| match place {
+            Place::Open(document) => Some((name, document)),
+            Place::Waiting(_) => None,
+        })
+    }
+
     /// The client, or the document's session, is through with it.
     pub fn forget(&mut self, name: &Bytes, now_ms: u64) {
         match self.documents.remove(name) {

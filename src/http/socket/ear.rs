@@ -33,10 +33,14 @@ pub(super) struct Ear {
 impl Ear {
     /// `read` is what has come already.
     pub(super) fn new(source: Source, read: &[u8], throttle: Arc<Throttle>) -> Self {
-        // A Step2 may be as large as a document; the message around it adds a few bytes.
-        let mut reader = Reader::new(throttle.limits().document_bytes.saturating_add(MESSAGE_HEAD_BYTES_MAX));
+        let mut reader = Reader::new(message_bytes_max(throttle.limits().document_bytes));
         reader.feed(read);
         Self { source, reader, throttle, pace: Pace::default(), slowed_until_ms: 0 }
+    }
+
+    /// Takes messages that hold up to `bytes`, and no more than a document may have, from now on.
+    pub(super) fn take_up_to(&mut self, bytes: usize) {
+        self.reader.take_up_to(message_bytes_max(bytes.min(self.throttle.limits().document_bytes)));
     }
 
     /// Waits until more bytes have come, or until it may be read again. Cancel-safe.
@@ -132,6 +136,11 @@ impl Ear {
             (rate(limits.socket_messages, "messages"), rate(limits.socket_bytes, "bytes"));
         Unreadable::TooFast(format!("a connection may send {messages} and {bytes} a second; come back later"))
     }
+}
+
+/// A Step2 may be as large as a document; the message around it adds a few bytes.
+fn message_bytes_max(document_bytes: usize) -> usize {
+    document_bytes.saturating_add(MESSAGE_HEAD_BYTES_MAX)
 }
 
 /// Bytes of a message around a document: types, lengths, and in the Hocuspocus family a name.

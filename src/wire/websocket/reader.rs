@@ -95,6 +95,11 @@ struct Head {
 }
 
 impl Reader {
+    /// Takes messages of up to `message_bytes_max` bytes from now on.
+    pub fn take_up_to(&mut self, message_bytes_max: usize) {
+        self.message_bytes_max = message_bytes_max;
+    }
+
     /// Reads messages of up to `message_bytes_max` bytes, whole or in pieces.
     #[must_use]
     pub fn new(message_bytes_max: usize) -> Self {

@@ -76,6 +76,17 @@ for (const { version } of each) {
   })
 }
 
+test('[W25] before a token expires the client is asked for another; versions 3 and 4 go on without a new connection', async (t) => {
+  const server = await start(t, ['--auth-leeway', '0s'])
+  const clients = [3, 4].map((version) => join(t, server, 'board', version, { token: () => sign({ seconds: 13 }) }))
+  await synced(...clients)
+  await sleep(22_000)
+  clients.forEach(({ doc }, n) => doc.getArray('array').push([n]))
+  await saved(...clients)
+  await converged(clients)
+  assert.deepEqual(clients.map(({ socket, failures }) => [socket.opened, failures]), [[1, []], [1, []]])
+})
+
 test('[W24] version 2 without a token in band has that of the address; without any it is denied after a second', async (t) => {
   const server = await start(t)
   const socket = connect(t, server, 2, { parameters: { token: sign({}) } })

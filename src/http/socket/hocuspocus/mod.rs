@@ -30,9 +30,10 @@ use crate::caller::Caller;
 use crate::http::App;
 use crate::ids::RoomName;
 use crate::limits::{
-    BEAT_MS, HALF_OPEN_BEATS, HOCUSPOCUS_INBOX_MAX, HOCUSPOCUS_INBOX_UNIT_BYTES, HOCUSPOCUS_INBOX_UNITS,
-    PING_BEATS,
+    BEAT_MS, HALF_OPEN_BEATS, HOCUSPOCUS_ASK_TOKEN_MS, HOCUSPOCUS_INBOX_MAX, HOCUSPOCUS_INBOX_UNIT_BYTES,
+    HOCUSPOCUS_INBOX_UNITS, PING_BEATS,
 };
+use crate::room::wall_clock_ms;
 use crate::session::desk::{Desk, Step};
 use crate::throttle::{Address, Forgiven};
 use crate::wire::WireError;
@@ -65,7 +66,9 @@ pub(in crate::http) async fn serve(
     address: Option<Address>,
 ) {
     let _open = Open::new(Arc::clone(&app));
-    let (ear, mouth) = share(Socket::new(upgraded, Arc::clone(&app.throttle)));
+    let (mut ear, mouth) = share(Socket::new(upgraded, Arc::clone(&app.throttle)));
+    // Until a document is open, nothing larger could be kept than may wait for that.
+    ear.take_up_to(app.throttle.limits().desk.queue_bytes);
     let (ended, endings) = unbounded_channel();
     let started = Instant::now();
     let mut hub = Hub {
@@ -243,6 +246,7 @@ impl Hub {
         let (caller, renewal) = (Arc::clone(standing.caller()), standing.renewal());
         let document = Document { number, inbox, caller, renewal, tells_version, answered: Arc::default() };
         let queue = self.desk.open(&own_name, document);
+        self.ear.take_up_to(usize::MAX);
         let channel = DocumentChannel::new(
             (own_name, number),
             Arc::clone(&named),
@@ -317,6 +321,20 @@ impl Hub {
             if self.deaf_beats >= PING_BEATS {
                 self.mouth.write(&[Bytes::from_static(websocket::PING)]).await?;
             }
+            self.ask_tokens().await?;
+        }
+        Ok(())
+    }
+
+    /// Asks for tokens in place of those that expire soon.
+    async fn ask_tokens(&mut self) -> Result<(), End> {
+        let soon_ms = wall_clock_ms() + HOCUSPOCUS_ASK_TOKEN_MS;
+        let is_due =
+            |document: &Document| document.renewal.expires_ms().is_some_and(|at_ms| at_ms <= soon_ms);
+        let due = self.desk.open_documents().filter(|(_, document)| is_due(document));
+        let names: Vec<Bytes> = due.map(|(name, _)| name.clone()).collect();
+        for name in names {
+            self.say(&name, &hocuspocus::ask_token()).await?;
         }
         Ok(())
     }
