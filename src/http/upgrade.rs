@@ -90,7 +90,8 @@ pub(super) fn upgrade<F: Future<Output = ()> + Send>(
         match upgrade.await {
             Ok(upgraded) => match refused {
                 None => serve(upgraded).await,
-                Some(refused) => socket::turn_away(app, upgraded, refused.into()).await,
+                // Boxed, so that those who are let in do not carry it along.
+                Some(refused) => Box::pin(socket::turn_away(app, upgraded, refused.into())).await,
             },
             Err(error) => tracing::debug!(%error, "a client left during the upgrade"),
         }
