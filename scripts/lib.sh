@@ -77,6 +77,12 @@ ensure_redis() {
     return 1
 }
 
+# The proxies of tests/clients that are Debian packages. The system's own ones are not started by us.
+ensure_proxies() {
+    [ -x /usr/sbin/nginx ] || have nginx || apt_install nginx || return 1
+    have caddy || apt_install caddy || return 1
+}
+
 # The Node packages of tests/clients, exactly as locked. Repeated only when the lock changed.
 ensure_node_packages() {
     ensure_node || return 1

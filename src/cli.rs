@@ -231,13 +231,20 @@ mod tests {
     fn settings_come_from_a_file() {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("ruang.toml");
-        std::fs::write(&file, "listen = \"127.0.0.1:9\"\nroom-idle = \"1s\"\ninsecure = true\n").unwrap();
+        std::fs::write(
+            &file,
+            "listen = \"127.0.0.1:9\"\nroom-idle = \"1s\"\ninsecure = true\nsockets = 7\n\
+             allow-origin = \"https://a.example,https://*.b.example\"\n",
+        )
+        .unwrap();
         let args: Vec<OsString> =
             ["ruang", "serve", "--config", file.to_str().unwrap()].map(OsString::from).into();
         let matches = with_file_defaults(command(), &args).try_get_matches_from(&args).unwrap();
         let Verb::Serve(serve) = parse(&matches).unwrap() else { panic!("serve was asked for") };
         assert_eq!(serve.settings.listen.port(), 9);
         assert!(serve.settings.insecure);
+        assert_eq!(serve.settings.limits.limits().sockets, 7);
+        assert_eq!(serve.settings.front.allow_origin.len(), 2);
         std::fs::write(&file, "lissten = \"x\"").unwrap();
         let error = read_settings(&file, &Cli::command()).unwrap_err();
         assert!(error.contains("lissten") && error.contains("listen"), "{error}");

@@ -1,6 +1,9 @@
 //! Settings of `ruang serve`. Each flag has a twin in the environment (`RUANG_…`) and in the TOML
 //! file; a flag wins over the environment, the environment over the file.
 
+mod front;
+mod limits;
+
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -16,6 +19,9 @@ use crate::log::Durability;
 use crate::log::redis::RedisAddress;
 use crate::telemetry::LogFormat;
 use crate::webhooks::WebhookSettings;
+
+pub use front::FrontArgs;
+pub use limits::LimitArgs;
 
 /// Serve rooms: y-websocket at /ws/ROOM, health at /healthz, metrics at /metrics.
 #[derive(Debug, Clone, Args)]
@@ -99,6 +105,14 @@ pub struct Config {
     /// How log lines look.
     #[arg(long, env = "RUANG_LOG_FORMAT", value_name = "FORMAT", value_enum, default_value_t)]
     pub log_format: LogFormat,
+
+    /// How many, and how fast.
+    #[command(flatten)]
+    pub limits: LimitArgs,
+
+    /// How it is reached.
+    #[command(flatten)]
+    pub front: FrontArgs,
 }
 
 /// A store as the operator names it.

@@ -17,6 +17,7 @@
 //! | `log` | the order of everything that happened in a room | server |
 //! | `history` | the way through a room's log: recovery, snapshots, replay | server |
 //! | `life` | when a room may go, and how it goes | server |
+//! | `throttle` | how many, and how fast | server |
 //! | `webhooks` | tells other programs what happens to rooms | server |
 //! | `http` | sockets, API, pages, operations | server |
 //! | `server`, `config`, `cli`, `shutdown`, `telemetry` | one process from start to end | server |
@@ -70,6 +71,8 @@ pub mod server;
 pub mod shutdown;
 #[cfg(feature = "server")]
 pub mod telemetry;
+#[cfg(feature = "server")]
+pub mod throttle;
 #[cfg(feature = "server")]
 pub mod token;
 #[cfg(feature = "server")]

@@ -2,6 +2,7 @@
 
 mod admin;
 
+use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -9,9 +10,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use axum::Router;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
+use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use rustix::process::{Resource, getrlimit, setrlimit};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::time::{sleep, timeout};
@@ -19,12 +23,13 @@ use tokio_util::sync::CancellationToken;
 
 use crate::auth::{Auth, SettingsError, keeper};
 use crate::config::{Config, Store};
+use crate::http::front::{Front, FrontOptions, Peer};
 use crate::http::{self, App};
 use crate::ids::InstanceId;
 use crate::life::{Archive, LifeOptions};
 use crate::limits::{
-    DRAIN_MS_MAX, LISTEN_BACKLOG, REQUEST_HEAD_BYTES_MAX, REQUEST_HEAD_MS_MAX, REQUEST_HEADERS_MAX,
-    WEBHOOK_GOODBYE_MS,
+    DRAIN_MS_MAX, HANDSHAKES_SHED, LISTEN_BACKLOG, REQUEST_HEAD_BYTES_MAX, REQUEST_HEAD_MS_MAX,
+    REQUEST_HEADERS_MAX, WEBHOOK_GOODBYE_MS,
 };
 use crate::log::embedded::{EmbeddedLog, OpenError};
 use crate::log::memory::MemoryLog;
@@ -33,6 +38,7 @@ use crate::log::{Durability, Log, LogError};
 use crate::room::{Rooms, RoomsOptions};
 use crate::shutdown;
 use crate::telemetry::Metrics;
+use crate::throttle::Handshake;
 use crate::webhooks::{Notices, WebhookSettingsError};
 
 /// Why the server does not start or does not go on.
@@ -139,6 +145,7 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
         return Err(ServeError::Exposed(config.listen));
     }
     let credential = admin::credential(&config)?;
+    raise_open_files();
     let stop = shutdown::on_signal().map_err(ServeError::Signals)?;
     if auth.is_reloadable() {
         shutdown::on_hangup(reload(&auth)).map_err(ServeError::Signals)?;
@@ -175,6 +182,16 @@ fn reload(auth: &Arc<Auth>) -> impl Fn() + Send + 'static {
     }
 }
 
+/// Lets this process have as many files open as the system lets it: it begins with about a thousand, and each
+/// connection is one. Where that is refused, as many are served.
+fn raise_open_files() {
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    if let Err(error) = setrlimit(Resource::Nofile, limit) {
+        tracing::debug!(%error, "the limit of open files stays as it is");
+    }
+}
+
 fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
     // A restart finds its port taken by connections of the life before, otherwise.
@@ -194,7 +211,7 @@ pub async fn run(app: Arc<App>, listener: TcpListener, stop: CancellationToken) 
     };
     tokio::select! {
         () = draining => drained.cancel(),
-        () = accept(listener, http::router(Arc::clone(&app)), &drained) => {}
+        () = accept(listener, &app, http::router(Arc::clone(&app)), &drained) => {}
         () = keeper::go_on(&app.auth, &*app.log) => {}
     }
     app.rooms.options.notices.finish(Duration::from_millis(WEBHOOK_GOODBYE_MS)).await;
@@ -209,19 +226,21 @@ const CLOSE_PATIENCE: Duration = Duration::from_secs(3);
 /// The app on a log: what [`run`] serves, and what tests put their own logs under.
 #[must_use]
 pub fn app(log: Arc<dyn Log>, instance: InstanceId, store: &'static str, options: RoomsOptions) -> Arc<App> {
-    app_with(log, instance, store, options, Arc::new(Auth::open()))
+    let front = FrontOptions { development: true, ..FrontOptions::default() };
+    app_behind(log, instance, store, options, Arc::new(Auth::open()), front)
 }
 
-/// The same for those whom `auth` lets in.
+/// The same for those whom `auth` lets in, reached in a way of its own.
 #[must_use]
-pub fn app_with(
+pub fn app_behind(
     log: Arc<dyn Log>,
     instance: InstanceId,
     store: &'static str,
     options: RoomsOptions,
     auth: Arc<Auth>,
+    front: FrontOptions,
 ) -> Arc<App> {
-    assemble(log, instance, store, options, (auth, Arc::new(Metrics::new())))
+    assemble(log, instance, store, options, (auth, Arc::new(Metrics::new())), front)
 }
 
 fn assemble(
@@ -230,9 +249,13 @@ fn assemble(
     store: &'static str,
     options: RoomsOptions,
     (auth, metrics): (Arc<Auth>, Arc<Metrics>),
+    front: FrontOptions,
 ) -> Arc<App> {
+    let rooms = Rooms::new(Arc::clone(&log), instance, options, Arc::clone(&metrics));
     Arc::new(App {
-        rooms: Rooms::new(Arc::clone(&log), instance, options, Arc::clone(&metrics)),
+        throttle: Arc::clone(rooms.throttle()),
+        front: Front::new(front),
+        rooms,
         log,
         auth,
         metrics,
@@ -281,13 +304,15 @@ async fn open(config: &Config, auth: Arc<Auth>) -> Result<Arc<App>, ServeError> 
         ttl: config.room_ttl.0,
         retention: config.log_retention,
         store_patience: config.store_patience,
+        limits: config.limits.limits(),
         notices: Notices::start(webhooks, &metrics),
         ..RoomsOptions::default()
     };
     // Nobody who was sent away comes in before that is known.
     let unknown = |source| ServeError::Revocations { store: config.store.clone(), source };
     keeper::load(&auth, &*log).await.map_err(unknown)?;
-    Ok(assemble(log, instance, config.store.kind(), options, (auth, metrics)))
+    let front = config.front.options(auth.is_open());
+    Ok(assemble(log, instance, config.store.kind(), options, (auth, metrics), front))
 }
 
 /// What is set for Redis. Where rooms are exported before they go, only instances remove them.
@@ -299,17 +324,20 @@ fn redis_options(config: &Config) -> RedisOptions {
 
 /// Takes connections until `end`. Running out of file descriptors is survived: those who wait in
 /// the queue get their turn when others leave.
-async fn accept(listener: TcpListener, router: Router, end: &CancellationToken) {
+async fn accept(listener: TcpListener, app: &App, router: Router, end: &CancellationToken) {
+    let handshakes = app.throttle.handshakes();
     loop {
         let accepted = tokio::select! {
             () = end.cancelled() => return,
             accepted = listener.accept() => accepted,
         };
         match accepted {
-            Ok((stream, _)) => {
+            Ok((stream, peer)) => {
                 let (router, end) = (router.clone(), end.clone());
-                tokio::spawn(Box::pin(connection(stream, router, end)));
+                tokio::spawn(Box::pin(connection(stream, Peer(peer), handshakes.enter(), router, end)));
             }
+            // Those who have sent nothing yet make room for those who wait.
+            Err(_) if handshakes.shed(HANDSHAKES_SHED) > 0 => tokio::task::yield_now().await,
             Err(error) => {
                 tracing::error!(%error, "a connection cannot be accepted; raise the limit of open files if this goes on");
                 sleep(Duration::from_millis(100)).await;
@@ -318,14 +346,35 @@ async fn accept(listener: TcpListener, router: Router, end: &CancellationToken) 
     }
 }
 
-/// Serves one connection from the network.
-async fn connection(stream: TcpStream, router: Router, end: CancellationToken) {
+/// Serves one connection from the network, unless it has to make room before a request of it has come.
+async fn connection(
+    stream: TcpStream,
+    peer: Peer,
+    handshake: Handshake,
+    router: Router,
+    end: CancellationToken,
+) {
     // Edits are small and must not wait for company.
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "a connection was gone at once");
         return;
     }
-    exchange(stream, router, end).await;
+    let (handshake, router) = (Arc::new(handshake), TowerToHyperService::new(router));
+    let ends = Arc::clone(&handshake);
+    let service = service_fn(move |mut request: hyper::Request<Incoming>| {
+        let busy = handshake.busy();
+        request.extensions_mut().insert(peer);
+        let answered = router.call(request);
+        async move {
+            let answer = answered.await;
+            drop(busy);
+            answer
+        }
+    });
+    tokio::select! {
+        () = serve_requests(stream, service, end) => {}
+        () = ends.ends() => {}
+    }
 }
 
 /// Requests and answers on one stream, until it is done, becomes a WebSocket, or `end` comes: then the call
@@ -334,12 +383,21 @@ pub(crate) async fn exchange<S>(stream: S, router: Router, end: CancellationToke
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
+    serve_requests(stream, TowerToHyperService::new(router), end).await;
+}
+
+async fn serve_requests<S, V>(stream: S, service: V, end: CancellationToken)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    V: Service<hyper::Request<Incoming>, Response = axum::response::Response, Error = Infallible>,
+    V::Future: Send + 'static,
+{
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(Duration::from_millis(REQUEST_HEAD_MS_MAX))
         .max_buf_size(REQUEST_HEAD_BYTES_MAX)
         .max_headers(REQUEST_HEADERS_MAX)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router))
+        .serve_connection(TokioIo::new(stream), service)
         .with_upgrades();
     tokio::pin!(connection);
     let served = tokio::select! {

@@ -21,7 +21,7 @@ use self::answers::Answers;
 use crate::caller::Role;
 use crate::gate::Source;
 use crate::ids::Position;
-use crate::limits::y_sweet::ECHO_BYTES_MAX;
+use crate::limits::ECHO_BYTES_MAX;
 use crate::limits::{DOCUMENT_BYTES_MAX, UPDATE_BYTES_MAX};
 use crate::wire::close::{self, Close};
 use crate::wire::voice::Voice;
@@ -162,6 +162,12 @@ impl Session {
     #[must_use]
     pub fn malformed(error: WireError) -> Intent {
         Intent::Close(Close::new(close::MALFORMED, error.to_string()))
+    }
+
+    /// Whether a SyncStep1 of ours is unanswered: the next Step2 was asked for.
+    #[must_use]
+    pub fn awaits_step2(&self) -> bool {
+        self.asked
     }
 
     /// The room found a gap in what this client sent. Returns whether to send a SyncStep1 now:

@@ -10,9 +10,8 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
 use crate::gate::Dropped;
-use crate::life;
 use crate::room::OwnerMetrics;
-use crate::webhooks;
+use crate::{life, throttle, webhooks};
 
 /// Everything that is counted, for all rooms together.
 pub struct Metrics {
@@ -81,6 +80,8 @@ pub struct Metrics {
     pub sessions_of_other_lives: Counter,
     /// About the life of rooms.
     pub life: life::Metrics,
+    /// About bounds that were met.
+    pub throttle: throttle::Metrics,
     /// About webhooks.
     pub webhooks: webhooks::Metrics,
     /// About who owns which id.
@@ -136,6 +137,8 @@ impl Metrics {
         let compaction_seconds = Counter::default();
         registry.register("compaction_seconds", "Seconds that compactions took", compaction_seconds.clone());
         let life = life::Metrics::register(&mut registry);
+        let throttle = throttle::Metrics::default();
+        throttle.register(&mut registry);
         let webhooks = webhooks::Metrics::register(&mut registry);
         let owners = OwnerMetrics::register(&mut registry);
         let (rooms_open, sockets_open) = (Gauge::default(), Gauge::default());
@@ -175,6 +178,7 @@ impl Metrics {
             catch_ups,
             sessions_of_other_lives,
             life,
+            throttle,
             webhooks,
             owners,
         }

@@ -3,6 +3,7 @@
 mod access;
 pub mod admin;
 pub mod api;
+pub mod front;
 pub mod ops;
 pub mod pages;
 mod socket;
@@ -20,6 +21,8 @@ use crate::auth::Auth;
 use crate::log::Log;
 use crate::room::Rooms;
 use crate::telemetry::Metrics;
+use crate::throttle::Throttle;
+use front::Front;
 
 /// What the routes share.
 pub struct App {
@@ -31,6 +34,10 @@ pub struct App {
     pub auth: Arc<Auth>,
     /// What is counted.
     pub metrics: Arc<Metrics>,
+    /// How many, and how fast.
+    pub throttle: Arc<Throttle>,
+    /// Who may ask, and under which address.
+    pub front: Front,
     /// The kind of store, as in `--store`, without its address.
     pub store: &'static str,
     /// When this instance began.
@@ -49,7 +56,7 @@ impl App {
 
 /// All routes.
 pub fn router(app: Arc<App>) -> Router {
-    Router::new()
+    let routes = Router::new()
         .route("/", get(pages::home))
         .route("/ws/{*room}", get(upgrade::y_websocket))
         .route("/hocuspocus", get(upgrade::hocuspocus))
@@ -59,5 +66,6 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/readyz", get(ops::readyz))
         .route("/metrics", get(ops::metrics))
         .fallback(pages::not_found)
-        .with_state(app)
+        .with_state(Arc::clone(&app));
+    front::before(app, routes)
 }

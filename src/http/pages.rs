@@ -1,25 +1,44 @@
 //! The plain page at `/`: what runs here, and how to connect.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{Html, IntoResponse, Response};
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use sha2::{Digest, Sha256};
 
 use super::App;
+use super::front::Client;
 
 const HOME: &str = include_str!("home.html");
 
+/// What the page may do: run its own script, look as its own style says, and nothing else; not inside a frame.
+static HOME_POLICY: LazyLock<String> = LazyLock::new(|| {
+    let hash = |tag: &str| {
+        let (_, rest) = HOME.split_once(&format!("<{tag}>")).expect("the page has one");
+        let (content, _) = rest.split_once(&format!("</{tag}>")).expect("which ends");
+        BASE64_STANDARD.encode(Sha256::digest(content))
+    };
+    format!(
+        "default-src 'none'; style-src 'sha256-{}'; script-src 'sha256-{}'; base-uri 'none'; form-action 'none'; \
+         frame-ancestors 'none'",
+        hash("style"),
+        hash("script")
+    )
+});
+
 /// Says what runs here, with a snippet to copy.
-pub async fn home(State(app): State<Arc<App>>) -> Response {
+pub async fn home(State(app): State<Arc<App>>, client: Client) -> Response {
+    // `http` becomes `ws`, `https` becomes `wss`.
+    let sockets = format!("ws{}/ws", app.front.public_url(&client).trim_start_matches("http"));
     let page = HOME
         .replace("{version}", env!("CARGO_PKG_VERSION"))
         .replace("{store}", app.store)
-        .replace("{durability}", &app.log.durability().to_string());
-    let policy =
-        "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; frame-ancestors 'none'";
-    ([(header::CONTENT_SECURITY_POLICY, policy), (header::X_CONTENT_TYPE_OPTIONS, "nosniff")], Html(page))
-        .into_response()
+        .replace("{durability}", &app.log.durability().to_string())
+        .replace("{sockets}", &sockets);
+    ([(header::CONTENT_SECURITY_POLICY, HOME_POLICY.as_str())], Html(page)).into_response()
 }
 
 /// For every other path.

@@ -10,7 +10,7 @@ use axum::body::Body;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Query, Request, State};
 use axum::http::header::{
-    CONNECTION, HeaderMap, HeaderName, HeaderValue, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY,
+    CONNECTION, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY,
     SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, UPGRADE,
 };
 use axum::http::{StatusCode, Version};
@@ -18,10 +18,10 @@ use axum::response::{IntoResponse, Response};
 use hyper::upgrade::Upgraded;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
-use super::App;
 use super::access::{BEARER, socket_token};
-use super::socket;
+use super::{App, front, socket};
 use crate::ids::{RoomName, RoomNameError};
+use crate::throttle::{Knock, Refused};
 use crate::wire::hocuspocus::Token;
 use crate::wire::voice::Voice;
 
@@ -40,10 +40,8 @@ pub(super) async fn y_websocket(
     let token = socket_token(&request);
     let protocol = choose_protocol(request.headers());
     let voice = Voice::YWebsocket { ruang: protocol.as_ref().is_some_and(|protocol| protocol == RUANG_V1) };
-    let serve = {
-        let app = Arc::clone(&app);
-        move |upgraded| socket::serve(app, upgraded, room, token, voice)
-    };
+    let (own, address) = (Arc::clone(&app), front::address(&request));
+    let serve = move |upgraded| socket::serve(own, upgraded, room, token, voice, address);
     upgrade(&app, request, protocol, serve)
 }
 
@@ -61,16 +59,14 @@ pub(super) async fn hocuspocus(State(app): State<Arc<App>>, request: Request) ->
     let token =
         address.map(|Query(Address { token })| token).filter(|token| !token.is_empty()).map(Token::from);
     let protocol = choose_protocol(request.headers());
-    let serve = {
-        let app = Arc::clone(&app);
-        move |upgraded| socket::serve_many(app, upgraded, token)
-    };
+    let (own, from) = (Arc::clone(&app), front::address(&request));
+    let serve = move |upgraded| socket::serve_many(own, upgraded, token, from);
     upgrade(&app, request, protocol, serve)
 }
 
 /// Turns a request into a WebSocket of any family, which `serve` serves to its end.
 pub(super) fn upgrade<F: Future<Output = ()> + Send>(
-    app: &App,
+    app: &Arc<App>,
     request: Request,
     protocol: Option<HeaderValue>,
     serve: impl FnOnce(Upgraded) -> F + Send + 'static,
@@ -82,14 +78,29 @@ pub(super) fn upgrade<F: Future<Output = ()> + Send>(
     if app.is_draining() {
         return (StatusCode::SERVICE_UNAVAILABLE, "the server restarts\n").into_response();
     }
+    let (pass, refused) = match app.throttle.knock(front::address(&request)) {
+        Knock::In(pass) => (pass, None),
+        Knock::Told(pass, refused) => (pass, Some(refused)),
+        Knock::Turned(refused) => return turned_away(refused),
+    };
+    let app = Arc::clone(app);
     let upgrade = hyper::upgrade::on(request);
     tokio::spawn(async move {
+        let _pass = pass;
         match upgrade.await {
-            Ok(upgraded) => serve(upgraded).await,
+            Ok(upgraded) => match refused {
+                None => serve(upgraded).await,
+                Some(refused) => socket::turn_away(app, upgraded, refused.into()).await,
+            },
             Err(error) => tracing::debug!(%error, "a client left during the upgrade"),
         }
     });
     switching_protocols(&accept, protocol)
+}
+
+/// Too many are being told already.
+fn turned_away(refused: Refused) -> Response {
+    (StatusCode::SERVICE_UNAVAILABLE, [(RETRY_AFTER, "10")], format!("{refused}\n")).into_response()
 }
 
 fn switching_protocols(accept: &str, protocol: Option<HeaderValue>) -> Response {

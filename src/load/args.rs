@@ -6,7 +6,7 @@ use clap::{Args, ValueEnum};
 
 use super::LoadError;
 use super::crowd::Shape;
-pub use super::target::Family;
+pub(super) use super::target::Family;
 
 /// Loads a running server of the y-websocket family and reports latency, loss and cost. The load is
 /// open: every update has a due time, and latency counts from it.

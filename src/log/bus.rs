@@ -67,6 +67,8 @@ pub enum Heard {
     Stored(Stored),
     /// The room's log may not be what was heard of it: look.
     Behind,
+    /// For a while nothing could be heard; now it can. What was whispered meanwhile is lost.
+    Again,
     /// Another instance says something.
     Whispered {
         /// Which one.
@@ -100,6 +102,8 @@ struct Inner {
     heard: VecDeque<Heard>,
     /// Something was missed behind what is in `heard`.
     behind: bool,
+    /// The follower was deaf for a while.
+    again: bool,
     seen: Seen,
 }
 
@@ -156,7 +160,8 @@ impl Inner {
         if self.heard.is_empty() {
             self.heard = VecDeque::new();
         }
-        heard.or_else(|| std::mem::take(&mut self.behind).then_some(Heard::Behind))
+        let behind = || std::mem::take(&mut self.behind).then_some(Heard::Behind);
+        heard.or_else(behind).or_else(|| std::mem::take(&mut self.again).then_some(Heard::Again))
     }
 }
 
@@ -168,6 +173,7 @@ impl Speaker {
         let mut inner = shared.inner.lock();
         match heard {
             Heard::Behind => inner.behind = true,
+            Heard::Again => inner.again = true,
             // Behind a gap nothing else is of use before the gap is filled.
             heard if inner.heard.len() < BUS_HEARD_MAX && !inner.behind => inner.heard.push_back(heard),
             Heard::Stored(_) => inner.behind = true,

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
+use super::moving::From;
 use super::place::Place;
 use super::show::parse_kind;
 use super::state::Format;
@@ -61,7 +62,7 @@ pub(super) enum Verb {
     Verify(VerifyArgs),
     /// Write a room to a file.
     Export(ExportArgs),
-    /// Make a room of an exported file.
+    /// Make a room of an exported file, or rooms of what another server keeps.
     Import(ImportArgs),
     /// Write a snapshot of a room now, and trim what is older than is kept.
     Compact(CompactArgs),
@@ -145,10 +146,16 @@ pub(super) struct ExportArgs {
 
 #[derive(Debug, Args)]
 pub(super) struct ImportArgs {
-    /// The exported file.
-    #[arg(value_name = "FILE")]
-    pub(super) from: PathBuf,
-    /// The name of the new room; else that of the exported one.
+    /// The file or directory. It is only read; the server that writes to it must be stopped.
+    #[arg(value_name = "PATH")]
+    pub(super) path: PathBuf,
+    /// What it is.
+    #[arg(long, value_name = "WHAT", value_enum, default_value = "export")]
+    pub(super) from: From,
+    /// Only this document, by its name there; else all of them.
+    #[arg(long, value_name = "NAME")]
+    pub(super) document: Option<String>,
+    /// The name of the new room; else that of the document.
     #[arg(long = "as", value_name = "ROOM")]
     pub(super) name: Option<RoomName>,
     /// Look at everything, store nothing.

@@ -99,7 +99,7 @@ pub async fn import(
     let fold = walk.into_fold()?;
     let document = fold.document().encode_full();
     let instance = InstanceId(rand::random());
-    let records = records(&fold, &document, instance, options.now_ms)?;
+    let records = records(&document, fold.claims(), instance, options.now_ms)?;
     let imported = Imported {
         from,
         last: fold.last(),
@@ -114,6 +114,22 @@ pub async fn import(
     Ok(imported)
 }
 
+/// Makes a room of a document that nobody owns anything of: whole, or not at all. A dry run looks only.
+///
+/// # Errors
+/// [`ImportError`]: nothing of it is stored.
+pub(super) async fn make(
+    into: &Arc<dyn Log>,
+    room: &RoomName,
+    document: &[u8],
+    options: &ImportOptions,
+) -> Result<(), ImportError> {
+    check_free(into, room, options.force).await?;
+    let instance = InstanceId(rand::random());
+    let records = records(document, &BTreeMap::new(), instance, options.now_ms)?;
+    if options.dry_run { Ok(()) } else { store(into, room, records, instance, options).await }
+}
+
 async fn check_free(into: &Arc<dyn Log>, room: &RoomName, force: bool) -> Result<(), ImportError> {
     if let Some(head) = into.open(room).await? {
         return Err(ImportError::Exists(head.last));
@@ -126,8 +142,8 @@ async fn check_free(into: &Arc<dyn Log>, room: &RoomName, force: bool) -> Result
 
 /// The document as one record; then, for each user, one without an update that holds their claims.
 fn records(
-    fold: &Fold,
     document: &[u8],
+    claims: &BTreeMap<ClientId, Arc<str>>,
     instance: InstanceId,
     now_ms: u64,
 ) -> Result<Vec<Record>, RecordError> {
@@ -146,7 +162,7 @@ fn records(
     };
     let mut records = vec![Record::new(Kind::Import, &metadata, document)?];
     let mut by_user: BTreeMap<&str, Vec<ClientId>> = BTreeMap::new();
-    for (client, user) in fold.claims() {
+    for (client, user) in claims {
         by_user.entry(user).or_default().push(*client);
     }
     for (user, claims) in by_user {

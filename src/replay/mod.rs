@@ -4,7 +4,7 @@
 //! One verb a file: `rooms`, `show`, `state`, `verify`, `transfer` (export and import), `compact`,
 //! `freeze` (and thaw). Below them:
 //! `place` (positions as they are typed), `source` (what is looked at), `remote` (a server's log), `export`,
-//! `import`, `file` and `part` (exported files), `view` and `effect` (documents and records for people), `output`.
+//! `import`, `file` and `part` (exported files), `moving` (what other servers keep), `view` and `effect` (documents and records for people), `output`.
 //!
 //! [`history::walk`]: crate::history::walk()
 
@@ -15,6 +15,7 @@ pub mod export;
 pub mod file;
 pub mod freeze;
 pub mod import;
+pub mod moving;
 pub mod output;
 pub mod part;
 pub mod place;
@@ -36,6 +37,7 @@ use std::time::Duration;
 pub use args::ReplayArgs;
 use args::{OnArgs, Verb};
 use import::ImportOptions;
+use moving::{From, MoveOptions};
 use output::Output;
 use show::ShowOptions;
 use source::{Source, SourceKind};
@@ -80,6 +82,9 @@ pub enum ReplayError {
     /// There is no new room.
     #[error(transparent)]
     Import(#[from] import::ImportError),
+    /// What another server keeps cannot be read.
+    #[error(transparent)]
+    Moving(#[from] moving::SourceError),
     /// Nobody takes what is printed.
     #[error("the output cannot be written: {0}")]
     Output(#[from] io::Error),
@@ -176,6 +181,9 @@ fn check_form(args: &ReplayArgs) -> Result<(), ReplayError> {
         }
         Verb::State(state) => state.room.is_some(),
         Verb::Verify(verify) => verify.room.is_some() || verify.all,
+        Verb::Import(import) if import.document.is_some() && import.from == From::Export => {
+            return usage("--document: an exported file holds one room");
+        }
         Verb::Import(_) | Verb::Compact(_) | Verb::Freeze(_) | Verb::Thaw(_) if file.is_some() => {
             return usage("--file: an exported file can only be read");
         }
@@ -221,7 +229,11 @@ async fn verb(args: &ReplayArgs, source: &Source, output: &mut Output<'_>) -> Re
                 ttl_ms: import.room_ttl.0.map(crate::life::in_ms),
                 now_ms,
             };
-            transfer::import(&import.from, log, &options, output).await
+            if import.from == From::Export {
+                return transfer::import(&import.path, log, &options, output).await;
+            }
+            let options = MoveOptions { document: import.document.clone(), import: options };
+            moving::move_in(&import.path, import.from, log, &options, output).await
         }
         Verb::Compact(args) => compact::compact(log, &args.room, args.log_retention, output).await,
         Verb::Freeze(room) => freeze::freeze(log, &room.room, true, output).await,

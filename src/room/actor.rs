@@ -34,7 +34,7 @@ use super::removal::Retire;
 use super::state::State;
 use super::upkeep::Upkeep;
 use crate::document::FoldError;
-use crate::limits::{BEAT_MS, PRESENCE_TICK_MS, ROUND_SESSIONS_MIN};
+use crate::limits::{BEAT_MS, PRESENCE_TICK_MS, ROUND_APPEND_MS, ROUND_SESSIONS_MIN};
 use crate::log::bus::Whisper;
 use crate::log::{APPEND_TIMEOUT, LogError};
 use crate::wire::close::Close;
@@ -51,6 +51,8 @@ pub(super) struct Actor {
     state: Option<Box<State>>,
     seats: Seats,
     append: Append,
+    /// What waits is sent then, so that more of it goes in one batch.
+    append_due: Option<Instant>,
     upkeep: Upkeep,
     line: Line,
     fan_out: FanOut,
@@ -59,6 +61,8 @@ pub(super) struct Actor {
     beat_due: Instant,
     idle_due: Option<Instant>,
     deadline: Deadline,
+    /// It was stored before, or somebody was let begin it.
+    begun: bool,
     /// Edits from outside that are not decided.
     writes: Writes,
     /// Who waits for the room to be stored.
@@ -114,6 +118,7 @@ impl Actor {
             state: Some(Box::new(state)),
             seats: Seats::default(),
             append: Append::default(),
+            append_due: None,
             upkeep,
             line,
             fan_out: FanOut::new(now),
@@ -122,6 +127,7 @@ impl Actor {
             beat_due: now + Duration::from_millis(BEAT_MS),
             idle_due: Some(now + rooms.options.idle_unload),
             deadline: Deadline::new(&rooms.options),
+            begun: false,
             writes: Writes::default(),
             beginnings: Vec::new(),
             retiring: None,
@@ -185,9 +191,21 @@ impl Actor {
             if self.writes.are_put_off() {
                 Box::pin(self.on_held()).await?;
             }
-            self.send_next_batch();
+            self.append_due = self.next_append();
+            if self.append_due.is_none() {
+                self.send_next_batch();
+            }
             self.tell_begun();
         }
+    }
+
+    /// When the next batch is to be sent, if that is not now: in rooms whose fan-out goes in rounds, what is stored
+    /// between two of them is shown at the same moment, however many batches it makes.
+    fn next_append(&self) -> Option<Instant> {
+        let waits =
+            !self.append.is_running() && self.seats.len() > ROUND_SESSIONS_MIN && self.state().may_grow();
+        let paced = self.append.paced(Duration::from_millis(ROUND_APPEND_MS)).filter(|_| waits);
+        paced.filter(|due| *due > Instant::now())
     }
 
     /// Sends the next batch if one waits and none is in flight. The last fan-out is handed over
@@ -212,7 +230,7 @@ impl Actor {
     /// When the clock is next of interest.
     fn next_due(&self) -> Instant {
         let overdue = self.append.overdue_at(self.rooms.options.store_patience);
-        [self.fan_out.due(), self.presence_due, self.idle_due, self.line.due(), overdue]
+        [self.fan_out.due(), self.append_due, self.presence_due, self.idle_due, self.line.due(), overdue]
             .into_iter()
             .flatten()
             .fold(self.beat_due, Instant::min)

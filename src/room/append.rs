@@ -52,6 +52,11 @@ impl Append {
         self.began.filter(|_| self.is_running()).map(|began| began + patience)
     }
 
+    /// When the next one may begin, if that is to be `pace` after the last one.
+    pub(super) fn paced(&self, pace: Duration) -> Option<Instant> {
+        self.began.map(|began| began + pace)
+    }
+
     /// Resolves when the append under way is decided; never if there is none. Cancel-safe.
     pub(super) async fn decided(&mut self) -> Result<Appended, Refused> {
         let Some(running) = &mut self.running else { return pending().await };

@@ -40,6 +40,7 @@ use crate::caller::Caller;
 use crate::gate::{self, Refusal, Source};
 use crate::ids::{RoomName, SessionId};
 use crate::session::Permit;
+use crate::throttle::SessionPass;
 use crate::wire::close::{self, Close};
 use crate::wire::voice::Voice;
 use inbox::Inbox;
@@ -157,6 +158,8 @@ impl Shared {
 pub struct Member {
     shared: Arc<Shared>,
     seat: Arc<Seat>,
+    /// Its place among the sessions of its user, its room and the instance.
+    pass: Option<SessionPass>,
     announcer: Announcer,
 }
 
@@ -181,7 +184,12 @@ impl Member {
     fn new(shared: Arc<Shared>, seat: Arc<Seat>) -> Self {
         shared.sessions.fetch_add(1, Ordering::Relaxed);
         let announcer = Announcer::new(seat.session, &seat.caller);
-        Self { shared, seat, announcer }
+        Self { shared, seat, pass: None, announcer }
+    }
+
+    fn with_pass(mut self, pass: SessionPass) -> Self {
+        self.pass = Some(pass);
+        self
     }
 
     /// The Step2 for a client that has `state_vector`, as a whole frame. The first one starts the
@@ -293,6 +301,10 @@ impl Member {
     /// [`Refusal`] if the bytes are no awareness update, or a state is no JSON.
     pub fn announce(&self, update: &[u8]) -> Result<(), Refusal> {
         let entries = gate::parse_presence(update)?;
+        let max = self.pass.as_ref().map_or(usize::MAX, SessionPass::presence_bytes);
+        if entries.iter().any(|entry| entry.state.is_some_and(|state| state.len() > max)) {
+            return Err(Refusal::PresenceTooLarge);
+        }
         let now_ms = self.shared.steady_ms();
         let (owners, user) = (&self.shared.owners, self.seat.caller.user.as_ref());
         // Not while presence is locked: whoever judges updates asks the one, then the other.

@@ -23,6 +23,7 @@ use crate::limits::{INFLOW_UNITS_INSTANCE_MAX, ROOM_TTL_MS, STORE_PATIENCE_MS};
 use crate::log::Log;
 use crate::log::record::RoomKind;
 use crate::telemetry::Metrics;
+use crate::throttle::{Limits, Throttle};
 use crate::webhooks::Notices;
 use crate::wire::close::{self, Close};
 
@@ -42,6 +43,8 @@ pub struct RoomsOptions {
     /// How long a room waits for a store that does not take its edits, before its people are asked to come
     /// back later.
     pub store_patience: Duration,
+    /// How many sessions and new rooms there may be, and how large a document.
+    pub limits: Limits,
     /// Who is told what happens.
     pub notices: Notices,
 }
@@ -55,6 +58,7 @@ impl Default for RoomsOptions {
             ttl: Some(Duration::from_millis(ROOM_TTL_MS)),
             retention: Retention::default(),
             store_patience: Duration::from_millis(STORE_PATIENCE_MS),
+            limits: Limits::default(),
             notices: Notices::default(),
         }
     }
@@ -67,6 +71,7 @@ pub struct Rooms {
     pub(super) instance: InstanceId,
     pub(crate) options: RoomsOptions,
     pub(crate) metrics: Arc<Metrics>,
+    pub(crate) throttle: Arc<Throttle>,
     compactor: Compactor,
     pub(crate) stop: CancellationToken,
     pub(super) tasks: TaskTracker,
@@ -100,8 +105,10 @@ impl Rooms {
         metrics: Arc<Metrics>,
     ) -> Arc<Self> {
         let compactor = Compactor::new(Arc::clone(&log), options.retention, Arc::clone(&metrics));
+        let throttle = Throttle::new(options.limits, metrics.throttle.clone());
         Arc::new(Self {
             listed: Mutex::default(),
+            throttle,
             compactor,
             log,
             instance,
@@ -118,8 +125,10 @@ impl Rooms {
     /// Enters a room, loading it if nobody is there.
     ///
     /// # Errors
-    /// A close for the session, temporary: the room cannot be loaded now, or the server stops.
+    /// A close for the session, temporary: the room cannot be loaded now, there are too many already, or the
+    /// server stops.
     pub async fn join(self: &Arc<Self>, name: &RoomName, entry: Entry) -> Result<Member, Close> {
+        let pass = self.throttle.enter(entry.caller.user.as_ref(), name)?;
         let mut tries = 0;
         while tries < JOIN_TRIES {
             if self.stop.is_cancelled() {
@@ -136,7 +145,7 @@ impl Rooms {
             let (reply, answer) = oneshot::channel();
             let _ = shared.inbox.send(Command::Join { entry: entry.clone(), reply });
             match answer.await {
-                Ok(Ok(member)) => return Ok(member),
+                Ok(Ok(member)) => return Ok(member.with_pass(pass)),
                 Ok(Err(why)) => return Err(Close::new(close::BUSY, why)),
                 // The room has ended between being found and being asked: its successor is there.
                 Err(_) => tokio::task::yield_now().await,
@@ -168,6 +177,12 @@ impl Rooms {
     #[must_use]
     pub fn inflow_units(&self, name: &RoomName) -> usize {
         self.listed.lock().open.get(name).map_or(0, |shared| shared.inflow.held())
+    }
+
+    /// What bounds those who come in.
+    #[must_use]
+    pub fn throttle(&self) -> &Arc<Throttle> {
+        &self.throttle
     }
 
     /// What these rooms are counted in.

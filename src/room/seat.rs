@@ -21,6 +21,7 @@ use crate::caller::Caller;
 use crate::ids::{Position, SessionId};
 use crate::life::deadline;
 use crate::limits::STATELESS_WAITING_MAX;
+use crate::throttle::Address;
 use crate::wire::close::Close;
 use crate::wire::voice::{SharedFrame, Voice};
 
@@ -40,13 +41,15 @@ pub struct Entry {
     pub voice: Voice,
     /// Where its frames go.
     pub outlet: Arc<dyn Outlet>,
+    /// Where it comes from, for bounds by address; `None`: from this machine, or it is not known.
+    pub address: Option<Address>,
 }
 
 impl Entry {
     /// Somebody without a name who may do all, with a client of `ruang.v1`.
     #[must_use]
     pub fn anonymous(outlet: Arc<dyn Outlet>) -> Self {
-        Self { caller: Caller::anyone(), voice: Voice::YWebsocket { ruang: true }, outlet }
+        Self { caller: Caller::anyone(), voice: Voice::YWebsocket { ruang: true }, outlet, address: None }
     }
 }
 
@@ -112,7 +115,7 @@ pub(crate) struct Waiting {
 
 impl Seat {
     pub(crate) fn new(session: SessionId, entry: Entry) -> Self {
-        let Entry { caller, voice, outlet } = entry;
+        let Entry { caller, voice, outlet, address: _ } = entry;
         Self { session, caller, voice, outlet, inner: Mutex::default(), wake: Notify::new() }
     }
 

@@ -42,6 +42,7 @@ pub(crate) struct State {
     instance: InstanceId,
     gate: Gate,
     document: Document,
+    document_bytes_max: usize,
     committed: Position,
     /// The epoch of the log in which that stands.
     epoch: Epoch,
@@ -165,6 +166,7 @@ impl State {
             instance,
             gate,
             document,
+            document_bytes_max: DOCUMENT_BYTES_MAX,
             committed: seen.last,
             epoch: seen.epoch,
             mingled: false,
@@ -212,7 +214,7 @@ impl State {
         {
             self.gate.revert(&remainder.receipt);
             let bytes = self.encoded_bytes + remainder.update.len();
-            return Err(Refusal::TooLarge { bytes, max: DOCUMENT_BYTES_MAX }.into());
+            return Err(Refusal::TooLarge { bytes, max: self.document_bytes_max }.into());
         }
         let Some(remainder) = admission.remainder else {
             let decided_now = match self.drafts.back_mut() {
@@ -290,6 +292,11 @@ impl State {
         draft.acks.insert(submission.session, submission.ordinal);
         draft.cost += submission.cost;
         draft.at = draft.at.or(submission.at);
+    }
+
+    /// Whether what waits is one batch that may still grow.
+    pub(crate) fn may_grow(&self) -> bool {
+        self.drafts.len() == 1 && self.drafts.front().is_some_and(Draft::is_open)
     }
 
     /// The next batch to append, if one waits and none is in flight.

@@ -50,7 +50,7 @@ pub(super) fn open_listener(
     let address = listener.local_addr().unwrap_or(address);
     tracing::info!(credential = credential.is_some(), "the admin API listens on http://{address}");
     let router = http::admin::listener::router(Arc::clone(app), credential);
-    let ending = ending.clone();
-    tokio::spawn(async move { accept(listener, router, &ending).await });
+    let (app, ending) = (Arc::clone(app), ending.clone());
+    tokio::spawn(async move { accept(listener, &app, router, &ending).await });
     Ok(())
 }

@@ -41,10 +41,35 @@ pub enum Step<D> {
     Close(Close),
 }
 
+/// What one socket may have and send before it is decided who asks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DeskBounds {
+    /// Documents that are open or waited for.
+    pub documents: usize,
+    /// Bytes of messages for documents about which nothing is decided.
+    pub queue_bytes: usize,
+    /// How many such messages.
+    pub queue_messages: usize,
+    /// From a document's first message to its token, in milliseconds.
+    pub token_ms: u64,
+}
+
+impl Default for DeskBounds {
+    fn default() -> Self {
+        Self {
+            documents: HOCUSPOCUS_DOCUMENTS_MAX,
+            queue_bytes: HOCUSPOCUS_QUEUE_BYTES_MAX,
+            queue_messages: HOCUSPOCUS_QUEUE_MESSAGES_MAX,
+            token_ms: HOCUSPOCUS_AUTH_MS_MAX,
+        }
+    }
+}
+
 /// What a socket's task knows of its documents. `D` is what it holds of a document's session; letting go of it ends
 /// the session.
 #[derive(Debug)]
 pub struct Desk<D> {
+    bounds: DeskBounds,
     documents: HashMap<Bytes, Place<D>>,
     /// Names, oldest first.
     denied: VecDeque<Bytes>,
@@ -74,8 +99,9 @@ const NO_TOKEN: &str = "no token came in time";
 impl<D: Clone> Desk<D> {
     /// A socket that was opened at `now_ms` by a steady clock.
     #[must_use]
-    pub fn new(now_ms: u64) -> Self {
+    pub fn new(now_ms: u64, bounds: DeskBounds) -> Self {
         Self {
+            bounds,
             documents: HashMap::new(),
             denied: VecDeque::new(),
             queued_bytes: 0,
@@ -95,7 +121,7 @@ impl<D: Clone> Desk<D> {
                 Step::Done
             }
             (Said::Body(_), None) if self.denied.contains(name) => Step::Done,
-            (_, None) if self.documents.len() >= HOCUSPOCUS_DOCUMENTS_MAX => {
+            (_, None) if self.documents.len() >= self.bounds.documents => {
                 if self.denied.contains(name) {
                     return Step::Done;
                 }
@@ -104,7 +130,9 @@ impl<D: Clone> Desk<D> {
             }
             (Said::Token { token, tells_version }, _) => {
                 self.denied.retain(|denied| denied != name);
-                self.documents.entry(name.clone()).or_insert_with(|| waiting_since(now_ms));
+                self.documents
+                    .entry(name.clone())
+                    .or_insert_with(|| waiting_since(now_ms, self.bounds.token_ms));
                 Step::Decide { token: Some(token), tells_version }
             }
             (Said::Body(body), _) => self.queue(name, body, now_ms),
@@ -115,12 +143,11 @@ impl<D: Clone> Desk<D> {
     fn queue(&mut self, name: &Bytes, body: Bytes, now_ms: u64) -> Step<D> {
         self.queued_bytes += body.len();
         self.queued_messages += 1;
-        if self.queued_bytes > HOCUSPOCUS_QUEUE_BYTES_MAX
-            || self.queued_messages > HOCUSPOCUS_QUEUE_MESSAGES_MAX
-        {
+        if self.queued_bytes > self.bounds.queue_bytes || self.queued_messages > self.bounds.queue_messages {
             return Step::Close(Close::new(close::TOO_LARGE, "too much was sent before a token"));
         }
-        let place = self.documents.entry(name.clone()).or_insert_with(|| waiting_since(now_ms));
+        let place =
+            self.documents.entry(name.clone()).or_insert_with(|| waiting_since(now_ms, self.bounds.token_ms));
         let Place::Waiting(waiting) = place else { return Step::Done };
         let is_step1 = hocuspocus::is_step1(&body);
         waiting.queue.push(body);
@@ -224,8 +251,8 @@ impl<D: Clone> Desk<D> {
     }
 }
 
-fn waiting_since<D>(now_ms: u64) -> Place<D> {
-    Place::Waiting(Waiting { due_ms: now_ms + HOCUSPOCUS_AUTH_MS_MAX, ..Waiting::default() })
+fn waiting_since<D>(now_ms: u64, token_ms: u64) -> Place<D> {
+    Place::Waiting(Waiting { due_ms: now_ms.saturating_add(token_ms), ..Waiting::default() })
 }
 
 #[cfg(test)]
@@ -257,7 +284,7 @@ mod tests {
     /// [W24] What comes before the decision waits for it, in order; what comes behind goes straight on.
     #[test]
     fn messages_wait_for_the_decision() {
-        let (mut desk, room) = (Desk::new(0), name("a"));
+        let (mut desk, room) = (Desk::new(0, DeskBounds::default()), name("a"));
         assert_eq!(desk.handle(&room, body(EDIT), 0), Step::Done);
         assert_eq!(decides(&desk.handle(&room, token("t"), 0)), Some(true));
         assert_eq!(desk.open(&room, 7), [EDIT]);
@@ -271,7 +298,7 @@ mod tests {
     /// [W24] A Step1 without a token is version 2's way; where a token is asked for, one may still come.
     #[test]
     fn a_step1_asks_by_itself() {
-        let (mut desk, room) = (Desk::<u32>::new(0), name("a"));
+        let (mut desk, room) = (Desk::<u32>::new(0, DeskBounds::default()), name("a"));
         assert_eq!(decides(&desk.handle(&room, body(STEP1), 0)), Some(false));
         desk.wait_for_token(&room, "why".to_owned(), 5);
         assert_eq!(desk.handle(&room, body(STEP1), 6), Step::Done, "asked once");
@@ -285,7 +312,7 @@ mod tests {
     /// token is looked at.
     #[test]
     fn a_denied_document_is_denied_alone() {
-        let mut desk = Desk::new(0);
+        let mut desk = Desk::new(0, DeskBounds::default());
         let [a, b, c] = ["a", "b", "c"].map(name);
         for (document, room) in [(1, &a), (3, &c)] {
             desk.handle(room, token("t"), 0);
@@ -306,16 +333,16 @@ mod tests {
     #[test]
     fn what_waits_is_bounded() {
         let room = name("a");
-        let mut many = Desk::<u32>::new(0);
+        let mut many = Desk::<u32>::new(0, DeskBounds::default());
         let closed = (0..).find(|_| matches!(many.handle(&room, body(EDIT), 0), Step::Close(_)));
         assert_eq!(closed, Some(HOCUSPOCUS_QUEUE_MESSAGES_MAX));
 
-        let mut large = Desk::<u32>::new(0);
+        let mut large = Desk::<u32>::new(0, DeskBounds::default());
         let said = || Said::Body(vec![1; 1 << 20].into());
         let closed = (0..).find(|_| matches!(large.handle(&room, said(), 0), Step::Close(_)));
         assert_eq!(closed, Some(HOCUSPOCUS_QUEUE_BYTES_MAX >> 20));
 
-        let mut wide = Desk::<u32>::new(0);
+        let mut wide = Desk::<u32>::new(0, DeskBounds::default());
         let numbered = |number: usize| Bytes::from(number.to_string());
         for number in 0..HOCUSPOCUS_DOCUMENTS_MAX {
             assert_eq!(wide.handle(&numbered(number), body(EDIT), 0), Step::Done);
@@ -339,7 +366,7 @@ mod tests {
     /// [W26] A socket counts as empty from the moment on when its last document has gone.
     #[test]
     fn a_socket_without_documents_is_noticed() {
-        let (mut desk, a, b) = (Desk::new(0), name("a"), name("b"));
+        let (mut desk, a, b) = (Desk::new(0, DeskBounds::default()), name("a"), name("b"));
         for room in [&a, &b] {
             desk.handle(room, token("t"), 0);
             desk.open(room, 1);

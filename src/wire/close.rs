@@ -33,6 +33,8 @@ pub const OTHER_GENERATION: u16 = 4409;
 pub const TOO_LARGE: u16 = 4413;
 /// The token of a live session has expired. Not final: the client comes back with a new one.
 pub const EXPIRED: u16 = 4501;
+/// Faster than a socket may send, for too long. Not final: come back later.
+pub const TOO_FAST: u16 = 4529;
 
 impl Close {
     /// A close of `code` with `reason`.

@@ -134,6 +134,12 @@ pub fn is_step1(body: &[u8]) -> bool {
     body.starts_with(&[SYNC as u8, 0])
 }
 
+/// Whether a message is a Step2.
+#[must_use]
+pub fn is_step2(body: &[u8]) -> bool {
+    body.starts_with(&[SYNC as u8, 1])
+}
+
 /// Reads the message behind a name, and how many bytes it took.
 ///
 /// # Errors

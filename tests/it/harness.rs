@@ -11,6 +11,7 @@ use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt};
 use ruang::auth::Auth;
 use ruang::http::App;
+use ruang::http::front::FrontOptions;
 use ruang::ids::InstanceId;
 use ruang::log::Log;
 use ruang::room::RoomsOptions;
@@ -20,9 +21,9 @@ use ruang::wire::{Message, y_websocket};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
-use tokio_tungstenite::tungstenite::Message as Frame;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
+use tokio_tungstenite::tungstenite::{Error, Message as Frame};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async_with_config};
 use tokio_util::sync::CancellationToken;
 use yrs::updates::decoder::Decode;
@@ -71,16 +72,23 @@ impl Server {
     }
 
     pub async fn start_with(log: Arc<dyn Log>, options: RoomsOptions) -> Self {
-        Self::start_app(server::app(log, InstanceId(rand::random()), "memory", options)).await
+        let front = FrontOptions { development: true, ..FrontOptions::default() };
+        Self::start_behind(log, options, front).await
+    }
+
+    /// A server that is reached in a way of its own.
+    pub async fn start_behind(log: Arc<dyn Log>, options: RoomsOptions, front: FrontOptions) -> Self {
+        Self::start_app(log, options, Auth::open(), front).await
     }
 
     /// A server for those whom `auth` lets in.
     pub async fn start_for(log: Arc<dyn Log>, auth: Auth) -> Self {
-        let (instance, options) = (InstanceId(rand::random()), RoomsOptions::default());
-        Self::start_app(server::app_with(log, instance, "memory", options, Arc::new(auth))).await
+        Self::start_app(log, RoomsOptions::default(), auth, FrontOptions::default()).await
     }
 
-    async fn start_app(app: Arc<App>) -> Self {
+    async fn start_app(log: Arc<dyn Log>, options: RoomsOptions, auth: Auth, front: FrontOptions) -> Self {
+        let instance = InstanceId(rand::random());
+        let app = server::app_behind(log, instance, "memory", options, Arc::new(auth), front);
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("a bound port");
         let stop = CancellationToken::new();
@@ -141,6 +149,33 @@ impl Client {
         Self::try_connect(url, protocol).await.expect("connects")
     }
 
+    /// With these header fields; the status if the server does not take it.
+    pub async fn connect_with(url: &str, headers: &[(&'static str, &str)]) -> Result<Self, u16> {
+        let mut request = url.into_client_request().expect("a url");
+        for (name, value) in headers {
+            request.headers_mut().append(*name, value.parse().expect("a value"));
+        }
+        match timeout(PATIENCE, connect_async_with_config(request, None, true)).await.expect("in time") {
+            Ok((socket, _)) => Ok(Self::new(socket)),
+            Err(Error::Http(response)) => Err(response.status().as_u16()),
+            Err(error) => panic!("no answer: {error}"),
+        }
+    }
+
+    fn new(socket: WebSocketStream<MaybeTlsStream<TcpStream>>) -> Self {
+        Self {
+            socket,
+            doc: Doc::new(),
+            sent: 0,
+            acked: 0,
+            received: Vec::new(),
+            presence: Vec::new(),
+            asked: Vec::new(),
+            warned: Vec::new(),
+            denied: Vec::new(),
+        }
+    }
+
     /// `None` if nobody is there, or the server takes no more.
     pub async fn try_connect(url: &str, protocol: Option<&'static str>) -> Option<Self> {
         let mut request = url.into_client_request().expect("a url");
@@ -151,17 +186,7 @@ impl Client {
         let config = WebSocketConfig::default().max_frame_size(None).max_message_size(None);
         let connect = connect_async_with_config(request, Some(config), true);
         let (socket, _) = timeout(PATIENCE, connect).await.expect("in time").ok()?;
-        Some(Self {
-            socket,
-            doc: Doc::new(),
-            sent: 0,
-            acked: 0,
-            received: Vec::new(),
-            presence: Vec::new(),
-            asked: Vec::new(),
-            warned: Vec::new(),
-            denied: Vec::new(),
-        })
+        Some(Self::new(socket))
     }
 
     pub async fn send(&mut self, message: impl Into<Bytes>) {

@@ -9,10 +9,13 @@
 )]
 
 mod harness;
+mod hex;
 mod log_support;
 mod replay_binary;
 mod replay_files;
 mod replay_import;
+mod replay_moving;
+mod replay_moving_odd;
 mod replay_remote;
 mod replay_support;
 mod replay_verbs;

@@ -43,6 +43,7 @@ mod harness;
 mod hex;
 mod random_docs;
 mod room_compaction;
+mod room_crowd;
 mod room_damage;
 mod room_faults;
 mod room_random;

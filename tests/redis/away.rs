@@ -151,6 +151,51 @@ async fn a_redis_that_refuses_edits_is_waited_for() {
     people.stop().await;
 }
 
+/// [L99] [R32] What Redis appends to cannot be written, and later can: edits wait meanwhile, and none is lost.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_redis_whose_file_fails_is_waited_for() {
+    let redis = RedisProcess::alone(&["--appendonly", "yes", "--appendfsync", "everysec"]);
+    let mut people = Two::on(&redis.url()).await;
+    people.exchange("before").await;
+    for turn in 1..=2 {
+        redis.limit_files(true);
+        // The first write finds out.
+        let () = redis.ask(&["SET", "other", "x"]);
+        let fails =
+            || redis.info("aof_last_write_status").is_some_and(|status| status == "err").then_some(());
+        crate::rig::wait_for("a write that fails", fails);
+        let refused = redis.try_ask::<String>(&["SET", "other", "x"]).unwrap_err().to_string();
+        println!("{refused}");
+        assert!(refused.contains("MISCONF") && refused.contains("AOF"));
+        people.edit_unseen(&format!("no file {turn}")).await;
+        people.welcome("first").await;
+        redis.limit_files(false);
+        people.meet("the file is back").await;
+    }
+    people.agree().await;
+    assert_eq!(people.healed(), 0);
+    people.stop().await;
+}
+
+/// [L98] [R31] Presence that changed while the bus was lost, on whichever side, is seen once it is back, though nobody renews
+/// it.
+#[tokio::test(flavor = "multi_thread")]
+async fn presence_is_asked_for_when_the_bus_is_back() {
+    let redis = RedisProcess::alone(&[]);
+    let (one, two, mut people) = behind_networks(&redis).await;
+    for (network, whose) in [(&one, "Ann's"), (&two, "Bob's"), (&one, "Ann's again")] {
+        people.exchange(whose).await;
+        network.set(Fault::Refuse);
+        let news = people.announce().await;
+        people.pass().await;
+        assert!(!news(&people.bob), "{whose}");
+        network.set(Fault::Pass);
+        people.bob.until("Ann's presence", news).await;
+        println!("{whose} instance was cut off: Bob sees Ann");
+    }
+    people.stop().await;
+}
+
 /// [R32] Redis answers nothing but that it cannot: it is busy with somebody's script, it is a replica that has lost its
 /// primary, it wants a password that we do not have. Edits wait, who is here stays.
 #[tokio::test(flavor = "multi_thread")]

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use ruang::log::bus::{Heard, Seen};
 use ruang::log::redis::{RedisLog, RedisOptions};
 use ruang::log::{Durability, Log, LogError};
 
@@ -56,7 +57,7 @@ async fn a_permission_taken_away_is_named() {
     let (server, url) = server();
     let (log, name) = (open(&url).await, room("a"));
     append(&*log, &name, 1, 1, &["one"]).await;
-    for command in ["xadd", "hset", "spublish", "evalsha"] {
+    for command in ["xadd", "hmget", "time", "evalsha"] {
         let () = server.ask(&["ACL", "SETUSER", "ruang", &format!("-{command}")]);
         let before: u64 = server.info("total_commands_processed").unwrap().parse().unwrap();
         let sent = batch(&name, 1, 2, &["two"]);
@@ -83,4 +84,43 @@ async fn a_permission_taken_away_is_named() {
     }
     let () = server.ask(&["ACL", "SETUSER", "ruang", "+hmget", "+xrange"]);
     assert_eq!(texts(&*log, &name).await, ["one", "two"]);
+}
+
+/// [L96] What may not be published any more is stored all the same, and answered so; the other instance finds it by
+/// looking.
+#[tokio::test]
+async fn a_batch_that_may_not_be_published_is_stored() {
+    let (server, url) = server();
+    let (log, other, name) = (open(&url).await, open(&url).await, room("a"));
+    let first = append(&*log, &name, 1, 1, &["one"]).await;
+    let mut follower = other.follow(&name).await.unwrap();
+    follower.note(Seen { last: first.last, epoch: first.epoch });
+    for (taken, given) in [("-spublish", "+spublish"), ("resetchannels", "&retro:room:*")] {
+        let () = server.ask(&["ACL", "SETUSER", "ruang", taken]);
+        let number = if taken == "-spublish" { 2 } else { 3 };
+        let sent = batch(&name, 1, number, &[taken]);
+        let stored = log.append(&name, sent.clone()).await.unwrap();
+        assert_eq!((stored.duplicate, stored.last.seq), (false, number + 1));
+        // Whoever may not subscribe any more is cut off first.
+        while follower.next().await != Heard::Behind {}
+        follower.note(Seen { last: stored.last, epoch: stored.epoch });
+        let () = server.ask(&["ACL", "SETUSER", "ruang", given]);
+        assert!(log.append(&name, sent).await.unwrap().duplicate);
+    }
+    assert_eq!(texts(&*log, &name).await, ["one", "-spublish", "resetchannels"]);
+    println!("allowed again: the other instance subscribes again, and hears what is appended then");
+    for number in 4.. {
+        let last = append(&*log, &name, 1, number, &["more"]).await.last;
+        let heard = tokio::time::timeout(Duration::from_millis(500), async {
+            loop {
+                if let Heard::Stored(stored) = follower.next().await {
+                    break stored.records[0].position();
+                }
+            }
+        });
+        if heard.await == Ok(last) {
+            break;
+        }
+        assert!(number < 60, "nothing is heard");
+    }
 }

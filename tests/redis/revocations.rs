@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::harness::{Client, Server};
 use crate::rig::acl;
-use crate::rig::cluster::Cluster;
+use crate::rig::cluster::ClusterRig;
 use crate::rig::single::{FSYNC, Single};
 
 const SECRET: &str = "8b1f0c97d2e45a63b8f1c0e7d2945a6b";
@@ -106,7 +106,7 @@ async fn revocations_travel_through_redis() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn notes_work_with_the_documented_user_and_on_clusters() {
     let single = Single::start(&acl::settings(&[]).iter().map(String::as_str).collect::<Vec<_>>());
-    let cluster = Cluster::start();
+    let cluster = ClusterRig::start();
     for url in [acl::with_user(&single.url()), cluster.url()] {
         let address = url.parse().unwrap();
         let log = ruang::log::redis::RedisLog::open(&address, Default::default()).await.unwrap();

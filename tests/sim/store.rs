@@ -306,6 +306,7 @@ impl Store {
         (0..times).for_each(|_| ear.speaker.say(heard.clone()));
         let what = match &heard {
             Heard::Stored(stored) => format!("{} of {}", stored.records.len(), stored.instance.0),
+            Heard::Again => "again".to_owned(),
             Heard::Behind => "behind".to_owned(),
             Heard::Whispered { from, .. } => format!("whisper of {}", from.0),
         };

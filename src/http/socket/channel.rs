@@ -6,6 +6,7 @@ use bytes::Bytes;
 
 use super::io::{Gone, Unreadable};
 use crate::room::Outlet;
+use crate::throttle::Forgiven;
 use crate::wire::close::Close;
 use crate::wire::websocket::Incoming;
 
@@ -23,6 +24,14 @@ pub(in crate::http) trait Channel: Send + 'static {
 
     /// The next message, if it has come already.
     fn next_now(&mut self) -> Option<Result<Incoming, Unreadable>>;
+
+    /// The frame that was taken last was asked for: it is not held against the client.
+    fn forgive(&mut self, _: Forgiven) {}
+
+    /// Whether nothing is read for a while because too much came.
+    fn is_held_back(&self) -> bool {
+        false
+    }
 
     /// The writing end for the room, which uses it while the session does not.
     fn outlet(&self) -> Arc<dyn Outlet>;

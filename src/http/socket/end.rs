@@ -37,6 +37,7 @@ impl From<Unreadable> for End {
     fn from(unreadable: Unreadable) -> Self {
         match unreadable {
             Unreadable::Gone(gone) => gone.into(),
+            Unreadable::TooFast(why) => Close::new(close::TOO_FAST, why).into(),
             Unreadable::Frame(error @ FrameError::TooLarge { .. }) => {
                 Close::new(close::TOO_LARGE, error.to_string()).into()
             }
@@ -61,11 +62,19 @@ impl Drop for Open {
     }
 }
 
-/// Says why, and lets the client hear it. The session has left its room by then.
-pub(super) async fn refuse(app: &App, channel: impl Channel, close: Close) {
+/// Counts a socket that we close.
+pub(super) fn count_close(app: &App, close: &Close) {
     if (4400..4500).contains(&close.code) {
         app.metrics.sockets_refused.inc();
     }
+    if close.code == close::TOO_FAST {
+        app.throttle.metrics().sockets_too_fast.inc();
+    }
+}
+
+/// Says why, and lets the client hear it. The session has left its room by then.
+pub(super) async fn refuse(app: &App, channel: impl Channel, close: Close) {
+    count_close(app, &close);
     match close.code {
         close::RESTART => spread_out(app).await,
         // Refused in band, a client does not come back by itself.

@@ -1,14 +1,11 @@
 //! The two ends of a WebSocket: whole messages in, shared frames out.
 //!
 //! A server's frames are not masked, so a frame is the same bytes for every recipient. They go
-//! straight to the TCP stream: no copy per connection. What is read goes through the stack into a
-//! [`Reader`], which holds nothing while nothing is under way. So a quiet connection has no buffer at
-//! all, whatever it has carried before.
+//! straight to the TCP stream: no copy per connection. Reading is [`Ear`].
 //!
 //! Invariants: reading never writes, so a session may read while the room writes to its socket; a
 //! pong, a close and all else that is written goes the way of every frame.
 
-use std::future::poll_fn;
 use std::io::{self, ErrorKind};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -16,19 +13,20 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::FutureExt;
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, ReadBuf, ReadHalf, WriteHalf};
+use tokio::io::{AsyncRead, AsyncWriteExt, ReadBuf, ReadHalf, WriteHalf};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::time::timeout;
 
 use super::channel::Channel;
-use crate::limits::{DOCUMENT_BYTES_MAX, READ_SCRATCH_BYTES, WRITE_COPY_BYTES_MAX, WRITE_STALL_MS_MAX};
+use super::ear::Ear;
+use crate::limits::{WRITE_COPY_BYTES_MAX, WRITE_STALL_MS_MAX};
 use crate::room::Outlet;
+use crate::throttle::{Forgiven, Throttle};
 use crate::wire::close::Close;
-use crate::wire::websocket::{self, FrameError, Incoming, Reader};
+use crate::wire::websocket::{self, FrameError, Incoming};
 
 /// What bytes come from: almost always TCP itself.
 pub(super) enum Source {
@@ -74,9 +72,8 @@ impl Sink {
 
 /// One WebSocket.
 pub(super) struct Socket {
-    source: Source,
+    ear: Ear,
     sink: Sink,
-    reader: Reader,
 }
 
 /// Why a socket is of no more use.
@@ -97,24 +94,24 @@ pub(in crate::http) enum Unreadable {
     Gone(#[from] Gone),
     #[error(transparent)]
     Frame(#[from] FrameError),
+    #[error("{0}")]
+    TooFast(String),
 }
 
 impl Socket {
-    pub(super) fn new(upgraded: Upgraded) -> Self {
-        // A Step2 may be as large as a document; the message around it adds a few bytes.
-        let mut reader = Reader::new(DOCUMENT_BYTES_MAX + 64);
-        let (source, sink) = match upgraded.downcast::<TokioIo<TcpStream>>() {
+    /// A WebSocket that is read no faster than `throttle` allows.
+    pub(super) fn new(upgraded: Upgraded, throttle: Arc<Throttle>) -> Self {
+        let (source, sink, read) = match upgraded.downcast::<TokioIo<TcpStream>>() {
             Ok(parts) => {
-                reader.feed(&parts.read_buf);
                 let (source, sink) = parts.io.into_inner().into_split();
-                (Source::Tcp(source), Sink::Tcp(Arc::new(sink)))
+                (Source::Tcp(source), Sink::Tcp(Arc::new(sink)), parts.read_buf)
             }
             Err(upgraded) => {
                 let (source, sink) = tokio::io::split(TokioIo::new(upgraded));
-                (Source::Other(Box::new(source)), Sink::Other(Box::new(sink)))
+                (Source::Other(Box::new(source)), Sink::Other(Box::new(sink)), Bytes::new())
             }
         };
-        Self { source, sink, reader }
+        Self { ear: Ear::new(source, &read, throttle), sink }
     }
 
     /// What takes bytes without waiting.
@@ -126,8 +123,8 @@ impl Socket {
     }
 
     /// The two ends apart, for a socket that several sessions share.
-    pub(super) fn into_ends(self) -> (Source, Reader, Sink) {
-        (self.source, self.reader, self.sink)
+    pub(super) fn into_ends(self) -> (Ear, Sink) {
+        (self.ear, self.sink)
     }
 
     /// What is taken at once costs no more than the system call; the rest is waited for elsewhere,
@@ -151,33 +148,24 @@ impl Socket {
 }
 
 impl Channel for Socket {
-    /// Waits until more bytes have come. Cancel-safe.
     async fn more(&mut self) -> Result<(), Gone> {
-        let Self { source, reader, .. } = self;
-        match poll_fn(|cx| poll_fill(source, reader, cx)).await {
-            Ok(0) => Err(Gone::Left),
-            Ok(_) => Ok(()),
-            Err(error) => Err(error.into()),
-        }
+        self.ear.more().await
     }
 
-    /// The next message, if it has come already.
     fn next_now(&mut self) -> Option<Result<Incoming, Unreadable>> {
-        loop {
-            match self.reader.next() {
-                Ok(None) => {}
-                Ok(Some(incoming)) => return Some(Ok(incoming)),
-                Err(error) => return Some(Err(error.into())),
-            }
-            if let Err(gone) = self.more().now_or_never()? {
-                return Some(Err(gone.into()));
-            }
-        }
+        self.ear.next_now()
     }
 
-    /// The next of the messages that have been read already.
     fn next_read(&mut self) -> Option<Result<Incoming, Unreadable>> {
-        self.reader.next().map_err(Unreadable::from).transpose()
+        self.ear.next_read()
+    }
+
+    fn forgive(&mut self, forgiven: Forgiven) {
+        self.ear.forgive(forgiven);
+    }
+
+    fn is_held_back(&self) -> bool {
+        self.ear.is_held_back()
     }
 
     /// The writing end for the room, which uses it while the session does not.
@@ -217,32 +205,10 @@ impl Channel for Socket {
             if self.write(&[websocket::close(&close)]).await.is_err() {
                 return;
             }
-            let mut rest = vec![0; READ_SCRATCH_BYTES];
-            while self.source.read(&mut rest).await.is_ok_and(|read| read > 0) {}
+            self.ear.drain().await;
         };
         // Whether the client heard it or not, this socket ends here.
         let _ = timeout(LINGER, goodbye).await;
-    }
-}
-
-/// Reads once. Nothing is lost if nobody asks again.
-pub(super) fn poll_fill(
-    source: &mut Source,
-    reader: &mut Reader,
-    cx: &mut Context<'_>,
-) -> Poll<io::Result<usize>> {
-    let read = reader.fill(|space| {
-        let mut buf = ReadBuf::new(space);
-        match Pin::new(&mut *source).poll_read(cx, &mut buf) {
-            Poll::Ready(Ok(())) => Ok(buf.filled().len()),
-            Poll::Ready(Err(error)) => Err(Some(error)),
-            Poll::Pending => Err(None),
-        }
-    });
-    match read {
-        Ok(len) => Poll::Ready(Ok(len)),
-        Err(Some(error)) => Poll::Ready(Err(error)),
-        Err(None) => Poll::Pending,
     }
 }
 

@@ -7,6 +7,7 @@
 //! - Large answers are made and written under a [`Share`].
 
 mod channel;
+mod ear;
 mod end;
 mod hocuspocus;
 mod io;
@@ -37,6 +38,7 @@ use crate::limits::{
 };
 use crate::room::{Entry, Member, News, refusal_close};
 use crate::session::{Intent, Permit, Session};
+use crate::throttle::{Address, Forgiven};
 use crate::wire::close::{self, Close};
 use crate::wire::voice::Voice;
 use crate::wire::websocket::Incoming;
@@ -58,21 +60,35 @@ pub(super) async fn serve(
     room: Result<RoomName, RoomNameError>,
     token: Option<String>,
     voice: Voice,
+    address: Option<Address>,
 ) {
-    let socket = Socket::new(upgraded);
+    let socket = Socket::new(upgraded, Arc::clone(&app.throttle));
     let _open = Open::new(Arc::clone(&app));
     match app.admit_socket(room, token.as_deref()) {
-        Ok(standing) => session(app, socket, voice, standing).await,
+        Ok(standing) => session(app, socket, voice, standing, address).await,
         Err(close) => Box::pin(refuse(&app, socket, close)).await,
     }
 }
 
+/// Tells a client that is not let in why.
+pub(super) async fn turn_away(app: Arc<App>, upgraded: Upgraded, close: Close) {
+    let socket = Socket::new(upgraded, Arc::clone(&app.throttle));
+    let _open = Open::new(Arc::clone(&app));
+    refuse(&app, socket, close).await;
+}
+
 /// Serves one session to its end: of somebody who was admitted to a room.
-async fn session<C: Channel>(app: Arc<App>, channel: C, voice: Voice, standing: Standing) {
+async fn session<C: Channel>(
+    app: Arc<App>,
+    channel: C,
+    voice: Voice,
+    standing: Standing,
+    address: Option<Address>,
+) {
     // What happens once in a session's life is boxed, here and below: its future is as large as the
     // largest of its parts for as long as it lives, and most of its life it only waits.
     let room = standing.room().clone();
-    let entry = Entry { caller: Arc::clone(standing.caller()), voice, outlet: channel.outlet() };
+    let entry = Entry { caller: Arc::clone(standing.caller()), voice, outlet: channel.outlet(), address };
     match Box::pin(enter(&app, &room, entry)).await {
         Ok(member) => Box::pin(Shell::new(app, channel, member, standing).run()).await,
         Err(close) => Box::pin(refuse(&app, channel, close)).await,
@@ -95,6 +111,8 @@ struct Shell<C> {
     standing: Standing,
     greeting_due: Instant,
     greeted: bool,
+    /// A Step2 that was asked for has come.
+    answered: bool,
     /// Nothing was written since the last beat.
     quiet: bool,
     /// Beats since anything was read.
@@ -119,6 +137,7 @@ impl<C: Channel> Shell<C> {
             standing,
             greeting_due,
             greeted: false,
+            answered: false,
             quiet: false,
             deaf_beats: 0,
             ack: None,
@@ -285,7 +304,8 @@ impl<C: Channel> Shell<C> {
         if self.channel.is_shared() {
             return Ok(());
         }
-        self.deaf_beats += 1;
+        // Who is not read cannot be heard.
+        self.deaf_beats = if self.channel.is_held_back() { 0 } else { self.deaf_beats + 1 };
         if self.deaf_beats >= HALF_OPEN_BEATS {
             self.app.metrics.sockets_half_open.inc();
             return Err(End::Gone);
@@ -345,6 +365,7 @@ impl<C: Channel> Shell<C> {
                 )),
                 Ok((message, used)) => {
                     frame = frame.slice(used..);
+                    self.forgive(&message);
                     self.session.handle(message)
                 }
                 Err(error) => Session::malformed(error),
@@ -355,6 +376,14 @@ impl<C: Channel> Shell<C> {
             }
         }
         self.carry_out(Session::malformed(WireError::TooManyMessages)).await
+    }
+
+    /// What was asked for is no flood: the first time it is for nothing, later nobody is closed for it.
+    fn forgive(&mut self, message: &Message) {
+        if matches!(message, Message::SyncStep2(_)) && self.session.awaits_step2() {
+            let again = std::mem::replace(&mut self.answered, true);
+            self.channel.forgive(if again { Forgiven::Wait } else { Forgiven::All });
+        }
     }
 
     async fn carry_out(&mut self, intent: Intent) -> Result<(), End> {

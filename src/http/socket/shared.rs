@@ -6,47 +6,20 @@
 //! - A room that offers a frame never waits. What it was told is taken goes out before anything newer.
 //! - A write that is given up half-way is finished by the next one.
 
-use std::future::poll_fn;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use parking_lot::Mutex;
-use tokio::io::AsyncReadExt;
 use tokio::sync::{Mutex as Turn, Notify};
 use tokio::time::timeout;
 
-use super::io::{Gone, LINGER, Sink, Socket, Source, Unreadable, WRITE_CHUNK_BYTES, poll_fill};
-use crate::limits::{READ_SCRATCH_BYTES, SHARED_OFFER_BYTES_MAX, WRITE_COPY_BYTES_MAX, WRITE_STALL_MS_MAX};
+use super::ear::Ear;
+use super::io::{Gone, LINGER, Sink, Socket, WRITE_CHUNK_BYTES};
+use crate::limits::{SHARED_OFFER_BYTES_MAX, WRITE_COPY_BYTES_MAX, WRITE_STALL_MS_MAX};
 use crate::room::Outlet;
 use crate::wire::close::Close;
-use crate::wire::websocket::{self, Incoming, Reader};
-
-/// The reading end: one task has it.
-pub(super) struct Ear {
-    source: Source,
-    reader: Reader,
-}
-
-impl Ear {
-    /// Waits until more bytes have come. Cancel-safe.
-    ///
-    /// # Errors
-    /// [`Gone`] if none will.
-    pub(super) async fn more(&mut self) -> Result<(), Gone> {
-        let Self { source, reader } = self;
-        match poll_fn(|cx| poll_fill(source, reader, cx)).await {
-            Ok(0) => Err(Gone::Left),
-            Ok(_) => Ok(()),
-            Err(error) => Err(error.into()),
-        }
-    }
-
-    /// The next of the messages that have been read already.
-    pub(super) fn next_read(&mut self) -> Option<Result<Incoming, Unreadable>> {
-        self.reader.next().map_err(Unreadable::from).transpose()
-    }
-}
+use crate::wire::websocket;
 
 /// The writing end: all sessions have it.
 pub(super) struct Mouth {
@@ -68,11 +41,11 @@ struct Begun {
     broken: bool,
 }
 
-/// Takes a socket apart.
+/// Takes a socket apart. One task has the reading end, all sessions the other.
 pub(super) fn share(socket: Socket) -> (Ear, Arc<Mouth>) {
     let outlet = socket.tcp_outlet();
-    let (source, reader, sink) = socket.into_ends();
-    (Ear { source, reader }, Arc::new(Mouth::new(outlet, sink)))
+    let (ear, sink) = socket.into_ends();
+    (ear, Arc::new(Mouth::new(outlet, sink)))
 }
 
 impl Mouth {
@@ -181,8 +154,7 @@ impl Mouth {
             if self.write(&[websocket::close(&close)]).await.is_err() {
                 return;
             }
-            let mut rest = vec![0; READ_SCRATCH_BYTES];
-            while ear.source.read(&mut rest).await.is_ok_and(|read| read > 0) {}
+            ear.drain().await;
         };
         // Whether the client heard it or not, this socket ends here.
         let _ = timeout(LINGER, goodbye).await;

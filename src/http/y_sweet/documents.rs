@@ -22,8 +22,8 @@ use crate::caller::Caller;
 use crate::http::App;
 use crate::http::socket::Share;
 use crate::ids::RoomName;
-use crate::limits::y_sweet::{BODY_MS_MAX, REQUEST_BODY_BYTES_MAX};
 use crate::limits::{API_MS_MAX, DOCUMENT_BYTES_MAX};
+use crate::limits::{BODY_MS_MAX, REQUEST_BODY_BYTES_MAX};
 use crate::room::{Entry, Member, Outlet};
 use crate::session::{Intent, Session};
 use crate::wire::close::Close;
@@ -157,9 +157,11 @@ pub(super) async fn write_old(
     write(app, id, request).await
 }
 
-/// Enters a room for one request. Nobody is written to.
+/// Enters a room for one request. Nobody is written to. An application's server makes documents for all its people: its
+/// address is not theirs.
 async fn enter(app: &Arc<App>, id: &RoomName, caller: Arc<Caller>) -> Result<Member, Close> {
-    let entry = Entry { caller, voice: Voice::YWebsocket { ruang: true }, outlet: Arc::new(Nobody) };
+    let voice = Voice::YWebsocket { ruang: true };
+    let entry = Entry { caller, voice, outlet: Arc::new(Nobody), address: None };
     app.rooms.join(id, entry).await
 }
 

@@ -21,9 +21,9 @@ use axum::{Json, Router};
 use serde_json::json;
 
 use self::refusal::Refusal;
-use super::App;
 use super::access::socket_token;
 use super::upgrade::upgrade;
+use super::{App, front};
 use crate::ids::{RoomName, RoomNameError};
 use crate::wire::voice::Voice;
 
@@ -94,9 +94,7 @@ async fn socket_old(State(app): State<Arc<App>>, id: Named, request: Request) ->
 
 fn open(app: Arc<App>, room: Result<RoomName, RoomNameError>, request: Request) -> Response {
     let token = socket_token(&request);
-    let serve = {
-        let app = Arc::clone(&app);
-        move |upgraded| super::socket::serve(app, upgraded, room, token, Voice::YSweet)
-    };
+    let (own, address) = (Arc::clone(&app), front::address(&request));
+    let serve = move |upgraded| super::socket::serve(own, upgraded, room, token, Voice::YSweet, address);
     upgrade(&app, request, None, serve)
 }

@@ -4,8 +4,7 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::{Path, Request, State};
-use axum::http::header::HOST;
-use axum::http::{HeaderMap, header};
+use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::{Deserialize, Serialize};
@@ -14,7 +13,7 @@ use super::documents::read_json;
 use super::refusal::Refusal;
 use super::{Named, access, parse};
 use crate::caller::Role;
-use crate::http::App;
+use crate::http::{App, front};
 use crate::ids::RoomName;
 
 /// What a holder may do, in y-sweet's words.
@@ -83,16 +82,15 @@ pub(super) async fn authorize_ws(
 
 async fn give(app: &Arc<App>, id: &RoomName, request: Request) -> Result<Response, Refusal> {
     access::server(app, request.headers())?;
-    let Address { secure, authority } = Address::of(request.headers())?;
+    let address = address(app, &request)?;
     let wish: Wish = read_json(request).await?;
     if app.log.open(id).await?.is_none() {
         return Err(Refusal::NoDocument);
     }
-    let document = format!("{authority}/d/{}", utf8_percent_encode(id.as_str(), UNRESERVED));
-    let tls = if secure { "s" } else { "" };
+    let document = format!("{address}/d/{}", utf8_percent_encode(id.as_str(), UNRESERVED));
     let token = ClientToken {
-        url: format!("ws{tls}://{document}/ws"),
-        base_url: format!("http{tls}://{document}"),
+        url: format!("ws{document}/ws"),
+        base_url: format!("http{document}"),
         doc_id: id.as_str(),
         token: access::mint(app, id, &wish)?,
         authorization: wish.authorization,
@@ -103,16 +101,11 @@ async fn give(app: &Arc<App>, id: &RoomName, request: Request) -> Result<Respons
 /// What stands in a path as it is (RFC 3986, section 2.3).
 const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 
-/// How the client has called this server.
-struct Address {
-    secure: bool,
-    authority: String,
-}
-
-impl Address {
-    fn of(headers: &HeaderMap) -> Result<Self, Refusal> {
-        let authority = headers.get(HOST).and_then(|host| host.to_str().ok()).ok_or(Refusal::NoHost)?;
-        authority.parse::<axum::http::uri::Authority>().map_err(|_| Refusal::NoHost)?;
-        Ok(Self { secure: false, authority: authority.to_owned() })
+/// How the client reaches this server: what stands behind `http` in its address.
+fn address(app: &App, request: &Request) -> Result<String, Refusal> {
+    let client = front::client(request);
+    if client.host.is_none() && !app.front.has_public_url() {
+        return Err(Refusal::NoHost);
     }
+    Ok(app.front.public_url(client).trim_start_matches("http").to_owned())
 }

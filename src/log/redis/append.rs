@@ -2,7 +2,6 @@
 
 use std::time::{Duration, Instant};
 
-use super::connect::Lane;
 use super::keys::Keys;
 use super::meta::{epoch_text, parse_epoch};
 use super::reply::{Reply, record};
@@ -66,7 +65,9 @@ impl RedisLog {
         for (length, record) in lengths.iter().zip(records()) {
             args.extend([length.as_slice(), record]);
         }
-        let reply = script::APPEND.run_on(Lane::Push, &self.connect, &[keys.log(), keys.meta()], &args).await;
+        let reply = script::APPEND
+            .run_on(self.watch.speaks_on, &self.connect, &[keys.log(), keys.meta()], &args)
+            .await;
         self.appended(room, &keys, batch, reply?)
     }
 

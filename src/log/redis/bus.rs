@@ -104,6 +104,7 @@ impl Bus {
         self: &Arc<Self>,
         connect: &Arc<Connect>,
         ears: Ears,
+        speaks_on: Lane,
         queues: Queues,
         closed: &CancellationToken,
     ) {
@@ -114,7 +115,7 @@ impl Bus {
             });
         };
         run(Box::pin(Arc::clone(self).unsubscribe_all(Arc::clone(connect), queues.left)));
-        run(Box::pin(say_all(Arc::clone(connect), queues.whispers)));
+        run(Box::pin(say_all(Arc::clone(connect), speaks_on, queues.whispers)));
         run(Box::pin(Arc::clone(self).subscribe_again(Arc::clone(connect), ears)));
         run(Box::pin(Arc::clone(self).look_at_heads(Arc::clone(connect))));
     }
@@ -257,6 +258,9 @@ impl Bus {
         let failed = subscribe(connect, &name).await.is_err();
         if let Some(entry) = self.channels.lock().get_mut(name.as_bytes()) {
             (entry.look_at, entry.echo) = (Instant::now(), None);
+            if !failed {
+                entry.speakers.iter().for_each(|speaker| speaker.say(Heard::Again));
+            }
         }
         failed
     }
@@ -345,7 +349,7 @@ async fn head_of(connect: &Connect, room: &RoomName) -> Result<Seen, CallError> 
 }
 
 /// Publishes what instances say to each other; what fails is lost.
-async fn say_all(connect: Arc<Connect>, mut whispers: mpsc::Receiver<(String, Vec<u8>)>) {
+async fn say_all(connect: Arc<Connect>, lane: Lane, mut whispers: mpsc::Receiver<(String, Vec<u8>)>) {
     let queue = stream::poll_fn(move |context| whispers.poll_recv(context));
     queue
         .for_each_concurrent(REDIS_BUS_CALLS_MAX, |(channel, payload)| {
@@ -353,7 +357,7 @@ async fn say_all(connect: Arc<Connect>, mut whispers: mpsc::Receiver<(String, Ve
             async move {
                 let mut publish = cmd("SPUBLISH");
                 publish.arg(&channel).arg(payload);
-                let _ = connect.call(Lane::Write, Route::Key(&channel), &publish).await;
+                let _ = connect.call(lane, Route::Key(&channel), &publish).await;
             }
         })
         .await;

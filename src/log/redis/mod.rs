@@ -168,7 +168,7 @@ impl RedisLog {
         check_permissions(&connect).await?;
         let closed = CancellationToken::new();
         tokio::spawn(Arc::clone(&watch).go_on(Arc::clone(&connect), options.watch, closed.clone()));
-        bus.begin(&connect, ears, queues, &closed);
+        bus.begin(&connect, ears, watch.speaks_on, queues, &closed);
         Ok(Self {
             connect,
             options,

@@ -12,6 +12,7 @@ pub(super) struct Facts {
     pub(super) server: String,
     version: String,
     role: String,
+    clustered: bool,
     loading: bool,
     aof: bool,
     aof_failed: bool,
@@ -45,6 +46,7 @@ impl Facts {
             server: server.to_owned(),
             version: field("redis_version"),
             role: field("role"),
+            clustered: field("redis_mode") == "cluster",
             loading: field("loading") == "1",
             aof: field("aof_enabled") == "1",
             aof_failed: field("aof_last_write_status") == "err",
@@ -58,6 +60,11 @@ impl Facts {
     /// Whether it has only begun to serve.
     pub(super) fn is_loading(&self) -> bool {
         self.loading
+    }
+
+    /// Whether it is a server of a cluster, however it is reached.
+    pub(super) fn is_clustered(&self) -> bool {
+        self.clustered
     }
 
     /// Why this server cannot be used at all.

@@ -20,6 +20,10 @@ use crate::limits::{REDIS_LOADING_MS_MAX, REDIS_TROUBLED_MS};
 pub(super) struct Watch {
     verdict: Mutex<Verdict>,
     accept_eviction: bool,
+    /// What an append, or a whisper, is sent by: the connection on which its echo comes, so that Redis answers both at
+    /// once. A server of a cluster ends subscriptions by itself when slots move, and says so in a form that the client
+    /// library takes for the answer to whatever was asked last: nothing else goes over that connection there.
+    pub(super) speaks_on: Lane,
 }
 
 impl Watch {
@@ -37,7 +41,9 @@ impl Watch {
         if let Some(refused) = facts.iter().find_map(|server| server.refuses_start(accept_eviction)) {
             return Err(refused);
         }
-        Ok(Self { verdict: Mutex::new(judge(&facts, accept_eviction)), accept_eviction })
+        let clustered = connect.is_cluster() || facts.iter().any(Facts::is_clustered);
+        let speaks_on = if clustered { Lane::Write } else { Lane::Push };
+        Ok(Self { verdict: Mutex::new(judge(&facts, accept_eviction)), accept_eviction, speaks_on })
     }
 
     pub(super) fn verdict(&self) -> Verdict {

@@ -15,6 +15,7 @@ use crate::gate::{self, Refusal};
 use crate::ids::SessionId;
 use crate::limits::INLINE_BYTES_MAX;
 use crate::log::bus::Whisper;
+use crate::throttle::Refused;
 use crate::wire::close::{self, Close};
 
 impl Actor {
@@ -50,6 +51,10 @@ impl Actor {
     }
 
     fn on_join(&mut self, entry: Entry, reply: oneshot::Sender<Result<Member, String>>) {
+        if let Err(refused) = self.begin(&entry) {
+            let _ = reply.send(Err(refused.to_string()));
+            return;
+        }
         let session = self.rooms.next_session();
         self.shared.owners.seat(session, entry.caller.user.as_ref());
         let seat = Arc::new(Seat::new(session, entry));
@@ -57,6 +62,15 @@ impl Actor {
         self.idle_due = None;
         // If nobody waits for the answer any more, the member is dropped, and so leaves.
         let _ = reply.send(Ok(Member::new(Arc::clone(&self.shared), seat)));
+    }
+
+    /// A room that nobody has written to counts as begun by who comes in first.
+    fn begin(&mut self, entry: &Entry) -> Result<(), Refused> {
+        if !self.begun && self.state().is_new() {
+            self.rooms.throttle.begin_room(entry.address)?;
+        }
+        self.begun = true;
+        Ok(())
     }
 
     /// A room that is to be removed does not begin: whoever asks is told to come back.

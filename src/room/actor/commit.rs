@@ -179,6 +179,10 @@ impl Actor {
                 self.start_reading();
                 Ok(())
             }
+            Heard::Again => {
+                self.say_who_is_here();
+                Ok(())
+            }
             Heard::Whispered { from, whisper } => {
                 self.on_whisper(from, whisper);
                 Ok(())
@@ -272,11 +276,21 @@ impl Actor {
                 }
             }
             Whisper::Stateless(payload) => self.tell_others(None, &payload),
-            Whisper::WhoIsHere => {
-                let here = self.shared.presence.lock().ours();
-                here.into_iter().for_each(|update| self.whisper(Whisper::Presence(update)));
-            }
+            Whisper::WhoIsHere => self.tell_who_is_here(),
         }
+    }
+
+    /// The bus was lost and is back: presence that was whispered meanwhile, either way, was heard by nobody.
+    fn say_who_is_here(&self) {
+        if !self.seats.is_empty() {
+            self.whisper(Whisper::WhoIsHere);
+            self.tell_who_is_here();
+        }
+    }
+
+    fn tell_who_is_here(&self) {
+        let here = self.shared.presence.lock().ours();
+        here.into_iter().for_each(|update| self.whisper(Whisper::Presence(update)));
     }
 
     pub(super) fn whisper(&self, whisper: Whisper) {

@@ -97,15 +97,15 @@ impl Actor {
         for _ in 0..HEAL_TRIES {
             let rooms = &self.rooms;
             let life = (rooms.instance, rooms.next_life());
-            let loaded = match load::load(&rooms.log, &self.shared.name, life, rooms.options.ttl).await {
+            let mut loaded = match load::load(&rooms.log, &self.shared.name, life, rooms.options.ttl).await {
                 Ok(loaded) => loaded,
                 Err(error) => {
                     self.wait_for_store(&LogError::Unavailable(error.to_string())).await?;
                     continue;
                 }
             };
-            let mut loaded = loaded;
             loaded.state.set_kind(rooms.options.kind);
+            loaded.state.bound_document(rooms.options.limits.document_bytes);
             if let Some((loaded, healed_bytes)) = self.heal_onto(loaded).await? {
                 tracing::error!(
                     room = %self.shared.name.log_id(), why, healed_bytes,

@@ -16,8 +16,9 @@ pub(super) async fn open(rooms: &Rooms, shared: &Shared) -> Result<(State, Upkee
     let began = Instant::now();
     // Before the log is read, so that nothing falls between.
     let follower = rooms.log.follow(&shared.name).await?;
-    let loaded =
+    let mut loaded =
         load::load(&rooms.log, &shared.name, (rooms.instance, rooms.next_life()), rooms.options.ttl).await?;
+    loaded.state.bound_document(rooms.options.limits.document_bytes);
     let room = shared.name.log_id();
     for SetAside { position, why } in &loaded.set_aside {
         tracing::error!(%room, %position, why, "a record is set aside; the room is served without it");

@@ -4,14 +4,19 @@ use bytes::Bytes;
 
 use super::State;
 use crate::gate::Refusal;
-use crate::limits::{DOCUMENT_BYTES_MAX, INLINE_BYTES_MAX, INLINE_COUNTED_BYTES_MAX, INLINE_STEPS_MAX};
+use crate::limits::{INLINE_BYTES_MAX, INLINE_COUNTED_BYTES_MAX, INLINE_STEPS_MAX};
 use crate::log::record::Record;
 
 impl State {
+    /// Bounds what the document may come to. One that is larger already stays, and takes no more.
+    pub(crate) fn bound_document(&mut self, bytes_max: usize) {
+        self.document_bytes_max = bytes_max;
+    }
+
     /// Whether `bytes` more could be more than a document may have, by an estimate that runs ahead.
     pub(crate) fn is_nearly_full(&self, bytes: usize) -> bool {
         let drafted: usize = self.drafts.iter().map(|draft| draft.bytes).sum();
-        self.encoded_bytes + drafted + bytes > DOCUMENT_BYTES_MAX
+        self.encoded_bytes + drafted + bytes > self.document_bytes_max
     }
 
     /// Whether `bytes` more are more than a document may have. The estimate counts what was

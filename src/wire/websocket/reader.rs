@@ -6,7 +6,7 @@
 
 use bytes::Bytes;
 
-use crate::limits::{READ_CHUNK_BYTES, READ_SCRATCH_BYTES};
+use crate::limits::{FRAMES_PER_MESSAGE_MAX, READ_CHUNK_BYTES, READ_SCRATCH_BYTES};
 
 /// Continuation, text, binary, close, ping, pong: section 5.2.
 const CONTINUATION: u8 = 0x0;
@@ -52,8 +52,8 @@ pub enum FrameError {
     /// A code of one byte, or one that nobody may send.
     #[error("a close frame without a proper code")]
     Close,
-    /// A continuation of nothing, or a new message within another.
-    #[error("the pieces of a message are out of order")]
+    /// A continuation of nothing, a new message within another, or very many pieces.
+    #[error("the pieces of a message are out of order, or more than {FRAMES_PER_MESSAGE_MAX}")]
     Pieces,
     /// Refused before its bytes are read.
     #[error("a message has at most {max} bytes")]
@@ -72,6 +72,8 @@ pub struct Reader {
     at: usize,
     /// The pieces of a message that is not whole.
     pieces: Option<Pieces>,
+    /// Frames since [`Reader::take_frames`].
+    frames: u32,
     message_bytes_max: usize,
 }
 
@@ -96,7 +98,7 @@ impl Reader {
     /// Reads messages of up to `message_bytes_max` bytes, whole or in pieces.
     #[must_use]
     pub fn new(message_bytes_max: usize) -> Self {
-        Self { buffer: Vec::new(), at: 0, pieces: None, message_bytes_max }
+        Self { buffer: Vec::new(), at: 0, pieces: None, frames: 0, message_bytes_max }
     }
 
     /// Takes what was read before there was a reader.
@@ -145,10 +147,19 @@ impl Reader {
                 }
             };
             let payload = self.take(head);
+            self.frames += 1;
+            if self.frames > FRAMES_PER_MESSAGE_MAX {
+                return Err(FrameError::Pieces);
+            }
             if let Some(incoming) = self.on_frame(head, payload)? {
                 return Ok(Some(incoming));
             }
         }
+    }
+
+    /// How many frames were taken since this was asked before: a message may be in many.
+    pub fn take_frames(&mut self) -> u32 {
+        std::mem::take(&mut self.frames)
     }
 
     /// Bytes of memory held.

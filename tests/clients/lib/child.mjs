@@ -1,4 +1,4 @@
-// A participant that is a process of its own and takes commands, one a line (see yrs.child.rs).
+// A participant that is a process of its own and takes commands, one a line (pycrdt.child.py, yrs.child.rs).
 
 import { spawn } from 'node:child_process'
 import { createInterface } from 'node:readline'
@@ -7,7 +7,7 @@ import { eventually } from './wait.mjs'
 
 export class Child {
   static async start (t, name, program, args) {
-    const child = new Child()
+    const child = new this()
     Object.assign(child, { name, waiting: new Map(), commands: 0, closes: [], connects: 0, ended: null })
     child.process = spawn(program, args, { stdio: ['pipe', 'pipe', 'inherit'] })
     const end = (why) => {
@@ -42,24 +42,32 @@ export class Child {
     })
   }
 
+  // Edits of the roots `map`, `array`, `text`, as lib/client.mjs, `content`, names them.
   set (key, value) { return this.do('set', { root: 'map', key, value }) }
   delete (key) { return this.do('delete', { root: 'map', key }) }
   push (value) { return this.do('push', { root: 'array', value }) }
+  /** `index` counts what the child's library counts. */
   insert (index, text) { return this.do('insert', { root: 'text', index, text }) }
+  /** Its roots as plain values; the text without formats. */
   content () { return this.do('content') }
-  /** The document as Yjs reads it, to be compared with others. */
+  /** The document as Yjs reads it, to be compared with others (lib/client.mjs, `converged`). */
   async doc () {
     const doc = new Y.Doc()
     Y.applyUpdate(doc, Buffer.from(await this.do('update'), 'base64'))
     return doc
   }
 
+  /** Takes an update in, as if it had been in the document before. */
+  apply (update) { return this.do('apply', { update: Buffer.from(update).toString('base64') }) }
+
+  // Presence: what it says of itself, and whom it sees (client id → state).
   presence (state) { return this.do('presence', { state }) }
   who () { return this.do('who') }
   offline () { return this.do('offline') }
   online () { return this.do('online') }
   synced () { return eventually(`${this.name} is synced`, () => this.do('synced')) }
 
+  /** Ends the process. */
   async end () {
     if (this.ended) return
     const ended = new Promise((resolve) => this.process.once('exit', resolve))

@@ -4,7 +4,12 @@ import * as Y14 from '@y/y'
 import { WebsocketProvider as Provider14 } from '@y/websocket'
 import { WebsocketProvider as Provider1 } from 'y-websocket-1'
 import { WebsocketProvider as Provider2 } from 'y-websocket-2'
+import { Awareness } from 'y-protocols/awareness'
+import * as hocuspocus2 from 'hocuspocus2'
+import * as hocuspocus3 from 'hocuspocus3'
+import * as hocuspocus4 from 'hocuspocus4'
 import { WebSocket, Y, join } from './client.mjs'
+import { Pycrdt } from './pycrdt.mjs'
 import { joinSweet } from './y-sweet.mjs'
 import { joinYrs } from './yrs.mjs'
 import { eventually } from './wait.mjs'
@@ -46,6 +51,30 @@ const ySweet = async (t, server, room) => {
   })
 }
 
+const hocuspocus = (version, { HocuspocusProvider, HocuspocusProviderWebsocket }) => async (t, server, room) => {
+  const socket = new HocuspocusProviderWebsocket({
+    url: `ws://127.0.0.1:${server.port}/hocuspocus`, WebSocketPolyfill: WebSocket, delay: 100, minDelay: 50, maxDelay: 500
+  })
+  const doc = new Y.Doc()
+  const awareness = new Awareness(doc)
+  // Tabs of one browser talk without the server in version 2 (`broadcast`); that would hide what it does not deliver.
+  const provider = new HocuspocusProvider({ name: room, document: doc, awareness, websocketProvider: socket, broadcast: false, token: 'any' })
+  provider.attach?.()
+  t.after(() => {
+    socket.connect = async () => {} // version 3 comes back after its end, if the server went first
+    provider.destroy()
+    socket.destroy()
+    awareness.destroy()
+    doc.destroy()
+  })
+  return new Here(`Hocuspocus ${version}`, { doc, awareness }, {
+    offline: async () => socket.disconnect(),
+    online: async () => { socket.connect() },
+    connected: () => provider.isSynced ?? provider.synced,
+    saved: () => provider.unsyncedChanges === 0
+  })
+}
+
 const fourteen = async (t, server, room) => {
   const doc = new Y14.Doc()
   const provider = new Provider14(server.ws, room, doc, { WebSocketPolyfill: WebSocket, disableBc: true })
@@ -76,6 +105,10 @@ export const families = [
   yWebsocket('y-websocket 2.1', Provider2),
   yWebsocket('y-websocket 3.1'),
   fourteen,
+  hocuspocus(2, hocuspocus2),
+  hocuspocus(3, hocuspocus3),
+  hocuspocus(4, hocuspocus4),
   ySweet,
+  Pycrdt.join,
   joinYrs
 ]

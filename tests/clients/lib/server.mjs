@@ -9,7 +9,7 @@ import { fileURLToPath } from 'node:url'
 import { eventually } from './wait.mjs'
 
 const repository = resolve(fileURLToPath(import.meta.url), '../../../..')
-const binary = process.env.RUANG_BIN ? resolve(process.env.RUANG_BIN) : join(repository, 'target/release/ruang')
+export const binary = process.env.RUANG_BIN ? resolve(process.env.RUANG_BIN) : join(repository, 'target/release/ruang')
 const LINES_KEPT = 200
 
 /** A port that is free now: the server keeps it over a restart, so it is chosen before the start. */

@@ -86,14 +86,16 @@ impl RedisProcess {
     /// False if it ended at once. Waits until it answers.
     fn try_run(&mut self, loaded: bool) -> bool {
         let out = fs::File::options().create(true).append(true).open(self.log_path()).expect("its log");
-        let child = Command::new("redis-server")
+        // A file that may not grow is an error then, as a full disk is, and not the end: see `limit_files`.
+        let child = Command::new("sh")
+            .args(["-c", "trap '' XFSZ; exec redis-server \"$@\"", "redis-server"])
             .args(&self.args)
             .current_dir(&self.dir)
             .stdin(Stdio::null())
             .stdout(out.try_clone().expect("its log"))
             .stderr(out)
             .spawn()
-            .expect("redis-server is not here: scripts/test setup installs it");
+            .expect("a shell");
         let watchdog = watchdog(child.id());
         let mut running = Running { child, watchdog };
         let is_up = wait_for("an answer to PING", || {
@@ -139,6 +141,15 @@ impl RedisProcess {
     /// SIGSTOP: it takes connections (the kernel does) and says nothing, until it is thawed by SIGCONT.
     pub fn freeze(&self, frozen: bool) {
         self.signal(if frozen { "STOP" } else { "CONT" });
+    }
+
+    /// Lets none of its files grow, or all of them again.
+    pub fn limit_files(&self, limited: bool) {
+        let running = self.running.as_ref().expect("a running server");
+        let bytes = if limited { "--fsize=1:" } else { "--fsize=unlimited:" };
+        let pid = running.child.id().to_string();
+        let done = Command::new("prlimit").args(["--pid", &pid, bytes]).status();
+        assert!(done.expect("prlimit is not here: scripts/test setup installs it").success());
     }
 
     fn signal(&self, name: &str) {

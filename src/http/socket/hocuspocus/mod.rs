@@ -10,6 +10,7 @@
 mod channel;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -19,10 +20,11 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, sleep_until};
 
 use self::channel::{DocumentChannel, Ended, How};
-use super::end::{End, Open};
+use super::ear::Ear;
+use super::end::{End, Open, count_close};
 use super::io::{Socket, Unreadable};
 use super::session;
-use super::shared::{Ear, Mouth, share};
+use super::shared::{Mouth, share};
 use crate::auth::{Renewal, Standing};
 use crate::caller::Caller;
 use crate::http::App;
@@ -32,6 +34,7 @@ use crate::limits::{
     PING_BEATS,
 };
 use crate::session::desk::{Desk, Step};
+use crate::throttle::{Address, Forgiven};
 use crate::wire::WireError;
 use crate::wire::close::{self, Close};
 use crate::wire::hocuspocus::{self, Frame, Said, Token};
@@ -50,20 +53,28 @@ struct Document {
     caller: Arc<Caller>,
     renewal: Renewal,
     tells_version: bool,
+    /// Its first Step2 has come.
+    answered: Arc<AtomicBool>,
 }
 
 /// Serves one socket to its end. `token` is that of its address: providers of version 2 may have no other.
-pub(in crate::http) async fn serve(app: Arc<App>, upgraded: Upgraded, token: Option<Token>) {
+pub(in crate::http) async fn serve(
+    app: Arc<App>,
+    upgraded: Upgraded,
+    token: Option<Token>,
+    address: Option<Address>,
+) {
     let _open = Open::new(Arc::clone(&app));
-    let (ear, mouth) = share(Socket::new(upgraded));
+    let (ear, mouth) = share(Socket::new(upgraded, Arc::clone(&app.throttle)));
     let (ended, endings) = unbounded_channel();
     let started = Instant::now();
     let mut hub = Hub {
+        desk: Desk::new(0, app.throttle.limits().desk),
         app,
         token,
         ear,
         mouth: Arc::clone(&mouth),
-        desk: Desk::new(0),
+        address,
         space: Arc::new(Semaphore::new(HOCUSPOCUS_INBOX_UNITS as usize)),
         documents: 0,
         ended,
@@ -80,9 +91,7 @@ pub(in crate::http) async fn serve(app: Arc<App>, upgraded: Upgraded, token: Opt
     let Hub { app, ear, desk, .. } = hub;
     drop(desk);
     if let End::Close(close) = end {
-        if (4400..4500).contains(&close.code) {
-            app.metrics.sockets_refused.inc();
-        }
+        count_close(&app, &close);
         mouth.close(ear, close).await;
     }
 }
@@ -90,6 +99,7 @@ pub(in crate::http) async fn serve(app: Arc<App>, upgraded: Upgraded, token: Opt
 struct Hub {
     app: Arc<App>,
     token: Option<Token>,
+    address: Option<Address>,
     ear: Ear,
     mouth: Arc<Mouth>,
     desk: Desk<Document>,
@@ -163,12 +173,23 @@ impl Hub {
             self.on_ended(ended).await?;
         }
         match self.desk.handle(name, said, self.now_ms()) {
-            Step::Pass(document, body) => self.pass(document.inbox, body).await,
+            Step::Pass(document, body) => {
+                self.forgive(&document, &body);
+                self.pass(document.inbox, body).await
+            }
             Step::Decide { token, tells_version } => self.decide(name, token, tells_version).await,
             Step::Renew(document, token) => self.renew(name, &document, &token).await,
             Step::Deny(reason) => self.say(name, &hocuspocus::denied(reason)).await,
             Step::Done => Ok(()),
             Step::Close(close) => Err(close.into()),
+        }
+    }
+
+    /// The first Step2 of a document is asked for, and no flood: of as many documents as a socket may have open.
+    fn forgive(&mut self, document: &Document, body: &Bytes) {
+        let is_counted = document.number > self.app.throttle.limits().desk.documents as u64;
+        if !is_counted && hocuspocus::is_step2(body) && !document.answered.swap(true, Ordering::Relaxed) {
+            self.ear.forgive(Forgiven::All);
         }
     }
 
@@ -220,7 +241,7 @@ impl Hub {
         let named = Arc::new(Named::new(name).telling_version(tells_version));
         let (inbox, letters) = channel(HOCUSPOCUS_INBOX_MAX);
         let (caller, renewal) = (Arc::clone(standing.caller()), standing.renewal());
-        let document = Document { number, inbox, caller, renewal, tells_version };
+        let document = Document { number, inbox, caller, renewal, tells_version, answered: Arc::default() };
         let queue = self.desk.open(&own_name, document);
         let channel = DocumentChannel::new(
             (own_name, number),
@@ -230,7 +251,7 @@ impl Hub {
             self.ended.clone(),
         );
         let app = Arc::clone(&self.app);
-        tokio::spawn(session(app, channel, Voice::Hocuspocus(named), standing));
+        tokio::spawn(session(app, channel, Voice::Hocuspocus(named), standing, self.address));
     }
 
     /// The client of an open document has a new token.
@@ -287,7 +308,8 @@ impl Hub {
         }
         if self.beat_due <= Instant::now() {
             self.beat_due = Instant::now() + Duration::from_millis(BEAT_MS);
-            self.deaf_beats += 1;
+            // Who is not read cannot be heard.
+            self.deaf_beats = if self.ear.is_held_back() { 0 } else { self.deaf_beats + 1 };
             if self.deaf_beats >= HALF_OPEN_BEATS {
                 self.app.metrics.sockets_half_open.inc();
                 return Err(End::Gone);

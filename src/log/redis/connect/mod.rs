@@ -43,12 +43,12 @@ pub(super) enum Connect {
 /// Which connection a call takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Lane {
-    /// Changes other than appends, and short questions.
+    /// Changes, and short questions; appends only on a cluster.
     Write,
     /// What may be large: pages of records, chunks of snapshots.
     Bulk,
-    /// Subscriptions, what comes by them, and appends: it must not stand behind other answers. What an append publishes
-    /// comes back to its sender here too, so that Redis writes that and the answer at once, and we read once.
+    /// Subscriptions and what comes by them: it must not stand behind other answers. Appends too, where there is no
+    /// cluster.
     Push,
 }
 
