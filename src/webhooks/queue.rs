@@ -92,11 +92,13 @@ impl Queue {
     /// Takes a notice. False if it finds no place.
     pub(super) fn push(&mut self, notice: Notice, now_ms: u64) -> bool {
         let is_change = notice.kind == Kind::Changed;
-        if is_change && let Some(waiting) = self.rooms.get_mut(&notice.room).and_then(VecDeque::back_mut) {
-            if waiting.notice.kind == Kind::Changed && !waiting.is_under_way {
-                waiting.notice = notice;
-                return true;
-            }
+        if is_change
+            && let Some(waiting) = self.rooms.get_mut(&notice.room).and_then(VecDeque::back_mut)
+            && waiting.notice.kind == Kind::Changed
+            && !waiting.is_under_way
+        {
+            waiting.notice = notice;
+            return true;
         }
         let places = if is_change { WEBHOOK_QUEUE_MAX / 4 * 3 } else { WEBHOOK_QUEUE_MAX };
         if self.len >= places {
