@@ -1,8 +1,8 @@
 -- Appends a batch. The first command that writes is the first XADD: what Redis refuses, it refuses there.
--- KEYS: log, meta. ARGV: clock, channel, instance, number, expects (any, present, a counter, or
--- = and a counter), ttl, grace, epoch
--- seen, counter and milliseconds seen, whether it heals, epoch if one begins, whether records are published, genesis
--- (if it may be needed), records…; before each of these its length, as it is published: four bytes.
+-- KEYS: log, meta. ARGV: clock, channel, instance, number, expects (any, present, a counter, or = and a counter),
+-- ttl, grace, epoch seen, counter and milliseconds seen, whether it heals, epoch if one begins, whether records are
+-- published, genesis (if it may be needed), records…; before each of these its length as it is published, in four
+-- bytes.
 -- This runs for every batch, and what Lua does around the commands costs more than they do, above all each text that
 -- is made: texts stay what they are, and what is seldom needed is asked for when it is.
 local log, meta = KEYS[1], KEYS[2]

@@ -1,4 +1,4 @@
--- Stands where a script says `include settle`: a function costs each run that makes it, and this one is seldom needed.
+-- Stands where a script says `include settle`: a function costs each run that makes it, and this is seldom needed.
 
 -- The keys of the adopted snapshots in field k, which has `revision:upload:…` for each.
 local function snapshot_keys(prefix, k)
