@@ -18,6 +18,7 @@ use crate::limits::ROOM_TTL_MS_MIN;
 use crate::log::Durability;
 use crate::log::redis::RedisAddress;
 use crate::telemetry::LogFormat;
+use crate::webhooks::WebhookSettings;
 
 pub use front::FrontArgs;
 pub use limits::LimitArgs;
@@ -79,6 +80,10 @@ pub struct Config {
     /// A directory that gets an export of each room before it expires. A room that cannot be exported stays.
     #[arg(long, env = "RUANG_ARCHIVE", value_name = "DIR")]
     pub archive: Option<PathBuf>,
+
+    /// Who is told what happens.
+    #[command(flatten)]
+    pub webhooks: WebhookSettings,
 
     /// Who may enter.
     #[command(flatten)]

@@ -68,6 +68,25 @@ impl Document {
         Self { doc: empty(), poisoned: false }
     }
 
+    /// An empty document whose engine writes under this client id: for who makes an edit on a copy.
+    #[must_use]
+    pub(crate) fn of_client(client: ClientId) -> Self {
+        let options = Options { client_id: yrs::block::ClientID::new(client), ..options() };
+        Self { doc: Doc::with_options(options), poisoned: false }
+    }
+
+    /// Every deleted range as `(client, from, to)`, `to` exclusive. Goes through the whole document.
+    #[must_use]
+    pub fn deleted(&self) -> Vec<(ClientId, u32, u32)> {
+        let snapshot = self.doc.transact().snapshot();
+        let ranges = snapshot.delete_set.iter();
+        ranges
+            .flat_map(|(client, ranges)| {
+                ranges.iter().map(|range| (client.get(), range.start, range.end)).collect::<Vec<_>>()
+            })
+            .collect()
+    }
+
     /// Folds updates in their order, in one transaction. Tells every range of ids that is deleted
     /// by them, explicitly or by integration: `(client, from, to)`, `to` exclusive.
     ///
@@ -126,12 +145,16 @@ impl Document {
 }
 
 fn empty() -> Doc {
-    Doc::with_options(Options {
+    Doc::with_options(options())
+}
+
+fn options() -> Options {
+    Options {
         offset_kind: OffsetKind::Utf16,
         cleanup_formatting: false,
         skip_gc: false,
         ..Options::default()
-    })
+    }
 }
 
 fn fold(doc: &Doc, updates: &[&[u8]]) -> Result<Vec<(ClientId, u32, u32)>, FoldError> {

@@ -9,6 +9,7 @@
 //! | [`session`] | one client in one room: message in, intent out | yes |
 //! | [`gate`] | judges foreign bytes, admits the new remainder | yes |
 //! | [`document`] | the fold: the only caller of yrs' apply | yes |
+//! | [`edit`] | an edit described in JSON, as an update | yes |
 //! | [`board`] | what a retrospective's document means | yes |
 //! | [`generation`] | which life of a room a copy is of | yes |
 //! | `auth` | who may enter, and for how long | server |
@@ -17,6 +18,7 @@
 //! | `history` | the way through a room's log: recovery, snapshots, replay | server |
 //! | `life` | when a room may go, and how it goes | server |
 //! | `throttle` | how many, and how fast | server |
+//! | `webhooks` | tells other programs what happens to rooms | server |
 //! | `http` | sockets, API, pages, operations | server |
 //! | `server`, `config`, `cli`, `shutdown`, `telemetry` | one process from start to end | server |
 //! | `admin` | the unix socket for this machine's operators | server |
@@ -31,6 +33,7 @@
 pub mod board;
 pub mod caller;
 pub mod document;
+pub mod edit;
 pub mod gate;
 pub mod generation;
 pub mod ids;
@@ -72,3 +75,5 @@ pub mod telemetry;
 pub mod throttle;
 #[cfg(feature = "server")]
 pub mod token;
+#[cfg(feature = "server")]
+pub mod webhooks;

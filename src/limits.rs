@@ -1,6 +1,7 @@
 //! Every bound of the system, with unit and reason. A limit that an operator may change has its
 //! default here and its flag in `config.rs`.
 
+mod api;
 mod auth;
 mod board;
 mod embedded;
@@ -11,6 +12,7 @@ mod owners;
 mod throttle;
 mod y_sweet;
 
+pub use api::*;
 pub use auth::*;
 pub use board::*;
 pub use embedded::*;

@@ -29,7 +29,7 @@ use crate::ids::InstanceId;
 use crate::life::{Archive, LifeOptions};
 use crate::limits::{
     DRAIN_MS_MAX, HANDSHAKES_SHED, LISTEN_BACKLOG, REQUEST_HEAD_BYTES_MAX, REQUEST_HEAD_MS_MAX,
-    REQUEST_HEADERS_MAX,
+    REQUEST_HEADERS_MAX, WEBHOOK_GOODBYE_MS,
 };
 use crate::log::embedded::{EmbeddedLog, OpenError};
 use crate::log::memory::MemoryLog;
@@ -39,6 +39,7 @@ use crate::room::{Rooms, RoomsOptions};
 use crate::shutdown;
 use crate::telemetry::Metrics;
 use crate::throttle::Handshake;
+use crate::webhooks::{Notices, WebhookSettingsError};
 
 /// Why the server does not start or does not go on.
 #[derive(Debug, thiserror::Error)]
@@ -105,6 +106,9 @@ pub enum ServeError {
         /// What the system says.
         source: std::io::Error,
     },
+    /// Webhooks cannot be told.
+    #[error(transparent)]
+    Webhooks(#[from] WebhookSettingsError),
     /// Tokens cannot be looked at as it is set.
     #[error(transparent)]
     Auth(#[from] SettingsError),
@@ -210,6 +214,7 @@ pub async fn run(app: Arc<App>, listener: TcpListener, stop: CancellationToken) 
         () = accept(listener, &app, http::router(Arc::clone(&app)), &drained) => {}
         () = keeper::go_on(&app.auth, &*app.log) => {}
     }
+    app.rooms.options.notices.finish(Duration::from_millis(WEBHOOK_GOODBYE_MS)).await;
     if timeout(CLOSE_PATIENCE, app.log.close()).await.is_err() {
         tracing::error!("the store does not let go; what it had acknowledged is stored");
     }
@@ -235,7 +240,17 @@ pub fn app_behind(
     auth: Arc<Auth>,
     front: FrontOptions,
 ) -> Arc<App> {
-    let metrics = Arc::new(Metrics::new());
+    assemble(log, instance, store, options, (auth, Arc::new(Metrics::new())), front)
+}
+
+fn assemble(
+    log: Arc<dyn Log>,
+    instance: InstanceId,
+    store: &'static str,
+    options: RoomsOptions,
+    (auth, metrics): (Arc<Auth>, Arc<Metrics>),
+    front: FrontOptions,
+) -> Arc<App> {
     let rooms = Rooms::new(Arc::clone(&log), instance, options, Arc::clone(&metrics));
     Arc::new(App {
         throttle: Arc::clone(rooms.throttle()),
@@ -246,6 +261,7 @@ pub fn app_behind(
         metrics,
         store,
         started: Instant::now(),
+        api: http::api::Shares::default(),
         draining: AtomicBool::new(false),
     })
 }
@@ -256,6 +272,8 @@ async fn open(config: &Config, auth: Arc<Auth>) -> Result<Arc<App>, ServeError> 
         Archive::open(directory)
             .map_err(|source| ServeError::Archive { directory: directory.clone(), source })?;
     }
+    let webhooks = config.webhooks.options()?;
+    let metrics = Arc::new(Metrics::new());
     let instance = InstanceId(rand::random());
     let (log, weakness): (Arc<dyn Log>, _) = match &config.store {
         Store::Memory => (Arc::new(MemoryLog::new()), None),
@@ -287,13 +305,14 @@ async fn open(config: &Config, auth: Arc<Auth>) -> Result<Arc<App>, ServeError> 
         retention: config.log_retention,
         store_patience: config.store_patience,
         limits: config.limits.limits(),
+        notices: Notices::start(webhooks, &metrics),
         ..RoomsOptions::default()
     };
     // Nobody who was sent away comes in before that is known.
     let unknown = |source| ServeError::Revocations { store: config.store.clone(), source };
     keeper::load(&auth, &*log).await.map_err(unknown)?;
     let front = config.front.options(auth.is_open());
-    Ok(app_behind(log, instance, config.store.kind(), options, auth, front))
+    Ok(assemble(log, instance, config.store.kind(), options, (auth, metrics), front))
 }
 
 /// What is set for Redis. Where rooms are exported before they go, only instances remove them.

@@ -11,7 +11,7 @@ use prometheus_client::registry::Registry;
 
 use crate::gate::Dropped;
 use crate::room::OwnerMetrics;
-use crate::{life, throttle};
+use crate::{life, throttle, webhooks};
 
 /// Everything that is counted, for all rooms together.
 pub struct Metrics {
@@ -82,6 +82,8 @@ pub struct Metrics {
     pub life: life::Metrics,
     /// About bounds that were met.
     pub throttle: throttle::Metrics,
+    /// About webhooks.
+    pub webhooks: webhooks::Metrics,
     /// About who owns which id.
     pub owners: OwnerMetrics,
 }
@@ -137,6 +139,7 @@ impl Metrics {
         let life = life::Metrics::register(&mut registry);
         let throttle = throttle::Metrics::default();
         throttle.register(&mut registry);
+        let webhooks = webhooks::Metrics::register(&mut registry);
         let owners = OwnerMetrics::register(&mut registry);
         let (rooms_open, sockets_open) = (Gauge::default(), Gauge::default());
         registry.register("rooms_open", "Rooms in memory", rooms_open.clone());
@@ -176,6 +179,7 @@ impl Metrics {
             sessions_of_other_lives,
             life,
             throttle,
+            webhooks,
             owners,
         }
     }

@@ -10,7 +10,7 @@ use zeroize::Zeroizing;
 use super::claims::{is_color, is_shown};
 use super::keys::{Key, KeySet};
 use super::{Auth, DOCUMENT_KID};
-use crate::caller::{Role, UserId};
+use crate::caller::{Caller, Role, UserId};
 use crate::ids::RoomName;
 use crate::limits::{ROOM_NAME_BYTES_MAX, USER_ID_BYTES_MAX, USER_NAME_BYTES_MAX};
 
@@ -42,7 +42,7 @@ pub struct DocumentGrant<'a> {
     pub room: &'a RoomName,
     /// What for.
     pub role: Role,
-    /// Who; `None`: nobody in particular. All of these count as one user of this name: `document`.
+    /// Who; `None`: nobody in particular.
     pub user: Option<UserId>,
     /// The name that others see.
     pub name: Option<Arc<str>>,
@@ -66,7 +66,7 @@ pub enum MintError {
     Signing,
 }
 
-/// Who a document's token is for if nobody is named.
+/// Who a document's token is for if nobody is named: a token has to say something.
 const NOBODY: &str = "document";
 
 impl Auth {
@@ -115,6 +115,12 @@ impl Auth {
         grant.color.as_deref().map(|color| put("color", json!(color)));
         sign(&keys.document, Some(DOCUMENT_KID.to_owned()), &claims)
     }
+}
+
+/// Those whose tokens name nobody are not one person: they are callers without an identity.
+pub(super) fn nobody_is_no_user(caller: Caller) -> Caller {
+    let user = caller.user.filter(|user| **user != *NOBODY);
+    Caller { user, ..caller }
 }
 
 fn check(grant: &Grant, life_ms_max: u64) -> Result<(), MintError> {

@@ -16,6 +16,7 @@ pub mod keeper;
 mod keys;
 mod mint;
 mod revoked;
+mod server_token;
 pub mod settings;
 mod standing;
 
@@ -36,6 +37,7 @@ use keys::{Key, KeySet};
 pub use mint::{DocumentGrant, Grant, MintError};
 use revoked::Revoked;
 pub use revoked::{Revocation, RevocationError, Target};
+use server_token::ServerToken;
 pub use settings::{AuthSettings, KeyFile, SettingsError};
 pub use standing::{Ended, Renewal, Standing};
 
@@ -114,8 +116,10 @@ pub struct Auth {
 
 /// What tokens are signed with.
 struct Keys {
-    /// Of those who issue tokens; `None`: everybody is let in.
+    /// Of those who issue tokens.
     issued: Option<KeySet>,
+    /// What opens everything.
+    server: Option<ServerToken>,
     /// The server's own.
     document: Key,
 }
@@ -125,7 +129,7 @@ impl Auth {
     /// itself.
     #[must_use]
     pub fn open() -> Self {
-        let keys = Keys { issued: None, document: mint::random_key() };
+        let keys = Keys { issued: None, server: None, document: mint::random_key() };
         Self::with(keys, AuthSettings::default().expected(), None)
     }
 
@@ -137,7 +141,7 @@ impl Auth {
     /// Whether everybody is let in.
     #[must_use]
     pub fn is_open(&self) -> bool {
-        self.keys.read().issued.is_none()
+        self.keys.read().are_none()
     }
 
     /// Who somebody is in a room, by the token that came, if one came. `now_ms` is the time in ms since 1970.
@@ -182,14 +186,20 @@ impl Auth {
         let keys = Arc::clone(&*self.keys.read());
         let anybody = || (Caller::anonymous(Role::Admin), Rooms::All);
         let Some(token) = token.filter(|token| !token.is_empty()) else {
-            return if keys.issued.is_none() { Ok(anybody()) } else { Err(AuthError::Missing) };
+            return if keys.are_none() { Ok(anybody()) } else { Err(AuthError::Missing) };
         };
+        if token.len() <= TOKEN_BYTES_MAX && keys.server.as_ref().is_some_and(|server| server.is(token)) {
+            return Ok(anybody());
+        }
         match keys.read(token) {
             // Where everybody is let in, a token that was made here says less than none would: so it is meant.
-            Err(_) if keys.issued.is_none() => Ok(anybody()),
+            Err(_) if keys.are_none() => Ok(anybody()),
             Err(error) => Err(error),
             Ok((claims, By::Issuer)) => claims.judge(&self.expected, now_ms),
-            Ok((claims, By::Us)) => claims.judge(&self.expected.of_ours(), now_ms),
+            Ok((claims, By::Us)) => {
+                let (caller, rooms) = claims.judge(&self.expected.of_ours(), now_ms)?;
+                Ok((mint::nobody_is_no_user(caller), rooms))
+            }
         }
     }
 }
@@ -201,6 +211,11 @@ enum By {
 }
 
 impl Keys {
+    /// Whether nobody can be asked for a token: everybody is let in.
+    fn are_none(&self) -> bool {
+        self.issued.is_none() && self.server.is_none()
+    }
+
     /// The claims of a token whose signature holds.
     fn read(&self, token: &str) -> Result<(RawClaims, By), AuthError> {
         if token.len() > TOKEN_BYTES_MAX {

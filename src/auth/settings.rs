@@ -14,6 +14,7 @@ use zeroize::Zeroizing;
 
 use super::claims::Expected;
 use super::keys::{self, Key, KeyError, KeySet};
+use super::server_token::ServerToken;
 use super::{Auth, DOCUMENT_KID, Keys, mint};
 use crate::config::parse_duration;
 use crate::limits::{AUTH_LEEWAY_S_MAX, KEY_FILE_BYTES_MAX, TOKEN_LIFE_S_MAX};
@@ -22,6 +23,8 @@ use crate::limits::{AUTH_LEEWAY_S_MAX, KEY_FILE_BYTES_MAX, TOKEN_LIFE_S_MAX};
 const KEY_VARIABLE: &str = "RUANG_AUTH_KEY";
 /// The secret of the server's own tokens.
 const DOCUMENT_VARIABLE: &str = "RUANG_AUTH_DOCUMENT_SECRET";
+/// The server token.
+const SERVER_VARIABLE: &str = "RUANG_Y_SWEET_TOKEN";
 
 /// Settings of authentication. Without a key everybody is let in.
 #[derive(Debug, Clone, Args)]
@@ -53,6 +56,12 @@ pub struct AuthSettings {
     /// hold it instead. Only needed by several instances that have nothing but public keys.
     #[arg(long, env = "RUANG_AUTH_DOCUMENT_SECRET_FILE", value_name = "FILE")]
     pub auth_document_secret_file: Option<PathBuf>,
+
+    /// A file with the server token of y-sweet's back ends, the TOKEN of `ys://TOKEN@HOST`: 32 bytes or more.
+    /// RUANG_Y_SWEET_TOKEN may hold it instead. It opens every room, as an admin's token does; without another key, it and the
+    /// tokens that are made with it are all that is let in.
+    #[arg(long, env = "RUANG_Y_SWEET_TOKEN_FILE", value_name = "FILE")]
+    pub y_sweet_token_file: Option<PathBuf>,
 }
 
 impl Default for AuthSettings {
@@ -65,6 +74,7 @@ impl Default for AuthSettings {
             auth_leeway: Duration::from_secs(10),
             auth_token_life: Duration::from_secs(744 * 3_600),
             auth_document_secret_file: None,
+            y_sweet_token_file: None,
         }
     }
 }
@@ -164,7 +174,7 @@ impl Auth {
         let Some(settings) = &self.settings else { return Ok(()) };
         let was_open = self.is_open();
         let keys = read_keys(settings, &|name| env::var(name).ok())?;
-        if keys.issued.is_none() == was_open {
+        if keys.are_none() == was_open {
             *self.keys.write() = Arc::new(keys);
         }
         Ok(())
@@ -173,7 +183,10 @@ impl Auth {
     /// Whether there are files that may be read again.
     #[must_use]
     pub fn is_reloadable(&self) -> bool {
-        self.settings.as_ref().is_some_and(|settings| !settings.auth_key_file.is_empty())
+        let has_files = |settings: &AuthSettings| {
+            !settings.auth_key_file.is_empty() || settings.y_sweet_token_file.is_some()
+        };
+        self.settings.as_ref().is_some_and(has_files)
     }
 
     /// The longest life of a token, in ms: see [`AuthSettings::auth_token_life`].
@@ -198,11 +211,17 @@ fn read_keys(
     }
     let issued = (!keys.is_empty()).then(|| KeySet::new(keys)).transpose();
     let issued = issued.map_err(named(|| "--auth-key-file".to_owned()))?;
+    let file = settings.y_sweet_token_file.as_deref();
+    let server = secret_of("--y-sweet-token-file", file, SERVER_VARIABLE, variable)?;
+    let of_server = || server.as_ref().map(|secret| mint::document_key(secret.as_bytes()));
     let document = match document_secret(settings, variable)? {
         Some(key) => key,
-        None => issued.as_ref().and_then(mint::derived_key).unwrap_or_else(mint::random_key),
+        None => {
+            let derived = issued.as_ref().and_then(mint::derived_key);
+            derived.or_else(of_server).unwrap_or_else(mint::random_key)
+        }
     };
-    Ok(Keys { issued, document })
+    Ok(Keys { issued, server: server.as_ref().map(|secret| ServerToken::new(secret)), document })
 }
 
 fn document_secret(

@@ -45,7 +45,7 @@ pub struct LimitArgs {
 
     /// Messages a second of one connection. What comes in 40 s may come at once. A connection that is faster is
     /// read no faster, and closed (4529) after ten seconds of that.
-    #[arg(long, env = "RUANG_SOCKET_MESSAGES", value_name = "N|off", default_value = "250")]
+    #[arg(long, env = "RUANG_SOCKET_MESSAGES", value_name = "N|off", default_value = "500")]
     pub socket_messages: Speed,
 
     /// Bytes of messages a second of one connection, in the same way. The first answer with all that the server

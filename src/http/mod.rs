@@ -2,7 +2,7 @@
 
 mod access;
 pub mod admin;
-mod api;
+pub mod api;
 pub mod front;
 pub mod ops;
 pub mod pages;
@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use axum::Router;
-use axum::routing::{any, get};
+use axum::routing::get;
 
 use crate::auth::Auth;
 use crate::log::Log;
@@ -42,6 +42,8 @@ pub struct App {
     pub store: &'static str,
     /// When this instance began.
     pub started: Instant,
+    /// What requests to the API share.
+    pub api: api::Shares,
     /// No new sockets: the server is on its way down.
     pub draining: AtomicBool,
 }
@@ -58,8 +60,7 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/", get(pages::home))
         .route("/ws/{*room}", get(upgrade::y_websocket))
         .route("/hocuspocus", get(upgrade::hocuspocus))
-        .route("/api/v1/rooms/{room}", api::room())
-        .route("/api/{*rest}", any(api::nothing_here))
+        .merge(api::routes())
         .merge(y_sweet::routes())
         .route("/healthz", get(ops::healthz))
         .route("/readyz", get(ops::readyz))

@@ -13,13 +13,16 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::archive::{Archive, ArchiveError};
-use super::deadline::{Now, Sweeps};
+use super::deadline::{Now, Sweeps, is_expiring, left_ms};
 use super::in_ms;
 use crate::history::{Compacted, Outcome, Tail};
 use crate::ids::{Position, RoomName};
-use crate::limits::{CLOCK_LOOK_MS, SWEEP_MS, SWEEP_PAGE_ROOMS, SWEEP_PAUSE_MS};
+use crate::limits::{
+    CLOCK_LOOK_MS, EXPIRY_WARNING_MS, SWEEP_DUE_MAX, SWEEP_MS, SWEEP_PAGE_ROOMS, SWEEP_PAUSE_MS,
+};
 use crate::log::{Head, Log, LogError};
 use crate::room::Rooms;
+use crate::webhooks::{Kind, Notice};
 
 /// Goes through the rooms of a store.
 pub struct Sweeper {
@@ -30,6 +33,8 @@ pub struct Sweeper {
     /// Rooms that could not be compacted up to here: not tried again before they have changed. Only
     /// rooms with trouble are in it.
     not_compacted: HashMap<RoomName, Position>,
+    /// Rooms whose deadline is near, with the deadline that was told of.
+    warned: HashMap<RoomName, u64>,
     /// The archive has failed in this sweep: the other rooms are not even tried, nor each reported.
     archive_fails: bool,
 }
@@ -72,6 +77,7 @@ impl Sweeper {
             archive,
             sweeps,
             not_compacted: HashMap::new(),
+            warned: HashMap::new(),
             archive_fails: false,
             rooms,
         }
@@ -106,6 +112,9 @@ impl Sweeper {
         let mut swept = Swept::default();
         let mut after: Option<RoomName> = None;
         self.sweeps.begin();
+        // Of rooms that went some other way nobody says so here.
+        let long_ago_ms = self.look_at_clocks().wall_ms.saturating_sub(2 * EXPIRY_WARNING_MS);
+        self.warned.retain(|_, deadline_ms| *deadline_ms > long_ago_ms);
         self.archive_fails = false;
         loop {
             let page = self.log.rooms(after.as_ref(), SWEEP_PAGE_ROOMS).await?;
@@ -148,6 +157,7 @@ impl Sweeper {
     /// A room that nobody is in.
     async fn on_closed(&mut self, room: &RoomName, head: &Head, swept: &mut Swept) {
         let now = self.look_at_clocks();
+        self.warn(room, head, now);
         let Some(deadline_ms) = self.sweeps.on_closed(room, head, now) else {
             return self.compact(room, head, swept).await;
         };
@@ -162,6 +172,9 @@ impl Sweeper {
                 self.sweeps.forget(room);
                 metrics.expired.inc();
                 swept.expired += 1;
+                self.warned.remove(room);
+                let notice = || Notice { at_ms: now.wall_ms, ..Notice::at(Kind::Expired, room, head.last) };
+                self.rooms.options.notices.tell(notice);
                 tracing::info!(room = %room_id, "a room's time has passed: it is gone");
             }
             Err(Stays::InUse | Stays::Archive(ArchiveError::Changed)) => self.sweeps.forget(room),
@@ -179,6 +192,25 @@ impl Sweeper {
                 tracing::warn!(room = %room_id, %stays, "a room's time has passed, but it cannot be removed now");
             }
         }
+    }
+
+    /// Tells once of each deadline that is near.
+    fn warn(&mut self, room: &RoomName, head: &Head, now: Now) {
+        let is_near = |deadline_ms: &u64| is_expiring(left_ms(*deadline_ms, now.wall_ms));
+        let Some(deadline_ms) = head.deadline_ms.filter(is_near).filter(|_| self.rooms.options.ttl.is_some())
+        else {
+            self.warned.remove(room);
+            return;
+        };
+        if self.warned.len() >= SWEEP_DUE_MAX || self.warned.get(room) == Some(&deadline_ms) {
+            return;
+        }
+        self.warned.insert(room.clone(), deadline_ms);
+        self.rooms.options.notices.tell(|| Notice {
+            at_ms: now.wall_ms,
+            expires_ms: Some(deadline_ms),
+            ..Notice::at(Kind::Expiring, room, head.last)
+        });
     }
 
     /// Compacts a closed room that stays, if it has enough behind its newest snapshot.

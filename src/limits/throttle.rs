@@ -28,9 +28,9 @@ pub const NEW_ROOMS_PER_ADDRESS_PER_MINUTE: u32 = 240;
 /// Rooms that may be begun within a minute by everyone together.
 pub const NEW_ROOMS_PER_MINUTE: u32 = 6_000;
 
-/// Messages that one socket may send a second, for as long as it likes. A drag is 60 edits and 60 states of
-/// presence a second.
-pub const SOCKET_MESSAGES_PER_S: u32 = 250;
+/// Messages that one socket may send a second, for as long as it likes. A drag on a fast screen is 120 edits,
+/// 120 states of presence and, in the y-sweet family, 120 questions whether all is stored.
+pub const SOCKET_MESSAGES_PER_S: u32 = 500;
 
 /// Bytes of messages that one socket may send a second, for as long as it likes.
 pub const SOCKET_BYTES_PER_S: u32 = 1 << 20;

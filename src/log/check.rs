@@ -29,7 +29,12 @@ pub(super) fn check_expects(
         Expects::At(at) if at != last => {
             Err(LogError::Moved(format!("its newest record is {last}, not {at}")))
         }
-        Expects::Anything | Expects::Present | Expects::At(_) => check_seen(batch.seen, head, stands),
+        Expects::Last(at) if at != last => {
+            Err(LogError::Moved(format!("it ends at #{last}, not at #{at} as was expected")))
+        }
+        Expects::Anything | Expects::Present | Expects::At(_) | Expects::Last(_) => {
+            check_seen(batch.seen, head, stands)
+        }
     }
 }
 

@@ -78,6 +78,9 @@ pub enum Expects {
     /// The room's newest counter is exactly this (0: it is absent), and, unless the batch heals, the name has no
     /// tombstone: the batch brings content of another life, or what the store has lost of this one.
     At(u64),
+    /// The room's newest counter is exactly this (0: it is absent), whatever was deleted under its name before: the
+    /// batch is meant for the room as it is, and for no other state of it.
+    Last(u64),
 }
 
 /// The answer to an append: everything in the batch is stored at the durability in force.

@@ -170,8 +170,16 @@ impl Table {
 
     /// Makes the first column wide enough for texts that are to come.
     pub fn expect<'t>(&mut self, texts: impl Iterator<Item = &'t str>) {
+        self.expect_in(0, texts);
+    }
+
+    /// The same for another column.
+    ///
+    /// # Panics
+    /// If there is no such column.
+    pub fn expect_in<'t>(&mut self, column: usize, texts: impl Iterator<Item = &'t str>) {
         let widest = texts.map(|text| printable(text).chars().count()).max().unwrap_or(0);
-        self.widths[0] = self.widths[0].max(widest);
+        self.widths[column] = self.widths[column].max(widest);
     }
 }
 

@@ -181,6 +181,7 @@ enum ExpectsForm {
     Anything,
     Present,
     At(u64),
+    Last(u64),
 }
 
 impl BatchForm {
@@ -194,6 +195,7 @@ impl BatchForm {
                 Expects::Anything => ExpectsForm::Anything,
                 Expects::Present => ExpectsForm::Present,
                 Expects::At(seq) => ExpectsForm::At(seq),
+                Expects::Last(seq) => ExpectsForm::Last(seq),
             },
             ttl_ms: batch.ttl_ms,
         };
@@ -236,6 +238,7 @@ impl BatchForm {
                 ExpectsForm::Anything => Expects::Anything,
                 ExpectsForm::Present => Expects::Present,
                 ExpectsForm::At(seq) => Expects::At(seq),
+                ExpectsForm::Last(seq) => Expects::Last(seq),
             },
             seen: Seen::default(),
             heals: false,

@@ -12,6 +12,7 @@ mod compaction;
 mod heal;
 mod life;
 mod open;
+mod outside;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -27,6 +28,7 @@ use super::append::Append;
 use super::catch_up::CatchUps;
 use super::fan_out::{FanOut, Seats};
 use super::line::{Line, News};
+use super::outside::Writes;
 use super::registry::Rooms;
 use super::removal::Retire;
 use super::state::State;
@@ -35,7 +37,7 @@ use crate::document::FoldError;
 use crate::limits::{BEAT_MS, PRESENCE_TICK_MS, ROUND_APPEND_MS, ROUND_SESSIONS_MIN};
 use crate::log::bus::Whisper;
 use crate::log::{APPEND_TIMEOUT, LogError};
-use crate::wire::close::{self, Close};
+use crate::wire::close::Close;
 use crate::wire::voice::SharedFrame;
 
 /// Commands judged in one turn: then the log and the clock get theirs.
@@ -61,6 +63,8 @@ pub(super) struct Actor {
     deadline: Deadline,
     /// It was stored before, or somebody was let begin it.
     begun: bool,
+    /// Edits from outside that are not decided.
+    writes: Writes,
     /// Who waits for the room to be stored.
     beginnings: Vec<oneshot::Sender<()>>,
     /// The room is to be removed: it takes no more edits.
@@ -124,6 +128,7 @@ impl Actor {
             idle_due: Some(now + rooms.options.idle_unload),
             deadline: Deadline::new(&rooms.options),
             begun: false,
+            writes: Writes::default(),
             beginnings: Vec::new(),
             retiring: None,
             rooms,
@@ -182,6 +187,9 @@ impl Actor {
                 }
                 () = shared.presence_changed.notified() => self.on_presence_changed(),
                 done = self.upkeep.done() => self.on_compacted(done),
+            }
+            if self.writes.are_put_off() {
+                Box::pin(self.on_held()).await?;
             }
             self.append_due = self.next_append();
             if self.append_due.is_none() {
@@ -313,13 +321,10 @@ impl Actor {
         if self.state.is_some() {
             self.release().await;
         }
+        super::outside::turn_away(self.writes.take_put_off(), "it has ended");
         self.rooms.forget(&self.shared);
         let close = goodbye.unwrap_or_else(|| {
-            if self.rooms.stop.is_cancelled() {
-                Close::new(close::RESTART, "the server restarts")
-            } else {
-                super::room_ended()
-            }
+            if self.rooms.stop.is_cancelled() { super::restarts() } else { super::room_ended() }
         });
         self.shared.ring.close(close.clone());
         for seat in self.seats.all() {

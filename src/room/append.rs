@@ -92,7 +92,8 @@ pub(super) async fn append_until_decided(
             Err(error) => return Err(Refused { error, may_be_stored }),
         };
         may_be_stored |= matches!(error, LogError::Unknown(_));
-        if batch.expects == Expects::Anything && alone.load(Ordering::Relaxed) {
+        let begins = matches!(batch.expects, Expects::Anything | Expects::Last(0));
+        if begins && alone.load(Ordering::Relaxed) {
             return Err(Refused { error, may_be_stored });
         }
         if tries.is_power_of_two() || tries == 0 {

@@ -17,6 +17,7 @@ mod line;
 mod load;
 mod loss;
 mod order;
+pub mod outside;
 mod owners;
 mod presence;
 mod registry;
@@ -93,6 +94,11 @@ enum Command {
     Leave {
         session: SessionId,
     },
+    Read {
+        part: outside::Part,
+        reply: oneshot::Sender<Result<outside::Copy, outside::ReadError>>,
+    },
+    Write(outside::Write),
     Retire(removal::Retire),
 }
 
@@ -117,6 +123,8 @@ struct Shared {
     inflow: Inflow,
     /// About how many bytes a Step2 with everything has.
     encoded_bytes: AtomicUsize,
+    /// Client ids for edits from outside.
+    clients: outside::SharedClients,
     /// Members that have not left.
     sessions: AtomicUsize,
     started: Instant,
@@ -134,6 +142,7 @@ impl Shared {
             presence_changed: Notify::new(),
             inflow,
             encoded_bytes: AtomicUsize::new(0),
+            clients: outside::SharedClients::default(),
             sessions: AtomicUsize::new(0),
             started: Instant::now(),
         }
@@ -270,6 +279,7 @@ impl Member {
             update,
             source,
             permit,
+            at: None,
             cost,
             admitted_ms: wall_clock_ms(),
         }))
@@ -380,6 +390,11 @@ impl Drop for Member {
 pub(crate) fn refusal_close(refusal: Refusal) -> Close {
     let code = if refusal.is_too_large() { close::TOO_LARGE } else { close::MALFORMED };
     Close::new(code, refusal.to_string())
+}
+
+/// How sessions end when the server does.
+fn restarts() -> Close {
+    Close::new(close::RESTART, "the server restarts")
 }
 
 fn room_ended() -> Close {

@@ -30,7 +30,8 @@ pub use metrics::Metrics as OwnerMetrics;
 pub(crate) struct Owners {
     /// Locked behind `inner` or alone, never before it.
     presence: Arc<Mutex<Presence>>,
-    inner: Mutex<Inner>,
+    /// Nothing in a room without identities: most rooms of an open server are quiet, and small.
+    inner: Mutex<Option<Box<Inner>>>,
 }
 
 #[derive(Debug, Default)]
@@ -80,14 +81,16 @@ impl Owners {
     /// A session with an identity has come.
     pub(crate) fn seat(&self, session: SessionId, user: Option<&UserId>) {
         let Some(user) = user else { return };
-        let Inner { seated, connected, .. } = &mut *self.inner.lock();
+        let mut inner = self.inner.lock();
+        let Inner { seated, connected, .. } = &mut **inner.get_or_insert_default();
         seated.insert(session, Seated { user: Arc::clone(user), own: None });
         *connected.entry(Arc::clone(user)).or_insert(0) += 1;
     }
 
     /// A session has gone.
     pub(crate) fn leave(&self, session: SessionId) {
-        let Inner { seated, connected, .. } = &mut *self.inner.lock();
+        let mut inner = self.inner.lock();
+        let Some(Inner { seated, connected, .. }) = inner.as_deref_mut() else { return };
         let Some(Seated { user, .. }) = seated.remove(&session) else { return };
         if let Some(count) = connected.get_mut(&user) {
             *count -= 1;
@@ -99,14 +102,16 @@ impl Owners {
 
     /// Nobody here has, or had, an identity: there is nothing to judge and nothing to write down.
     pub(crate) fn is_off(&self) -> bool {
-        let Inner { stored, in_flight, seated, .. } = &*self.inner.lock();
-        seated.is_empty() && stored.is_empty() && in_flight.is_empty()
+        self.inner.lock().as_ref().is_none_or(|inner| {
+            inner.seated.is_empty() && inner.stored.is_empty() && inner.in_flight.is_empty()
+        })
     }
 
     /// Claims of stored records, in the order of the log.
     pub(crate) fn learn(&self, claims: impl IntoIterator<Item = (ClientId, UserId)>) {
-        let inner = &mut *self.inner.lock();
+        let mut inner = self.inner.lock();
         for (client, user) in claims {
+            let inner = inner.get_or_insert_default();
             inner.in_flight.remove(&client);
             inner.stored.entry(client).or_insert(user);
         }
@@ -114,14 +119,19 @@ impl Owners {
 
     /// Claims of stored records that come before all that are known here.
     pub(crate) fn overrule(&self, claims: impl IntoIterator<Item = (ClientId, UserId)>) {
-        let inner = &mut *self.inner.lock();
-        inner.in_flight.clear();
-        inner.stored.extend(claims);
+        let mut inner = self.inner.lock();
+        if let Some(inner) = inner.as_mut() {
+            inner.in_flight.clear();
+        }
+        for (client, user) in claims {
+            inner.get_or_insert_default().stored.insert(client, user);
+        }
     }
 
     /// Claims of a record that is on its way into the log.
     pub(crate) fn draft(&self, claims: &[(ClientId, UserId)]) {
-        let Inner { in_flight, brought, .. } = &mut *self.inner.lock();
+        let mut inner = self.inner.lock();
+        let Inner { in_flight, brought, .. } = &mut **inner.get_or_insert_default();
         for (client, user) in claims {
             brought.remove(client);
             in_flight.entry(*client).or_insert_with(|| Arc::clone(user));
@@ -130,18 +140,21 @@ impl Owners {
 
     /// What was on its way is dropped.
     pub(crate) fn revert(&self) {
-        self.inner.lock().in_flight.clear();
+        if let Some(inner) = self.inner.lock().as_mut() {
+            inner.in_flight.clear();
+        }
     }
 
     /// All that are stored, for who goes on with them.
     pub(crate) fn stored(&self) -> Vec<(ClientId, UserId)> {
         let inner = self.inner.lock();
-        inner.stored.iter().map(|(client, user)| (*client, Arc::clone(user))).collect()
+        let stored = inner.iter().flat_map(|inner| &inner.stored);
+        stored.map(|(client, user)| (*client, Arc::clone(user))).collect()
     }
 
     /// Who owns an id.
     pub(crate) fn owner(&self, client: ClientId) -> Option<UserId> {
-        self.inner.lock().owner(client).cloned()
+        self.inner.lock().as_ref()?.owner(client).cloned()
     }
 
     /// Those of these ids that are another user's than this one's.
@@ -151,9 +164,8 @@ impl Owners {
         clients: impl Iterator<Item = ClientId>,
     ) -> Vec<ClientId> {
         let inner = self.inner.lock();
-        if inner.stored.is_empty() && inner.in_flight.is_empty() {
-            return Vec::new();
-        }
+        let owns = |inner: &&Inner| !inner.stored.is_empty() || !inner.in_flight.is_empty();
+        let Some(inner) = inner.as_deref().filter(owns) else { return Vec::new() };
         clients.filter(|client| inner.owner(*client).is_some_and(|owner| Some(owner) != user)).collect()
     }
 
@@ -161,6 +173,7 @@ impl Owners {
     /// not the bringer's to bring.
     pub(crate) fn foreign(&self, by: Bringer<'_>, new: impl Iterator<Item = ClientId>) -> Vec<ClientId> {
         let inner = self.inner.lock();
+        let Some(inner) = inner.as_deref() else { return Vec::new() };
         let is_foreign = |client: &ClientId| match inner.owner(*client) {
             Some(owner) if Some(owner) == by.user => false,
             Some(owner) => inner.connected.contains_key(owner) || self.presence.lock().shows(owner),
@@ -179,7 +192,8 @@ impl Owners {
         admitted: impl Iterator<Item = (ClientId, u32)>,
     ) -> Attribution {
         let Some(user) = by.user else { return Attribution::default() };
-        let inner = &mut *self.inner.lock();
+        let mut inner = self.inner.lock();
+        let inner = &mut **inner.get_or_insert_default();
         let (mut mine, mut unclear, mut claims) = (Vec::new(), Vec::new(), Vec::new());
         let (mut others, mut several) = (None::<UserId>, false);
         for (client, from) in admitted {

@@ -38,7 +38,8 @@ use stamp::Stamp;
 pub(crate) struct Presence {
     entries: HashMap<ClientId, Entry>,
     /// Whose ids were that have been forgotten otherwise: of users, at first hand.
-    remembered: HashMap<ClientId, UserId>,
+    #[allow(clippy::box_collection, reason = "a word, not six, in rooms without identities")]
+    remembered: Option<Box<HashMap<ClientId, UserId>>>,
     /// Counts ticks: every tick that has changes is one frame for everyone.
     tick: u64,
     /// Something changed since the last tick.
@@ -229,7 +230,7 @@ impl Presence {
 
     /// Whether an id that nobody is here under was not another user's before.
     fn is_free(&self, said: &Said<'_>) -> bool {
-        self.remembered.get(&said.entry.client).is_none_or(|user| Some(user.as_ref()) == said.user)
+        self.remembered(said.entry.client).is_none_or(|user| Some(user.as_ref()) == said.user)
     }
 
     fn announce_one(&mut self, said: &Said<'_>, places: &mut usize, now_ms: u64) -> bool {
@@ -246,7 +247,7 @@ impl Presence {
             user: same_user.map_or_else(|| said.user.map(UserId::from), |known| known.user.clone()),
             first_hand: said.first_hand
                 || same_user.is_some_and(|known| known.first_hand)
-                || self.remembered.contains_key(&said.entry.client),
+                || self.remembered(said.entry.client).is_some(),
             tick: self.tick + 1,
             seen_ms: now_ms,
             leaves_ms: None,
@@ -266,10 +267,14 @@ impl Presence {
         self.entries.get(&client).filter(|entry| entry.state.is_some()).map(|entry| entry.user.as_ref())
     }
 
+    fn remembered(&self, client: ClientId) -> Option<&UserId> {
+        self.remembered.as_ref()?.get(&client)
+    }
+
     /// Whether an id is, or was lately, another user's than this one's.
     pub(crate) fn was_of_another(&self, client: ClientId, user: Option<&UserId>) -> bool {
         let here = self.entries.get(&client).map(|entry| entry.user.as_ref());
-        here.or(self.remembered.get(&client).map(Some)).is_some_and(|of| of != user)
+        here.or(self.remembered(client).map(Some)).is_some_and(|of| of != user)
     }
 
     /// Whether a user is here, on whichever instance, as far as it shows.
@@ -309,9 +314,9 @@ impl Presence {
         entries.retain(|client, entry| {
             let stays = entry.state.is_some() || now_ms < entry.seen_ms + PRESENCE_FORGET_MS;
             if let (false, true, Some(user)) = (stays, entry.first_hand, &entry.user)
-                && remembered.len() < PRESENCE_USERS_REMEMBERED_MAX
+                && remembered.as_ref().map_or(0, |of| of.len()) < PRESENCE_USERS_REMEMBERED_MAX
             {
-                remembered.insert(*client, UserId::clone(user));
+                remembered.get_or_insert_default().insert(*client, UserId::clone(user));
             }
             stays
         });

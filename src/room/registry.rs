@@ -15,7 +15,7 @@ use tokio_util::task::TaskTracker;
 
 use super::actor::Actor;
 use super::inflow::Inflow;
-use super::{Command, Entry, Member, Shared};
+use super::{Command, Entry, Member, Shared, outside};
 use crate::history::{CompactError, Compacted, Compactor, Retention};
 use crate::ids::{InstanceId, RoomName, SessionId};
 use crate::life::{LifeOptions, Now, Sweeper};
@@ -24,6 +24,7 @@ use crate::log::Log;
 use crate::log::record::RoomKind;
 use crate::telemetry::Metrics;
 use crate::throttle::{Limits, Throttle};
+use crate::webhooks::Notices;
 use crate::wire::close::{self, Close};
 
 /// How rooms behave.
@@ -44,6 +45,8 @@ pub struct RoomsOptions {
     pub store_patience: Duration,
     /// How many sessions and new rooms there may be, and how large a document.
     pub limits: Limits,
+    /// Who is told what happens.
+    pub notices: Notices,
 }
 
 impl Default for RoomsOptions {
@@ -56,6 +59,7 @@ impl Default for RoomsOptions {
             retention: Retention::default(),
             store_patience: Duration::from_millis(STORE_PATIENCE_MS),
             limits: Limits::default(),
+            notices: Notices::default(),
         }
     }
 }
@@ -128,7 +132,7 @@ impl Rooms {
         let mut tries = 0;
         while tries < JOIN_TRIES {
             if self.stop.is_cancelled() {
-                return Err(Close::new(close::RESTART, "the server restarts"));
+                return Err(super::restarts());
             }
             let shared = match self.get_or_start(name) {
                 Ok(shared) => shared,
@@ -220,7 +224,7 @@ impl Rooms {
 
     /// The room, which is loaded if nobody is there; or, if it is being removed, what says when that
     /// is over.
-    fn get_or_start(self: &Arc<Self>, name: &RoomName) -> Result<Arc<Shared>, CancellationToken> {
+    pub(super) fn get_or_start(self: &Arc<Self>, name: &RoomName) -> Result<Arc<Shared>, CancellationToken> {
         let mut listed = self.listed.lock();
         if let Some(removed) = listed.reserved.get(name) {
             return Err(removed.clone());
@@ -247,7 +251,7 @@ impl Rooms {
         }
         self.forget(&shared);
         shared.inflow.close();
-        drop(shared.inbox.close());
+        outside::turn_away(shared.inbox.close(), "it has ended");
         shared.ring.close(super::room_ended());
     }
 

@@ -14,9 +14,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::registry::Listed;
 use super::{Command, Rooms, Shared};
-use crate::ids::RoomName;
+use crate::ids::{Position, RoomName};
 use crate::limits::RETIRE_MS_MAX;
 use crate::log::LogError;
+use crate::webhooks::{Kind, Notice};
 use crate::wire::close::{self, Close};
 
 /// Keeps everyone out of a room while it lives.
@@ -64,26 +65,30 @@ impl Rooms {
             None => None,
         };
         let existed = self.delete_from_log(&name).await?;
-        if existed {
+        if let Some(last) = existed {
+            self.options.notices.tell(|| {
+                let at_ms = self.now().wall_ms;
+                Notice { at_ms, ..Notice::at(Kind::Deleted, &name, last) }
+            });
             self.metrics.life.deleted.inc();
             tracing::info!(room = %name.log_id(), "a room is deleted");
         }
         // A room that nothing was stored in has no life that could be over: its sessions may return.
-        if let Some(goodbye) = goodbye.filter(|_| existed) {
+        if let Some(goodbye) = goodbye.filter(|_| existed.is_some()) {
             let _ = goodbye.send(Close::new(close::OTHER_GENERATION, "this room was deleted"));
         }
         drop(reserved);
-        Ok(existed)
+        Ok(existed.is_some())
     }
 
-    /// Asks the log until it has answered, but not for ever.
-    async fn delete_from_log(&self, name: &RoomName) -> Result<bool, LogError> {
+    /// Asks the log until it has answered, but not for ever. Returns the newest position of the room, if there was one.
+    async fn delete_from_log(&self, name: &RoomName) -> Result<Option<Position>, LogError> {
         // Asked first: after an answer that was lost, the log only knows that there is nothing now.
-        let existed = self.log.open(name).await?.is_some();
+        let existed = self.log.open(name).await?.map(|head| head.last);
         let mut waits = DELETE_WAITS.iter();
         loop {
             match (self.log.delete(name).await, waits.next()) {
-                (Ok(deleted), _) => return Ok(existed || deleted),
+                (Ok(deleted), _) => return Ok(existed.or(deleted.then_some(Position::START))),
                 (Err(error), Some(wait)) if error.is_temporary() => {
                     tracing::warn!(room = %name.log_id(), %error, "a room cannot be deleted yet");
                     sleep(*wait).await;

@@ -10,6 +10,7 @@
 mod answers;
 mod authors;
 mod begin;
+mod exact;
 mod lives;
 mod others;
 mod weight;
@@ -81,6 +82,8 @@ struct Draft {
     heals: bool,
     /// It brings another life of the room: its first record, so nothing was in flight before it.
     revives: bool,
+    /// It is stored right behind this position, or not at all: it is alone, and nothing is judged while it is under way.
+    at: Option<Position>,
     /// Per session: how many of its messages are decided once this batch is.
     acks: HashMap<SessionId, u64>,
     /// Inflow units to give back.
@@ -99,6 +102,8 @@ pub(crate) struct Submission {
     pub(crate) source: Source,
     /// Whether it may bring something.
     pub(crate) permit: Permit,
+    /// It is stored right behind this position, or not at all. Nothing is under way when it is judged.
+    pub(crate) at: Option<Position>,
     /// Inflow units that it holds.
     pub(crate) cost: u32,
     /// By the wall clock, for the record.
@@ -269,6 +274,7 @@ impl State {
                 author: Author::Nobody,
                 heals: false,
                 revives: false,
+                at: None,
                 acks: HashMap::new(),
                 cost: 0,
             });
@@ -285,6 +291,7 @@ impl State {
         draft.author = draft.author.and(Author::One(submission.session));
         draft.acks.insert(submission.session, submission.ordinal);
         draft.cost += submission.cost;
+        draft.at = draft.at.or(submission.at);
     }
 
     /// Whether what waits is one batch that may still grow.
@@ -306,6 +313,7 @@ impl State {
             records: draft.records.clone(),
             expects: match self.committed {
                 at if draft.revives || draft.heals => Expects::At(at.seq),
+                _ if draft.at.is_some() => Expects::Last(draft.at.map_or(0, |at| at.seq)),
                 Position::START => Expects::Anything,
                 _ => Expects::Present,
             },

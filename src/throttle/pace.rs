@@ -170,11 +170,11 @@ mod tests {
     fn what_a_stalled_network_held_back_is_welcome() {
         let mut pace = Pace::default();
         let stall_s = BEAT_MS / 1_000 * (u64::from(HALF_OPEN_BEATS) - 1);
-        for n in 0..stall_s * 120 {
+        for n in 0..stall_s * 360 {
             assert_eq!(send(&mut pace, None, 200, 0), Verdict::Go, "message {n}");
         }
-        for tick in 0..60_000_u64 {
-            assert_eq!(send(&mut pace, None, 200, tick * 1_000 / 120), Verdict::Go, "{tick}");
+        for tick in 0..200_000_u64 {
+            assert_eq!(send(&mut pace, None, 200, tick * 1_000 / 360), Verdict::Go, "{tick}");
         }
     }
 

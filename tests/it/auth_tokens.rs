@@ -449,12 +449,47 @@ fn document_tokens_are_for_one_document() {
     check(&open, &open).unwrap();
     let foreign = first.mint_document_token(&grant, now_ms()).unwrap();
     assert_eq!(open.admit(Some(&foreign), &name, now_ms()).unwrap().role, Role::Admin);
+    // A token that names nobody makes no user: its holders are not one person.
+    let nobody = DocumentGrant { user: None, ..grant.clone() };
+    let token = first.mint_document_token(&nobody, now_ms()).unwrap();
+    assert_eq!(first.admit(Some(&token), &name, now_ms()).unwrap().user, None);
     // With the issuers' key but our name, and the other way around.
     let forged =
         token_of(&json!({ "alg": "HS256", "kid": "ruang.document" }), &claims(&json!({})), |message| {
             sign("HS256", message)
         });
     assert_eq!(refused(&first, &forged), AuthError::Signature);
+}
+
+/// [W48] The server token opens every room, as an admin's does; without another key it and what is made with it are all that
+/// is let in, on every instance that has it. It has to be long, and it is compared as a whole.
+#[test]
+fn the_server_token_opens_everything() {
+    const SECRET: &str = "the-server-token-of-some-back-end-0123456789";
+    let server = |secret: &'static str| {
+        let variable = move |name: &str| (name == "RUANG_Y_SWEET_TOKEN").then(|| secret.to_owned());
+        Auth::from_settings_and(&AuthSettings::default(), &variable)
+    };
+    let (auth, other) = (server(SECRET).unwrap(), server(SECRET).unwrap());
+    assert!(!auth.is_open());
+    let name = room("doc");
+    assert_eq!(auth.admit(Some(SECRET), &name, now_ms()).unwrap().role, Role::Admin);
+    assert_eq!(auth.admit_everywhere(Some(SECRET), now_ms()).unwrap().role, Role::Admin);
+    for wrong in [&SECRET[1..], &SECRET[..SECRET.len() - 1], "x", &format!("{SECRET}x")] {
+        let refused = auth.admit(Some(wrong), &name, now_ms()).unwrap_err();
+        assert_eq!(refused.status(), 401, "{refused}");
+        assert!(auth.admit_everywhere(Some(wrong), now_ms()).is_err());
+    }
+    assert_eq!(auth.admit(None, &name, now_ms()), Err(AuthError::Missing));
+    let grant =
+        DocumentGrant { room: &name, role: Role::Editor, user: None, name: None, color: None, ttl_s: 60 };
+    let token = auth.mint_document_token(&grant, now_ms()).unwrap();
+    assert_eq!(other.admit(Some(&token), &name, now_ms()).unwrap().role, Role::Editor);
+    assert_eq!(other.admit_everywhere(Some(&token), now_ms()), Err(AuthError::Room));
+    let third = server("another-server-token-of-some-back-end-012345").unwrap();
+    assert!(third.admit(Some(&token), &name, now_ms()).is_err());
+    let short = server("short").map(|_| ()).unwrap_err().to_string();
+    assert!(short.starts_with("RUANG_Y_SWEET_TOKEN: ") && !short.contains("short"), "{short}");
 }
 
 /// [A12] Whether a room exists makes no difference to who is not let in: the decision is made without knowing.

@@ -71,6 +71,16 @@ async fn a_batch_for_a_counter_is_stored_at_that_counter_only(store: Store) {
     assert_eq!(expecting(log, &name, 2, 1, Expects::At(2)).await.unwrap().first.seq, 3);
     moved(expecting(log, &name, 1, 2, Expects::At(2)).await);
     assert_eq!(texts(log, &name).await.len(), 2);
+    // `Last` is the same, but does not ask whether the name had another life that was deleted.
+    for wrong in [0, 2, 4, u64::MAX] {
+        moved(expecting(log, &name, 1, 3, Expects::Last(wrong)).await);
+    }
+    assert_eq!(expecting(log, &name, 1, 3, Expects::Last(3)).await.unwrap().first.seq, 4);
+    log.delete(&name).await.unwrap();
+    moved(expecting(log, &name, 1, 4, Expects::At(0)).await);
+    moved(expecting(log, &name, 1, 5, Expects::Last(4)).await);
+    assert!(expecting(log, &name, 1, 6, Expects::Last(0)).await.unwrap().created.is_some());
+    assert_eq!(expecting(log, &name, 1, 7, Expects::Last(2)).await.unwrap().first.seq, 3);
 }
 
 /// [L50] A retry of a batch that is stored is answered, whatever has become of what it expected.

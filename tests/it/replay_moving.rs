@@ -131,14 +131,15 @@ async fn stores_become_rooms() {
                 let state = hex::bytes(expected["state"].as_str().unwrap());
                 let mut state = parse_state_vector(&state).unwrap().entries().to_vec();
                 let mut ours = blocks(&log, &name).await;
-                (state.sort_unstable(), ours.sort_unstable());
+                state.sort_unstable();
+                ours.sort_unstable();
                 assert_eq!(ours, state, "{name:?}");
             }
         }
         if from == From::YLeveldb {
             // What the path of a request said.
             assert_eq!(lines["team%2Fplans%201"]["room"], "team/plans 1");
-            assert_eq!(lines["retro"]["not_kept"], json!(["1 entries of metadata (setMeta)"]));
+            assert_eq!(lines["retro"]["not_kept"], json!(["metadata of the application (setMeta): 1"]));
         }
     }
 }
@@ -157,8 +158,10 @@ async fn what_is_there_is_told() {
     let (_, lines) = moved(&log, From::YLeveldb, &path, &named("retro", "retro")).await;
     assert_eq!(became(&lines), BTreeMap::from([("retro", "made")]));
     let mut author = Author::new(5);
-    let edit =
-        author.edit(|doc| drop(doc.get_or_insert_map("items").insert(&mut doc.transact_mut(), "new", 1)));
+    let edit = author.edit(|doc| {
+        let items = doc.get_or_insert_map("items");
+        items.insert(&mut doc.transact_mut(), "new", 1);
+    });
     log.append(&room("retro"), vec![update_record(None, vec![], &edit)]).await;
     log.append(&room("long"), vec![update_record(None, vec![], &edit)]).await;
     let before = view(&log, &room("retro")).await;

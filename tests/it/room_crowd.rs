@@ -37,8 +37,8 @@ async fn a_crowd_stores_in_few_batches() {
     assert_eq!(records.len(), EDITS + 1, "genesis and all edits");
     let batches: HashSet<u64> = records
         .iter()
-        .filter_map(|stored| match stored {
-            StoredRecord::Intact { record, .. } => Some(record.metadata().unwrap().batch),
+        .map(|stored| match stored {
+            StoredRecord::Intact { record, .. } => record.metadata().unwrap().batch,
             StoredRecord::Damaged { .. } => panic!("{stored:?}"),
         })
         .collect();

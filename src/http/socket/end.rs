@@ -74,7 +74,6 @@ pub(super) fn count_close(app: &App, close: &Close) {
 
 /// Says why, and lets the client hear it. The session has left its room by then.
 pub(super) async fn refuse(app: &App, channel: impl Channel, close: Close) {
-    count_close(app, &close);
     match close.code {
         close::RESTART => spread_out(app).await,
         // Refused in band, a client does not come back by itself.
@@ -83,6 +82,12 @@ pub(super) async fn refuse(app: &App, channel: impl Channel, close: Close) {
         }
         _ => {}
     }
+    refuse_at_once(app, channel, close).await;
+}
+
+/// The same without a pause: for clients that wait by themselves before they come back.
+pub(super) async fn refuse_at_once(app: &App, channel: impl Channel, close: Close) {
+    count_close(app, &close);
     channel.close(close).await;
 }
 

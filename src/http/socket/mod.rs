@@ -23,7 +23,7 @@ use hyper::upgrade::Upgraded;
 use tokio::time::{Instant, timeout};
 
 use self::channel::Channel;
-use self::end::{End, Open, refuse};
+use self::end::{End, Open, refuse, refuse_at_once};
 pub(super) use self::hocuspocus::serve as serve_many;
 use self::io::{Gone, Socket, Unreadable};
 pub(super) use self::share::Share;
@@ -66,6 +66,8 @@ pub(super) async fn serve(
     let _open = Open::new(Arc::clone(&app));
     match app.admit_socket(room, token.as_deref()) {
         Ok(standing) => session(app, socket, voice, standing, address).await,
+        // y-sweet's provider tries three times, half a second apart, before it asks for another token.
+        Err(close) if voice == Voice::YSweet => Box::pin(refuse_at_once(&app, socket, close)).await,
         Err(close) => Box::pin(refuse(&app, socket, close)).await,
     }
 }

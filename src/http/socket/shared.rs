@@ -293,7 +293,7 @@ mod tests {
         let (mouth, client) = connection().await;
         drop(client);
         let frame = frame_of(1, 50_000);
-        while mouth.write(&[frame.clone()]).await.is_ok() {}
+        while mouth.write(std::slice::from_ref(&frame)).await.is_ok() {}
         assert_eq!(mouth.offer(&frame), 0);
         assert!(mouth.write(&[frame]).await.is_err());
         assert!(timeout(Duration::from_secs(5), mouth.keep_finishing()).await.is_ok(), "its task notices");

@@ -28,6 +28,7 @@ impl RedisLog {
             Expects::Anything => "any".to_owned(),
             Expects::Present => "present".to_owned(),
             Expects::At(seq) => seq.to_string(),
+            Expects::Last(seq) => format!("={seq}"),
         };
         let (clock, grace) = (self.clock_arg(), self.grace_arg());
         let (instance, number) = (batch.instance.0.to_string(), batch.number.to_string());

@@ -143,7 +143,7 @@ impl Foreign {
                 let mut kept = Kept { updates: y_leveldb::updates(store, name)?, not_kept: Vec::new() };
                 let metadata = y_leveldb::metadata(store, name)?;
                 if metadata > 0 {
-                    kept.not_kept.push(format!("{metadata} entries of metadata (setMeta)"));
+                    kept.not_kept.push(format!("metadata of the application (setMeta): {metadata}"));
                 }
                 Ok(kept)
             }

@@ -132,6 +132,9 @@ pub async fn move_in(
     }
     let mut table = Table::new(&["document", "room", "bytes", "what became of it"]);
     table.expect(names.iter().map(String::as_str));
+    let rooms: Vec<String> = names.iter().map(|name| room_of(&foreign, name, &options.import)).collect();
+    table.expect_in(1, rooms.iter().map(String::as_str));
+    table.expect_in(2, ["1023.9 KiB"].into_iter()); // the widest size
     let mut counts = SummaryLine { made: 0, there: 0, empty: 0, failed: 0, dry_run: options.import.dry_run };
     for name in names {
         let line = one(&foreign, name, log, &options.import).await?;
@@ -170,6 +173,10 @@ fn cells(line: &MovedLine) -> Vec<Cell> {
     vec![Cell::plain(&line.document), Cell::plain(&line.room), Cell::plain(bytes), became]
 }
 
+fn room_of(foreign: &Foreign, document: &str, options: &ImportOptions) -> String {
+    options.name.as_ref().map_or_else(|| foreign.room_of(document), |name| name.as_str().to_owned())
+}
+
 /// One document.
 ///
 /// # Errors
@@ -180,8 +187,7 @@ async fn one(
     log: &Arc<dyn Log>,
     options: &ImportOptions,
 ) -> Result<MovedLine, ReplayError> {
-    let room =
-        options.name.as_ref().map_or_else(|| foreign.room_of(&document), |name| name.as_str().to_owned());
+    let room = room_of(foreign, &document, options);
     let mut line =
         MovedLine { document, room, became: Became::Failed, bytes: 0, not_kept: Vec::new(), why: None };
     match take(foreign, &mut line, log, options).await {

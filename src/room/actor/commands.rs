@@ -7,7 +7,7 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::super::seat::{Entry, Seat};
-use super::super::state::{State, Submission, SubmitError, Suspect};
+use super::super::state::{Judged, State, Submission, SubmitError, Suspect};
 use super::super::{Command, Member, Synced, refusal_close, room_ended, wall_clock_ms};
 use super::{Actor, End};
 use crate::caller::Caller;
@@ -20,6 +20,7 @@ use crate::wire::close::{self, Close};
 
 impl Actor {
     pub(super) async fn on_command(&mut self, command: Command) -> Result<(), End> {
+        let Some(command) = self.hold(command) else { return Ok(()) };
         match command {
             Command::Join { entry, reply } => self.on_join(entry, reply),
             Command::Leave { session } => self.on_leave(session),
@@ -34,6 +35,8 @@ impl Actor {
                 let answer = self.on_catch_up(session, covers).await?;
                 let _ = reply.send(answer);
             }
+            Command::Read { part, reply } => self.on_read_outside(part, reply).await?,
+            Command::Write(write) => self.on_write(write).await?,
             Command::Relay { session, payload, cost } => {
                 self.shared.inflow.leave(cost);
                 self.tell_others(Some(session), &payload);
@@ -109,19 +112,7 @@ impl Actor {
             self.shared.inflow.leave(cost);
             return Ok(());
         }
-        let size = submission.update.len();
-        let heavy = self.state().is_submission_heavy(size);
-        let judge = move |state: &mut State| (state.submit(&submission), submission);
-        let (mut judged, submission) = self.with_state(heavy, judge).await?;
-        if matches!(judged, Err(SubmitError::Refused(Refusal::OrderUnknown))) {
-            let learn = move |state: &mut State| {
-                state.learn_order()?;
-                state.submit(&submission)
-            };
-            judged = self.with_state(true, learn).await?;
-            self.rooms.metrics.orders_learnt.inc();
-        }
-        match judged {
+        match self.judge(submission).await? {
             Ok(judged) => {
                 self.shared.inflow.leave(judged.cost);
                 self.rooms.metrics.note_dropped(&judged.dropped);
@@ -165,8 +156,25 @@ impl Actor {
         Ok(())
     }
 
+    /// What the room says to an edit.
+    pub(super) async fn judge(&mut self, submission: Submission) -> Result<Result<Judged, SubmitError>, End> {
+        let size = submission.update.len();
+        let heavy = self.state().is_submission_heavy(size);
+        let judge = move |state: &mut State| (state.submit(&submission), submission);
+        let (mut judged, submission) = self.with_state(heavy, judge).await?;
+        if matches!(judged, Err(SubmitError::Refused(Refusal::OrderUnknown))) {
+            let learn = move |state: &mut State| {
+                state.learn_order()?;
+                state.submit(&submission)
+            };
+            judged = self.with_state(true, learn).await?;
+            self.rooms.metrics.orders_learnt.inc();
+        }
+        Ok(judged)
+    }
+
     /// Somebody writes under a client id that is not theirs, or that is somebody else's too.
-    fn report(&self, session: SessionId, suspect: Suspect) {
+    pub(super) fn report(&self, session: SessionId, suspect: Suspect) {
         if !suspect.is_any() {
             return;
         }

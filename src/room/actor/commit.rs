@@ -18,8 +18,9 @@ use crate::generation::GenerationError;
 use crate::ids::{Position, SessionId};
 use crate::limits::{BUS_READ_AGAIN_MS, BUS_REPLY_AHEAD_MS, COMPACT_RECORDS, INLINE_BYTES_MAX};
 use crate::log::bus::{Epoch, Heard, Seen, Stored, Whisper};
-use crate::log::record::{Kind, StoredRecord};
+use crate::log::record::{self, StoredRecord};
 use crate::log::{Appended, LogError};
+use crate::webhooks::{Kind, Notice};
 use crate::wire::close::{self, Close};
 
 impl Actor {
@@ -29,7 +30,10 @@ impl Actor {
                 self.on_reply(appended).await?;
                 self.settle().await
             }
-            Err(Refused { error: LogError::Moved(why), .. }) => self.look(why).await,
+            Err(Refused { error: LogError::Moved(why), .. }) => {
+                self.withdraw_exact(true);
+                self.look(why).await
+            }
             Err(Refused { error, may_be_stored: true }) => Err(End::Unsettled(error)),
             // What is here twice cannot be taken back.
             Err(Refused { error, .. }) if !self.state().is_overlay_apart() => Err(End::Unsettled(error)),
@@ -42,6 +46,7 @@ impl Actor {
                 let (authors, cost) = self.state_mut().drop_overlay();
                 self.beginnings.clear();
                 self.shared.inflow.leave(cost);
+                self.refuse_writes(&authors, &error);
                 // Off the list at once: what else of theirs is judged must not be acked over the loss.
                 for seat in authors.into_iter().filter_map(|session| self.seats.remove(session)) {
                     seat.put(|post| {
@@ -84,6 +89,7 @@ impl Actor {
     /// A batch of our own is stored, and next: fold it, show it, ack it.
     async fn on_committed(&mut self, appended: Appended) -> Result<(), End> {
         let position = appended.last;
+        let created = appended.created.as_ref().map(StoredRecord::position);
         let heavy = self.state().is_batch_heavy();
         self.note_append(&appended);
         let Committed { shown, acks, updates, bytes, cost } =
@@ -92,6 +98,7 @@ impl Actor {
         self.shared.inflow.leave(cost);
         self.rooms.metrics.updates_stored.inc_by(updates as u64);
         self.upkeep.note_appended(position.seq, bytes as u64);
+        self.tell(created, position);
         self.compact_if_due();
         self.line.note(self.state().seen());
         self.send_strangers_away();
@@ -100,6 +107,15 @@ impl Actor {
         }
         self.ack(acks, position);
         Ok(())
+    }
+
+    /// Whose batch it was tells of it: nobody else does.
+    fn tell(&self, created: Option<Position>, position: Position) {
+        let (notices, room) = (&self.rooms.options.notices, &self.shared.name);
+        if let Some(first) = created {
+            notices.tell(|| Notice::at(Kind::Created, room, first));
+        }
+        notices.tell(|| Notice::at(Kind::Changed, room, position));
     }
 
     /// Records of others are next: fold them and show them.
@@ -137,8 +153,11 @@ impl Actor {
         }
     }
 
-    pub(super) fn ack(&self, acks: HashMap<SessionId, u64>, position: Position) {
+    pub(super) fn ack(&mut self, acks: HashMap<SessionId, u64>, position: Position) {
         for (session, ordinal) in acks {
+            if self.answer_write(session, position) {
+                continue;
+            }
             if let Some(seat) = self.seats.get(session).filter(|seat| seat.wants_acks()) {
                 seat.put(|post| post.ack = Some((ordinal, position)));
             }
@@ -289,7 +308,7 @@ fn bytes_of(stored: &StoredRecord) -> usize {
 /// A batch of our own that the bus has told of, as its append would have.
 fn as_reply(mut stored: Stored) -> Appended {
     let created = match &stored.records[0] {
-        StoredRecord::Intact { record, .. } if record.kind() == Kind::Genesis => {
+        StoredRecord::Intact { record, .. } if record.kind() == record::Kind::Genesis => {
             Some(stored.records.remove(0))
         }
         _ => None,

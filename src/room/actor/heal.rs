@@ -92,6 +92,8 @@ impl Actor {
     }
 
     async fn heal(&mut self, why: &str) -> Result<(), End> {
+        self.withdraw_exact(false);
+        self.shared.clients.lock().forget();
         for _ in 0..HEAL_TRIES {
             let rooms = &self.rooms;
             let life = (rooms.instance, rooms.next_life());

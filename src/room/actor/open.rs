@@ -7,7 +7,7 @@ use super::super::load::{self, LoadError};
 use super::super::registry::Rooms;
 use super::super::state::State;
 use super::super::upkeep::Upkeep;
-use super::super::{Command, Shared};
+use super::super::{Shared, outside};
 use crate::history::{DamagedSnapshot, SetAside};
 use crate::log::bus::Whisper;
 
@@ -43,9 +43,5 @@ pub(super) async fn open(rooms: &Rooms, shared: &Shared) -> Result<(State, Upkee
 
 /// Tells all who wait for a room that it cannot be had.
 pub(super) fn refuse_joins(shared: &Shared, why: &str) {
-    for command in shared.inbox.close() {
-        if let Command::Join { reply, .. } = command {
-            let _ = reply.send(Err(format!("the room cannot be loaded now: {why}")));
-        }
-    }
+    outside::turn_away(shared.inbox.close(), &format!("the room cannot be loaded now: {why}"));
 }

@@ -10,8 +10,8 @@ use crate::wire::y_websocket;
 /// Encoded frames for one committed position, shared by all who ask.
 #[derive(Default)]
 pub(super) struct Answers {
-    /// Step2 for a client that has nothing.
-    everything: Option<Bytes>,
+    /// Step2 for a client that has nothing, and how long the update at its end is.
+    everything: Option<(Bytes, usize)>,
     /// Step2 for a client that has every block: the whole delete set.
     nothing_new: Option<Bytes>,
     state_vector: Option<StateVector>,
@@ -24,14 +24,7 @@ impl State {
     /// [`FoldError`] if the document cannot be encoded: load the room again.
     pub(crate) fn step2(&mut self, theirs: &StateVector) -> Result<Bytes, FoldError> {
         if theirs.is_empty() {
-            return match &self.answers.everything {
-                Some(answer) => Ok(answer.clone()),
-                None => {
-                    let full = self.document.encode_full();
-                    self.encoded_bytes = full.len();
-                    Ok(self.answers.everything.insert(y_websocket::sync_step2_frame(&full)).clone())
-                }
-            };
+            return Ok(self.encode_everything().0.clone());
         }
         if !theirs.covers(self.state_vector()?) {
             return Ok(y_websocket::sync_step2_frame(&self.document.diff(&theirs.encode())?));
@@ -43,6 +36,21 @@ impl State {
                 Ok(self.answers.nothing_new.insert(y_websocket::sync_step2_frame(&deletes_only)).clone())
             }
         }
+    }
+
+    /// The whole document as one update, from the same memory as the frame that has it.
+    pub(crate) fn everything(&mut self) -> Bytes {
+        let (frame, len) = self.encode_everything();
+        frame.slice(frame.len() - len..)
+    }
+
+    fn encode_everything(&mut self) -> &(Bytes, usize) {
+        if self.answers.everything.is_none() {
+            let full = self.document.encode_full();
+            self.encoded_bytes = full.len();
+            self.answers.everything = Some((y_websocket::sync_step2_frame(&full), full.len()));
+        }
+        self.answers.everything.as_ref().expect("it was set just now")
     }
 
     /// One frame with an update of all that a session lacks that covers `theirs`.

@@ -20,6 +20,13 @@ use crate::session::Permit;
 pub(super) struct Authors {
     pub(super) owners: Arc<Owners>,
     pub(super) kind: RoomKind,
+    /// Nothing in a room without identities.
+    kept: Option<Box<Kept>>,
+}
+
+/// What there is to remember of who writes.
+#[derive(Default)]
+struct Kept {
     recent: Recent,
     /// Sessions of whose update something was left out: they may bring it once its owner has gone.
     owing: HashSet<SessionId>,
@@ -48,14 +55,7 @@ impl Suspect {
 
 impl Default for Authors {
     fn default() -> Self {
-        Self {
-            owners: Arc::default(),
-            kind: RoomKind::Free,
-            recent: Recent::default(),
-            owing: HashSet::new(),
-            pardoned: HashSet::new(),
-            reported: HashSet::new(),
-        }
+        Self { owners: Arc::default(), kind: RoomKind::Free, kept: None }
     }
 }
 
@@ -91,10 +91,9 @@ impl State {
             return Ok((suspect, Vec::new()));
         }
         let (session, by) = (submission.session, bringer(submission));
-        if self.gate.contradicted(update, &self.authors.recent).is_some() {
-            suspect.contradicts = true;
-        }
-        let pardoned = submission.source == Source::Step2 && self.authors.pardoned.remove(&session);
+        let kept = self.authors.kept.get_or_insert_default();
+        suspect.contradicts = self.gate.contradicted(update, &kept.recent).is_some();
+        let pardoned = submission.source == Source::Step2 && kept.pardoned.remove(&session);
         let mut foreign = Vec::new();
         // A life is brought whole, by whoever has it; so is what the store has lost.
         if !pardoned && *brings == Brings::Nothing {
@@ -102,7 +101,7 @@ impl State {
             foreign = self.authors.owners.foreign(by, new.map(|part| part.client));
             suspect.foreign = !foreign.is_empty();
         }
-        suspect.first = suspect.is_any() && self.authors.reported.insert(session);
+        suspect.first = suspect.is_any() && kept.reported.insert(session);
         match self.authors.kind {
             RoomKind::Board if suspect.contradicts => Err(SubmitError::Contradicts(suspect)),
             RoomKind::Board => Ok((suspect, foreign)),
@@ -112,24 +111,25 @@ impl State {
 
     /// Some of an update was left out because it is somebody else's to bring.
     pub(super) fn note_left_out(&mut self, session: SessionId) {
-        self.authors.owing.insert(session);
+        self.authors.kept.get_or_insert_default().owing.insert(session);
     }
 
     /// Sessions of which something was left out since this was asked last. Asked again, they may bring it.
     pub(crate) fn take_owing(&mut self) -> HashSet<SessionId> {
-        std::mem::take(&mut self.authors.owing)
+        self.authors.kept.as_mut().map(|kept| std::mem::take(&mut kept.owing)).unwrap_or_default()
     }
 
     /// What a session answers next is taken, whoever has made it.
     pub(crate) fn pardon(&mut self, session: SessionId) {
         if !self.authors.owners.is_off() {
-            self.authors.pardoned.insert(session);
+            self.authors.kept.get_or_insert_default().pardoned.insert(session);
         }
     }
 
     /// A session has gone.
     pub(super) fn forget_author(&mut self, session: SessionId) {
-        let Authors { owing, pardoned, reported, .. } = &mut self.authors;
+        let Some(kept) = self.authors.kept.as_mut() else { return };
+        let Kept { owing, pardoned, reported, .. } = &mut **kept;
         for of in [owing, pardoned, reported] {
             of.remove(&session);
         }
@@ -168,7 +168,7 @@ impl State {
         if self.authors.owners.is_off() {
             return Attribution { user, ..Attribution::default() };
         }
-        self.authors.recent.note(update, &receipt.blocks);
+        self.authors.kept.get_or_insert_default().recent.note(update, &receipt.blocks);
         let is_marker = |client, to| self.generations.marker(client, to).is_some();
         let blocks = receipt.blocks.iter().filter(|&&(client, _, to)| !is_marker(client, to));
         let admitted = blocks.map(|&(client, from, _)| (client, from));
@@ -201,7 +201,9 @@ impl State {
         let told = self.authors.owners.stored();
         let mut authors = std::mem::take(&mut old.authors);
         authors.owners.overrule(told);
-        authors.recent = Recent::default();
+        if let Some(kept) = &mut authors.kept {
+            kept.recent = Recent::default();
+        }
         self.authors = authors;
     }
 }

@@ -31,6 +31,7 @@ async fn a_snapshot_never_comes_from_the_live_document() {
             update,
             source,
             permit: Permit::Taken,
+            at: None,
             cost: 1,
             admitted_ms: 1,
         };

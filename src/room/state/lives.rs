@@ -20,6 +20,14 @@ impl State {
         Ok(())
     }
 
+    /// Whether somebody with this state vector may be told of the room, who is no session of it.
+    ///
+    /// # Errors
+    /// As [`State::greet`].
+    pub(crate) fn look_at(&self, theirs: &StateVector) -> Result<(), GenerationError> {
+        self.generations.greet(theirs, !self.drafts.is_empty()).map(drop)
+    }
+
     /// What an update means for the lives of the room, before the gate has judged it.
     pub(super) fn judge_life(
         &self,

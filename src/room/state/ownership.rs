@@ -93,6 +93,7 @@ impl Room {
             update: update.to_vec().into(),
             source,
             permit: Permit::Taken,
+            at: None,
             cost: 1,
             admitted_ms: 1,
         })

@@ -121,6 +121,7 @@ impl World {
             update: update.into(),
             source,
             permit: Permit::Taken,
+            at: None,
             cost,
             admitted_ms: ordinal,
         };

@@ -25,6 +25,7 @@ async fn nothing_new_comes_from_a_viewer() {
         update: update.to_vec().into(),
         source: Source::Update,
         permit: if role.may_write() { Permit::Taken } else { Permit::OnlyIfNothingNew },
+        at: None,
         cost: 1,
         admitted_ms: 1,
     };

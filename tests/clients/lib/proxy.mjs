@@ -33,7 +33,7 @@ const KINDS = {
       return ['nginx', ['-p', directory, '-c', file]]
     },
     adapt: (text, port, upstream) => replace(replace(replace(text, 'listen 80;', `listen 127.0.0.1:${port};`),
-      'http://127.0.0.1:8080;', `http://127.0.0.1:${upstream};`), 'proxy_read_timeout 60s;', 'proxy_read_timeout 12s;')
+      'http://127.0.0.1:8080;', `http://127.0.0.1:${upstream};`), 'proxy_read_timeout 60s;', 'proxy_read_timeout 22s;')
   },
   caddy: {
     async command (directory, text) {

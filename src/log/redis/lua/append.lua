@@ -1,5 +1,6 @@
 -- Appends a batch. The first command that writes is the first XADD: what Redis refuses, it refuses there.
--- KEYS: log, meta. ARGV: clock, channel, instance, number, expects (any, present, or a counter), ttl, grace, epoch
+-- KEYS: log, meta. ARGV: clock, channel, instance, number, expects (any, present, a counter, or
+-- = and a counter), ttl, grace, epoch
 -- seen, counter and milliseconds seen, whether it heals, epoch if one begins, whether records are published, genesis
 -- (if it may be needed), records…; before each of these its length, as it is published: four bytes.
 -- This runs for every batch, and what Lua does around the commands costs more than they do, above all each text that
@@ -37,6 +38,8 @@ end
 
 if expects == 'present' then
   if s == 0 then return {'expects', '0', '0'} end
+elseif string.sub(expects, 1, 1) == '=' then
+  if string.sub(expects, 2) ~= text(s) then return {'expects', text(s), '0'} end
 elseif expects ~= 'any' then
   local deleted = redis.call('EXISTS', string.sub(meta, 1, -5) .. 'tomb')
   -- What heals a room was judged by the tombstone that it began with.

@@ -102,6 +102,9 @@ struct Entry {
     value: Option<Vec<u8>>,
 }
 
+/// A key and its value.
+pub type Pair = (Vec<u8>, Vec<u8>);
+
 /// An open store. The lock is held until it is dropped.
 pub struct LevelDb {
     directory: PathBuf,
@@ -177,7 +180,7 @@ impl LevelDb {
     ///
     /// # Errors
     /// [`LevelDbError`].
-    pub fn range(&self, from: &[u8], to: &[u8]) -> Result<Vec<(Vec<u8>, Vec<u8>)>, LevelDbError> {
+    pub fn range(&self, from: &[u8], to: &[u8]) -> Result<Vec<Pair>, LevelDbError> {
         Ok(self.entries(from, to, true)?.alive().collect())
     }
 
@@ -226,7 +229,7 @@ impl Entries {
         self.0.insert(key, entry);
     }
 
-    fn alive(self) -> impl Iterator<Item = (Vec<u8>, Vec<u8>)> {
+    fn alive(self) -> impl Iterator<Item = Pair> {
         self.0.into_iter().filter_map(|(key, entry)| Some((key, entry.value?)))
     }
 }

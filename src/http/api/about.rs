@@ -1,0 +1,62 @@
+//! What is known of a room: in the store, and here. And its deletion.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde_json::{Value, json};
+
+use super::ApiError;
+use super::request::{Asked, in_time};
+use crate::caller::Role;
+use crate::http::App;
+use crate::ids::RoomName;
+use crate::life::deadline::{is_expiring, left_ms};
+use crate::log::{Head, Tombstone};
+
+/// `GET`: what is known of a room.
+pub(super) async fn show(State(app): State<Arc<App>>, asked: Asked) -> Result<Response, ApiError> {
+    asked.needs(Role::Viewer)?;
+    let Asked { room, .. } = asked;
+    let looked = async { Ok((app.log.open(&room).await?, app.log.tombstone(&room).await?)) };
+    let (head, tombstone) = in_time(looked).await?;
+    let sessions = app.rooms.sessions(&room);
+    if head.is_none() && tombstone.is_none() && sessions == 0 {
+        return Err(ApiError::NoRoom);
+    }
+    let now_ms = app.rooms.now().wall_ms;
+    Ok(([(header::CACHE_CONTROL, "no-store")], Json(about(&room, head, tombstone, sessions, now_ms)))
+        .into_response())
+}
+
+fn about(
+    room: &RoomName,
+    head: Option<Head>,
+    tombstone: Option<Tombstone>,
+    sessions: usize,
+    now_ms: u64,
+) -> Value {
+    let expires_ms = head.as_ref().and_then(|head| head.deadline_ms);
+    let expires_in_ms = expires_ms.map(|deadline_ms| left_ms(deadline_ms, now_ms));
+    json!({
+        "room": room.as_str(),
+        "exists": head.is_some(),
+        "position": head.as_ref().map(|head| head.last.to_string()),
+        "records": head.as_ref().map_or(0, |head| head.last.seq - head.base),
+        "bytes": head.as_ref().map_or(0, |head| head.bytes),
+        "snapshots": head.as_ref().map_or(0, |head| head.snapshots.len()),
+        "expires_ms": expires_ms,
+        "expires_in_ms": expires_in_ms,
+        "expiring": expires_in_ms.is_some_and(is_expiring),
+        "sessions": sessions,
+        "deleted_ms": tombstone.map(|tombstone| tombstone.deleted_ms),
+    })
+}
+
+/// `DELETE`: deletes a room. It goes on if the client does not wait for the answer.
+pub(super) async fn delete(State(app): State<Arc<App>>, asked: Asked) -> Result<StatusCode, ApiError> {
+    asked.needs(Role::Admin)?;
+    if app.rooms.delete(&asked.room).await? { Ok(StatusCode::NO_CONTENT) } else { Err(ApiError::NoRoom) }
+}

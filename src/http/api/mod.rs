@@ -1,0 +1,90 @@
+//! The HTTP API: any document of any room, read and written, and what is known of it. `openapi.json` describes it,
+//! and is served.
+//!
+//! | file | what |
+//! |---|---|
+//! | `about` | what is known of a room; its deletion |
+//! | `read` | a document as it is committed, or as it was, as an update or as JSON |
+//! | `write` | an update, or an edit that is described in JSON, stored |
+//! | `log` | the records of a room, and all of it as a file |
+//! | `request`, `answer`, `error` | what all of these share |
+//!
+//! Invariants:
+//! - What is read is committed: in the log at the durability in force. What is answered as stored is, too.
+//! - Whatever is refused is refused in one shape, and by a code that programs can tell apart.
+//! - Everything is answered in bounded time from bounded memory, however slowly somebody writes or reads.
+
+mod about;
+mod answer;
+mod error;
+mod log;
+mod read;
+mod request;
+mod write;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{MethodRouter, any, get};
+use tokio::sync::Semaphore;
+
+pub(in crate::http) use self::error::ApiError;
+use super::App;
+use crate::limits::{API_DOCUMENTS_MAX, API_LARGE_ANSWERS_MAX, API_LARGE_BODIES_MAX};
+
+/// What requests to the API share, so that all of them together stay within bounds.
+pub struct Shares {
+    /// Requests that have a document in memory for themselves.
+    documents: Arc<Semaphore>,
+    /// Large bodies that are read.
+    bodies: Arc<Semaphore>,
+    /// Large answers that are written.
+    answers: Arc<Semaphore>,
+}
+
+impl Default for Shares {
+    fn default() -> Self {
+        let semaphore = |count| Arc::new(Semaphore::new(count));
+        Self {
+            documents: semaphore(API_DOCUMENTS_MAX),
+            bodies: semaphore(API_LARGE_BODIES_MAX),
+            answers: semaphore(API_LARGE_ANSWERS_MAX),
+        }
+    }
+}
+
+/// What describes the API.
+pub const OPENAPI: &str = include_str!("openapi.json");
+
+/// Every path of the API.
+pub(super) fn routes() -> Router<Arc<App>> {
+    let room = get(about::show).patch(write::patch).delete(about::delete);
+    Router::new()
+        .route("/api/v1/openapi.json", only("GET, HEAD", get(openapi)))
+        .route("/api/v1/rooms/{room}", only("GET, HEAD, PATCH, DELETE", room))
+        .route("/api/v1/rooms/{room}/update", only("GET, HEAD, POST", get(read::update).post(write::update)))
+        .route("/api/v1/rooms/{room}/document", only("GET, HEAD", get(read::document)))
+        .route("/api/v1/rooms/{room}/at/{position}", only("GET, HEAD", get(read::at)))
+        .route("/api/v1/rooms/{room}/log", only("GET, HEAD", get(log::records)))
+        .route("/api/v1/rooms/{room}/export", only("GET, HEAD", get(log::export)))
+        .route("/api", any(nothing_here))
+        .route("/api/", any(nothing_here))
+        .route("/api/{*rest}", any(nothing_here))
+}
+
+/// A path that takes these methods, and says so when it is asked by another.
+fn only(methods: &'static str, routes: MethodRouter<Arc<App>>) -> MethodRouter<Arc<App>> {
+    routes.fallback(async move || -> Response {
+        ([(header::ALLOW, methods)], ApiError::Method(methods)).into_response()
+    })
+}
+
+async fn nothing_here() -> ApiError {
+    ApiError::NoPath
+}
+
+async fn openapi() -> Response {
+    ([(header::CONTENT_TYPE, "application/json")], OPENAPI).into_response()
+}

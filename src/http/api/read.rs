@@ -1,0 +1,164 @@
+//! Reading a document: as it is committed, or as it was; as an update or as JSON.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::response::Response;
+use base64::Engine as _;
+use base64::engine::general_purpose::{URL_SAFE, URL_SAFE_NO_PAD};
+use bytes::Bytes;
+use serde_json::json;
+use tokio::sync::OwnedSemaphorePermit;
+
+use super::ApiError;
+use super::answer::{self, JSON, OCTETS};
+use super::request::{Asked, Format, in_time, share};
+use crate::caller::Role;
+use crate::document::Document;
+use crate::gate;
+use crate::generation::Generations;
+use crate::heavy::heavy;
+use crate::history::{self, Fold, Range};
+use crate::http::App;
+use crate::ids::{Position, RoomName};
+use crate::limits::INLINE_BYTES_MAX;
+use crate::replay::place::{self, Place, Side};
+use crate::replay::view;
+use crate::room::outside::{Copy, Part};
+
+/// `GET …/update`: the whole document, or with `sv` what somebody with that state vector lacks.
+pub(super) async fn update(State(app): State<Arc<App>>, asked: Asked) -> Result<Response, ApiError> {
+    asked.needs(Role::Viewer)?;
+    let part = match &asked.query.sv {
+        None => Part::Everything,
+        Some(text) => Part::Since(state_vector(text)?),
+    };
+    let read = in_time(read(&app, &asked, part)).await?;
+    match read {
+        Read::Known(position) => Ok(answer::not_modified(position)),
+        Read::Document(copy) => answer::bytes(&app, OCTETS, Some(copy.position), copy.update).await,
+    }
+}
+
+/// `GET …/document`: the document as JSON.
+pub(super) async fn document(State(app): State<Arc<App>>, asked: Asked) -> Result<Response, ApiError> {
+    asked.needs(Role::Viewer)?;
+    let read = in_time(async {
+        match read(&app, &asked, Part::Everything).await? {
+            Read::Known(position) => Ok(Err(position)),
+            Read::Document(copy) => {
+                let is_large = copy.update.len() > INLINE_BYTES_MAX;
+                let share = if is_large { Some(share(&app.api.documents).await?) } else { None };
+                let position = copy.position;
+                Ok(Ok((position, in_json(copy, share).await?)))
+            }
+        }
+    });
+    match read.await? {
+        Err(position) => Ok(answer::not_modified(position)),
+        Ok((position, body)) => answer::bytes(&app, JSON, Some(position), body).await,
+    }
+}
+
+/// `GET …/at/{position}`: the document as it was when that record was the newest.
+pub(super) async fn at(State(app): State<Arc<App>>, asked: Asked) -> Result<Response, ApiError> {
+    asked.needs(Role::Viewer)?;
+    let place: Place = asked.position.as_deref().unwrap_or_default().parse()?;
+    let is_json = asked.query.format != Some(Format::Update);
+    let (position, body) = in_time(async {
+        let head = app.log.open(&asked.room).await?.ok_or(ApiError::NoRoom)?;
+        let now_ms = app.rooms.now().wall_ms;
+        let until = place::resolve(&*app.log, (&asked.room, &head), place, Side::Before, now_ms).await?;
+        let share = share(&app.api.documents).await?;
+        let fold = walk(&app, &asked.room, Range::to(until)).await?;
+        let position = fold.last();
+        let body = heavy(move || {
+            let _share = share;
+            let document = fold.document();
+            if is_json { shown(position, document) } else { document.encode_full().into() }
+        });
+        Ok((position, body.await.map_err(stopped)?))
+    })
+    .await?;
+    answer::bytes(&app, if is_json { JSON } else { OCTETS }, Some(position), body).await
+}
+
+/// What reading has brought.
+enum Read {
+    /// The client has the document of this position.
+    Known(Position),
+    Document(Copy),
+}
+
+/// A part of the committed document: of the room that is open here, or by way of the log. A room that is only looked at is
+/// not opened: it would live on for it.
+async fn read(app: &App, asked: &Asked, part: Part) -> Result<Read, ApiError> {
+    if let Some(read) = app.rooms.read_open(&asked.room, part.clone()).await {
+        let copy = read?;
+        return match copy.position {
+            Position::START => Err(ApiError::NoRoom),
+            position if asked.knows(position) => Ok(Read::Known(position)),
+            _ => Ok(Read::Document(copy)),
+        };
+    }
+    let head = app.log.open(&asked.room).await?.ok_or(ApiError::NoRoom)?;
+    if asked.knows(head.last) {
+        return Ok(Read::Known(head.last));
+    }
+    let share = share(&app.api.documents).await?;
+    let tombstone = app.log.tombstone(&asked.room).await?;
+    let fold = walk(app, &asked.room, Range::TO_HEAD).await?;
+    let room = asked.room.clone();
+    let update = heavy(move || {
+        let _share = share;
+        let damaged = !fold.set_aside().is_empty();
+        encode(&room, fold, (tombstone.is_some(), damaged), &part)
+    });
+    Ok(Read::Document(update.await.map_err(stopped)??))
+}
+
+async fn walk(app: &App, room: &RoomName, range: Range) -> Result<Fold, ApiError> {
+    let mut walk = history::walk(&app.log, room, range).await?.ok_or(ApiError::NoRoom)?;
+    walk.to_end().await?;
+    Ok(walk.into_fold()?)
+}
+
+fn encode(room: &RoomName, fold: Fold, lost: (bool, bool), part: &Part) -> Result<Copy, ApiError> {
+    let position = fold.last();
+    let update = match part {
+        Part::Everything => fold.document().encode_full(),
+        Part::Since(theirs) => {
+            let parsed = gate::parse_state_vector(theirs).map_err(ApiError::Refused)?;
+            let parts = fold.into_parts();
+            Generations::new(room, lost, &parts.gate.state_vector()).greet(&parsed, false)?;
+            parts.document.diff(theirs).map_err(|error| ApiError::Damaged(error.to_string()))?
+        }
+    };
+    Ok(Copy { position, update: update.into() })
+}
+
+/// An update as JSON: the document is built once more, so that no room waits for it.
+async fn in_json(copy: Copy, share: Option<OwnedSemaphorePermit>) -> Result<Bytes, ApiError> {
+    let work = move || {
+        let _share = share;
+        let mut document = Document::new();
+        document.apply(&[&copy.update]).map_err(|error| ApiError::Damaged(error.to_string()))?;
+        Ok(shown(copy.position, &document))
+    };
+    heavy(work).await.map_err(stopped)?
+}
+
+fn shown(position: Position, document: &Document) -> Bytes {
+    let shown = json!({ "position": position.to_string(), "document": view::json(document.doc()) });
+    shown.to_string().into()
+}
+
+fn stopped(error: tokio::task::JoinError) -> ApiError {
+    ApiError::Damaged(format!("the document cannot be shown: {error}"))
+}
+
+/// With padding or without.
+fn state_vector(text: &str) -> Result<Bytes, ApiError> {
+    let decoded = URL_SAFE_NO_PAD.decode(text).or_else(|_| URL_SAFE.decode(text));
+    decoded.map(Bytes::from).map_err(|_| ApiError::NotBase64)
+}

@@ -1,0 +1,207 @@
+//! What a request asks: of which room, by whom, under which condition, with which body.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::extract::{FromRequestParts, Query, RawPathParams};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, header};
+use bytes::Bytes;
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use serde::Deserialize;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::timeout;
+
+use super::ApiError;
+use crate::caller::{Caller, Role};
+use crate::http::App;
+use crate::http::access::bearer_token;
+use crate::ids::{Position, RoomName, RoomNameError};
+use crate::limits::{API_BODY_MS_MAX, API_MS_MAX, EDIT_BYTES_MAX};
+
+/// A request about a room.
+pub(super) struct Asked {
+    pub(super) room: RoomName,
+    pub(super) caller: Arc<Caller>,
+    /// The last part of the path, where it has one that names a position.
+    pub(super) position: Option<String>,
+    pub(super) query: Asks,
+    pub(super) headers: HeaderMap,
+}
+
+/// Who asks. Before anything is looked up under the room's name.
+fn caller_of(app: &App, headers: &HeaderMap, room: &RoomName) -> Result<Arc<Caller>, ApiError> {
+    Ok(app.admit(bearer_token(headers), room)?.shared())
+}
+
+/// What stands behind the question mark. Other names are none of ours, such as `token`.
+#[derive(Debug, Default, Deserialize)]
+pub(super) struct Asks {
+    /// A state vector in base64url.
+    pub(super) sv: Option<String>,
+    pub(super) format: Option<Format>,
+    /// A position.
+    pub(super) after: Option<String>,
+    pub(super) count: Option<usize>,
+}
+
+/// How a document is given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Format {
+    Json,
+    Update,
+}
+
+impl FromRequestParts<Arc<App>> for Asked {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, ApiError> {
+        let path = RawPathParams::from_request_parts(parts, app).await;
+        let path = path.map_err(|_| ApiError::Name(RoomNameError::NotUtf8))?;
+        let find = |wanted: &str| path.iter().find(|(name, _)| *name == wanted).map(|(_, value)| value);
+        let room = RoomName::parse(find("room").unwrap_or_default())?;
+        let position = find("position").map(str::to_owned);
+        let caller = caller_of(app, &parts.headers, &room)?;
+        let query = Query::<Asks>::try_from_uri(&parts.uri);
+        let Query(query) = query.map_err(|rejection| ApiError::BadQuery(rejection.body_text()))?;
+        Ok(Self { room, caller, position, query, headers: parts.headers.clone() })
+    }
+}
+
+impl Asked {
+    /// Lets a caller on who may do what this role may.
+    pub(super) fn needs(&self, role: Role) -> Result<(), ApiError> {
+        if self.caller.role >= role { Ok(()) } else { Err(ApiError::Role(role)) }
+    }
+
+    /// Whether the client has the document of this position already.
+    pub(super) fn knows(&self, position: Position) -> bool {
+        let tag = answer_tag(position);
+        let values = self.headers.get_all(header::IF_NONE_MATCH).iter();
+        values
+            .filter_map(|value| value.to_str().ok())
+            .flat_map(|value| value.split(','))
+            .any(|value| value.trim().trim_start_matches("W/") == tag)
+    }
+
+    /// The position that the room must be at for a write: by `If-Match`, by `If-None-Match: *` (there is no room
+    /// yet), or by what the body says.
+    pub(super) fn expects(&self, body: Option<&str>) -> Result<Option<Position>, ApiError> {
+        let header = |name| self.headers.get_all(name).iter().collect::<Vec<_>>();
+        let mut said = Vec::new();
+        for value in header(header::IF_MATCH) {
+            let quoted =
+                value.to_str().ok().and_then(|value| value.trim().strip_prefix('"')?.strip_suffix('"'));
+            said.push(quoted.ok_or(ApiError::BadCondition("If-Match is one position in quotes"))?);
+        }
+        said.extend(body);
+        let mut positions: Vec<Position> = Vec::new();
+        for text in said {
+            let position = Position::from_id(text);
+            positions.push(position.ok_or(ApiError::BadCondition("a position is <milliseconds>-<counter>"))?);
+        }
+        for value in header(header::IF_NONE_MATCH) {
+            if value.as_bytes() != b"*" {
+                return Err(ApiError::BadCondition("a write knows If-None-Match: * only"));
+            }
+            positions.push(Position::START);
+        }
+        match positions[..] {
+            [] => Ok(None),
+            [first, ref others @ ..] if others.iter().all(|other| *other == first) => Ok(Some(first)),
+            _ => Err(ApiError::BadCondition("the request names several positions")),
+        }
+    }
+
+    fn content_type(&self) -> &str {
+        let value = self.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+        value.and_then(|value| value.split(';').next()).unwrap_or_default().trim()
+    }
+
+    /// The body, if it is of this type and has at most `bytes_max` bytes.
+    pub(super) async fn body(
+        &self,
+        app: &App,
+        body: Body,
+        (media_type, bytes_max): (&'static str, usize),
+    ) -> Result<Bytes, ApiError> {
+        if !self.content_type().eq_ignore_ascii_case(media_type) {
+            return Err(ApiError::MediaType(media_type));
+        }
+        let length =
+            self.headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
+        if length.is_some_and(|length: usize| length > bytes_max) {
+            return Err(ApiError::TooLarge(bytes_max));
+        }
+        // Those of a small one are bounded by the connections.
+        let is_small = length.is_some_and(|length| length <= EDIT_BYTES_MAX);
+        let _share = if is_small { None } else { Some(share(&app.api.bodies).await?) };
+        let read = Limited::new(body, bytes_max).collect();
+        match timeout(Duration::from_millis(API_BODY_MS_MAX), read).await {
+            Ok(Ok(body)) => Ok(body.to_bytes()),
+            Ok(Err(error)) if error.is::<LengthLimitError>() => Err(ApiError::TooLarge(bytes_max)),
+            Ok(Err(_)) => Err(ApiError::BadBody),
+            Err(_) => Err(ApiError::SlowBody),
+        }
+    }
+}
+
+/// A position as an entity tag.
+pub(super) fn answer_tag(position: Position) -> String {
+    format!("\"{position}\"")
+}
+
+/// Waits for a share of what is bounded, but not longer than a request may take.
+pub(super) async fn share(of: &Arc<Semaphore>) -> Result<OwnedSemaphorePermit, ApiError> {
+    let shared = timeout(Duration::from_millis(API_MS_MAX), Arc::clone(of).acquire_owned()).await;
+    shared.ok().and_then(Result::ok).ok_or_else(|| {
+        ApiError::Unavailable("too many large requests at the same time: try again later".to_owned())
+    })
+}
+
+/// Gives up on what takes longer than a request may.
+pub(super) async fn in_time<T>(work: impl Future<Output = Result<T, ApiError>>) -> Result<T, ApiError> {
+    timeout(Duration::from_millis(API_MS_MAX), work).await.unwrap_or(Err(ApiError::Late))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn asked(role: Role) -> Asked {
+        Asked {
+            room: RoomName::parse("r").unwrap(),
+            caller: Arc::new(Caller::anonymous(role)),
+            position: None,
+            query: Asks::default(),
+            headers: HeaderMap::new(),
+        }
+    }
+
+    /// [P9] Each role may do what weaker ones may, and no more than its own.
+    #[test]
+    fn roles_are_asked_for() {
+        for (index, role) in Role::ALL.into_iter().enumerate() {
+            let allowed = Role::ALL.into_iter().filter(|needed| asked(role).needs(*needed).is_ok()).count();
+            println!("{role}: {allowed}");
+            assert_eq!(allowed, index + 1);
+        }
+        assert!(matches!(asked(Role::Viewer).needs(Role::Editor), Err(ApiError::Role(Role::Editor))));
+    }
+
+    /// [P11] A request that finds no place waits, but not for ever.
+    #[tokio::test(start_paused = true)]
+    async fn nobody_waits_for_ever() {
+        let shares = Arc::new(Semaphore::new(1));
+        let held = share(&shares).await.unwrap_or_else(|_| panic!("there is one"));
+        let began = tokio::time::Instant::now();
+        assert!(matches!(share(&shares).await, Err(ApiError::Unavailable(_))));
+        assert_eq!(began.elapsed(), Duration::from_millis(API_MS_MAX));
+        drop(held);
+        assert!(share(&shares).await.is_ok());
+        let late = in_time(std::future::pending::<Result<(), _>>()).await;
+        assert!(matches!(late, Err(ApiError::Late)));
+    }
+}

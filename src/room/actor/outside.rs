@@ -1,0 +1,193 @@
+//! What others than sessions ask of the room. `room::outside` says what holds.
+
+use tokio::sync::oneshot;
+
+use super::super::outside::{Copy, Decided, Part, ReadError, Write, WriteError, Written};
+use super::super::state::{State, Submission, SubmitError};
+use super::super::{Command, wall_clock_ms};
+use super::{Actor, End};
+use crate::gate::{self, StateVector};
+use crate::ids::{Position, SessionId};
+use crate::limits::INLINE_BYTES_MAX;
+use crate::log::LogError;
+use crate::session::Permit;
+
+impl Actor {
+    pub(super) async fn on_read_outside(
+        &mut self,
+        part: Part,
+        reply: oneshot::Sender<Result<Copy, ReadError>>,
+    ) -> Result<(), End> {
+        if reply.is_closed() {
+            return Ok(());
+        }
+        let theirs = match &part {
+            Part::Everything => Ok(None),
+            Part::Since(theirs) => gate::parse_state_vector(theirs).map(Some),
+        };
+        let answer = match theirs {
+            Ok(theirs) => {
+                let heavy = self.state().encoded_bytes() > INLINE_BYTES_MAX;
+                self.with_state(heavy, move |state| read(state, theirs.as_ref())).await?
+            }
+            Err(refusal) => Err(refusal.into()),
+        };
+        let position = self.state().committed();
+        let _ = reply.send(answer.map(|update| Copy { position, update })); // the caller may have gone
+        Ok(())
+    }
+
+    pub(super) async fn on_write(&mut self, write: Write) -> Result<(), End> {
+        if self.retiring.is_some() || write.reply.is_closed() {
+            self.shared.inflow.leave(write.cost);
+            let _ = write.reply.send(Err(WriteError::Closed("it is being removed".to_owned())));
+            return Ok(());
+        }
+        if let Some(at) = write.edit.at {
+            let now = self.state().committed();
+            if now != at {
+                self.shared.inflow.leave(write.cost);
+                let _ = write.reply.send(Err(WriteError::Moved { now: Some(now) }));
+                return Ok(());
+            }
+            if self.state().uncommitted() > 0 {
+                self.writes.waiting.push_back(write);
+                return Ok(());
+            }
+        }
+        let Write { edit, cost, reply } = write;
+        let session = self.rooms.next_session();
+        let submission = Submission {
+            session,
+            ordinal: 1,
+            update: edit.update,
+            source: edit.source,
+            cost,
+            admitted_ms: wall_clock_ms(),
+            caller: edit.caller,
+            permit: Permit::Taken,
+            at: edit.at,
+        };
+        match self.judge(submission).await? {
+            Ok(judged) => {
+                self.shared.inflow.leave(judged.cost);
+                self.rooms.metrics.note_dropped(&judged.dropped);
+                // What it holds is given back at once if nothing of it goes into the log.
+                let (is_new, is_foreign) = (judged.cost == 0, judged.dropped.is_foreign());
+                let has_gap = judged.dropped.is_gap() && !is_foreign;
+                let decided = Decided { reply, is_new, has_gap, is_foreign };
+                self.report(session, judged.suspect);
+                if judged.decided_now {
+                    self.state_mut().forget_session(session);
+                    decided.tell(self.state().committed());
+                } else {
+                    self.writes.undecided.insert(session, decided);
+                }
+            }
+            Err(error) => {
+                self.shared.inflow.leave(cost);
+                self.rooms.metrics.updates_refused.inc();
+                if let SubmitError::Contradicts(suspect) = &error {
+                    self.report(session, *suspect);
+                }
+                self.state_mut().forget_session(session);
+                let _ = reply.send(Err(error.into()));
+            }
+        }
+        Ok(())
+    }
+
+    /// A session's edit is stored; tells whether it is one from outside.
+    pub(super) fn answer_write(&mut self, session: SessionId, position: Position) -> bool {
+        let Some(decided) = self.writes.undecided.remove(&session) else { return false };
+        self.state_mut().forget_session(session);
+        decided.tell(position);
+        true
+    }
+
+    /// The store has refused for good what came of these sessions.
+    pub(super) fn refuse_writes(&mut self, sessions: &[SessionId], error: &LogError) {
+        for session in sessions {
+            if let Some(decided) = self.writes.undecided.remove(session) {
+                self.state_mut().forget_session(*session);
+                let _ = decided.reply.send(Err(WriteError::Store(error.clone())));
+            }
+        }
+    }
+
+    /// Takes an edit back whose position is not the room's end any more. Unless it `is_decided`, nobody knows whether it was
+    /// stored.
+    pub(super) fn withdraw_exact(&mut self, is_decided: bool) {
+        let Some((session, cost)) = self.state_mut().withdraw_exact() else { return };
+        self.shared.inflow.leave(cost);
+        if let Some(decided) = self.writes.undecided.remove(&session)
+            && is_decided
+        {
+            let _ = decided.reply.send(Err(WriteError::Moved { now: None }));
+        }
+    }
+
+    /// Puts a command aside that must not be judged now. Gives it back if it may.
+    pub(super) fn hold(&mut self, command: Command) -> Option<Command> {
+        let waits = match &command {
+            Command::Submit(_) | Command::Write(_) | Command::Begin { .. } => {
+                self.state().is_exact_under_way()
+            }
+            // Who leaves leaves after the last edit.
+            Command::Leave { .. } => !self.writes.held.is_empty(),
+            _ => false,
+        };
+        if waits {
+            self.writes.held.push_back(command);
+            return None;
+        }
+        Some(command)
+    }
+
+    /// Takes in what had to wait, as far as it may now.
+    pub(super) async fn on_held(&mut self) -> Result<(), End> {
+        if self.state.is_none() || self.retiring.is_some() {
+            return Ok(());
+        }
+        if !self.writes.waiting.is_empty() {
+            for write in std::mem::take(&mut self.writes.waiting) {
+                self.on_command(Command::Write(write)).await?;
+            }
+        }
+        if !self.writes.held.is_empty() && !self.state().is_exact_under_way() {
+            for command in std::mem::take(&mut self.writes.held) {
+                self.on_command(command).await?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A part of the committed document.
+fn read(state: &mut State, theirs: Option<&StateVector>) -> Result<bytes::Bytes, ReadError> {
+    match theirs {
+        None => Ok(state.everything()),
+        Some(theirs) => {
+            state.look_at(theirs)?;
+            Ok(state.lacking(&theirs.encode())?.into())
+        }
+    }
+}
+
+impl Decided {
+    fn tell(self, position: Position) {
+        let Self { reply, is_new, has_gap, is_foreign } = self;
+        let _ = reply.send(Ok(Written { position, is_new, has_gap, is_foreign })); // the caller may have gone
+    }
+}
+
+impl From<SubmitError> for WriteError {
+    fn from(error: SubmitError) -> Self {
+        match error {
+            SubmitError::Refused(refusal) => Self::Refused(refusal),
+            SubmitError::Generation(error) => Self::Generation(error),
+            SubmitError::Record(error) => Self::Record(error.to_string()),
+            error @ SubmitError::Contradicts(_) => Self::Contradicts(error.to_string()),
+        }
+    }
+}

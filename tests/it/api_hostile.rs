@@ -1,0 +1,148 @@
+//! Requests that are none, or too large, or too slow.
+
+use std::time::Duration;
+
+use serde_json::json;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use crate::api_support::{World, call, parse, set, update};
+
+/// [P11] A body that is too large is refused by its length alone, or as soon as it shows; nothing is stored.
+#[tokio::test]
+async fn large_bodies_are_refused_early() {
+    let world = World::start().await;
+    let octets = ("Content-Type", "application/octet-stream");
+    let with_json = ("Content-Type", "application/json");
+    for (method, path, kind, max) in
+        [("POST", "r/update", octets, 64_usize << 20), ("PATCH", "r", with_json, 1 << 20)]
+    {
+        let length = (max + 1).to_string();
+        let refused = world.call(method, path, &[kind, ("Content-Length", &length)], None).await;
+        assert_eq!(refused.refusal(), (413, "too_large".to_owned()), "{method}");
+    }
+    // Of a length that is not said.
+    let mut chunks = Vec::new();
+    for _ in 0..5 {
+        chunks.extend_from_slice(b"40000\r\n");
+        chunks.extend_from_slice(&vec![b' '; 0x40000]);
+        chunks.extend_from_slice(b"\r\n");
+    }
+    let chunked = ("Transfer-Encoding", "chunked");
+    let refused = world.call("PATCH", "r", &[with_json, chunked], Some(&chunks)).await;
+    assert_eq!(refused.refusal(), (413, "too_large".to_owned()));
+    let body = update(&[("a", "1")]);
+    let mut chunks = format!("{:x}\r\n", body.len()).into_bytes();
+    chunks.extend_from_slice(&body);
+    chunks.extend_from_slice(b"\r\n0\r\n\r\n");
+    assert_eq!(world.call("POST", "fine/update", &[octets, chunked], Some(&chunks)).await.status, 200);
+    assert_eq!(world.records("r").await, 0);
+
+    // A text of a mebibyte fits into one edit, and makes an update that is a little larger: that is said.
+    let text = "x".repeat(1_040_000);
+    let edit =
+        json!({ "roots": { "t": "text" }, "operations": [{ "op": "insert", "path": ["t"], "text": text }] });
+    assert_eq!(world.patch("t", &[], &edit).await.status, 200);
+    assert_eq!(world.document("t").await["t"].as_str().map(str::len), Some(1_040_000));
+    world.server.stop().await;
+}
+
+/// [P11] A body that ends early, and one that comes bit by bit, keep nobody else waiting; what never came is not stored.
+#[tokio::test]
+async fn slow_and_cut_bodies_harm_nobody() {
+    let world = World::start().await;
+    let head =
+        "POST /api/v1/rooms/r/update HTTP/1.1\r\nHost: x\r\nContent-Type: application/octet-stream\r\n";
+    let mut slow = Vec::new();
+    for _ in 0..8 {
+        // Each says that it is large, and sends little.
+        let mut stream = TcpStream::connect(world.server.address).await.unwrap();
+        stream.write_all(format!("{head}Content-Length: 2000000\r\n\r\nab").as_bytes()).await.unwrap();
+        slow.push(stream);
+    }
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    assert_eq!(world.patch("other", &[], &set("a", 1)).await.status, 200);
+    assert_eq!(world.post("other", &[], &update(&[("b", "2")])).await.status, 200);
+    drop(slow);
+    assert_eq!(world.records("r").await, 0);
+    // Their places are free again.
+    let large = vec![0; 2_000_000];
+    let refused = timeout(Duration::from_secs(9), world.post("r", &[], &large)).await.expect("at once");
+    assert_eq!(refused.code(), "bad_update");
+    world.server.stop().await;
+}
+
+/// [P11] Documents are given to readers in pieces. Many who do not read hold a piece each, and others are answered.
+#[tokio::test]
+async fn readers_who_do_not_read_harm_nobody() {
+    let world = World::start().await;
+    let text = "x".repeat(900_000);
+    for _ in 0..5 {
+        let edit = json!({ "roots": { "t": "text" }, "operations": [{ "op": "insert", "path": ["t"], "text": text }] });
+        assert_eq!(world.patch("large", &[], &edit).await.status, 200);
+    }
+    let mut idle = Vec::new();
+    for _ in 0..12 {
+        let mut stream = TcpStream::connect(world.server.address).await.unwrap();
+        stream.write_all(b"GET /api/v1/rooms/large/update HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
+        idle.push(stream);
+    }
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    assert_eq!(world.get("large/update").await.body.len(), {
+        // One of them reads after all, and has the same.
+        let mut stream = idle.pop().unwrap();
+        stream.write_all(b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await.unwrap();
+        let mut bytes = Vec::new();
+        timeout(Duration::from_secs(20), stream.read_to_end(&mut bytes)).await.unwrap().unwrap();
+        let head = bytes.windows(4).position(|four| four == b"\r\n\r\n").unwrap();
+        let text = std::str::from_utf8(&bytes[..head]).unwrap().to_ascii_lowercase();
+        let length: usize =
+            text.split("content-length: ").nth(1).unwrap().split("\r\n").next().unwrap().parse().unwrap();
+        parse(&bytes[..head + 4 + length], false).body.len()
+    });
+    drop(idle);
+    world.server.stop().await;
+}
+
+/// [P5] Unknown paths, names and methods are refused in the one shape; the next request is answered.
+#[tokio::test]
+async fn odd_requests_are_refused() {
+    let world = World::start().await;
+    world.post("r", &[], &update(&[("a", "1")])).await;
+    for path in [
+        "/api",
+        "/api/",
+        "/api/v1",
+        "/api/v1/rooms",
+        "/api/v1/rooms/",
+        "/api/v1/rooms/r/nothing",
+        "/api/v1/rooms/r/update/x",
+        "/api/v1/rooms/r/at",
+        "/api/v1/rooms/r/at/1/2",
+        "/api/v2/rooms/r",
+        "/api/v1/rooms/a/b/c/d",
+    ] {
+        let answer = call(world.server.address, ("GET", path), &[], None).await;
+        println!("{path}: {}", answer.status);
+        assert_eq!(answer.refusal(), (404, "no_such_path".to_owned()));
+    }
+    for name in ["%00", "%ff", "a%0Ab", &"x".repeat(129), "%C3%28"] {
+        for path in [name.to_owned(), format!("{name}/update"), format!("{name}/at/head")] {
+            assert_eq!(world.get(&path).await.refusal(), (400, "bad_room_name".to_owned()), "{path}");
+        }
+    }
+    for (method, path) in
+        [("PUT", "r"), ("POST", "r"), ("PATCH", "r/update"), ("DELETE", "r/log"), ("BREW", "r/export")]
+    {
+        let answer = world.call(method, path, &[], None).await;
+        assert_eq!(answer.refusal(), (405, "method_not_allowed".to_owned()), "{method} {path}");
+    }
+    for query in ["?sv=%ff", "?sv=AA&sv=AB", "?format=", "?count=-1", "?%"] {
+        let answer = world.get(&format!("r/update{query}")).await;
+        println!("{query}: {}", answer.status);
+        assert!(matches!(answer.status, 200 | 400), "{query}");
+    }
+    assert_eq!(world.get("r/document").await.status, 200);
+    world.server.stop().await;
+}
