@@ -152,9 +152,19 @@ impl Participant {
         Ok(match text("do").as_str() {
             "client" => json!(self.awareness.client_id().get()),
             "synced" => json!(self.synced),
-            "set" => self.edit(|own, txn| drop(own.map.insert(txn, text("key"), any("value")))).await,
+            "set" => {
+                let insert = |own: &Self, txn: &mut TransactionMut<'_>| {
+                    let _ = own.map.insert(txn, text("key"), any("value"));
+                };
+                self.edit(insert).await
+            }
             "delete" => self.edit(|own, txn| drop(own.map.remove(txn, &text("key")))).await,
-            "push" => self.edit(|own, txn| drop(own.array.push_back(txn, any("value")))).await,
+            "push" => {
+                let push = |own: &Self, txn: &mut TransactionMut<'_>| {
+                    let _ = own.array.push_back(txn, any("value"));
+                };
+                self.edit(push).await
+            }
             "insert" => {
                 let index = command.get("index").and_then(Value::as_u64).unwrap_or(0);
                 let index = u32::try_from(index).map_err(|error| error.to_string())?;
