@@ -21,5 +21,4 @@ mod api_write;
 mod auth_support;
 mod harness;
 mod hex;
-#[allow(dead_code, reason = "the tests of a room's life use the rest")]
 mod life_support;

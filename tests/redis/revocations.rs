@@ -60,7 +60,7 @@ fn admits(server: &Server, token: &str) -> Result<(), AuthError> {
 /// frozen nothing changes; when it has lost everything, what was revoked is put back, and a third instance knows it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn revocations_travel_through_redis() {
-    let redis = Single::start(&FSYNC);
+    let redis = Single::start(FSYNC);
     let (first, second) = (Arc::new(redis.log().await), Arc::new(redis.log().await));
     let one = Server::start_for(Arc::clone(&first) as Arc<dyn Log>, auth()).await;
     let two = Server::start_for(Arc::clone(&second) as Arc<dyn Log>, auth()).await;
@@ -116,7 +116,7 @@ async fn notes_work_with_the_documented_user_and_on_clusters() {
         log.put_note(lasting.clone()).await.unwrap();
         log.put_note(brief).await.unwrap();
         sleep(Duration::from_millis(400)).await;
-        assert_eq!(log.notes().await.unwrap(), [lasting.clone()]);
+        assert_eq!(log.notes().await.unwrap(), std::slice::from_ref(&lasting));
         log.put_note(note(9, now_ms() + 60_000)).await.unwrap();
         let other = ruang::log::redis::RedisLog::open(&address, Default::default()).await.unwrap();
         let mut ids: Vec<u128> = other.notes().await.unwrap().iter().map(|note| note.id).collect();

@@ -153,17 +153,17 @@ impl Participant {
             "client" => json!(self.awareness.client_id().get()),
             "synced" => json!(self.synced),
             "set" => {
-                let insert = |own: &Self, txn: &mut TransactionMut<'_>| {
+                self.edit(|own, txn| {
                     let _ = own.map.insert(txn, text("key"), any("value"));
-                };
-                self.edit(insert).await
+                })
+                .await
             }
             "delete" => self.edit(|own, txn| drop(own.map.remove(txn, &text("key")))).await,
             "push" => {
-                let push = |own: &Self, txn: &mut TransactionMut<'_>| {
+                self.edit(|own, txn| {
                     let _ = own.array.push_back(txn, any("value"));
-                };
-                self.edit(push).await
+                })
+                .await
             }
             "insert" => {
                 let index = command.get("index").and_then(Value::as_u64).unwrap_or(0);
