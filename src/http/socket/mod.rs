@@ -11,6 +11,7 @@ mod ear;
 mod end;
 mod hocuspocus;
 mod io;
+mod quiet;
 mod share;
 mod shared;
 mod waits;
@@ -33,8 +34,7 @@ use crate::auth::{Ended, Standing};
 use crate::gate::Source;
 use crate::ids::{Position, RoomName, RoomNameError};
 use crate::limits::{
-    BEAT_MS, GREETING_MS_MAX, HALF_OPEN_BEATS, LATE_ANSWER_MS, PING_BEATS, READS_PER_TURN_MAX,
-    RING_BYTES_MAX, UPDATE_BYTES_MAX,
+    BEAT_MS, GREETING_MS_MAX, LATE_ANSWER_MS, READS_PER_TURN_MAX, RING_BYTES_MAX, UPDATE_BYTES_MAX,
 };
 use crate::room::{Entry, Member, News, refusal_close};
 use crate::session::{Intent, Permit, Session};
@@ -282,40 +282,6 @@ impl<C: Channel> Shell<C> {
         self.late_due = None;
         let out = std::mem::take(&mut self.out);
         self.channel.write(&out).await
-    }
-
-    /// A client that waits for an answer hears a keepalive while that is late, whatever it asks meanwhile.
-    fn keep_waiting(&mut self) {
-        if !self.greeted || !self.session.owes_answer() {
-            self.late_due = None;
-            return;
-        }
-        let now = Instant::now();
-        let due = *self.late_due.get_or_insert(now + Duration::from_millis(LATE_ANSWER_MS));
-        if due <= now && self.out.is_empty() {
-            self.say(y_websocket::KEEPALIVE);
-        }
-    }
-
-    /// Keeps clients that hear nothing from giving up, and notices those that are gone. Beats that
-    /// pass while we are stuck in a write count as one: we could not have heard an answer.
-    async fn on_beat(&mut self) -> Result<(), End> {
-        if std::mem::replace(&mut self.quiet, true) && self.out.is_empty() {
-            self.say(y_websocket::KEEPALIVE);
-        }
-        if self.channel.is_shared() {
-            return Ok(());
-        }
-        // Who is not read cannot be heard.
-        self.deaf_beats = if self.channel.is_held_back() { 0 } else { self.deaf_beats + 1 };
-        if self.deaf_beats >= HALF_OPEN_BEATS {
-            self.app.metrics.sockets_half_open.inc();
-            return Err(End::Gone);
-        }
-        if self.deaf_beats >= PING_BEATS {
-            self.channel.ping().await?;
-        }
-        Ok(())
     }
 
     /// Deals with a frame, and with those that have come already behind it. The room goes on
