@@ -16,7 +16,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, ReadBuf};
 use tokio::time::sleep;
 
 use super::io::{Gone, Source, Unreadable};
-use crate::limits::{FRAMES_PER_CHARGE, READ_SCRATCH_BYTES};
+use crate::limits::{FRAMES_PER_CHARGE, HOCUSPOCUS_NAME_BYTES_MAX, READ_SCRATCH_BYTES};
 use crate::throttle::{Forgiven, Pace, Throttle, Verdict};
 use crate::wire::websocket::{Incoming, Reader};
 
@@ -38,9 +38,11 @@ impl Ear {
         Self { source, reader, throttle, pace: Pace::default(), slowed_until_ms: 0 }
     }
 
-    /// Takes messages that hold up to `bytes`, and no more than a document may have, from now on.
+    /// Takes messages that hold up to `bytes`, and no more than a document may have, from now on: with a name in front,
+    /// as on a socket of many documents.
     pub(super) fn take_up_to(&mut self, bytes: usize) {
-        self.reader.take_up_to(message_bytes_max(bytes.min(self.throttle.limits().document_bytes)));
+        let bytes = message_bytes_max(bytes.min(self.throttle.limits().document_bytes));
+        self.reader.take_up_to(bytes.saturating_add(HOCUSPOCUS_NAME_BYTES_MAX));
     }
 
     /// Waits until more bytes have come, or until it may be read again. Cancel-safe.
@@ -143,8 +145,8 @@ fn message_bytes_max(document_bytes: usize) -> usize {
     document_bytes.saturating_add(MESSAGE_HEAD_BYTES_MAX)
 }
 
-/// Bytes of a message around a document: types, lengths, and in the Hocuspocus family a name.
-const MESSAGE_HEAD_BYTES_MAX: usize = 64 + crate::limits::HOCUSPOCUS_NAME_BYTES_MAX;
+/// Bytes of a message around a document: types and lengths.
+const MESSAGE_HEAD_BYTES_MAX: usize = 64;
 
 /// Reads once. Nothing is lost if nobody asks again.
 fn poll_fill(source: &mut Source, reader: &mut Reader, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
