@@ -115,6 +115,7 @@ impl Sweeper {
         // Of rooms that went some other way nobody says so here.
         let long_ago_ms = self.look_at_clocks().wall_ms.saturating_sub(2 * EXPIRY_WARNING_MS);
         self.warned.retain(|_, deadline_ms| *deadline_ms > long_ago_ms);
+        self.warned.shrink_to(2 * self.warned.len());
         self.archive_fails = false;
         loop {
             let page = self.log.rooms(after.as_ref(), SWEEP_PAGE_ROOMS).await?;

@@ -103,39 +103,7 @@ impl Actor {
     pub(super) async fn run(rooms: Arc<Rooms>, shared: Arc<Shared>) {
         // Boxed, here and below, is what happens once or seldom: a room's future is as large as the
         // largest of its parts for as long as it lives.
-        let (mut state, upkeep, line) = match Box::pin(open::open(&rooms, &shared)).await {
-            Ok(opened) => opened,
-            Err(error) => {
-                tracing::error!(room = %shared.name.log_id(), %error, "a room cannot be loaded; joins are told to come back");
-                rooms.forget(&shared);
-                open::refuse_joins(&shared, &error.to_string());
-                return;
-            }
-        };
-        state.share_owners(&shared.owners, rooms.options.kind);
-        let now = Instant::now();
-        let mut actor = Self {
-            state: Some(Box::new(state)),
-            seats: Seats::default(),
-            append: Append::default(),
-            append_due: None,
-            upkeep,
-            line,
-            fan_out: FanOut::new(now),
-            catch_ups: CatchUps::default(),
-            presence_due: None,
-            beat_due: now + Duration::from_millis(BEAT_MS),
-            idle_due: Some(now + rooms.options.idle_unload),
-            deadline: Deadline::new(&rooms.options),
-            begun: false,
-            writes: Writes::default(),
-            beginnings: Vec::new(),
-            retiring: None,
-            rooms,
-            shared,
-        };
-        actor.note_size();
-        actor.compact_if_due();
+        let Some(mut actor) = Box::pin(Self::open(rooms, shared)).await else { return };
         match actor.work().await {
             Ok(()) => {}
             // No fault: its sessions come back, and are judged by what the room is now.
@@ -159,6 +127,45 @@ impl Actor {
         Box::pin(actor.finish()).await;
     }
 
+    /// Loads the room. Nothing if that fails: who has asked to come in is told so.
+    async fn open(rooms: Arc<Rooms>, shared: Arc<Shared>) -> Option<Box<Self>> {
+        let (mut state, upkeep, line) = match open::open(&rooms, &shared).await {
+            Ok(opened) => opened,
+            Err(error) => {
+                tracing::error!(room = %shared.name.log_id(), %error, "a room cannot be loaded; joins are told to come back");
+                rooms.forget(&shared);
+                open::refuse_joins(&shared, &error.to_string());
+                return None;
+            }
+        };
+        state.share_owners(&shared.owners, rooms.options.kind);
+        let now = Instant::now();
+        let mut actor = Box::new(Self {
+            state: Some(Box::new(state)),
+            seats: Seats::default(),
+            append: Append::default(),
+            append_due: None,
+            upkeep,
+            line,
+            fan_out: FanOut::new(now),
+            catch_ups: CatchUps::default(),
+            presence_due: None,
+            beat_due: now + Duration::from_millis(BEAT_MS),
+            idle_due: Some(now + rooms.options.idle_unload),
+            deadline: Deadline::new(&rooms.options),
+            begun: false,
+            writes: Writes::default(),
+            beginnings: Vec::new(),
+            retiring: None,
+            rooms,
+            shared,
+        });
+        actor.note_size();
+        actor.compact_if_due();
+        Some(actor)
+    }
+
+    /// What a turn does is boxed: a room waits nearly all of its life, and would keep a place for it.
     async fn work(&mut self) -> Result<(), End> {
         let shared = Arc::clone(&self.shared);
         let stop = self.rooms.stop.clone();
@@ -167,20 +174,18 @@ impl Actor {
             tokio::select! {
                 biased; // stop first, then what is under way, then what is new
                 () = stop.cancelled() => return Ok(()),
-                appended = self.append.decided() => self.on_appended(appended).await?,
+                appended = self.append.decided() => Box::pin(self.on_appended(appended)).await?,
                 () = sleep_until(due) => {
-                    if self.on_due().await? {
+                    if Box::pin(self.on_due()).await? {
                         return Ok(());
                     }
                 }
                 news = self.line.next() => match news {
-                    News::Heard(heard) => self.on_heard(heard).await?,
-                    News::Read(read) => self.on_read(read).await?,
+                    News::Heard(heard) => Box::pin(self.on_heard(heard)).await?,
+                    News::Read(read) => Box::pin(self.on_read(read)).await?,
                 },
                 commands = shared.inbox.take(COMMANDS_PER_TURN) => {
-                    for command in commands {
-                        self.on_command(command).await?;
-                    }
+                    Box::pin(self.on_commands(commands)).await?;
                     if self.retiring.is_some() {
                         return Ok(());
                     }

@@ -18,6 +18,7 @@ use ruang::life::Sweeper;
 use ruang::log::Log;
 use ruang::log::memory::MemoryLog;
 use ruang::room::Rooms;
+use ruang::throttle::Limits;
 
 #[global_allocator]
 static HEAP: PeakAlloc = PeakAlloc;
@@ -57,7 +58,10 @@ async fn rooms_that_have_gone_take_no_memory() {
     let clocks = TestClocks::new();
     let (log, _) = MemoryLog::with_clock(clocks.wall());
     let log: Arc<dyn Log> = Arc::new(log);
-    let rooms = rooms(Arc::clone(&log), clocks.options());
+    let mut options = clocks.options();
+    // More come at once than a server lets begin in a minute.
+    options.limits = Limits { new_rooms_per_minute: 0, sessions: usize::MAX, ..Limits::default() };
+    let rooms = rooms(Arc::clone(&log), options);
     let mut sweeper = Sweeper::new(Arc::clone(&rooms));
     come_and_go(&rooms, &log, &mut sweeper, &clocks, 100).await;
     let before = HEAP.current_usage();

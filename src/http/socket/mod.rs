@@ -16,6 +16,7 @@ mod share;
 mod shared;
 mod waits;
 
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -80,25 +81,41 @@ pub(super) async fn turn_away(app: Arc<App>, upgraded: Upgraded, close: Close) {
 }
 
 /// Serves one session to its end: of somebody who was admitted to a room.
-async fn session<C: Channel>(
+fn session<C: Channel>(
     app: Arc<App>,
     channel: C,
     voice: Voice,
     standing: Standing,
     address: Option<Address>,
-) {
-    // What happens once in a session's life is boxed, here and below: its future is as large as the
-    // largest of its parts for as long as it lives, and most of its life it only waits.
-    let room = standing.room().clone();
+) -> Pin<Box<dyn Future<Output = ()> + Send>> {
     let entry = Entry { caller: Arc::clone(standing.caller()), voice, outlet: channel.outlet(), address };
-    match Box::pin(enter(&app, &room, entry)).await {
-        Ok(member) => Box::pin(Shell::new(app, channel, member, standing).run()).await,
-        Err(close) => Box::pin(refuse(&app, channel, close)).await,
-    }
+    let (channel, standing) = (Box::new(channel), Box::new(standing));
+    boxed(async move {
+        match boxed(enter(Arc::clone(&app), standing.room().clone(), entry)).await {
+            Ok(member) => run(app, channel, member, standing).await,
+            Err(close) => boxed(async move { refuse(&app, *channel, close).await }).await,
+        }
+    })
 }
 
-async fn enter(app: &Arc<App>, room: &RoomName, entry: Entry) -> Result<Member, Close> {
-    let join = app.rooms.join(room, entry);
+/// Serves one session of somebody who is in.
+fn run<C: Channel>(
+    app: Arc<App>,
+    channel: Box<C>,
+    member: Member,
+    standing: Box<Standing>,
+) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+    Box::pin(Box::new(Shell::new(app, *channel, member, *standing)).run())
+}
+
+/// What happens once in a session's life is boxed, and made where no other future keeps a place for it: a future is as
+/// large as the largest of its parts for as long as it lives, and most of its life it only waits.
+fn boxed<T>(future: impl Future<Output = T> + Send + 'static) -> Pin<Box<dyn Future<Output = T> + Send>> {
+    Box::pin(future)
+}
+
+async fn enter(app: Arc<App>, room: RoomName, entry: Entry) -> Result<Member, Close> {
+    let join = app.rooms.join(&room, entry);
     // A store that hangs must not pile up sockets whose clients have long given up.
     let joined = timeout(Duration::from_millis(GREETING_MS_MAX), join).await;
     joined.unwrap_or_else(|_| Err(Close::new(close::BUSY, "the room takes too long to load")))
@@ -149,16 +166,18 @@ impl<C: Channel> Shell<C> {
         }
     }
 
-    async fn run(mut self) {
+    /// Boxed: a future keeps what it is given twice, once as it came.
+    async fn run(mut self: Box<Self>) {
         let end = loop {
             if let Err(end) = self.turn().await {
                 break end;
             }
         };
         // Presence and the ring go on without us while the close is on its way.
-        drop(self.member);
+        let Self { app, channel, member, .. } = *self;
+        drop(member);
         if let End::Close(close) = end {
-            Box::pin(refuse(&self.app, self.channel, close)).await;
+            boxed(async move { refuse(&app, channel, close).await }).await;
         }
     }
 

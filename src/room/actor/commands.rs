@@ -19,6 +19,16 @@ use crate::throttle::Refused;
 use crate::wire::close::{self, Close};
 
 impl Actor {
+    pub(super) async fn on_commands(
+        &mut self,
+        commands: impl IntoIterator<Item = Command>,
+    ) -> Result<(), End> {
+        for command in commands {
+            self.on_command(command).await?;
+        }
+        Ok(())
+    }
+
     pub(super) async fn on_command(&mut self, command: Command) -> Result<(), End> {
         let Some(command) = self.hold(command) else { return Ok(()) };
         match command {
