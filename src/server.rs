@@ -1,35 +1,28 @@
 //! `ruang serve`: opens the store, listens, and ends in good order.
 
 mod admin;
+mod connections;
 
-use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use axum::Router;
-use hyper::body::Incoming;
-use hyper::server::conn::http1;
-use hyper::service::{Service, service_fn};
-use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::service::TowerToHyperService;
 use rustix::process::{Resource, getrlimit, setrlimit};
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
+pub(crate) use self::connections::exchange;
 use crate::auth::{Auth, SettingsError, keeper};
 use crate::config::{Config, Store};
-use crate::http::front::{Front, FrontOptions, Peer};
+use crate::http::front::{Front, FrontOptions};
 use crate::http::{self, App};
 use crate::ids::InstanceId;
 use crate::life::{Archive, LifeOptions};
 use crate::limits::{
-    DRAIN_MS_MAX, HANDSHAKES_SHED, LISTEN_BACKLOG, REQUEST_HEAD_BYTES_MAX, REQUEST_HEAD_MS_MAX,
-    REQUEST_HEADERS_MAX, WEBHOOK_GOODBYE_MS,
+    DRAIN_MS_MAX, LISTEN_BACKLOG, WEBHOOK_GOODBYE_MS,
 };
 use crate::log::embedded::{EmbeddedLog, OpenError};
 use crate::log::memory::MemoryLog;
@@ -38,7 +31,6 @@ use crate::log::{Durability, Log, LogError};
 use crate::room::{Rooms, RoomsOptions};
 use crate::shutdown;
 use crate::telemetry::Metrics;
-use crate::throttle::Handshake;
 use crate::webhooks::{Notices, WebhookSettingsError};
 
 /// Why the server does not start or does not go on.
@@ -211,7 +203,7 @@ pub async fn run(app: Arc<App>, listener: TcpListener, stop: CancellationToken) 
     };
     tokio::select! {
         () = draining => drained.cancel(),
-        () = accept(listener, &app, http::router(Arc::clone(&app)), &drained) => {}
+        () = connections::accept(listener, &app, http::router(Arc::clone(&app)), &drained) => {}
         () = keeper::go_on(&app.auth, &*app.log) => {}
     }
     app.rooms.options.notices.finish(Duration::from_millis(WEBHOOK_GOODBYE_MS)).await;
@@ -320,96 +312,6 @@ fn redis_options(config: &Config) -> RedisOptions {
     let options = RedisOptions { accept_eviction: config.accept_eviction, ..RedisOptions::default() };
     let expiry_grace_ms = options.expiry_grace_ms.filter(|_| config.archive.is_none());
     RedisOptions { expiry_grace_ms, ..options }
-}
-
-/// Takes connections until `end`. Running out of file descriptors is survived: those who wait in
-/// the queue get their turn when others leave.
-async fn accept(listener: TcpListener, app: &App, router: Router, end: &CancellationToken) {
-    let handshakes = app.throttle.handshakes();
-    loop {
-        let accepted = tokio::select! {
-            () = end.cancelled() => return,
-            accepted = listener.accept() => accepted,
-        };
-        match accepted {
-            Ok((stream, peer)) => {
-                let (router, end) = (router.clone(), end.clone());
-                tokio::spawn(Box::pin(connection(stream, Peer(peer), handshakes.enter(), router, end)));
-            }
-            // Those who have sent nothing yet make room for those who wait.
-            Err(_) if handshakes.shed(HANDSHAKES_SHED) > 0 => tokio::task::yield_now().await,
-            Err(error) => {
-                tracing::error!(%error, "a connection cannot be accepted; raise the limit of open files if this goes on");
-                sleep(Duration::from_millis(100)).await;
-            }
-        }
-    }
-}
-
-/// Serves one connection from the network, unless it has to make room before a request of it has come.
-async fn connection(
-    stream: TcpStream,
-    peer: Peer,
-    handshake: Handshake,
-    router: Router,
-    end: CancellationToken,
-) {
-    // Edits are small and must not wait for company.
-    if let Err(error) = stream.set_nodelay(true) {
-        tracing::debug!(%error, "a connection was gone at once");
-        return;
-    }
-    let (handshake, router) = (Arc::new(handshake), TowerToHyperService::new(router));
-    let ends = Arc::clone(&handshake);
-    let service = service_fn(move |mut request: hyper::Request<Incoming>| {
-        let busy = handshake.busy();
-        request.extensions_mut().insert(peer);
-        let answered = router.call(request);
-        async move {
-            let answer = answered.await;
-            drop(busy);
-            answer
-        }
-    });
-    tokio::select! {
-        () = serve_requests(stream, service, end) => {}
-        () = ends.ends() => {}
-    }
-}
-
-/// Requests and answers on one stream, until it is done, becomes a WebSocket, or `end` comes: then the call
-/// under way is finished.
-pub(crate) async fn exchange<S>(stream: S, router: Router, end: CancellationToken)
-where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
-    serve_requests(stream, TowerToHyperService::new(router), end).await;
-}
-
-async fn serve_requests<S, V>(stream: S, service: V, end: CancellationToken)
-where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    V: Service<hyper::Request<Incoming>, Response = axum::response::Response, Error = Infallible>,
-    V::Future: Send + 'static,
-{
-    let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(Duration::from_millis(REQUEST_HEAD_MS_MAX))
-        .max_buf_size(REQUEST_HEAD_BYTES_MAX)
-        .max_headers(REQUEST_HEADERS_MAX)
-        .serve_connection(TokioIo::new(stream), service)
-        .with_upgrades();
-    tokio::pin!(connection);
-    let served = tokio::select! {
-        served = connection.as_mut() => served,
-        () = end.cancelled() => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
-        }
-    };
-    if let Err(error) = served {
-        tracing::debug!(%error, "a connection ended early");
-    }
 }
 
 /// Ends all rooms within [`DRAIN_MS_MAX`].

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use super::{ServeError, accept, listen};
+use super::connections::accept;
+use super::{ServeError, listen};
 use crate::admin::AdminSocket;
 use crate::auth::settings;
 use crate::config::{Config, Store};

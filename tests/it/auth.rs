@@ -10,6 +10,7 @@
 mod auth_binary;
 mod auth_costs;
 mod auth_keys;
+mod auth_minted;
 mod auth_revocation;
 mod auth_roles;
 mod auth_sockets;

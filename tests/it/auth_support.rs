@@ -10,7 +10,7 @@ use ring::signature::{
     ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, RSA_PKCS1_SHA256, RsaKeyPair,
 };
 use ring::{digest, hmac};
-use ruang::auth::{Auth, AuthSettings};
+use ruang::auth::{Auth, AuthError, AuthSettings};
 use ruang::ids::RoomName;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -36,6 +36,11 @@ pub fn room(name: &str) -> RoomName {
 
 pub fn fixture(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/auth").join(name)
+}
+
+/// Why a token is no good for the room `retro`.
+pub fn refused(auth: &Auth, token: &str) -> AuthError {
+    auth.admit(Some(token), &room("retro"), now_ms()).expect_err("it is refused")
 }
 
 /// Base64 for URLs, without padding.

@@ -9,6 +9,7 @@
 mod channel;
 mod ear;
 mod end;
+mod enter;
 mod hocuspocus;
 mod io;
 mod quiet;
@@ -16,32 +17,31 @@ mod share;
 mod shared;
 mod waits;
 
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use hyper::upgrade::Upgraded;
 use tokio::time::{Instant, timeout};
 
 use self::channel::Channel;
-use self::end::{End, Open, refuse, refuse_at_once};
+use self::end::{End, refuse};
+use self::enter::boxed;
+pub(super) use self::enter::{serve, turn_away};
 pub(super) use self::hocuspocus::serve as serve_many;
-use self::io::{Gone, Socket, Unreadable};
+use self::io::{Gone, Unreadable};
 pub(super) use self::share::Share;
 use self::waits::{until, until_greeted, until_over};
 use super::App;
 use crate::auth::{Ended, Standing};
 use crate::gate::Source;
-use crate::ids::{Position, RoomName, RoomNameError};
+use crate::ids::Position;
 use crate::limits::{
     BEAT_MS, GREETING_MS_MAX, LATE_ANSWER_MS, READS_PER_TURN_MAX, RING_BYTES_MAX, UPDATE_BYTES_MAX,
 };
-use crate::room::{Entry, Member, News, refusal_close};
+use crate::room::{Member, News, refusal_close};
 use crate::session::{Intent, Permit, Session};
-use crate::throttle::{Address, Forgiven};
+use crate::throttle::Forgiven;
 use crate::wire::close::{self, Close};
-use crate::wire::voice::Voice;
 use crate::wire::websocket::Incoming;
 use crate::wire::y_websocket::MESSAGES_PER_FRAME_MAX;
 use crate::wire::{Message, WireError, hocuspocus as hocuspocus_wire, websocket, y_websocket};
@@ -53,73 +53,6 @@ const BUSY_TURNS_MAX: u32 = 8;
 /// Bytes of one socket that are dealt with before its writes get their turn, give or take a frame:
 /// a fraction of what the ring holds.
 const READ_BYTES_PER_TURN_MAX: usize = RING_BYTES_MAX / 4;
-
-/// Serves a socket that is one session, to its end.
-pub(super) async fn serve(
-    app: Arc<App>,
-    upgraded: Upgraded,
-    room: Result<RoomName, RoomNameError>,
-    token: Option<String>,
-    voice: Voice,
-    address: Option<Address>,
-) {
-    let socket = Socket::new(upgraded, Arc::clone(&app.throttle));
-    let _open = Open::new(Arc::clone(&app));
-    match app.admit_socket(room, token.as_deref()) {
-        Ok(standing) => session(app, socket, voice, standing, address).await,
-        // y-sweet's provider tries three times, half a second apart, before it asks for another token.
-        Err(close) if voice == Voice::YSweet => Box::pin(refuse_at_once(&app, socket, close)).await,
-        Err(close) => Box::pin(refuse(&app, socket, close)).await,
-    }
-}
-
-/// Tells a client that is not let in why.
-pub(super) async fn turn_away(app: Arc<App>, upgraded: Upgraded, close: Close) {
-    let socket = Socket::new(upgraded, Arc::clone(&app.throttle));
-    let _open = Open::new(Arc::clone(&app));
-    refuse(&app, socket, close).await;
-}
-
-/// Serves one session to its end: of somebody who was admitted to a room.
-fn session<C: Channel>(
-    app: Arc<App>,
-    channel: C,
-    voice: Voice,
-    standing: Standing,
-    address: Option<Address>,
-) -> Pin<Box<dyn Future<Output = ()> + Send>> {
-    let entry = Entry { caller: Arc::clone(standing.caller()), voice, outlet: channel.outlet(), address };
-    let (channel, standing) = (Box::new(channel), Box::new(standing));
-    boxed(async move {
-        match boxed(enter(Arc::clone(&app), standing.room().clone(), entry)).await {
-            Ok(member) => run(app, channel, member, standing).await,
-            Err(close) => boxed(async move { refuse(&app, *channel, close).await }).await,
-        }
-    })
-}
-
-/// Serves one session of somebody who is in.
-fn run<C: Channel>(
-    app: Arc<App>,
-    channel: Box<C>,
-    member: Member,
-    standing: Box<Standing>,
-) -> Pin<Box<dyn Future<Output = ()> + Send>> {
-    Box::pin(Box::new(Shell::new(app, *channel, member, *standing)).run())
-}
-
-/// What happens once in a session's life is boxed, and made where no other future keeps a place for it: a future is as
-/// large as the largest of its parts for as long as it lives, and most of its life it only waits.
-fn boxed<T>(future: impl Future<Output = T> + Send + 'static) -> Pin<Box<dyn Future<Output = T> + Send>> {
-    Box::pin(future)
-}
-
-async fn enter(app: Arc<App>, room: RoomName, entry: Entry) -> Result<Member, Close> {
-    let join = app.rooms.join(&room, entry);
-    // A store that hangs must not pile up sockets whose clients have long given up.
-    let joined = timeout(Duration::from_millis(GREETING_MS_MAX), join).await;
-    joined.unwrap_or_else(|_| Err(Close::new(close::BUSY, "the room takes too long to load")))
-}
 
 struct Shell<C> {
     app: Arc<App>,
