@@ -1,22 +1,12 @@
 // Tokens, as y-websocket clients meet them: final refusals, tokens that run out, tokens that are taken back, viewers.
 
 import assert from 'node:assert/strict'
-import { createHmac } from 'node:crypto'
 import { test } from 'node:test'
 import { WebsocketProvider as Provider1 } from 'y-websocket-1'
 import { Server, freePort } from './lib/server.mjs'
 import { converged, join, synced } from './lib/client.mjs'
+import { SECRET, sign } from './lib/tokens.mjs'
 import { eventually, never, sleep } from './lib/wait.mjs'
-
-const SECRET = 'a secret that these tests share with their servers'
-
-/** A token for a room, signed as the server expects it. */
-function sign ({ sub = 'ana', room = 'board', role = 'editor', seconds = 60, secret = SECRET, ...more } = {}) {
-  const part = (value) => Buffer.from(JSON.stringify(value)).toString('base64url')
-  const now = Math.floor(Date.now() / 1000)
-  const body = `${part({ alg: 'HS256', typ: 'JWT' })}.${part({ sub, room, role, iat: now - 5, exp: now + seconds, ...more })}`
-  return `${body}.${createHmac('sha256', secret).update(body).digest('base64url')}`
-}
 
 const start = (t, { args = [], env = {} } = {}) => Server.start(t, { env: { RUANG_AUTH_KEY: SECRET, ...env }, args })
 const set = ({ doc }, key, value) => doc.getMap('map').set(key, value)

@@ -16,15 +16,15 @@ export class Device {
 
   /**
    * Opens a page on a room: the local copy is loaded first, then the provider connects.
-   * @param {{ localFirst?: boolean, as?: string }} options `localFirst: false` connects at once; `as` is the
-   *   room that the server is asked for, while the local copy is that of `room`
+   * @param {{ localFirst?: boolean, as?: string, params?: object }} options `localFirst: false` connects at once; `as` is the
+   *   room that the server is asked for, while the local copy is that of `room`; `params` go into the address
    */
-  async open (room, { localFirst = true, as = room } = {}) {
+  async open (room, { localFirst = true, as = room, params = {} } = {}) {
     const doc = new Y.Doc()
     const page = { doc, closed: null }
     const load = () => { page.local = new IndexeddbPersistence(this.store(room), doc); return page.local.whenSynced }
     if (localFirst) await load()
-    Object.assign(page, join(this.t, this.server, as, this.Provider ? { doc, Provider: this.Provider } : { doc }))
+    Object.assign(page, join(this.t, this.server, as, { doc, params, ...(this.Provider ? { Provider: this.Provider } : {}) }))
     page.provider.on('closed', (event) => { page.closed = event })
     if (!localFirst) page.load = load
     this.t.after(() => page.local?.destroy())
