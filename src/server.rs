@@ -21,9 +21,7 @@ use crate::http::front::{Front, FrontOptions};
 use crate::http::{self, App};
 use crate::ids::InstanceId;
 use crate::life::{Archive, LifeOptions};
-use crate::limits::{
-    DRAIN_MS_MAX, LISTEN_BACKLOG, WEBHOOK_GOODBYE_MS,
-};
+use crate::limits::{DRAIN_MS_MAX, LISTEN_BACKLOG, WEBHOOK_GOODBYE_MS};
 use crate::log::embedded::{EmbeddedLog, OpenError};
 use crate::log::memory::MemoryLog;
 use crate::log::redis::{RedisLog, RedisOpenError, RedisOptions};

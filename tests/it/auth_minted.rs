@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use ruang::auth::{Auth, AuthError, AuthSettings, DocumentGrant, Grant, MintError};
 use ruang::caller::Role;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::auth_support::*;
 

@@ -1,8 +1,6 @@
 //! Which tokens are let in, as whom, and which are not.
 
-use std::sync::Arc;
-
-use ruang::auth::{Auth, AuthError, AuthSettings, DocumentGrant, Grant, MintError};
+use ruang::auth::{Auth, AuthError, AuthSettings};
 use ruang::caller::Role;
 use serde_json::{Value, json};
 

@@ -65,6 +65,7 @@ pub(super) fn session<C: Channel>(
 }
 
 /// Serves one session of somebody who is in.
+#[expect(clippy::boxed_local, reason = "whoever calls would keep a place for what is given by value")]
 fn run<C: Channel>(
     app: Arc<App>,
     channel: Box<C>,
@@ -76,7 +77,9 @@ fn run<C: Channel>(
 
 /// What happens once in a session's life is boxed, and made where no other future keeps a place for it: a future is as
 /// large as the largest of its parts for as long as it lives, and most of its life it only waits.
-pub(super) fn boxed<T>(future: impl Future<Output = T> + Send + 'static) -> Pin<Box<dyn Future<Output = T> + Send>> {
+pub(super) fn boxed<T>(
+    future: impl Future<Output = T> + Send + 'static,
+) -> Pin<Box<dyn Future<Output = T> + Send>> {
     Box::pin(future)
 }
 
