@@ -88,16 +88,19 @@ pub struct Metrics {
     pub owners: OwnerMetrics,
 }
 
+/// A counter at zero, under the name that operators see, with what it counts.
+pub(crate) fn counter(registry: &mut Registry, name: &str, help: &str) -> Counter {
+    let counter = Counter::default();
+    registry.register(name, help, counter.clone());
+    counter
+}
+
 impl Metrics {
     /// All counters at zero.
     #[must_use]
     pub fn new() -> Self {
         let mut registry = Registry::with_prefix("ruang");
-        let mut counter = |name: &str, help: &str| {
-            let counter = Counter::default();
-            registry.register(name, help, counter.clone());
-            counter
-        };
+        let mut counter = |name, help| counter(&mut registry, name, help);
         let rooms_loaded = counter("rooms_loaded", "Loads of rooms");
         let rooms_failed = counter("rooms_failed", "Rooms that ended by a fault and were loaded again");
         let records_set_aside = counter("records_set_aside", "Records in a log but not in its document");

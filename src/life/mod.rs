@@ -30,6 +30,7 @@ use tokio::time::Instant;
 
 use crate::limits::EXPIRY_GRACE_MS;
 use crate::log::clock::{Clock, system_clock};
+use crate::telemetry::counter;
 pub use archive::{Archive, ArchiveError};
 pub use deadline::Now;
 pub use sweeper::{Sweeper, Swept};
@@ -99,11 +100,7 @@ pub struct Metrics {
 impl Metrics {
     /// All of them, under the names that operators see.
     pub(crate) fn register(registry: &mut Registry) -> Self {
-        let mut counter = |name: &str, help: &str| {
-            let counter = Counter::default();
-            registry.register(name, help, counter.clone());
-            counter
-        };
+        let mut counter = |name, help| counter(registry, name, help);
         let expired = counter("rooms_expired", "Rooms whose time had passed and that are gone");
         let deleted = counter("rooms_deleted", "Rooms that were deleted on request");
         let archive_failures =

@@ -37,6 +37,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use self::queue::{Pace, Queue};
+use crate::telemetry::counter;
 pub use notice::{Kind, Notice};
 pub use secret::{Secret, SecretError};
 pub use settings::{WebhookOptions, WebhookSettings, WebhookSettingsError};
@@ -54,11 +55,7 @@ pub struct Metrics {
 impl Metrics {
     /// All of them, under the names that operators see.
     pub(crate) fn register(registry: &mut Registry) -> Self {
-        let mut counter = |name: &str, help: &str| {
-            let counter = Counter::default();
-            registry.register(name, help, counter.clone());
-            counter
-        };
+        let mut counter = |name, help| counter(registry, name, help);
         Self {
             taken: counter("webhooks_taken", "Notices that a webhook's receiver has taken"),
             failures: counter("webhook_failures", "Tries to tell a webhook's receiver something that failed"),

@@ -83,7 +83,7 @@ pub(in crate::http) enum ApiError {
 }
 
 impl ApiError {
-    fn code(&self) -> (StatusCode, &'static str) {
+    pub(in crate::http) fn code(&self) -> (StatusCode, &'static str) {
         match self {
             Self::Name(_) => (StatusCode::BAD_REQUEST, "bad_room_name"),
             Self::BadQuery(_) => (StatusCode::BAD_REQUEST, "bad_query"),

@@ -31,6 +31,8 @@ use axum::routing::{MethodRouter, any, get};
 use tokio::sync::Semaphore;
 
 pub(in crate::http) use self::error::ApiError;
+pub(in crate::http) use self::read::whole;
+pub(in crate::http) use self::write::store;
 use super::App;
 use crate::limits::{API_DOCUMENTS_MAX, API_LARGE_ANSWERS_MAX, API_LARGE_BODIES_MAX};
 

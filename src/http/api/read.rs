@@ -33,7 +33,7 @@ pub(super) async fn update(State(app): State<Arc<App>>, asked: Asked) -> Result<
         None => Part::Everything,
         Some(text) => Part::Since(state_vector(text)?),
     };
-    let read = in_time(read(&app, &asked, part)).await?;
+    let read = in_time(read(&app, &asked.room, part, |position| asked.knows(position))).await?;
     match read {
         Read::Known(position) => Ok(answer::not_modified(position)),
         Read::Document(copy) => answer::bytes(&app, OCTETS, Some(copy.position), copy.update).await,
@@ -44,7 +44,7 @@ pub(super) async fn update(State(app): State<Arc<App>>, asked: Asked) -> Result<
 pub(super) async fn document(State(app): State<Arc<App>>, asked: Asked) -> Result<Response, ApiError> {
     asked.needs(Role::Viewer)?;
     let read = in_time(async {
-        match read(&app, &asked, Part::Everything).await? {
+        match read(&app, &asked.room, Part::Everything, |position| asked.knows(position)).await? {
             Read::Known(position) => Ok(Err(position)),
             Read::Document(copy) => {
                 let is_large = copy.update.len() > INLINE_BYTES_MAX;
@@ -83,6 +83,15 @@ pub(super) async fn at(State(app): State<Arc<App>>, asked: Asked) -> Result<Resp
     answer::bytes(&app, if is_json { JSON } else { OCTETS }, Some(position), body).await
 }
 
+/// The whole committed document of a room, in bounded time; `None` if nothing is stored under the name.
+pub(in crate::http) async fn whole(app: &App, room: &RoomName) -> Result<Option<Bytes>, ApiError> {
+    match in_time(read(app, room, Part::Everything, |_| false)).await {
+        Ok(Read::Document(copy)) => Ok(Some(copy.update)),
+        Ok(Read::Known(_)) | Err(ApiError::NoRoom) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
 /// What reading has brought.
 enum Read {
     /// The client has the document of this position.
@@ -92,23 +101,28 @@ enum Read {
 
 /// A part of the committed document: of the room that is open here, or by way of the log. A room that is only looked at is
 /// not opened: it would live on for it.
-async fn read(app: &App, asked: &Asked, part: Part) -> Result<Read, ApiError> {
-    if let Some(read) = app.rooms.read_open(&asked.room, part.clone()).await {
+async fn read(
+    app: &App,
+    room: &RoomName,
+    part: Part,
+    is_known: impl Fn(Position) -> bool,
+) -> Result<Read, ApiError> {
+    if let Some(read) = app.rooms.read_open(room, part.clone()).await {
         let copy = read?;
         return match copy.position {
             Position::START => Err(ApiError::NoRoom),
-            position if asked.knows(position) => Ok(Read::Known(position)),
+            position if is_known(position) => Ok(Read::Known(position)),
             _ => Ok(Read::Document(copy)),
         };
     }
-    let head = app.log.open(&asked.room).await?.ok_or(ApiError::NoRoom)?;
-    if asked.knows(head.last) {
+    let head = app.log.open(room).await?.ok_or(ApiError::NoRoom)?;
+    if is_known(head.last) {
         return Ok(Read::Known(head.last));
     }
     let share = share(&app.api.documents).await?;
-    let tombstone = app.log.tombstone(&asked.room).await?;
-    let fold = walk(app, &asked.room, Range::TO_HEAD).await?;
-    let room = asked.room.clone();
+    let tombstone = app.log.tombstone(room).await?;
+    let fold = walk(app, room, Range::TO_HEAD).await?;
+    let room = room.clone();
     let update = heavy(move || {
         let _share = share;
         let damaged = !fold.set_aside().is_empty();

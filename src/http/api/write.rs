@@ -9,17 +9,17 @@ use axum::extract::State;
 use axum::response::Response;
 use bytes::Bytes;
 use serde_json::json;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::ApiError;
 use super::answer::{JSON, OCTETS, json_at};
 use super::request::{Asked, in_time, share};
-use crate::caller::Role;
+use crate::caller::{Caller, Role};
 use crate::edit;
 use crate::gate::Source;
 use crate::heavy::heavy;
 use crate::http::App;
-use crate::ids::Position;
+use crate::ids::{Position, RoomName};
 use crate::limits::{API_MS_MAX, DOCUMENT_BYTES_MAX, EDIT_BYTES_MAX};
 use crate::room::outside::{Edit, WriteError, Written};
 
@@ -85,6 +85,18 @@ pub(super) async fn patch(
     answer(known(&app, &asked, written).await?)
 }
 
+/// Has an update stored, judged as a Step2, in bounded time. Also if it brings nothing new, that is as good.
+pub(in crate::http) async fn store(
+    app: &App,
+    room: &RoomName,
+    caller: Arc<Caller>,
+    update: Bytes,
+) -> Result<(), ApiError> {
+    let edit = Edit { update, source: Source::Step2, caller, at: None };
+    let written = timeout(Duration::from_millis(API_MS_MAX), app.rooms.write(room, edit)).await;
+    whole(written.unwrap_or(Err(WriteError::Undecided))?).map(drop)
+}
+
 async fn write(
     app: &App,
     asked: &Asked,
@@ -108,7 +120,8 @@ async fn known(app: &App, asked: &Asked, written: Result<Written, WriteError>) -
     }
 }
 
-fn answer(written: Written) -> Result<Response, ApiError> {
+/// What was written, if nothing of it was left out.
+fn whole(written: Written) -> Result<Written, ApiError> {
     let Written { position, is_new, has_gap, is_foreign } = written;
     if has_gap {
         return Err(ApiError::Gap { written: position, is_new });
@@ -116,5 +129,10 @@ fn answer(written: Written) -> Result<Response, ApiError> {
     if is_foreign {
         return Err(ApiError::Foreign { written: position, is_new });
     }
+    Ok(written)
+}
+
+fn answer(written: Written) -> Result<Response, ApiError> {
+    let Written { position, is_new, .. } = whole(written)?;
     Ok(json_at(position, &json!({ "position": position.to_string(), "stored": is_new })))
 }

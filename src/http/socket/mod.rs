@@ -29,7 +29,7 @@ use self::enter::boxed;
 pub(super) use self::enter::{serve, turn_away};
 pub(super) use self::hocuspocus::serve as serve_many;
 use self::io::{Gone, Unreadable};
-pub(super) use self::share::Share;
+use self::share::Share;
 use self::waits::{until, until_greeted, until_over};
 use super::App;
 use crate::auth::{Ended, Standing};

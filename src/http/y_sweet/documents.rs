@@ -19,16 +19,12 @@ use tokio::time::timeout;
 use super::refusal::Refusal;
 use super::{Named, access, is_old, parse};
 use crate::caller::Caller;
-use crate::http::App;
-use crate::http::socket::Share;
+use crate::http::{App, api};
 use crate::ids::RoomName;
-use crate::limits::{API_MS_MAX, DOCUMENT_BYTES_MAX};
-use crate::limits::{BODY_MS_MAX, REQUEST_BODY_BYTES_MAX};
+use crate::limits::{API_MS_MAX, BODY_MS_MAX, DOCUMENT_BYTES_MAX, REQUEST_BODY_BYTES_MAX};
 use crate::room::{Entry, Member, Outlet};
-use crate::session::{Intent, Session};
 use crate::wire::close::Close;
 use crate::wire::voice::Voice;
-use crate::wire::{Message, websocket, y_websocket};
 
 /// What `POST /doc/new` may say.
 #[derive(Debug, Default, Deserialize)]
@@ -41,8 +37,8 @@ struct Creation {
 /// Characters of an id that the server chooses: 131 bits, so that nobody guesses it and no two are the same.
 const RANDOM_ID_CHARS: usize = 22;
 
-/// An encoded state vector that says: I have nothing.
-const NOTHING: &[u8] = &[0];
+/// An update that says nothing.
+const NOTHING: &[u8] = &[0, 0];
 
 /// Makes a document. If it is there already, that is as good.
 pub(super) async fn create(State(app): State<Arc<App>>, request: Request) -> Result<Response, Refusal> {
@@ -79,26 +75,11 @@ pub(super) async fn read(
     request: Request,
 ) -> Result<Response, Refusal> {
     let id = parse(id)?;
-    let caller = access::document(&app, access::bearer(request.headers()), &id)?;
-    let update = in_time(async {
-        let mut member = enter(&app, &id, caller).await?;
-        let share = Share::of(member.document_bytes()).await?;
-        let frame = member.sync(Bytes::from_static(NOTHING), false).await?;
-        drop(share);
-        Ok(step2_body(&frame))
-    })
-    .await?;
+    access::document(&app, access::bearer(request.headers()), &id)?;
+    // Of what nobody has made there is an empty document.
+    let update = api::whole(&app, &id).await?.unwrap_or_else(|| Bytes::from_static(NOTHING));
     let headers = [(header::CONTENT_TYPE, "application/octet-stream"), (header::CACHE_CONTROL, "no-store")];
     Ok((headers, update).into_response())
-}
-
-/// The update in a whole frame with a Step2 of ours.
-fn step2_body(frame: &Bytes) -> Bytes {
-    let message = frame.slice_ref(websocket::body_of(frame));
-    match y_websocket::decode(&message) {
-        Ok((Message::SyncStep2(update), _)) => update,
-        _ => unreachable!("a room answers a state vector with a Step2"),
-    }
 }
 
 /// Stores an update. Answered when it is stored, also if it brought nothing new.
@@ -113,34 +94,8 @@ pub(super) async fn write(
         return Err(Refusal::ReadOnly);
     }
     let update = read_body(request, DOCUMENT_BYTES_MAX).await?;
-    in_time(async { store(enter(&app, &id, caller).await?, update).await }).await?;
+    api::store(&app, &id, caller, update).await?;
     Ok(().into_response())
-}
-
-/// Gives one update to a room and waits until it is decided.
-async fn store(mut member: Member, update: Bytes) -> Result<(), Refusal> {
-    let mut session = Session::new(member.voice().clone(), member.caller().role);
-    let (update, source, permit) = match session.handle(Message::Update(update)) {
-        Intent::Submit { update, source, permit } => (update, source, permit),
-        Intent::Close(close) => return Err(close.into()),
-        _ => unreachable!("an update is submitted or refused"),
-    };
-    member.submit(update, source, permit, session.submitted()).await?;
-    let mut gap = false;
-    loop {
-        let post = member.news().post;
-        gap |= post.gap;
-        if let Some(close) = post.close {
-            return Err(close.into());
-        }
-        if !post.refused.is_empty() {
-            return Err(Refusal::ReadOnly);
-        }
-        if post.ack.is_some() {
-            return if gap { Err(Refusal::Gap) } else { Ok(()) };
-        }
-        member.woken().await;
-    }
 }
 
 pub(super) async fn read_old(app: State<Arc<App>>, id: Named, request: Request) -> Result<Response, Refusal> {

@@ -6,10 +6,11 @@ use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
 use crate::auth::AuthError;
+use crate::http::api::ApiError;
 use crate::ids::RoomNameError;
 use crate::limits::API_MS_MAX;
 use crate::log::LogError;
-use crate::wire::close::{self, Close};
+use crate::wire::close::Close;
 
 /// Why, and with that: which status.
 #[derive(Debug, thiserror::Error)]
@@ -35,8 +36,9 @@ pub(super) enum Refusal {
     NoDocument,
     #[error("this token may read the document, not write to it")]
     ReadOnly,
-    #[error("the update builds on something that the document does not have: send all that you have")]
-    Gap,
+    /// What reading and writing say, which is the API's business.
+    #[error(transparent)]
+    Document(#[from] ApiError),
     #[error("{}", .0.reason)]
     Closed(Close),
     #[error(transparent)]
@@ -63,15 +65,10 @@ impl Refusal {
             Self::TooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "too_large"),
             Self::NoDocument => (StatusCode::NOT_FOUND, "no_such_document"),
             Self::ReadOnly => (StatusCode::FORBIDDEN, "read_only"),
-            Self::Gap => (StatusCode::CONFLICT, "gap"),
-            Self::Closed(close) => match close.code {
-                close::MALFORMED => (StatusCode::BAD_REQUEST, "malformed"),
-                close::TOO_LARGE => (StatusCode::PAYLOAD_TOO_LARGE, "too_large"),
-                close::OTHER_GENERATION => (StatusCode::CONFLICT, "other_life"),
-                _ => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
-            },
+            Self::Document(error) => error.code(),
             Self::Log(error) if !error.is_temporary() => (StatusCode::INTERNAL_SERVER_ERROR, "store_refuses"),
-            Self::Log(_) | Self::Late => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
+            // A room that cannot be begun now.
+            Self::Closed(_) | Self::Log(_) | Self::Late => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
         }
     }
 }

@@ -3,6 +3,8 @@
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::registry::Registry;
 
+use crate::telemetry::counter;
+
 /// Counters about who owns which id.
 #[derive(Debug)]
 pub struct Metrics {
@@ -17,11 +19,7 @@ pub struct Metrics {
 impl Metrics {
     /// All of them, under the names that operators see.
     pub(crate) fn register(registry: &mut Registry) -> Self {
-        let mut counter = |name: &str, help: &str| {
-            let counter = Counter::default();
-            registry.register(name, help, counter.clone());
-            counter
-        };
+        let mut counter = |name, help| counter(registry, name, help);
         Self {
             updates_foreign: counter(
                 "updates_foreign",
