@@ -2,7 +2,7 @@
 # shellcheck shell=bash
 
 RUST_MIN=$(sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
-NODE_MIN=18
+NODE_MIN=18.19
 REDIS_MIN=7.0
 CARGO_DENY_VERSION=0.20.2
 
@@ -77,7 +77,8 @@ ensure_redis() {
     return 1
 }
 
-# The proxies of tests/clients that are Debian packages. The system's own ones are not started by us.
+# The proxies of tests/clients that are Debian packages. The tests start their own; where a machine starts what is
+# installed, it also runs theirs.
 ensure_proxies() {
     [ -x /usr/sbin/nginx ] || have nginx || apt_install nginx || return 1
     have caddy || apt_install caddy || return 1

@@ -58,7 +58,7 @@ test('[A15] the page itself goes on with a new token after a 4403: no reload, no
   assert.deepEqual(cards(newcomer.doc), ['ana: a', 'ana: b'])
 })
 
-test('[S20] a viewer who has written stays, is told so, and its edits are stored once it may write', async (t) => {
+test('[S20] a viewer who has written stays, and its edits are stored once it may write', async (t) => {
   const server = await start(t)
   const laptop = new Device(t, server)
   const other = join(t, server, 'retro', by('bo'))

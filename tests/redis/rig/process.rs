@@ -149,7 +149,7 @@ impl RedisProcess {
         let bytes = if limited { "--fsize=1:" } else { "--fsize=unlimited:" };
         let pid = running.child.id().to_string();
         let done = Command::new("prlimit").args(["--pid", &pid, bytes]).status();
-        assert!(done.expect("prlimit is not here: scripts/test setup installs it").success());
+        assert!(done.expect("prlimit is not here: it is part of util-linux").success());
     }
 
     fn signal(&self, name: &str) {
