@@ -90,7 +90,12 @@ impl RawClaims {
         if nbf_ms.is_some_and(|nbf_ms| nbf_ms > now_ms.saturating_add(expected.leeway_ms)) {
             return Err(AuthError::NotYet);
         }
-        if expires_ms - now_ms > expected.life_ms_max.saturating_add(2 * expected.leeway_ms) {
+        if issued_ms.is_some_and(|iat_ms| iat_ms > now_ms.saturating_add(expected.leeway_ms)) {
+            return Err(AuthError::NotYet);
+        }
+        // By its whole life, as far as it tells that: a revocation is kept for one such life, and must outlive it.
+        let since_ms = issued_ms.unwrap_or(now_ms).min(now_ms);
+        if expires_ms - since_ms > expected.life_ms_max.saturating_add(2 * expected.leeway_ms) {
             return Err(AuthError::TooLong);
         }
         if !is_among(self.iss, &expected.issuers) {

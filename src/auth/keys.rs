@@ -57,6 +57,11 @@ pub enum KeyError {
     /// A certificate expires and has a chain, neither of which is looked at here.
     #[error("it is a certificate; give the public key: `openssl x509 -pubkey -noout`")]
     Certificate,
+    /// It begins like a public key without its frame, or like an address.
+    #[error(
+        "it looks like a bare public key or an address, which others know; give PEM, JWK or JWKS, or a random secret"
+    )]
+    Public,
     /// It begins like JSON.
     #[error("it looks like JSON, but is no JWK or JWKS with keys for HS256, RS256, ES256 or EdDSA")]
     Json,
@@ -83,6 +88,9 @@ impl Key {
         if secret.starts_with(b"-----BEGIN") {
             return Err(KeyError::Pem);
         }
+        if std::str::from_utf8(secret).is_ok_and(looks_public) {
+            return Err(KeyError::Public);
+        }
         let mut seen = [false; 256];
         secret.iter().for_each(|byte| seen[usize::from(*byte)] = true);
         let variety = seen.iter().filter(|seen| **seen).count();
@@ -108,7 +116,7 @@ impl Key {
 /// # Errors
 /// [`KeyError`] if there is none, or one that should not be used.
 pub(super) fn parse(kid: Option<&str>, text: &str) -> Result<Vec<Key>, KeyError> {
-    let text = text.trim();
+    let text = text.trim_start_matches('\u{feff}').trim();
     let kid = kid.map(ToOwned::to_owned);
     if text.is_empty() {
         Err(KeyError::Empty)
@@ -119,6 +127,12 @@ pub(super) fn parse(kid: Option<&str>, text: &str) -> Result<Vec<Key>, KeyError>
     } else {
         Key::secret(kid, text.as_bytes()).map(|key| vec![key])
     }
+}
+
+/// Whether a text is what people paste by mistake: the inside of a PEM file of a public key, a key of SSH, an address.
+fn looks_public(text: &str) -> bool {
+    const BEGINNINGS: [&str; 5] = ["MII", "MFkw", "MCow", "ssh-", "ecdsa-"];
+    BEGINNINGS.iter().any(|beginning| text.starts_with(beginning)) || text.contains("://")
 }
 
 fn pem(kid: Option<String>, text: &str) -> Result<Key, KeyError> {

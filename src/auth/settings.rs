@@ -150,7 +150,7 @@ impl Auth {
     /// # Errors
     /// [`SettingsError`] names the setting.
     pub fn from_settings(settings: &AuthSettings) -> Result<Self, SettingsError> {
-        Self::from_settings_and(settings, &|name| env::var(name).ok())
+        Self::from_settings_and(settings, &variable)
     }
 
     /// The same with an environment of one's own.
@@ -173,7 +173,7 @@ impl Auth {
     pub fn reload(&self) -> Result<(), SettingsError> {
         let Some(settings) = &self.settings else { return Ok(()) };
         let was_open = self.is_open();
-        let keys = read_keys(settings, &|name| env::var(name).ok())?;
+        let keys = read_keys(settings, &variable)?;
         if keys.are_none() == was_open {
             *self.keys.write() = Arc::new(keys);
         }
@@ -242,7 +242,13 @@ pub fn secret(
     file: Option<&Path>,
     variable: &'static str,
 ) -> Result<Option<Zeroizing<String>>, SettingsError> {
-    secret_of(setting, file, variable, &|name| env::var(name).ok())
+    secret_of(setting, file, variable, &self::variable)
+}
+
+/// A variable of the environment. One that is no text is there all the same, as an empty one: it must be refused, not
+/// passed over.
+fn variable(name: &str) -> Option<String> {
+    env::var_os(name).map(|value| value.into_string().unwrap_or_default())
 }
 
 fn secret_of(

@@ -56,7 +56,7 @@ pub enum Edit {
         /// Where it lies.
         position: Point,
     },
-    /// A card goes, with its place, its group and its color; votes on it no longer count.
+    /// A card goes, with its place and its group; votes on it no longer count.
     DeleteItem {
         /// Which card.
         id: String,
@@ -180,7 +180,7 @@ pub enum EditError {
     #[error("a color is #rrggbb")]
     Color,
     /// A number that is none.
-    #[error("a position and an order are finite numbers")]
+    #[error("a position and an order are finite numbers, a time is a number of milliseconds up to 2^53 - 1")]
     Number,
     /// More votes than anyone can have.
     #[error("a person has at most {BOARD_VOTES_MAX} votes")]

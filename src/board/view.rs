@@ -14,7 +14,7 @@ use super::schema::{
     VOTES, is_color, is_id, is_line, is_text, parse_vote_key,
 };
 use super::votes;
-use crate::limits::{BOARD_COLUMNS_MAX, BOARD_ITEMS_MAX, BOARD_VOTES, BOARD_VOTES_MAX};
+use crate::limits::{BOARD_COLUMNS_MAX, BOARD_ITEMS_MAX, BOARD_VOTES, BOARD_VOTES_MAX, BOARD_WHOLE_MAX};
 
 /// A board, as the API and the browser show it.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -286,7 +286,7 @@ fn number(value: &Out) -> Option<f64> {
 }
 
 fn whole(number: f64) -> Option<u64> {
-    let is_whole = number >= 0.0 && number.fract() == 0.0 && number <= 9_007_199_254_740_991.0;
+    let is_whole = number >= 0.0 && number.fract() == 0.0 && number <= BOARD_WHOLE_MAX as f64;
     is_whole.then_some(number as u64)
 }
 

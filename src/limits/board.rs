@@ -21,6 +21,9 @@ pub const BOARD_VOTES_MAX: u32 = 999;
 /// The votes that each person has where `meta` does not say.
 pub const BOARD_VOTES: u32 = 5;
 
+/// The largest whole number that JavaScript has exactly: times and counts are at most this.
+pub const BOARD_WHOLE_MAX: u64 = (1 << 53) - 1;
+
 /// Coordinates on a board, in pixels of an unscaled page, from the middle; beyond, cards are unreachable.
 pub const BOARD_COORDINATE_MAX: f64 = 1_000_000.0;
 

@@ -7,6 +7,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use parking_lot::Mutex;
@@ -148,6 +149,12 @@ impl Rooms {
         read(&shared, part).await
     }
 
+    /// About how many bytes the document of a room has that is open here; zero if it is not.
+    #[must_use]
+    pub fn document_bytes(&self, name: &RoomName) -> usize {
+        self.listed.lock().open.get(name).map_or(0, |shared| shared.encoded_bytes.load(Ordering::Relaxed))
+    }
+
     /// The committed document of a room, which is loaded if it is not open, and a client id for an edit on it.
     ///
     /// # Errors
@@ -170,7 +177,8 @@ impl Rooms {
         Err(ReadError::Closed("it is loaded again and again".to_owned()))
     }
 
-    /// Has an edit stored, in a room which is loaded or begun if it is not open. Goes on if the caller goes away.
+    /// Has an edit stored, in a room which is loaded or begun if it is not open. Once it is judged it goes on if the
+    /// caller goes away.
     ///
     /// # Errors
     /// [`WriteError`].
@@ -258,6 +266,9 @@ impl Lease {
         let user = user.cloned();
         let mut clients = shared.clients.lock();
         let free = clients.free.get_mut(&user).and_then(Vec::pop);
+        if clients.free.get(&user).is_some_and(Vec::is_empty) {
+            clients.free.remove(&user);
+        }
         clients.kept -= usize::from(free.is_some());
         let age = clients.age;
         drop(clients);
@@ -283,7 +294,7 @@ pub(super) struct Writes {
     /// Made for the position that the room is at, while something else is under way: they are judged when that is decided.
     pub(super) waiting: std::collections::VecDeque<Write>,
     /// Commands that have come while an edit is under way that nothing may come before: what is judged after it would
-    /// build on it. What they hold of the inflow bounds them.
+    /// build on it. What edits hold of the inflow bounds them; of the rest each session has one.
     pub(super) held: std::collections::VecDeque<Command>,
 }
 

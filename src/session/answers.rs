@@ -98,6 +98,9 @@ impl Answers {
             return None;
         }
         let first = !std::mem::replace(&mut self.withheld, true);
+        if self.voice == Voice::YSweet {
+            self.refused.clear(); // it is never told of one message
+        }
         if self.voice.hears_acks() {
             return None;
         }

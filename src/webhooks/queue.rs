@@ -151,7 +151,7 @@ impl Queue {
         if let Outcome::Failed { after_ms } = outcome {
             self.failures = self.failures.saturating_add(1);
             let rest_ms = self.pace.rest_ms.saturating_mul(1 << (self.failures - 1).min(20));
-            let rest_ms = spread_out(rest_ms.max(after_ms.unwrap_or(0)).min(WEBHOOK_REST_MS_MAX), spread);
+            let rest_ms = spread_out(rest_ms.max(after_ms.unwrap_or(0)), spread).min(WEBHOOK_REST_MS_MAX);
             self.rests_until_ms = self.rests_until_ms.max(now_ms.saturating_add(rest_ms));
             if let Some(wait_ms) = wait_ms {
                 let due_ms = now_ms.saturating_add(spread_out(wait_ms, spread));
@@ -159,7 +159,8 @@ impl Queue {
                 return false;
             }
         } else {
-            (self.failures, self.rests_until_ms) = (0, now_ms);
+            // What another try was told to wait still holds.
+            self.failures = 0;
         }
         of_room.pop_front();
         self.len -= 1;
@@ -176,7 +177,7 @@ impl Queue {
     }
 }
 
-/// From all of a time to half as much again: never earlier than somebody asked for.
+/// From all of a time to half as much again: never earlier than the time given.
 fn spread_out(ms: u64, spread: f64) -> u64 {
     ms.saturating_add((ms as f64 * spread / 2.0) as u64)
 }

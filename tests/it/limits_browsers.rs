@@ -87,6 +87,10 @@ async fn development_allows_pages_of_this_machine() {
     // A name that somebody has pointed at this machine.
     let rebound = [("origin", "http://rebound.example"), ("host", "rebound.example")];
     assert_eq!(ask(server.address, "GET", "/api/v1/rooms/r", &rebound).await.status, 403);
+    // A page reads from its own host without saying so.
+    for path in ["/api/v1/rooms/r", "/api/v1/rooms/r/document", "/d/r/as-update", "/metrics"] {
+        assert_eq!(ask(server.address, "GET", path, &rebound[1..]).await.status, 403, "{path}");
+    }
 }
 
 /// [O56] Browsers are told before they ask, and may read answers, if the page's origin is allowed.

@@ -4,7 +4,7 @@ use yrs::{Map, ReadTxn};
 
 use super::{Edit, EditError};
 use crate::board::schema::{ACTION_ITEMS, Column, GROUPS, ITEMS, Point, is_color, is_id, is_line, is_text};
-use crate::limits::{BOARD_COLUMNS_MAX, BOARD_VOTES_MAX};
+use crate::limits::{BOARD_COLUMNS_MAX, BOARD_VOTES_MAX, BOARD_WHOLE_MAX};
 
 /// Checks what can be told from the edit alone.
 pub(super) fn form(edit: &Edit) -> Result<(), EditError> {
@@ -52,8 +52,11 @@ pub(super) fn form(edit: &Edit) -> Result<(), EditError> {
             optional_line("a due date", due)?;
             finite(*order)
         }
-        Edit::SetMeta { title, columns, vote_limit, .. } => {
+        Edit::SetMeta { title, columns, vote_limit, timer_ends_at, .. } => {
             optional_line("a title", title)?;
+            if timer_ends_at.is_some_and(|at| at > BOARD_WHOLE_MAX) {
+                return Err(EditError::Number);
+            }
             if vote_limit.is_some_and(|limit| limit > BOARD_VOTES_MAX) {
                 return Err(EditError::Votes);
             }

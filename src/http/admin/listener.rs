@@ -6,6 +6,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::StatusCode;
+use axum::http::header::{HOST, ORIGIN};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
@@ -13,6 +14,7 @@ use ring::hmac;
 
 use super::{Failure, revocations};
 use crate::http::access::bearer_token;
+use crate::http::front::is_this_machine;
 use crate::http::{App, ops};
 use crate::limits::ADMIN_CALL_BYTES_MAX;
 
@@ -49,11 +51,22 @@ pub fn router(app: Arc<App>, credential: Option<Credential>) -> Router {
 }
 
 async fn check(State(credential): State<Option<Credential>>, request: Request, next: Next) -> Response {
-    let given = bearer_token(request.headers()).unwrap_or_default();
+    // Pages have no business here, also those of a name that somebody has pointed at this machine.
+    let headers = request.headers();
+    let is_local = headers.get(HOST).and_then(|host| host.to_str().ok()).is_some_and(is_this_machine);
+    if headers.contains_key(ORIGIN) || credential.is_none() && !is_local {
+        return Failure::new(
+            StatusCode::FORBIDDEN,
+            "refused",
+            "no pages, and without a credential only 127.0.0.1",
+        )
+        .into_response();
+    }
+    let given = bearer_token(headers).unwrap_or_default();
     if credential.is_none_or(|credential| credential.is(given)) {
         return next.run(request).await;
     }
-    tracing::warn!(target: "ruang::audit", path = request.uri().path(), "admin: a call without the credential");
+    tracing::warn!(target: "ruang::audit", "admin: a call without the credential");
     Failure::new(StatusCode::UNAUTHORIZED, "refused", "Authorization: Bearer with the admin token is needed")
         .into_response()
 }

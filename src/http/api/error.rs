@@ -112,7 +112,9 @@ impl ApiError {
             Self::Refused(refusal) if refusal.is_too_large() => (StatusCode::PAYLOAD_TOO_LARGE, "too_large"),
             Self::Refused(_) => (StatusCode::BAD_REQUEST, "bad_update"),
             Self::Edit(EditError::TooLong) => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
-            Self::Edit(EditError::Copy(_)) => (StatusCode::INTERNAL_SERVER_ERROR, "damaged"),
+            Self::Edit(EditError::Copy(_) | EditError::Engine) => {
+                (StatusCode::INTERNAL_SERVER_ERROR, "damaged")
+            }
             Self::Edit(_) => (StatusCode::UNPROCESSABLE_ENTITY, "bad_operation"),
             Self::Log(error) if error.is_temporary() => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
             Self::Log(_) => (StatusCode::INTERNAL_SERVER_ERROR, "store_refuses"),

@@ -29,6 +29,8 @@ pub(super) async fn records(State(app): State<Arc<App>>, asked: Asked) -> Result
     let count = asked.query.count.unwrap_or(API_LOG_RECORDS).clamp(1, API_LOG_RECORDS_MAX);
     let after: Option<Place> = asked.query.after.as_deref().map(str::parse).transpose()?;
     let (head, records) = in_time(async {
+        // A record may be a whole document.
+        let _share = share(&app.api.documents).await?;
         let head = app.log.open(&asked.room).await?.ok_or(ApiError::NoRoom)?;
         let after = match after {
             None => head.base,

@@ -36,7 +36,7 @@ pub(super) async fn update(State(app): State<Arc<App>>, asked: Asked) -> Result<
     let read = in_time(read(&app, &asked.room, part, |position| asked.knows(position))).await?;
     match read {
         Read::Known(position) => Ok(answer::not_modified(position)),
-        Read::Document(copy) => answer::bytes(&app, OCTETS, Some(copy.position), copy.update).await,
+        Read::Document(copy, _share) => answer::bytes(&app, OCTETS, Some(copy.position), copy.update).await,
     }
 }
 
@@ -46,9 +46,7 @@ pub(super) async fn document(State(app): State<Arc<App>>, asked: Asked) -> Resul
     let read = in_time(async {
         match read(&app, &asked.room, Part::Everything, |position| asked.knows(position)).await? {
             Read::Known(position) => Ok(Err(position)),
-            Read::Document(copy) => {
-                let is_large = copy.update.len() > INLINE_BYTES_MAX;
-                let share = if is_large { Some(share(&app.api.documents).await?) } else { None };
+            Read::Document(copy, share) => {
                 let position = copy.position;
                 Ok(Ok((position, in_json(copy, share).await?)))
             }
@@ -68,8 +66,8 @@ pub(super) async fn at(State(app): State<Arc<App>>, asked: Asked) -> Result<Resp
     let (position, body) = in_time(async {
         let head = app.log.open(&asked.room).await?.ok_or(ApiError::NoRoom)?;
         let now_ms = app.rooms.now().wall_ms;
-        let until = place::resolve(&*app.log, (&asked.room, &head), place, Side::Before, now_ms).await?;
         let share = share(&app.api.documents).await?;
+        let until = place::resolve(&*app.log, (&asked.room, &head), place, Side::Before, now_ms).await?;
         let fold = walk(&app, &asked.room, Range::to(until)).await?;
         let position = fold.last();
         let body = heavy(move || {
@@ -83,10 +81,10 @@ pub(super) async fn at(State(app): State<Arc<App>>, asked: Asked) -> Result<Resp
     answer::bytes(&app, if is_json { JSON } else { OCTETS }, Some(position), body).await
 }
 
-/// The whole committed document of a room, in bounded time; `None` if nothing is stored under the name.
-pub(in crate::http) async fn whole(app: &App, room: &RoomName) -> Result<Option<Bytes>, ApiError> {
+/// The whole committed document of a room as an update, for another family; `None` if nothing is stored under the name.
+pub(in crate::http) async fn whole(app: &Arc<App>, room: &RoomName) -> Result<Option<Response>, ApiError> {
     match in_time(read(app, room, Part::Everything, |_| false)).await {
-        Ok(Read::Document(copy)) => Ok(Some(copy.update)),
+        Ok(Read::Document(copy, _share)) => answer::bytes(app, OCTETS, None, copy.update).await.map(Some),
         Ok(Read::Known(_)) | Err(ApiError::NoRoom) => Ok(None),
         Err(error) => Err(error),
     }
@@ -96,7 +94,8 @@ pub(in crate::http) async fn whole(app: &App, room: &RoomName) -> Result<Option<
 enum Read {
     /// The client has the document of this position.
     Known(Position),
-    Document(Copy),
+    /// What was read, and if it is large the share of memory that it takes: kept until the answer has one of its own.
+    Document(Copy, Option<OwnedSemaphorePermit>),
 }
 
 /// A part of the committed document: of the room that is open here, or by way of the log. A room that is only looked at is
@@ -107,28 +106,33 @@ async fn read(
     part: Part,
     is_known: impl Fn(Position) -> bool,
 ) -> Result<Read, ApiError> {
+    let is_large = app.rooms.document_bytes(room) > INLINE_BYTES_MAX;
+    let large = if is_large { Some(share(&app.api.documents).await?) } else { None };
     if let Some(read) = app.rooms.read_open(room, part.clone()).await {
         let copy = read?;
         return match copy.position {
             Position::START => Err(ApiError::NoRoom),
             position if is_known(position) => Ok(Read::Known(position)),
-            _ => Ok(Read::Document(copy)),
+            _ => Ok(Read::Document(copy, large)),
         };
     }
     let head = app.log.open(room).await?.ok_or(ApiError::NoRoom)?;
     if is_known(head.last) {
         return Ok(Read::Known(head.last));
     }
-    let share = share(&app.api.documents).await?;
+    let share = match large {
+        Some(share) => share,
+        None => share(&app.api.documents).await?,
+    };
     let tombstone = app.log.tombstone(room).await?;
     let fold = walk(app, room, Range::TO_HEAD).await?;
     let room = room.clone();
-    let update = heavy(move || {
-        let _share = share;
+    let copy = heavy(move || {
         let damaged = !fold.set_aside().is_empty();
-        encode(&room, fold, (tombstone.is_some(), damaged), &part)
+        (encode(&room, fold, (tombstone.is_some(), damaged), &part), share)
     });
-    Ok(Read::Document(update.await.map_err(stopped)??))
+    let (copy, share) = copy.await.map_err(stopped)?;
+    Ok(Read::Document(copy?, Some(share)))
 }
 
 async fn walk(app: &App, room: &RoomName, range: Range) -> Result<Fold, ApiError> {

@@ -94,7 +94,7 @@ pub(in crate::http) async fn store(
 ) -> Result<(), ApiError> {
     let edit = Edit { update, source: Source::Step2, caller, at: None };
     let written = timeout(Duration::from_millis(API_MS_MAX), app.rooms.write(room, edit)).await;
-    whole(written.unwrap_or(Err(WriteError::Undecided))?).map(drop)
+    complete(written.unwrap_or(Err(WriteError::Undecided))?).map(drop)
 }
 
 async fn write(
@@ -121,7 +121,7 @@ async fn known(app: &App, asked: &Asked, written: Result<Written, WriteError>) -
 }
 
 /// What was written, if nothing of it was left out.
-fn whole(written: Written) -> Result<Written, ApiError> {
+fn complete(written: Written) -> Result<Written, ApiError> {
     let Written { position, is_new, has_gap, is_foreign } = written;
     if has_gap {
         return Err(ApiError::Gap { written: position, is_new });
@@ -133,6 +133,6 @@ fn whole(written: Written) -> Result<Written, ApiError> {
 }
 
 fn answer(written: Written) -> Result<Response, ApiError> {
-    let Written { position, is_new, .. } = whole(written)?;
+    let Written { position, is_new, .. } = complete(written)?;
     Ok(json_at(position, &json!({ "position": position.to_string(), "stored": is_new })))
 }

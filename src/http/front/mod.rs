@@ -25,6 +25,7 @@ use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 
 pub use forwarded::{Client, ForwardedBy, Network, Proxies};
+pub(super) use origin::is_this_machine;
 pub use origin::{AllowedOrigin, Origin};
 
 use super::App;
@@ -113,6 +114,27 @@ impl Front {
         is_same && (!self.options.development || client.proxied || origin::is_local_host(&origin.host))
     }
 
+    /// Whether a request from this machine itself was sent to a name that somebody may have pointed here to read what
+    /// needs no token: browsers name no origin when a page reads from its own host.
+    fn is_rebound(&self, client: &Client, peer: Option<IpAddr>) -> bool {
+        let FrontOptions { allowed, development, public, .. } = &self.options;
+        let is_from_here = peer.is_some_and(|peer| peer.is_loopback());
+        let Some(authority) =
+            client.host.as_deref().filter(|_| *development && is_from_here && !client.proxied)
+        else {
+            return false;
+        };
+        let is_local = origin::split_authority(authority).is_none_or(|(host, _)| origin::is_local_host(host));
+        let mut origins = ["http", "https"].into_iter();
+        let is_named = |scheme: &str| {
+            Origin::parse(&format!("{scheme}://{authority}")).is_some_and(|origin| {
+                allowed.iter().any(|entry| entry.allows(&origin))
+                    || public.as_ref().is_some_and(|public| public.origin == origin)
+            })
+        };
+        !is_local && !origins.any(is_named)
+    }
+
     fn client(&self, peer: Option<IpAddr>, headers: &HeaderMap) -> Client {
         let client = self.options.proxies.client(peer, headers);
         let is_forwarded = headers.contains_key("x-forwarded-for") || headers.contains_key("forwarded");
@@ -172,6 +194,10 @@ async fn pass(State(app): State<Arc<App>>, mut request: Request, next: Next) -> 
             return finish((StatusCode::FORBIDDEN, NOT_ALLOWED).into_response());
         }
     }
+    if front.is_rebound(&client, peer) {
+        app.throttle.metrics().origins_refused.inc();
+        return finish((StatusCode::FORBIDDEN, NOT_THIS_NAME).into_response());
+    }
     let is_preflight = origin.is_some() && headers::is_preflight(request.method(), request.headers());
     request.extensions_mut().insert(client);
     let mut response = if is_preflight { headers::preflight() } else { next.run(request).await };
@@ -180,6 +206,9 @@ async fn pass(State(app): State<Arc<App>>, mut request: Request, next: Next) -> 
     }
     finish(response)
 }
+
+const NOT_THIS_NAME: &str = "a server that asks for no tokens is not read under this name from its own machine; set --public-url, or \
+     --trusted-proxies if a proxy has sent this\n";
 
 const NOT_ALLOWED: &str =
     "pages of this origin may not use this server; its operator can allow them (--allow-origin)\n";

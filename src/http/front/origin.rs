@@ -53,6 +53,11 @@ pub(super) fn is_loopback_host(host: &str) -> bool {
         || address.is_some_and(|address| address.parse().is_ok_and(|address: Ipv6Addr| address.is_loopback()))
 }
 
+/// Whether a `HOST[:PORT]` names this machine.
+pub(in crate::http) fn is_this_machine(authority: &str) -> bool {
+    split_authority(authority).is_some_and(|(host, _)| is_loopback_host(host))
+}
+
 /// Whether nobody can have registered a host's name to point it here: an address, or a name of a local network.
 pub(super) fn is_local_host(host: &str) -> bool {
     let is_address = host.starts_with('[') || host.parse::<Ipv4Addr>().is_ok();

@@ -76,10 +76,17 @@ pub(super) async fn read(
 ) -> Result<Response, Refusal> {
     let id = parse(id)?;
     access::document(&app, access::bearer(request.headers()), &id)?;
-    // Of what nobody has made there is an empty document.
-    let update = api::whole(&app, &id).await?.unwrap_or_else(|| Bytes::from_static(NOTHING));
     let headers = [(header::CONTENT_TYPE, "application/octet-stream"), (header::CACHE_CONTROL, "no-store")];
-    Ok((headers, update).into_response())
+    match api::whole(&app, &id).await? {
+        Some(mut response) => {
+            response
+                .headers_mut()
+                .insert(header::CACHE_CONTROL, header::HeaderValue::from_static("no-store"));
+            Ok(response)
+        }
+        // Of what nobody has made there is an empty document.
+        None => Ok((headers, NOTHING).into_response()),
+    }
 }
 
 /// Stores an update. Answered when it is stored, also if it brought nothing new.

@@ -75,6 +75,13 @@ impl Refusal {
 
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
+        if let Self::Document(error) = self {
+            let mut response = error.into_response();
+            response
+                .headers_mut()
+                .insert(header::CACHE_CONTROL, header::HeaderValue::from_static("no-store"));
+            return response;
+        }
         let (status, code) = self.code();
         let body = Json(json!({ "error": { "code": code, "message": self.to_string() } }));
         let mut response = (status, [(header::CACHE_CONTROL, "no-store")], body).into_response();
