@@ -139,7 +139,12 @@ impl Presence {
         now_ms: u64,
     ) -> Result<Announced, Refusal> {
         let owner = Owner::Session(by.session);
-        let first_hand = entries.len() == 1 && !self.entries.values().any(|known| known.owner == owner);
+        // Who moves a cursor is known by its own id: nobody else has to be looked at.
+        let is_own = |entry: &PresenceEntry<'_>| {
+            self.entries.get(&entry.client).is_some_and(|known| known.owner == owner)
+        };
+        let first_hand = matches!(entries, [only] if !is_own(only))
+            && !self.entries.values().any(|known| known.owner == owner);
         let mut announced = Announced::default();
         let mut states: Vec<(usize, Cow<'_, str>)> = Vec::new();
         for (at, entry) in entries.iter().enumerate() {
@@ -160,7 +165,8 @@ impl Presence {
             }
         }
         let mut states = states.into_iter().peekable();
-        let mut places = self.places(owner);
+        let is_new = |entry: &PresenceEntry<'_>| !self.entries.contains_key(&entry.client);
+        let mut places = if entries.iter().any(is_new) { self.places(owner) } else { 0 };
         for (at, entry) in entries.iter().enumerate() {
             let state = states.next_if(|(of, _)| *of == at).map(|(_, state)| state);
             if state.is_none() && entry.state.is_some() {

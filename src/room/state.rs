@@ -195,6 +195,7 @@ impl State {
             Brings::TooEarly => update.withheld(),
             _ => self.gate.admit_without(&update, &foreign)?,
         };
+        self.note_judged(submission.session, &suspect);
         let refused = submission.permit == Permit::OnlyIfNothingNew && admission.brings_something();
         if refused {
             admission.remainder.take().iter().for_each(|remainder| self.gate.revert(&remainder.receipt));

@@ -11,6 +11,7 @@
 use std::collections::VecDeque;
 
 use crate::gate::{self, Source, StateVector};
+use crate::limits::UPDATE_BYTES_MAX;
 
 /// Which messages one client waits to be told of.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -86,6 +87,10 @@ impl Counter {
     /// it is taken for one from the queue unless being told too often does no harm.
     fn was_made_before(&self, update: &[u8]) -> bool {
         let Some(had) = &self.had else { return false };
+        // What is larger is a whole document, and no keystroke from the queue; to read it here would take long.
+        if update.len() > UPDATE_BYTES_MAX {
+            return false;
+        }
         let Ok(parsed) = gate::parse_update(update, Source::Step2) else { return false };
         let mut parts = parsed.parts().peekable();
         if parts.peek().is_none() {

@@ -130,12 +130,19 @@ impl<D: Clone> Desk<D> {
             }
             (Said::Token { token, tells_version }, _) => {
                 self.denied.retain(|denied| denied != name);
-                self.documents
-                    .entry(name.clone())
-                    .or_insert_with(|| waiting_since(now_ms, self.bounds.token_ms));
+                self.begin(name, now_ms);
                 Step::Decide { token: Some(token), tells_version }
             }
             (Said::Body(body), _) => self.queue(name, body, now_ms),
+        }
+    }
+
+    /// Makes a place for a document, if it has none. Under a copy of its name: the name is a view into a frame that may
+    /// be large, and would keep all of it for as long as the document is open.
+    fn begin(&mut self, name: &Bytes, now_ms: u64) {
+        if !self.documents.contains_key(name) {
+            let place = waiting_since(now_ms, self.bounds.token_ms);
+            self.documents.insert(Bytes::copy_from_slice(name), place);
         }
     }
 
@@ -146,9 +153,8 @@ impl<D: Clone> Desk<D> {
         if self.queued_bytes > self.bounds.queue_bytes || self.queued_messages > self.bounds.queue_messages {
             return Step::Close(Close::new(close::TOO_LARGE, "too much was sent before a token"));
         }
-        let place =
-            self.documents.entry(name.clone()).or_insert_with(|| waiting_since(now_ms, self.bounds.token_ms));
-        let Place::Waiting(waiting) = place else { return Step::Done };
+        self.begin(name, now_ms);
+        let Some(Place::Waiting(waiting)) = self.documents.get_mut(name) else { return Step::Done };
         let is_step1 = hocuspocus::is_step1(&body);
         waiting.queue.push(body);
         // A token comes before the Step1, if it comes. If one is asked for, it may be on its way all the same.

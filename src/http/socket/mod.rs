@@ -309,7 +309,7 @@ impl<C: Channel> Shell<C> {
     async fn carry_out(&mut self, intent: Intent) -> Result<(), End> {
         match intent {
             Intent::Sync { state_vector, first, ask } => self.sync(state_vector, first, ask).await,
-            Intent::Relay(payload) => Ok(self.member.relay(payload).await?),
+            Intent::Relay(payload) => self.relay(payload).await,
             Intent::Submit { update, source, permit } => self.submit(update, source, permit).await,
             Intent::Answer => {
                 self.answer(Session::answers);
@@ -331,18 +331,18 @@ impl<C: Channel> Shell<C> {
     /// Gives an update to the room. While too much waits for the log nothing is read here, but a
     /// client that heard nothing would give up just when it should wait.
     async fn submit(&mut self, update: Bytes, source: Source, permit: Permit) -> Result<(), End> {
-        let silence = if self.session.owes_answer() { LATE_ANSWER_MS } else { BEAT_MS };
+        let silence_ms = if self.session.owes_answer() { LATE_ANSWER_MS } else { BEAT_MS };
         let Self { member, channel, .. } = self;
-        let mut submitted = std::pin::pin!(member.submit(update, source, permit, self.session.submitted()));
-        loop {
-            match timeout(Duration::from_millis(silence), &mut submitted).await {
-                Ok(submitted) => return Ok(submitted?),
-                Err(_) if self.greeted => {
-                    channel.write(&[member.voice().frame(y_websocket::KEEPALIVE)]).await?;
-                }
-                Err(_) => {}
-            }
-        }
+        let submitted = member.submit(update, source, permit, self.session.submitted());
+        let keepalive = self.greeted.then(|| member.voice().frame(y_websocket::KEEPALIVE));
+        patiently(submitted, channel, keepalive, silence_ms).await
+    }
+
+    /// The same for what is no part of the document.
+    async fn relay(&mut self, payload: Bytes) -> Result<(), End> {
+        let Self { member, channel, .. } = self;
+        let keepalive = self.greeted.then(|| member.voice().frame(y_websocket::KEEPALIVE));
+        patiently(member.relay(payload), channel, keepalive, BEAT_MS).await
     }
 
     /// Step2, our Step1 if it is wanted, and at the first sync who is here.
@@ -358,5 +358,21 @@ impl<C: Channel> Shell<C> {
             self.out.extend(self.member.everyone());
         }
         Ok(share.hold(self.flush()).await?)
+    }
+}
+
+/// Waits for the room to take something, and writes a keepalive whenever that takes so long.
+async fn patiently<C: Channel>(
+    taken: impl Future<Output = Result<(), Close>>,
+    channel: &mut C,
+    keepalive: Option<Bytes>,
+    silence_ms: u64,
+) -> Result<(), End> {
+    let mut taken = std::pin::pin!(taken);
+    loop {
+        match timeout(Duration::from_millis(silence_ms), &mut taken).await {
+            Ok(taken) => return Ok(taken?),
+            Err(_) => channel.write(keepalive.as_slice()).await?,
+        }
     }
 }

@@ -15,7 +15,7 @@ use crate::gate::{self, Refusal};
 use crate::ids::SessionId;
 use crate::limits::INLINE_BYTES_MAX;
 use crate::log::bus::Whisper;
-use crate::throttle::Refused;
+use crate::throttle::{Address, Refused};
 use crate::wire::close::{self, Close};
 
 impl Actor {
@@ -61,7 +61,7 @@ impl Actor {
     }
 
     fn on_join(&mut self, entry: Entry, reply: oneshot::Sender<Result<Member, String>>) {
-        if let Err(refused) = self.begin(&entry) {
+        if let Err(refused) = self.begin(entry.address) {
             let _ = reply.send(Err(refused.to_string()));
             return;
         }
@@ -75,9 +75,9 @@ impl Actor {
     }
 
     /// A room that nobody has written to counts as begun by who comes in first.
-    fn begin(&mut self, entry: &Entry) -> Result<(), Refused> {
+    pub(super) fn begin(&mut self, address: Option<Address>) -> Result<(), Refused> {
         if !self.begun && self.state().is_new() {
-            self.rooms.throttle.begin_room(entry.address)?;
+            self.rooms.throttle.begin_room(address)?;
         }
         self.begun = true;
         Ok(())
@@ -195,7 +195,7 @@ impl Actor {
             let Suspect { foreign, contradicts, .. } = suspect;
             tracing::warn!(
                 room = %self.shared.name.log_id(), session = session.0, foreign, contradicts,
-                "a session writes under a client id that is another's: two pages that share an id, or a forgery.                  Reported once for each session; counted in ruang_updates_foreign and ruang_updates_contradicting"
+                "a session writes under a client id that is another's: two pages that share an id, or a forgery. Reported once for each session; counted in ruang_updates_foreign and ruang_updates_contradicting"
             );
         }
     }

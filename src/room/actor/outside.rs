@@ -43,6 +43,12 @@ impl Actor {
             let _ = write.reply.send(Err(WriteError::Closed("it is being removed".to_owned())));
             return Ok(());
         }
+        // An application's server writes for all its people: only the bound of the instance is its.
+        if let Err(refused) = self.begin(None) {
+            self.shared.inflow.leave(write.cost);
+            let _ = write.reply.send(Err(WriteError::Closed(refused.to_string())));
+            return Ok(());
+        }
         if let Some(at) = write.edit.at {
             let now = self.state().committed();
             if now != at {

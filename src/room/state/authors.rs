@@ -45,6 +45,8 @@ pub(crate) struct Suspect {
     pub(crate) contradicts: bool,
     /// Nothing was reported of its session before.
     pub(crate) first: bool,
+    /// It brings back what the store has lost, and was asked for.
+    pub(crate) pardoned: bool,
 }
 
 impl Suspect {
@@ -93,7 +95,7 @@ impl State {
         let (session, by) = (submission.session, bringer(submission));
         let kept = self.authors.kept.get_or_insert_default();
         suspect.contradicts = self.gate.contradicted(update, &kept.recent).is_some();
-        let pardoned = submission.source == Source::Step2 && kept.pardoned.remove(&session);
+        let pardoned = submission.source == Source::Step2 && kept.pardoned.contains(&session);
         let mut foreign = Vec::new();
         // A life is brought whole, by whoever has it; so is what the store has lost.
         if !pardoned && *brings == Brings::Nothing {
@@ -101,11 +103,27 @@ impl State {
             foreign = self.authors.owners.foreign(by, new.map(|part| part.client));
             suspect.foreign = !foreign.is_empty();
         }
-        suspect.first = suspect.is_any() && kept.reported.insert(session);
+        (suspect.first, suspect.pardoned) = (suspect.is_any() && !kept.reported.contains(&session), pardoned);
         match self.authors.kind {
-            RoomKind::Board if suspect.contradicts => Err(SubmitError::Contradicts(suspect)),
+            RoomKind::Board if suspect.contradicts => {
+                kept.reported.insert(session);
+                Err(SubmitError::Contradicts(suspect))
+            }
             RoomKind::Board => Ok((suspect, foreign)),
             RoomKind::Free => Ok((suspect, Vec::new())),
+        }
+    }
+
+    /// The gate has judged an update: a pardon is used up, and who was suspect is reported. Not before: it may have to be
+    /// asked again.
+    pub(super) fn note_judged(&mut self, session: SessionId, suspect: &Suspect) {
+        if let Some(kept) = self.authors.kept.as_mut().filter(|_| suspect.pardoned || suspect.first) {
+            if suspect.pardoned {
+                kept.pardoned.remove(&session);
+            }
+            if suspect.first {
+                kept.reported.insert(session);
+            }
         }
     }
 

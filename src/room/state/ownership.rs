@@ -197,7 +197,7 @@ async fn the_owner_alone_writes_while_here() {
         theirs.receive(&forger.write());
         let judged = room.send(&mut mallory, &theirs.all(), Source::Update).unwrap();
         room.store().await;
-        let suspect = Suspect { foreign: true, contradicts: false, first: true };
+        let suspect = Suspect { foreign: true, contradicts: false, first: true, pardoned: false };
         assert_eq!(judged.suspect, suspect, "{kind:?}");
         assert_eq!((room.knows(7), room.knows(8)), (if board { 2 } else { 3 }, 1), "{kind:?}");
         assert_eq!(judged.dropped.is_foreign(), board);

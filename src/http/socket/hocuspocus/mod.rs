@@ -239,7 +239,7 @@ impl Hub {
     fn open(&mut self, name: &Bytes, mut standing: Standing, tells_version: bool) {
         self.documents += 1;
         let number = self.documents;
-        // Its own copy: the name is a view into a frame that may be large.
+        // A copy: the name is a view into a frame that may be large.
         let own_name = Bytes::copy_from_slice(name);
         let named = Arc::new(Named::new(name).telling_version(tells_version));
         let (inbox, letters) = channel(HOCUSPOCUS_INBOX_MAX);
