@@ -182,6 +182,7 @@ mod tests {
         sweet.ask(2, Bytes::from_static(b"q"));
         sweet.refuse([2]);
         assert!(sweet.settle(2, AT).is_empty() && sweet.owes_echo(), "never a yes again");
+        assert!(sweet.refused.is_empty(), "nothing piles up of what is not told one by one");
     }
 
     /// [S12] A question of y-sweet goes back when all that was sent before it is decided; those before the first

@@ -309,6 +309,20 @@ mod tests {
         assert_eq!(desk.get(&room), None);
     }
 
+    /// [W24] A name is a view into its frame, which may be of many megabytes: none is kept for a name, however the
+    /// document came to its place.
+    #[test]
+    fn no_frame_is_kept_for_a_name() {
+        for said in [token("t"), body(STEP1), body(EDIT)] {
+            let mut desk = Desk::<u32>::new(0, DeskBounds::default());
+            let frame = Bytes::from(vec![b'a'; 100_000]);
+            desk.handle(&frame.slice(..4), said, 0);
+            desk.open(&frame.slice(..4), 7);
+            assert!(desk.documents.contains_key(&frame[..4]));
+            assert!(frame.is_unique(), "somebody holds the frame");
+        }
+    }
+
     /// [W24] A Step1 without a token is version 2's way; where a token is asked for, one may still come.
     #[test]
     fn a_step1_asks_by_itself() {

@@ -25,6 +25,10 @@ fn weak_secrets_are_refused() {
         ("aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", KeyError::Weak),
         ("secretsecretsecretsecretsecretsecret", KeyError::Weak),
         ("a-string-secret-at-least-256-bits-long", KeyError::Weak),
+        ("MIIBIjANBgkqhkiG9w0BAQEFAAOCAQ8AMIIBCgKCAQEA", KeyError::Public),
+        ("\u{feff}MCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE=", KeyError::Public),
+        ("ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9", KeyError::Public),
+        ("https://login.example.com/realms/retro/protocol/openid-connect/certs", KeyError::Public),
     ] {
         let (error, text) = refusal(secret);
         println!("{secret:?}: {text}");

@@ -49,7 +49,7 @@ fn revocations_mean_what_they_say() {
     let one = signed(json!({ "jti": "one", "room": both, "iat": now / 1000 - 5 }));
     let two = signed(json!({ "jti": "two", "room": both, "iat": now / 1000 - 5 }));
     let nameless = signed(json!({ "room": both }));
-    let later = signed(json!({ "jti": "later", "room": both, "iat": now / 1000 + 100 }));
+    let later = signed(json!({ "jti": "later", "room": both, "iat": now / 1000 + 5 }));
     let other = signed(json!({ "sub": "bob", "room": both }));
     let everywhere = signed(json!({ "sub": "root", "room": null, "role": "admin" }));
     let all = [&one, &two, &nameless, &later, &other];

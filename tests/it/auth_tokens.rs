@@ -148,6 +148,9 @@ fn times_are_looked_at() {
     check("a year", json!({ "exp": now + 365 * 86_400 }), Some(AuthError::TooLong));
     check("for ever", json!({ "exp": 1e18 }), Some(AuthError::TooLong));
     check("a month", json!({ "exp": now + 31 * 86_400 }), None);
+    let old = json!({ "iat": now - 40 * 86_400, "exp": now + 60 });
+    check("a minute is left of more than a month", old, Some(AuthError::TooLong));
+    check("made tomorrow", json!({ "iat": now + 86_400 }), Some(AuthError::NotYet));
 }
 
 /// [A6] Issuer and audience are needed once they are set; the user always is.

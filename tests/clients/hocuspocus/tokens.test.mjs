@@ -62,12 +62,16 @@ for (const { version } of each) {
 
   test(`[W25] version ${version}: a token that runs out is replaced, by the provider itself or after a new connection`, async (t) => {
     const server = await start(t, ['--auth-leeway', '0s'])
-    const client = join(t, server, 'board', version, { token: () => sign({ seconds: 3 }) })
+    let asked = 0
+    const client = join(t, server, 'board', version, { token: () => { asked++; return sign({ seconds: 3 }) } })
     await synced(client)
-    for (let n = 0; n < 5; n++) {
-      await sleep(1_000)
-      client.doc.getArray('array').push([n])
-    }
+    // Twice, so that the first one is over for sure.
+    await eventually('it was asked for another token, twice', () => {
+      client.doc.getArray('array').push([asked])
+      return asked >= 3
+    }, { within: 40_000 })
+    if (version === 2) assert.ok(client.socket.opened > 1, 'it has no other way')
+    await synced(client)
     await saved(client)
     const other = join(t, server, 'board', version, { token: sign({}) })
     await synced(other)
@@ -78,13 +82,33 @@ for (const { version } of each) {
 
 test('[W25] before a token expires the client is asked for another; versions 3 and 4 go on without a new connection', async (t) => {
   const server = await start(t, ['--auth-leeway', '0s'])
-  const clients = [3, 4].map((version) => join(t, server, 'board', version, { token: () => sign({ seconds: 13 }) }))
+  const asked = { 3: 0, 4: 0 }
+  const clients = [3, 4].map((version) => join(t, server, 'board', version, {
+    token: () => { asked[version]++; return sign({ seconds: 13 }) }
+  }))
   await synced(...clients)
-  await sleep(22_000)
+  const first = Date.now() + 13_000
+  await eventually('each is asked again, and its first token is over', () =>
+    asked[3] >= 2 && asked[4] >= 2 && Date.now() > first, { within: 60_000 })
   clients.forEach(({ doc }, n) => doc.getArray('array').push([n]))
   await saved(...clients)
   await converged(clients)
   assert.deepEqual(clients.map(({ socket, failures }) => [socket.opened, failures]), [[1, []], [1, []]])
+})
+
+test('[W25] a token that runs out and is not replaced ends the document: nothing of it is taken after that', async (t) => {
+  const server = await start(t, ['--auth-leeway', '0s'])
+  for (const { version } of each) {
+    const room = `board${version}`
+    const token = sign({ room, seconds: 4 })
+    const client = join(t, server, room, version, { token: () => token })
+    await synced(client)
+    await eventually('it ends', () => client.failures.length > 0 || !client.provider.synced, { within: 20_000 })
+    client.doc.getMap('map').set('late', version)
+    const other = join(t, server, room, 4, { token: () => sign({ room }) })
+    await synced(other)
+    await never('it is stored', () => other.doc.getMap('map').has('late'), 500)
+  }
 })
 
 test('[W24] version 2 without a token in band has that of the address; without any it is denied after a second', async (t) => {
