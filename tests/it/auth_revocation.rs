@@ -200,7 +200,8 @@ async fn the_admin_listener_revokes() {
     }
     assert_eq!(status("POST", path, &authorized, body).await, "400", "as a form of a page");
     let page = format!("{authorized}{json_type}Origin: http://evil.example\r\n");
-    assert_eq!(status("POST", path, &page, body).await, "400");
+    assert_eq!(status("POST", path, &page, body).await, "403");
+    assert_eq!(status("GET", path, &page, "").await, "403", "pages read nothing here either");
     let good = format!("{authorized}{json_type}");
     for bad in [
         "",
@@ -225,6 +226,20 @@ async fn the_admin_listener_revokes() {
     let list = request(address, "GET", path, &authorized, "").await;
     assert!(list.contains(r#""user":"ada""#), "{list}");
     assert_eq!(status("GET", "/metrics", &authorized, "").await, "200");
+    // Without a credential it hears what was sent to this machine, and nothing that was sent to another name of it.
+    let open = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let at = open.local_addr().unwrap();
+    let routes = router(Arc::clone(&server.app), None);
+    let serving_open = tokio::spawn(async move { axum::serve(open, routes).await });
+    let rebound = request(at, "GET", path, "", "").await;
+    assert!(rebound.starts_with("HTTP/1.1 403"), "{rebound}");
+    let mut stream = tokio::net::TcpStream::connect(at).await.unwrap();
+    let asked = format!("GET {path} HTTP/1.1\r\nHost: {at}\r\nConnection: close\r\n\r\n");
+    tokio::io::AsyncWriteExt::write_all(&mut stream, asked.as_bytes()).await.unwrap();
+    let mut heard = String::new();
+    tokio::io::AsyncReadExt::read_to_string(&mut stream, &mut heard).await.unwrap();
+    assert!(heard.starts_with("HTTP/1.1 200"), "{heard}");
+    serving_open.abort();
     serving.abort();
     server.stop().await;
 }

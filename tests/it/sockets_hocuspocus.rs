@@ -106,6 +106,8 @@ async fn mutated_frames_harm_nobody_else() {
     }
     let metrics = &server.app.metrics;
     assert_eq!(metrics.rooms_failed.get(), 0, "no room has failed");
+    println!("{} sockets and documents were refused", metrics.sockets_refused.get());
+    assert!(metrics.sockets_refused.get() > 0, "nothing of it came as far as a parser");
     let emptied = timeout(PATIENCE, async {
         while metrics.sockets_open.get() > 0 {
             tokio::time::sleep(Duration::from_millis(20)).await;
