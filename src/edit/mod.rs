@@ -14,6 +14,7 @@
 //! element of an array. Each operation sees what those before it have done.
 
 mod carry_out;
+mod copy;
 mod place;
 mod value;
 
@@ -23,7 +24,8 @@ use std::fmt;
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::document::{Document, FoldError};
+pub(crate) use self::copy::{CopyError, on_copy};
+use crate::document::FoldError;
 use crate::ids::ClientId;
 use crate::limits::{EDIT_OPERATIONS_MAX, EDIT_PATH_MAX, NAME_BYTES_MAX, VALUE_DEPTH_MAX};
 
@@ -255,9 +257,18 @@ pub fn update_of(
     if count == 0 || count > EDIT_OPERATIONS_MAX {
         return Err(EditError::Count(count));
     }
-    let mut copy = Document::of_client(client);
-    copy.apply(&[full])?;
-    carry_out::carry_out(copy, edit, is_late)
+    let made = on_copy(full, client, |transaction| carry_out::carry_out(transaction, edit, is_late));
+    made.map(|(update, ())| update).map_err(EditError::from)
+}
+
+impl From<CopyError<EditError>> for EditError {
+    fn from(error: CopyError<EditError>) -> Self {
+        match error {
+            CopyError::Copy(error) => Self::Copy(error),
+            CopyError::Engine => Self::Engine,
+            CopyError::Refused(error) => error,
+        }
+    }
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ use crate::document::{Document, ENGINE};
 use crate::gate::{self, Gate, Source};
 use crate::generation::Generations;
 use crate::ids::{ClientId, Generation, Position, RoomName};
+use crate::limits::BOARD_WRITERS_MAX;
 use crate::log::record::{Record, StoredRecord};
 
 /// A record that is in the log but, whole or in part, not in the document.
@@ -60,6 +61,8 @@ pub struct Fold {
     /// The largest that the encoded document can be: what was folded, never less what was overwritten.
     bytes: usize,
     claims: BTreeMap<ClientId, Arc<str>>,
+    /// See [`Fold::wrote`].
+    wrote: BTreeMap<Arc<str>, u64>,
     set_aside: Vec<SetAside>,
     /// Records that the snapshot at the start had to leave out.
     left_out: Vec<Position>,
@@ -80,6 +83,8 @@ pub struct Parts {
     pub bytes: usize,
     /// See [`Fold::claims`].
     pub claims: BTreeMap<ClientId, Arc<str>>,
+    /// See [`Fold::wrote`].
+    pub wrote: BTreeMap<Arc<str>, u64>,
 }
 
 impl Fold {
@@ -95,6 +100,7 @@ impl Fold {
             log_bytes: 0,
             bytes: 0,
             claims: BTreeMap::new(),
+            wrote: BTreeMap::new(),
             set_aside: Vec::new(),
             left_out: Vec::new(),
             on_trouble,
@@ -189,6 +195,13 @@ impl Fold {
         &self.claims
     }
 
+    /// Users who have written, and when the newest record of each was stored: milliseconds since 1970. A snapshot does not
+    /// tell when: those who have written only before it are in the claims.
+    #[must_use]
+    pub fn wrote(&self) -> &BTreeMap<Arc<str>, u64> {
+        &self.wrote
+    }
+
     /// The generations whose markers are in the document, lowest nonce first.
     #[must_use]
     pub fn generations(&self) -> Vec<Generation> {
@@ -212,8 +225,8 @@ impl Fold {
     /// Takes the fold apart.
     #[must_use]
     pub fn into_parts(self) -> Parts {
-        let Self { gate, document, last, bytes, claims, .. } = self;
-        Parts { gate, document, last, bytes, claims }
+        let Self { gate, document, last, bytes, claims, wrote, .. } = self;
+        Parts { gate, document, last, bytes, claims, wrote }
     }
 
     /// Folds the records of one page, merged: what costs most is paid once a page. Nothing happens
@@ -329,7 +342,7 @@ impl Fold {
         self.last = position;
         self.records += 1;
         self.log_bytes += record.encoded.len() as u64;
-        self.note_claims(record);
+        self.note_authors(record, position.ms);
         let update = admission.remainder.map(|remainder| remainder.update);
         match update {
             update if admission.dropped.is_gap() => Admitted::Trouble(update),
@@ -350,10 +363,23 @@ impl Fold {
     }
 
     /// The first claim of an id counts.
-    fn note_claims(&mut self, record: &Record) {
+    fn note_authors(&mut self, record: &Record, at_ms: u64) {
         // Decoding has shown that the metadata can be read.
         let Ok(metadata) = record.metadata() else { return };
-        let Some(user) = metadata.user.filter(|_| !metadata.claims.is_empty()) else { return };
+        let Some(user) = metadata.user else { return };
+        if record.kind().is_written() {
+            let has_place = self.wrote.len() < BOARD_WRITERS_MAX;
+            match self.wrote.get_mut(user.as_str()) {
+                Some(last_ms) => *last_ms = at_ms.max(*last_ms),
+                None if has_place => {
+                    self.wrote.insert(user.as_str().into(), at_ms);
+                }
+                None => {}
+            }
+        }
+        if metadata.claims.is_empty() {
+            return;
+        }
         let user: Arc<str> = user.into();
         for client in metadata.claims {
             self.claims.entry(client).or_insert_with(|| Arc::clone(&user));

@@ -93,6 +93,7 @@ pub(crate) async fn load(
         generations,
     );
     state.owners().learn(parts.claims);
+    parts.wrote.iter().for_each(|(user, at_ms)| state.owners().note_written(user, *at_ms));
     Ok(Loaded { state, tombstone, set_aside, damaged_snapshots, records, upkeep: Upkeep::new(all, covered) })
 }
 

@@ -14,6 +14,7 @@
 //!   by another one, and an owned id cannot be announced by another one.
 
 mod metrics;
+mod writers;
 
 use std::sync::Arc;
 
@@ -46,6 +47,8 @@ struct Inner {
     seated: HashMap<SessionId, Seated>,
     /// How many of them each user has.
     connected: HashMap<UserId, usize>,
+    /// When the newest record of each user was stored, in milliseconds since 1970, as far as that is known.
+    wrote: HashMap<UserId, u64>,
 }
 
 #[derive(Debug)]

@@ -8,8 +8,8 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
-use super::ApiError;
 use super::request::{Asked, in_time};
+use super::{ApiError, board};
 use crate::caller::Role;
 use crate::http::App;
 use crate::ids::RoomName;
@@ -19,16 +19,20 @@ use crate::log::{Head, Tombstone};
 /// `GET`: what is known of a room.
 pub(super) async fn show(State(app): State<Arc<App>>, asked: Asked) -> Result<Response, ApiError> {
     asked.needs(Role::Viewer)?;
-    let Asked { room, .. } = asked;
-    let looked = async { Ok((app.log.open(&room).await?, app.log.tombstone(&room).await?)) };
+    let room = &asked.room;
+    let looked = async { Ok((app.log.open(room).await?, app.log.tombstone(room).await?)) };
     let (head, tombstone) = in_time(looked).await?;
-    let sessions = app.rooms.sessions(&room);
+    let sessions = app.rooms.sessions(room);
     if head.is_none() && tombstone.is_none() && sessions == 0 {
         return Err(ApiError::NoRoom);
     }
     let now_ms = app.rooms.now().wall_ms;
-    Ok(([(header::CACHE_CONTROL, "no-store")], Json(about(&room, head, tombstone, sessions, now_ms)))
-        .into_response())
+    let is_board = head.is_some() && board::is_shown(&app, &asked);
+    let about = about(&asked.room, head, tombstone, sessions, now_ms);
+    if is_board {
+        return board::show(&app, &asked, about).await;
+    }
+    Ok(([(header::CACHE_CONTROL, "no-store")], Json(about)).into_response())
 }
 
 fn about(

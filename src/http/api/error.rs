@@ -6,6 +6,8 @@ use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
 use crate::auth::AuthError;
+use crate::board::import::ImportError;
+use crate::board::seed::TEMPLATES;
 use crate::caller::Role;
 use crate::edit::EditError;
 use crate::gate::Refusal;
@@ -70,6 +72,18 @@ pub(in crate::http) enum ApiError {
     Record(String),
     #[error(transparent)]
     Edit(EditError),
+    #[error("edit {index}: {why}")]
+    BoardEdit { index: usize, why: String },
+    #[error(transparent)]
+    Import(ImportError),
+    #[error("there is no template {0:?}: there are {names}", names = names())]
+    NoTemplate(String),
+    #[error(
+        "the board has columns, a phase or a limit already: they are changed by edits of the type setMeta"
+    )]
+    Begun,
+    #[error("{why}")]
+    Rule { index: Option<usize>, why: &'static str },
     #[error(transparent)]
     Log(#[from] LogError),
     #[error("{0}")]
@@ -116,6 +130,11 @@ impl ApiError {
                 (StatusCode::INTERNAL_SERVER_ERROR, "damaged")
             }
             Self::Edit(_) => (StatusCode::UNPROCESSABLE_ENTITY, "bad_operation"),
+            Self::BoardEdit { .. } => (StatusCode::BAD_REQUEST, "bad_edit"),
+            Self::Import(ImportError::NotEmpty) | Self::Begun => (StatusCode::CONFLICT, "not_empty"),
+            Self::Import(ImportError::Form { .. }) => (StatusCode::BAD_REQUEST, "bad_board"),
+            Self::NoTemplate(_) => (StatusCode::BAD_REQUEST, "no_such_template"),
+            Self::Rule { .. } => (StatusCode::FORBIDDEN, "rule"),
             Self::Log(error) if error.is_temporary() => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
             Self::Log(_) => (StatusCode::INTERNAL_SERVER_ERROR, "store_refuses"),
             Self::Damaged(_) => (StatusCode::INTERNAL_SERVER_ERROR, "damaged"),
@@ -131,9 +150,16 @@ impl ApiError {
                 Some(("stored", if *is_new { json!(written.to_string()) } else { Value::Null }))
             }
             Self::Edit(EditError::Operation { index, .. }) => Some(("operation", json!(index))),
+            Self::BoardEdit { index, .. } | Self::Rule { index: Some(index), .. } => {
+                Some(("edit", json!(index)))
+            }
             _ => None,
         }
     }
+}
+
+fn names() -> String {
+    TEMPLATES.map(|template| template.name).join(", ")
 }
 
 impl IntoResponse for ApiError {
