@@ -117,7 +117,7 @@ async fn every_route_and_status_is_as_described() {
         assert_eq!(answer.refusal(), (503, "unavailable".to_owned()), "{path}");
         world.faults.forgive();
     }
-    world.faults.fail_reads(12, LogError::Unavailable("a test".to_owned()));
+    world.faults.fail_reads(30, LogError::Unavailable("a test".to_owned()));
     let vote = json!({ "type": "vote", "target": "x", "count": 0 }).to_string().into_bytes();
     let template = json!({ "template": "retro" }).to_string().into_bytes();
     for (method, path, kind, body) in [

@@ -1,7 +1,6 @@
 //! Who takes part.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use ruang::board::view::Participant;
 use ruang::log::Log;
@@ -107,21 +106,32 @@ async fn writers_are_known_from_the_log_and_from_snapshots() {
     })
     .await;
     drop(eve);
-    boards.server.stop().await;
-    other.server.stop().await;
-
     let room = ROOM.parse().unwrap();
     let retention = ruang::history::Retention { age_ms: 0, bytes: 0 };
     let compacting = RoomsOptions { retention, ..options() };
     let server = Server::start_for_with(Arc::clone(&log), compacting, auth(&[public_key("EdDSA")])).await;
-    let compacted = server.app.rooms.compact(&room).await.unwrap();
-    println!("{compacted:?}");
-    let boards = Boards { log: Arc::clone(&log), server };
+    let third = Boards { log: Arc::clone(&log), server };
+    for round in 0..2 {
+        third.done("fay", &add(&format!("round {round}"), "")).await;
+        println!("{:?}", third.server.app.rooms.compact(&room).await.unwrap());
+    }
     let head = log.open(&room).await.unwrap().unwrap();
     println!("records up to {} are trimmed, of {}", head.base, head.last.seq);
-    assert!(!head.snapshots.is_empty());
-    assert_eq!(users(&boards.shown().await.participants), ["ann", "bob", "eve", "fay"]);
-    boards.server.stop().await;
+    assert!(head.base >= 5, "what the others wrote is in snapshots only");
+    let fourth = Boards::on(Arc::clone(&log)).await;
+    for opened in [false, true] {
+        if opened {
+            drop(fourth.join("fay").await);
+        }
+        let people = fourth.shown().await.participants;
+        println!("{people:?}");
+        assert_eq!(users(&people), ["ann", "bob", "eve", "fay"]);
+        assert_eq!(of(&people, "ann").unwrap().last_seen, None, "nobody knows when");
+        assert!(of(&people, "fay").unwrap().last_seen.is_some() || head.base == head.last.seq);
+    }
+    for boards in [boards, other, third, fourth] {
+        boards.server.stop().await;
+    }
 }
 
 /// [B41] Where nobody has an identity those who are here take part under the name that they show.

@@ -7,8 +7,9 @@ use ruang::board::view::view;
 use ruang::wire::y_websocket;
 use serde_json::{Value, json};
 use yrs::updates::decoder::Decode;
-use yrs::{Doc, ReadTxn, Transact, Update};
+use yrs::{Doc, Map, ReadTxn, Transact, Update};
 
+use crate::api_support::until;
 use crate::board_support::{Boards, add, in_document, seen};
 use crate::harness::seeds;
 
@@ -75,19 +76,20 @@ async fn random_edits_are_made_as_on_a_document_of_ones_own() {
                 assert_eq!(shown, in_document(view(&own)), "seed {seed}");
                 watcher.until(&format!("seed {seed}"), |watcher| seen(watcher) == shown).await;
             }
-            if rng.random_range(0..4) == 0 && !watcher.doc.transact().root_refs().count().eq(&0) {
+            if rng.random_range(0..4) == 0 {
                 let map = watcher.doc.get_or_insert_map("signatureColors");
+                let color = format!("#{:06x}", rng.random_range(0..1 << 24));
                 let update = {
                     let mut transaction = watcher.doc.transact_mut();
-                    yrs::Map::insert(
-                        &map,
-                        &mut transaction,
-                        "eve",
-                        format!("#{:06x}", rng.random_range(0..1 << 24)),
-                    );
+                    map.insert(&mut transaction, "eve", color.as_str());
                     transaction.encode_update_v1()
                 };
                 watcher.send(y_websocket::update(&update)).await;
+                until("it is stored", || async {
+                    let shown = boards.get("").await;
+                    shown.status == 200 && shown.json()["signatureColors"]["eve"] == color
+                })
+                .await;
             }
         }
         println!("seed {seed}: {made} lists made, {refused} refused");

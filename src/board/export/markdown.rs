@@ -1,7 +1,7 @@
 //! A board as Markdown (CommonMark, with GitHub's task lists): columns, in them groups, in those cards.
 //!
 //! What people have written stands there as text: none of it is a heading, a link, a tag or an instruction to whoever
-//! renders it. Line breaks are kept; spaces at the beginning of a line are not, since they would mean something.
+//! renders it (but for bare addresses, which some renderers make links of). Line breaks are kept; spaces at the beginning of a line are not, since they would mean something.
 
 use std::fmt::Write as _;
 
@@ -14,10 +14,10 @@ pub fn markdown(board: &RetroRoomState, time: impl Fn(u64) -> String) -> String 
     let mut out = String::new();
     let title = if board.meta.title.trim().is_empty() { "Board" } else { &board.meta.title };
     heading(&mut out, 1, title, None);
-    let people = board.participants.len();
     let mut facts = vec![format!("phase: {}", board.meta.phase.as_str())];
-    facts.push(format!("{} cards", board.items.len()));
-    facts.extend((people > 0).then(|| format!("{people} people")));
+    facts.push(counted(board.items.len(), "card", "cards"));
+    let people = board.participants.len();
+    facts.extend((people > 0).then(|| counted(people, "person", "people")));
     facts.extend(board.last_updated.map(|at| format!("as of {}", time(at))));
     let _ = writeln!(out, "{}", facts.join(", ")); // a string takes all
     let sums = votes_of_groups(board);
@@ -38,6 +38,10 @@ pub fn markdown(board: &RetroRoomState, time: impl Fn(u64) -> String) -> String 
         board.action_items.iter().for_each(|item| action_item(&mut out, item));
     }
     out
+}
+
+fn counted(count: usize, one: &str, many: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { many })
 }
 
 type Sums<'a> = std::collections::BTreeMap<&'a str, u64>;
@@ -88,7 +92,7 @@ fn action_item(out: &mut String, item: &ActionItem) {
 fn heading(out: &mut String, level: usize, title: &str, votes: Option<u64>) {
     let votes = votes.map(votes_said).unwrap_or_default();
     let title = if title.trim().is_empty() { "Untitled".to_owned() } else { line_of(title) };
-    let space = if out.is_empty() { "" } else { "\n" };
+    let space = if out.is_empty() || out.ends_with("\n\n") { "" } else { "\n" };
     let _ = writeln!(out, "{space}{} {votes}{title}\n", "#".repeat(level));
 }
 
