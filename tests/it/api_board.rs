@@ -17,7 +17,8 @@ const WRITES: [(&str, &str); 3] = [("PUT", "board"), ("POST", "edits"), ("POST",
 pub async fn answers(world: &World) {
     let template = json!({ "template": "retro" });
     let add = json!({ "type": "addItem", "id": "a", "text": "hi", "column": "well" });
-    assert_eq!(send(world, ("PUT", "board/board"), &[], &template).await.status, 200);
+    let begun = send(world, ("PUT", "board/board"), &[], &template).await;
+    assert_eq!(begun.status, 200, "{}", String::from_utf8_lossy(&begun.body));
     let edited = send(world, ("POST", "board/edits"), &[], &add).await;
     assert_eq!(edited.status, 200);
     let tag = edited.headers["etag"].clone();
