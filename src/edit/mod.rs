@@ -2,7 +2,7 @@
 //!
 //! Pure: what a document holds and what is asked go in, an update V1 comes out. It is made on a copy of
 //! the document, in one transaction, and goes the way of every update after that: through the gate, into
-//! the log, and only then into the document.
+//! the log, and only then into the document. Edits that are typed (`board`) are made on a copy in the same way.
 //!
 //! | operation | what |
 //! |---|---|

@@ -98,6 +98,7 @@ fn heading(out: &mut String, level: usize, title: &str, votes: Option<u64>) {
 
 /// A list's entry; lines after the first belong to it.
 fn entry(out: &mut String, before: &str, text: &str) {
+    let text = text.replace("\r\n", "\n");
     let mut lines: Vec<&str> = text.split(is_line_end).map(str::trim).collect();
     lines.dedup_by(|b, a| a.is_empty() && b.is_empty());
     let first = lines.iter().position(|line| !line.is_empty()).unwrap_or(lines.len());

@@ -65,6 +65,6 @@ mod tests {
         next.learn_written(&owners);
         assert_eq!(next.writers(), [("bob".into(), Some(25)), ("eve".into(), Some(30))].into());
         owners.seat(SessionId(1), Some(&"eve".into()));
-        assert_eq!(owners.connected(), ["eve".into()]);
+        assert_eq!(owners.connected(), [UserId::from("eve")]);
     }
 }

@@ -93,7 +93,11 @@ fn attachment(room: &RoomName, ending: &str) -> String {
 }
 
 fn cut(name: &str) -> &str {
-    &name[..name.floor_char_boundary(BOARD_FILE_NAME_BYTES_MAX)]
+    let mut end = name.len().min(BOARD_FILE_NAME_BYTES_MAX);
+    while !name.is_char_boundary(end) {
+        end -= 1;
+    }
+    &name[..end]
 }
 
 #[cfg(test)]

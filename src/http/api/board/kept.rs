@@ -60,7 +60,7 @@ impl Board {
     /// About how much memory it takes.
     fn bytes(&self) -> usize {
         const EACH: usize = 64;
-        self.members.len() + self.wrote.iter().map(|(user, _)| user.len() + EACH).sum::<usize>() + EACH
+        self.members.len() + self.wrote.keys().map(|user| user.len() + EACH).sum::<usize>() + EACH
     }
 }
 
