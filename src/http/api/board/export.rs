@@ -68,18 +68,11 @@ fn file(format: Format, position: Position, document: &Document, wrote: people::
 /// A file's name that says of which room it is, and means nothing else to any system: letters and digits of the room's name,
 /// behind a word.
 fn attachment(room: &RoomName, ending: &str) -> String {
-    let tame = |character: char, is_kept: fn(char) -> bool| if is_kept(character) { character } else { '_' };
+    let is_sign = |character| matches!(character, '-' | '.');
     let name = room.as_str();
-    let plain: String = name
-        .chars()
-        .map(|character| {
-            tame(character, |character| character.is_ascii_alphanumeric() || "-.".contains(character))
-        })
-        .collect();
-    let wide: String = name
-        .chars()
-        .map(|character| tame(character, |character| character.is_alphanumeric() || "-.".contains(character)))
-        .collect();
+    let plain =
+        name.replace(|character: char| !character.is_ascii_alphanumeric() && !is_sign(character), "_");
+    let wide = name.replace(|character: char| !character.is_alphanumeric() && !is_sign(character), "_");
     let mut encoded = String::new();
     for byte in cut(&wide).bytes() {
         if byte.is_ascii_alphanumeric() || b"-._".contains(&byte) {
