@@ -119,7 +119,7 @@ pub async fn import(
     }
     let done = if options.dry_run { "would be made" } else { "is made" };
     output.say(&format!(
-        "{} ({kind}) {done} from {} at {} ({}): a document of {}",
+        "{} {done} from {} at {} ({}): a document of {}; kind {kind}",
         line.room,
         line.from,
         line.last,

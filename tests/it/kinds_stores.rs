@@ -46,7 +46,12 @@ pub async fn said(log: &Arc<dyn Log>, name: &RoomName) -> Vec<RoomKind> {
 
 /// Somebody comes, writes and goes; the room is unloaded.
 pub async fn visit(rooms: &Arc<Rooms>, name: &RoomName, edits: usize) {
-    let mut person = Person::join(rooms, name).await;
+    let mut person = loop {
+        match Person::try_join(rooms, name).await {
+            Some(person) => break person,
+            None => tokio::time::sleep(Duration::from_millis(10)).await, // it ends at that moment
+        }
+    };
     for n in 0..edits {
         person.set(&format!("k{n}")).await;
     }
@@ -115,9 +120,11 @@ pub async fn two_make_one_room(one: Arc<dyn Log>, two: Arc<dyn Log>) {
 /// Somebody writes, and comes back with the edit if the room ends under it.
 async fn write_until_stored(rooms: &Arc<Rooms>, name: &RoomName) {
     loop {
-        let mut person = Person::join(rooms, name).await;
-        if person.try_set("k").await {
+        if let Some(mut person) = Person::try_join(rooms, name).await
+            && person.try_set("k").await
+        {
             return;
         }
+        tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }

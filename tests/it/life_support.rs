@@ -99,9 +99,13 @@ pub struct Person {
 
 impl Person {
     pub async fn join(rooms: &Arc<Rooms>, name: &RoomName) -> Self {
-        let member =
-            rooms.join(name, Entry::anonymous(Arc::new(Nowhere))).await.expect("the room takes people");
-        Self { member, doc: Doc::new(), sent: 0 }
+        Self::try_join(rooms, name).await.expect("the room takes people")
+    }
+
+    /// The same; nobody if the room ends at that moment.
+    pub async fn try_join(rooms: &Arc<Rooms>, name: &RoomName) -> Option<Self> {
+        let member = rooms.join(name, Entry::anonymous(Arc::new(Nowhere))).await.ok()?;
+        Some(Self { member, doc: Doc::new(), sent: 0 })
     }
 
     /// The keys of the root map `m` in the room.

@@ -61,7 +61,7 @@ async fn a_file_becomes_a_room() {
     .await;
     let line = &printed.out.lines()[0];
     let expected = json!({
-        "v": 1, "type": "imported", "room": "b", "dry_run": false, "from": "a", "last": "1795428240000-6",
+        "v": 1, "type": "imported", "room": "b", "kind": "free", "dry_run": false, "from": "a", "last": "1795428240000-6",
         "bytes": line["bytes"], "claims": 1, "not_kept": ["who wrote what and when in records #1 to #6"],
     });
     assert_eq!(line, &expected);
