@@ -6,13 +6,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use super::kind::Known;
 use super::snapshot::{About, Snapshot, SnapshotError};
+use super::wrote::Wrote;
 use crate::document::{Document, ENGINE};
 use crate::gate::{self, Gate, Source};
 use crate::generation::Generations;
 use crate::ids::{ClientId, Generation, Position, RoomName};
-use crate::limits::BOARD_WRITERS_MAX;
-use crate::log::record::{Record, StoredRecord};
+use crate::kind::RoomKind;
+use crate::log::record::{Metadata, StoredRecord};
 
 /// A record that is in the log but, whole or in part, not in the document.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,8 +63,9 @@ pub struct Fold {
     /// The largest that the encoded document can be: what was folded, never less what was overwritten.
     bytes: usize,
     claims: BTreeMap<ClientId, Arc<str>>,
-    /// See [`Fold::wrote`].
-    wrote: BTreeMap<Arc<str>, u64>,
+    pub(super) wrote: Wrote,
+    /// As far as it is known.
+    kind: Known,
     set_aside: Vec<SetAside>,
     /// Records that the snapshot at the start had to leave out.
     left_out: Vec<Position>,
@@ -83,8 +86,10 @@ pub struct Parts {
     pub bytes: usize,
     /// See [`Fold::claims`].
     pub claims: BTreeMap<ClientId, Arc<str>>,
-    /// See [`Fold::wrote`].
-    pub wrote: BTreeMap<Arc<str>, u64>,
+    /// Who has written behind the snapshot that the fold began with.
+    pub wrote: Wrote,
+    /// See [`Fold::kind`].
+    pub kind: Option<RoomKind>,
 }
 
 impl Fold {
@@ -100,7 +105,8 @@ impl Fold {
             log_bytes: 0,
             bytes: 0,
             claims: BTreeMap::new(),
-            wrote: BTreeMap::new(),
+            wrote: Wrote::default(),
+            kind: Known::Nothing,
             set_aside: Vec::new(),
             left_out: Vec::new(),
             on_trouble,
@@ -116,7 +122,8 @@ impl Fold {
         let damaged = |why: &str| SnapshotError::Damaged(why.to_owned());
         let mut fold = Self::new(room, on_trouble);
         // The generations follow from the document: they are said for who does not load it.
-        let About { through, records, log_bytes, claims, state_vector, set_aside, .. } = &snapshot.about;
+        let About { through, records, log_bytes, kind, claims, state_vector, set_aside, .. } =
+            &snapshot.about;
         let admission = fold.gate.admit(&snapshot.document, Source::Record);
         let admission = admission.map_err(|refusal| SnapshotError::Damaged(refusal.to_string()))?;
         if admission.dropped.is_gap() {
@@ -131,6 +138,7 @@ impl Fold {
         }
         (fold.last, fold.records, fold.log_bytes) = (*through, *records, *log_bytes);
         fold.claims.clone_from(claims);
+        fold.kind = Known::by_snapshot(*kind);
         fold.left_out.clone_from(set_aside);
         Ok(fold)
     }
@@ -144,6 +152,7 @@ impl Fold {
             through: self.last,
             records: self.records,
             log_bytes: self.log_bytes,
+            kind: self.kind().unwrap_or(RoomKind::Free),
             generations: self.generations(),
             claims: self.claims.clone(),
             state_vector: self.gate.state_vector().encode(),
@@ -195,11 +204,10 @@ impl Fold {
         &self.claims
     }
 
-    /// Users who have written, and when the newest record of each was stored: milliseconds since 1970. A snapshot does not
-    /// tell when: those who have written only before it are in the claims.
+    /// The kind of the room; `None`: no record has told it yet.
     #[must_use]
-    pub fn wrote(&self) -> &BTreeMap<Arc<str>, u64> {
-        &self.wrote
+    pub fn kind(&self) -> Option<RoomKind> {
+        self.kind.kind()
     }
 
     /// The generations whose markers are in the document, lowest nonce first.
@@ -225,8 +233,9 @@ impl Fold {
     /// Takes the fold apart.
     #[must_use]
     pub fn into_parts(self) -> Parts {
+        let kind = self.kind();
         let Self { gate, document, last, bytes, claims, wrote, .. } = self;
-        Parts { gate, document, last, bytes, claims, wrote }
+        Parts { gate, document, last, bytes, claims, wrote, kind }
     }
 
     /// Folds the records of one page, merged: what costs most is paid once a page. Nothing happens
@@ -342,7 +351,14 @@ impl Fold {
         self.last = position;
         self.records += 1;
         self.log_bytes += record.encoded.len() as u64;
-        self.note_authors(record, position.ms);
+        // Decoding has shown that the metadata can be read.
+        if let Ok(metadata) = record.metadata() {
+            self.kind = self.kind.and(record.kind(), metadata.room_kind);
+            if let Some(user) = &metadata.user {
+                self.wrote.note(user, record.kind(), position.ms);
+            }
+            self.note_claims(metadata);
+        }
         let update = admission.remainder.map(|remainder| remainder.update);
         match update {
             update if admission.dropped.is_gap() => Admitted::Trouble(update),
@@ -363,23 +379,8 @@ impl Fold {
     }
 
     /// The first claim of an id counts.
-    fn note_authors(&mut self, record: &Record, at_ms: u64) {
-        // Decoding has shown that the metadata can be read.
-        let Ok(metadata) = record.metadata() else { return };
-        let Some(user) = metadata.user else { return };
-        if record.kind().is_written() {
-            let has_place = self.wrote.len() < BOARD_WRITERS_MAX;
-            match self.wrote.get_mut(user.as_str()) {
-                Some(last_ms) => *last_ms = at_ms.max(*last_ms),
-                None if has_place => {
-                    self.wrote.insert(user.as_str().into(), at_ms);
-                }
-                None => {}
-            }
-        }
-        if metadata.claims.is_empty() {
-            return;
-        }
+    fn note_claims(&mut self, metadata: Metadata) {
+        let Some(user) = metadata.user.filter(|_| !metadata.claims.is_empty()) else { return };
         let user: Arc<str> = user.into();
         for client in metadata.claims {
             self.claims.entry(client).or_insert_with(|| Arc::clone(&user));

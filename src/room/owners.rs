@@ -23,6 +23,7 @@ use parking_lot::Mutex;
 
 use super::presence::Presence;
 use crate::caller::UserId;
+use crate::history::Wrote;
 use crate::ids::{ClientId, SessionId};
 pub use metrics::Metrics as OwnerMetrics;
 
@@ -47,8 +48,8 @@ struct Inner {
     seated: HashMap<SessionId, Seated>,
     /// How many of them each user has.
     connected: HashMap<UserId, usize>,
-    /// When the newest record of each user was stored, in milliseconds since 1970, as far as that is known.
-    wrote: HashMap<UserId, u64>,
+    /// By stored records.
+    wrote: Wrote,
 }
 
 #[derive(Debug)]

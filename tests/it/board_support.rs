@@ -22,7 +22,7 @@ pub struct Boards {
 pub const ROOM: &str = "retro";
 
 pub fn options() -> RoomsOptions {
-    RoomsOptions { kind: ruang::log::record::RoomKind::Board, ..RoomsOptions::default() }
+    RoomsOptions { boards: ruang::kind::Boards::all(), ..RoomsOptions::default() }
 }
 
 pub fn token_of(user: &str) -> String {

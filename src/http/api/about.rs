@@ -11,8 +11,10 @@ use serde_json::{Value, json};
 use super::request::{Asked, in_time};
 use super::{ApiError, board};
 use crate::caller::Role;
+use crate::history::kind_of;
 use crate::http::App;
 use crate::ids::RoomName;
+use crate::kind::RoomKind;
 use crate::life::deadline::{is_expiring, left_ms};
 use crate::log::{Head, Tombstone};
 
@@ -20,15 +22,22 @@ use crate::log::{Head, Tombstone};
 pub(super) async fn show(State(app): State<Arc<App>>, asked: Asked) -> Result<Response, ApiError> {
     asked.needs(Role::Viewer)?;
     let room = &asked.room;
-    let looked = async { Ok((app.log.open(room).await?, app.log.tombstone(room).await?)) };
-    let (head, tombstone) = in_time(looked).await?;
+    let looked = async {
+        let head = app.log.open(room).await?;
+        let kind = match &head {
+            Some(head) => kind_of(&*app.log, room, head).await?,
+            None => None,
+        };
+        Ok((head, kind, app.log.tombstone(room).await?))
+    };
+    let (head, kind, tombstone) = in_time(looked).await?;
     let sessions = app.rooms.sessions(room);
     if head.is_none() && tombstone.is_none() && sessions == 0 {
         return Err(ApiError::NoRoom);
     }
     let now_ms = app.rooms.now().wall_ms;
-    let is_board = head.is_some() && board::is_shown(&app, &asked);
-    let about = about(&asked.room, head, tombstone, sessions, now_ms);
+    let is_board = head.is_some() && board::is_shown(&asked, kind);
+    let about = about(&asked.room, (head, kind), tombstone, sessions, now_ms);
     if is_board {
         return board::show(&app, &asked, about).await;
     }
@@ -37,7 +46,7 @@ pub(super) async fn show(State(app): State<Arc<App>>, asked: Asked) -> Result<Re
 
 fn about(
     room: &RoomName,
-    head: Option<Head>,
+    (head, kind): (Option<Head>, Option<RoomKind>),
     tombstone: Option<Tombstone>,
     sessions: usize,
     now_ms: u64,
@@ -47,6 +56,7 @@ fn about(
     json!({
         "room": room.as_str(),
         "exists": head.is_some(),
+        "kind": kind.map(RoomKind::as_str),
         "position": head.as_ref().map(|head| head.last.to_string()),
         "records": head.as_ref().map_or(0, |head| head.last.seq - head.base),
         "bytes": head.as_ref().map_or(0, |head| head.bytes),

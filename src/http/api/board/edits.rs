@@ -23,8 +23,8 @@ use crate::http::api::answer::JSON;
 use crate::http::api::request::{Asked, in_time};
 use crate::http::api::write::{self, Behind};
 use crate::ids::Position;
+use crate::kind::RoomKind;
 use crate::limits::{API_MS_MAX, BOARD_BEGIN_BYTES_MAX, EDIT_BYTES_MAX, EDIT_OPERATIONS_MAX};
-use crate::log::record::RoomKind;
 
 /// Who has made an edit that comes without an identity and without a name.
 const NOBODY: &str = "anonymous";
@@ -49,7 +49,7 @@ pub(in crate::http::api) async fn edit(
     let body = asked.body(&app, body, (JSON, EDIT_BYTES_MAX)).await?;
     let Request { at, user, edits } = parse(&body)?;
     let at = asked.expects(at.as_deref())?;
-    if super::kind(&app, &asked.room) == RoomKind::Board {
+    if super::kind(&app, &asked).await? == RoomKind::Board {
         edits.iter().enumerate().try_for_each(|(index, edit)| check_role(&asked, index, edit))?;
     }
     let user = author(&asked, user)?;

@@ -18,8 +18,8 @@ use crate::http::api::ApiError;
 use crate::http::api::answer::{JSON, json_at};
 use crate::http::api::request::Asked;
 use crate::http::api::write::{self, Behind};
+use crate::kind::RoomKind;
 use crate::limits::BOARD_IMPORT_BYTES_MAX;
-use crate::log::record::RoomKind;
 
 /// `POST …/import`: all of a board as one record, or nothing.
 pub(in crate::http::api) async fn import(
@@ -37,7 +37,7 @@ pub(in crate::http::api) async fn import(
         None if merge => Behind::Anything,
         None => Behind::WhatWasRead,
     };
-    let is_board = super::kind(&app, &asked.room) == RoomKind::Board;
+    let is_board = super::kind(&app, &asked).await? == RoomKind::Board;
     let (role, user) = (asked.caller.role, asked.caller.user.clone());
     let made = write::on_copy(&app, &asked, (behind, Source::Step2), move |full, client, _| {
         let board: RetroRoomState =

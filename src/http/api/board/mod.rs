@@ -25,11 +25,20 @@ pub(super) use self::import::import;
 pub(super) use self::kept::Kept;
 pub(super) use self::show::{is_shown, past, show};
 
+use super::ApiError;
+use super::request::{Asked, in_time};
+use crate::history::kind_of;
 use crate::http::App;
-use crate::ids::RoomName;
-use crate::log::record::RoomKind;
+use crate::kind::RoomKind;
 
-/// The kind of a room: whether a board's rules hold in it.
-fn kind(app: &App, _room: &RoomName) -> RoomKind {
-    app.rooms.options.kind
+/// The kind of a room, or, if it is not there, what the caller would make it: whether a board's rules hold in it.
+async fn kind(app: &App, asked: &Asked) -> Result<RoomKind, ApiError> {
+    let Asked { room, caller, .. } = asked;
+    let stored = async {
+        match app.log.open(room).await? {
+            Some(head) => Ok(kind_of(&*app.log, room, &head).await?),
+            None => Ok(None),
+        }
+    };
+    Ok(in_time(stored).await?.unwrap_or_else(|| app.rooms.options.boards.kind_of(room, caller.kind)))
 }

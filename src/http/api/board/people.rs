@@ -8,7 +8,6 @@ use serde_json::Value;
 use crate::board::schema::{is_color, is_line};
 use crate::board::view::Participant;
 use crate::caller::UserId;
-use crate::history::Fold;
 use crate::room::people::{People, Shown};
 
 /// Who has written; when last, in milliseconds since 1970, if that is known.
@@ -16,13 +15,6 @@ pub(super) type Wrote = BTreeMap<UserId, Option<u64>>;
 
 /// All without an identity who have no name either.
 const NOBODY: &str = "anonymous";
-
-/// Who had written by the end of a walk.
-pub(super) fn wrote(fold: &Fold) -> Wrote {
-    let mut wrote: Wrote = fold.claims().values().map(|user| (UserId::clone(user), None)).collect();
-    wrote.extend(fold.wrote().iter().map(|(user, at_ms)| (UserId::clone(user), Some(*at_ms))));
-    wrote
-}
 
 /// Those who have written, when nobody is here.
 pub(super) fn away(wrote: &Wrote) -> Vec<Participant> {

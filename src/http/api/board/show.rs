@@ -22,15 +22,15 @@ use crate::http::api::answer::{self, JSON};
 use crate::http::api::read::{stopped, walk};
 use crate::http::api::request::{Asked, Shape, in_time, share};
 use crate::ids::{Position, RoomName};
+use crate::kind::RoomKind;
 use crate::limits::INLINE_BYTES_MAX;
-use crate::log::record::RoomKind;
 use crate::room::outside::Part;
 
 /// Whether a room is shown with its board.
-pub(in crate::http::api) fn is_shown(app: &App, asked: &Asked) -> bool {
+pub(in crate::http::api) fn is_shown(asked: &Asked, kind: Option<RoomKind>) -> bool {
     match asked.query.shape {
         Some(shape) => shape == Shape::Board,
-        None => super::kind(app, &asked.room) == RoomKind::Board,
+        None => kind == Some(RoomKind::Board),
     }
 }
 
@@ -74,7 +74,7 @@ enum Found {
 
 /// What a walk through the past has come to, as JSON. Heavy.
 pub(in crate::http::api) fn past(fold: &Fold) -> Bytes {
-    let board = board(fold.last(), fold.document(), people::wrote(fold));
+    let board = board(fold.last(), fold.document(), fold.writers());
     let participants = people::away(&board.wrote);
     let state = joined(&json!({}), &board, &participants);
     let about = format!("{{\"position\":\"{}\",\"board\":", board.position);
@@ -119,7 +119,7 @@ pub(super) async fn of_document<T: Send + 'static>(
     let fold = walk(app, room, Range::TO_HEAD).await?;
     let work = move || {
         let _share = share;
-        make(fold.last(), fold.document(), people::wrote(&fold))
+        make(fold.last(), fold.document(), fold.writers())
     };
     heavy(work).await.map_err(stopped)
 }
