@@ -55,12 +55,17 @@ fn cell(out: &mut String, text: &str) {
     if is_formula(text) {
         out.push('\'');
     }
-    for character in text.chars() {
+    let mut rest = text;
+    while let Some(at) = rest.find(|character| character == '"' || visible(character) != character) {
+        out.push_str(&rest[..at]);
+        let Some(character) = rest[at..].chars().next() else { break };
         out.push(visible(character));
         if character == '"' {
             out.push('"');
         }
+        rest = &rest[at + character.len_utf8()..];
     }
+    out.push_str(rest);
     if is_quoted {
         out.push('"');
     }

@@ -136,17 +136,35 @@ fn line_of(text: &str) -> String {
 
 /// Writes text so that it is read as text.
 fn escape(out: &mut String, line: &str, begins: bool) {
-    let digits = line.len() - line.trim_start_matches(|character: char| character.is_ascii_digit()).len();
-    for (at, character) in line.char_indices() {
-        let always = "\\`*_[]<>&#|~$!".contains(character);
+    let mut rest = line;
+    if begins {
         // What a list, a heading's underline or a rule begins with.
-        let at_start = begins && at == 0 && "-+=:".contains(character);
-        let behind_number = begins && digits > 0 && at == digits && ".)".contains(character);
-        if always || at_start || behind_number {
+        let number = line.trim_start_matches(|character: char| character.is_ascii_digit());
+        if line.starts_with(['-', '+', '=', ':']) {
+            out.push('\\');
+        } else if number.len() < line.len() && number.starts_with(['.', ')']) {
+            out.push_str(&line[..line.len() - number.len()]);
+            out.push('\\');
+            rest = number;
+        }
+    }
+    while let Some(at) = rest.find(is_special) {
+        out.push_str(&rest[..at]);
+        let Some(character) = rest[at..].chars().next() else { break };
+        if character.is_ascii_punctuation() {
             out.push('\\');
         }
         out.push(if is_line_end(character) { ' ' } else { visible(character) });
+        rest = &rest[at + character.len_utf8()..];
     }
+    out.push_str(rest);
+}
+
+/// What means something wherever it stands, or is not to be seen.
+fn is_special(character: char) -> bool {
+    matches!(character, '\\' | '`' | '*' | '_' | '[' | ']' | '<' | '>' | '&' | '#' | '|' | '~' | '$' | '!')
+        || is_line_end(character)
+        || visible(character) != character
 }
 
 #[cfg(test)]
