@@ -25,12 +25,16 @@ pub const API_LARGE_ANSWERS_MAX: usize = 16;
 /// Bytes of a piece of such an answer: what a reader that does not read keeps in memory.
 pub const API_PIECE_BYTES: usize = 256 << 10;
 
-/// Such a reader is given up after this time without a piece taken.
+/// Such a reader is given up after this time without a piece taken …
 pub const API_STALL_MS_MAX: u64 = 30_000;
 
-/// The body of a request has this long to arrive. What the request asks for is answered within
-/// [`API_MS_MAX`](super::API_MS_MAX) after that.
-pub const API_BODY_MS_MAX: u64 = 30_000;
+/// … and when it has been waited for longer than that and what its pieces take at this rate, 1 Mbit/s: a document of 64 MiB
+/// has nine minutes.
+pub const API_READ_BYTES_PER_S_MIN: u64 = 128 << 10;
+
+/// The body of a request has this long to arrive: a document of 64 MiB comes in that time at 10 Mbit/s. What the request
+/// asks for is answered within [`API_MS_MAX`](super::API_MS_MAX) after that.
+pub const API_BODY_MS_MAX: u64 = 60_000;
 
 /// Records in one answer about a room's log, if the request does not say.
 pub const API_LOG_RECORDS: usize = 100;
