@@ -32,6 +32,7 @@ use tokio::sync::Semaphore;
 
 pub(in crate::http) use self::error::ApiError;
 pub(in crate::http) use self::read::whole;
+pub(in crate::http) use self::request::read_body;
 pub(in crate::http) use self::write::store;
 use super::App;
 use crate::limits::{API_DOCUMENTS_MAX, API_LARGE_ANSWERS_MAX, API_LARGE_BODIES_MAX};
@@ -44,6 +45,29 @@ pub struct Shares {
     bodies: Arc<Semaphore>,
     /// Large answers that are written.
     answers: Arc<Semaphore>,
+}
+
+/// How many of each share are free.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Free {
+    /// For requests that have a document in memory for themselves.
+    pub documents: usize,
+    /// For large bodies.
+    pub bodies: usize,
+    /// For large answers.
+    pub answers: usize,
+}
+
+impl Shares {
+    /// How many are free now.
+    #[must_use]
+    pub fn free(&self) -> Free {
+        Free {
+            documents: self.documents.available_permits(),
+            bodies: self.bodies.available_permits(),
+            answers: self.answers.available_permits(),
+        }
+    }
 }
 
 impl Default for Shares {
