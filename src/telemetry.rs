@@ -11,7 +11,7 @@ use prometheus_client::registry::Registry;
 
 use crate::gate::Dropped;
 use crate::room::OwnerMetrics;
-use crate::{life, throttle, webhooks};
+use crate::{auth, life, throttle, webhooks};
 
 /// Everything that is counted, for all rooms together.
 pub struct Metrics {
@@ -80,6 +80,8 @@ pub struct Metrics {
     pub sessions_of_other_lives: Counter,
     /// About the life of rooms.
     pub life: life::Metrics,
+    /// About tokens.
+    pub auth: auth::Metrics,
     /// About bounds that were met.
     pub throttle: throttle::Metrics,
     /// About webhooks.
@@ -140,8 +142,8 @@ impl Metrics {
         let compaction_seconds = Counter::default();
         registry.register("compaction_seconds", "Seconds that compactions took", compaction_seconds.clone());
         let life = life::Metrics::register(&mut registry);
-        let throttle = throttle::Metrics::default();
-        throttle.register(&mut registry);
+        let auth = auth::Metrics::register(&mut registry);
+        let throttle = throttle::Metrics::register(&mut registry);
         let webhooks = webhooks::Metrics::register(&mut registry);
         let owners = OwnerMetrics::register(&mut registry);
         let (rooms_open, sockets_open) = (Gauge::default(), Gauge::default());
@@ -181,6 +183,7 @@ impl Metrics {
             catch_ups,
             sessions_of_other_lives,
             life,
+            auth,
             throttle,
             webhooks,
             owners,

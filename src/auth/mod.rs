@@ -2,7 +2,7 @@
 //!
 //! In reading order: `claims` is what a token says, `keys` what it is signed with, `crypto` how; `mint` makes tokens;
 //! `revoked` is which of them do not count any more, `keeper` has all instances know that; `standing` is a live
-//! session's right to go on; `settings` reads all this from files and environment.
+//! session's right to go on; `settings` reads all this from files and environment; `metrics` counts who is refused, and why.
 //!
 //! Invariants:
 //! - Nothing of a token is believed before its signature holds; its key has one algorithm, whatever the token says.
@@ -14,6 +14,7 @@ mod claims;
 mod crypto;
 pub mod keeper;
 mod keys;
+mod metrics;
 mod mint;
 mod revoked;
 mod server_token;
@@ -34,6 +35,7 @@ use crate::wire::close::{self, Close};
 use claims::{Expected, RawClaims, Rooms};
 pub use keys::KeyError;
 use keys::{Key, KeySet};
+pub use metrics::Metrics;
 pub use mint::{DocumentGrant, Grant, MintError};
 use revoked::Revoked;
 pub use revoked::{Revocation, RevocationError, Target};
@@ -97,6 +99,27 @@ impl AuthError {
     pub fn close(self) -> Close {
         let code = if self == Self::Room { close::FORBIDDEN } else { close::UNAUTHORIZED };
         Close::new(code, self.to_string())
+    }
+
+    /// What it is counted as.
+    #[must_use]
+    pub fn reason(self) -> &'static str {
+        match self {
+            Self::Missing => "missing",
+            Self::TooLarge => "too_large",
+            Self::Malformed => "malformed",
+            Self::UnknownKey => "unknown_key",
+            Self::Algorithm => "algorithm",
+            Self::Signature => "signature",
+            Self::Claim(_) => "claim",
+            Self::Expired => "expired",
+            Self::NotYet => "not_yet",
+            Self::TooLong => "too_long",
+            Self::Issuer => "issuer",
+            Self::Audience => "audience",
+            Self::Revoked => "revoked",
+            Self::Room => "room",
+        }
     }
 
     /// How HTTP says so: 401 or 403.
