@@ -202,7 +202,7 @@ pub async fn run(app: Arc<App>, listener: TcpListener, stop: CancellationToken) 
     tokio::select! {
         () = draining => drained.cancel(),
         () = connections::accept(listener, &app, http::router(Arc::clone(&app)), &drained) => {}
-        () = keeper::go_on(&app.auth, &*app.log) => {}
+        () = keeper::go_on(&app.auth, &*app.log, &app.metrics.auth) => {}
     }
     app.rooms.options.notices.finish(Duration::from_millis(WEBHOOK_GOODBYE_MS)).await;
     if timeout(CLOSE_PATIENCE, app.log.close()).await.is_err() {
