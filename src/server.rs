@@ -147,6 +147,8 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
     let address = listener.local_addr().unwrap_or(config.listen);
     if app.auth.is_open() {
         tracing::warn!("no authentication: everyone who reaches {address} may read and write every room");
+    } else {
+        tracing::info!("tokens for single documents are signed with a key from {}", app.auth.document_key_from());
     }
     tracing::info!(
         store = %config.store, durability = %app.log.durability(), version = env!("CARGO_PKG_VERSION"),
@@ -167,7 +169,10 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
 fn reload(auth: &Arc<Auth>) -> impl Fn() + Send + 'static {
     let auth = Arc::clone(auth);
     move || match auth.reload() {
-        Ok(()) => tracing::info!("keys are read again; new tokens are looked at with them"),
+        Ok(()) => {
+            let documents = auth.document_key_from();
+            tracing::info!(documents, "keys are read again; new tokens are looked at with them");
+        }
         Err(error) => tracing::error!(%error, "keys cannot be read again; those of before are kept"),
     }
 }

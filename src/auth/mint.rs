@@ -170,13 +170,22 @@ fn sign(key: &Key, kid: Option<String>, claims: &Map<String, Value>) -> Result<S
     encode(&header, claims, signs).map_err(|_| MintError::Signing)
 }
 
-/// A key for this process alone.
-pub(super) fn random_key() -> Key {
-    let random = Zeroizing::new(rand::random::<[u8; 32]>());
-    document_key(&random[..])
+/// The server's own key where nothing is set that it could follow from: of this process alone, and for as long as that lives,
+/// however often keys are read again.
+pub(super) struct RandomSecret(Zeroizing<[u8; 32]>);
+
+impl RandomSecret {
+    pub(super) fn draw() -> Self {
+        Self(Zeroizing::new(rand::random()))
+    }
+
+    pub(super) fn document_key(&self) -> Key {
+        document_key(&self.0[..])
+    }
 }
 
-/// The server's own key, if it follows from those of the issuers: then all instances have the same.
+/// The server's own key, if it follows from those of the issuers, from the first that signs: then all instances have the
+/// same.
 pub(super) fn derived_key(keys: &KeySet) -> Option<Key> {
     let private = keys.iter().find_map(Key::private_bytes)?;
     Some(document_key(private))

@@ -36,6 +36,7 @@ use claims::{Expected, RawClaims, Rooms};
 pub use keys::KeyError;
 use keys::{Key, KeySet};
 pub use metrics::Metrics;
+use mint::RandomSecret;
 pub use mint::{DocumentGrant, Grant, MintError};
 use revoked::Revoked;
 pub use revoked::{Revocation, RevocationError, Target};
@@ -135,6 +136,8 @@ pub struct Auth {
     expected: Expected,
     revoked: Revoked,
     settings: Option<AuthSettings>,
+    /// For the server's own key, if there is nothing else.
+    random: RandomSecret,
 }
 
 /// What tokens are signed with.
@@ -145,6 +148,8 @@ struct Keys {
     server: Option<ServerToken>,
     /// The server's own.
     document: Key,
+    /// What that follows from, in words.
+    document_from: &'static str,
 }
 
 impl Auth {
@@ -152,13 +157,21 @@ impl Auth {
     /// itself.
     #[must_use]
     pub fn open() -> Self {
-        let keys = Keys { issued: None, server: None, document: mint::random_key() };
-        Self::with(keys, AuthSettings::default().expected(), None)
+        let random = RandomSecret::draw();
+        let (document, document_from) = (random.document_key(), settings::RANDOM);
+        let keys = Keys { issued: None, server: None, document, document_from };
+        Self::with(keys, AuthSettings::default().expected(), None, random)
     }
 
-    fn with(keys: Keys, expected: Expected, settings: Option<AuthSettings>) -> Self {
+    fn with(keys: Keys, expected: Expected, settings: Option<AuthSettings>, random: RandomSecret) -> Self {
         crypto::install();
-        Self { keys: RwLock::new(Arc::new(keys)), expected, revoked: Revoked::default(), settings }
+        Self { keys: RwLock::new(Arc::new(keys)), expected, revoked: Revoked::default(), settings, random }
+    }
+
+    /// What the key follows from that signs tokens for single documents, in words without secrets.
+    #[must_use]
+    pub fn document_key_from(&self) -> &'static str {
+        self.keys.read().document_from
     }
 
     /// Whether everybody is let in.

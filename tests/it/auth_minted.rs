@@ -89,6 +89,11 @@ fn document_tokens_are_for_one_document() {
         Err(AuthError::Signature),
         "random for each process"
     );
+    let token = public.mint_document_token(&grant, now_ms()).unwrap();
+    public.reload().unwrap();
+    assert!(public.admit(Some(&token), &name, now_ms()).is_ok(), "for as long as the process lives");
+    assert_eq!(public.document_key_from(), "chance, for the life of this process");
+    assert_eq!(first.document_key_from(), "the first key that signs");
     let shared = |_: &str| Some("another secret with a good thirty-two bytes".to_owned());
     let only_document = |name: &str| shared(name).filter(|_| name == "RUANG_AUTH_DOCUMENT_SECRET");
     let settings = settings(&[public_key("EdDSA")]);
