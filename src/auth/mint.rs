@@ -66,7 +66,8 @@ pub enum MintError {
     Signing,
 }
 
-/// Who a document's token is for if nobody is named: a token has to say something.
+/// Who a document's token is for if nobody is named: a token has to say something. So nobody can have that name in such a
+/// token.
 const NOBODY: &str = "document";
 
 impl Auth {
@@ -106,6 +107,11 @@ impl Auth {
     /// [`MintError`]
     pub fn mint_document_token(&self, grant: &DocumentGrant<'_>, now_ms: u64) -> Result<String, MintError> {
         let keys = Arc::clone(&*self.keys.read());
+        if grant.user.as_deref() == Some(NOBODY) {
+            return Err(MintError::Refused(
+                "the user `document` stands for nobody in such a token: give another id",
+            ));
+        }
         let user = grant.user.as_deref().unwrap_or(NOBODY);
         check_user(user, grant.name.as_deref(), grant.color.as_deref())?;
         let mut claims = claims(user, grant.role, grant.ttl_s.min(self.expected.life_ms_max / 1000), now_ms);

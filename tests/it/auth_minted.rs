@@ -108,6 +108,11 @@ fn document_tokens_are_for_one_document() {
     let nobody = DocumentGrant { user: None, ..grant.clone() };
     let token = first.mint_document_token(&nobody, now_ms()).unwrap();
     assert_eq!(first.admit(Some(&token), &name, now_ms()).unwrap().user, None);
+    // So nobody can be called what such a token says.
+    let called_so = DocumentGrant { user: Some("document".into()), ..grant.clone() };
+    let refused_user = first.mint_document_token(&called_so, now_ms());
+    println!("{refused_user:?}");
+    assert!(matches!(refused_user, Err(MintError::Refused(why)) if why.contains("`document`")));
     // With the issuers' key but our name, and the other way around.
     let forged =
         token_of(&json!({ "alg": "HS256", "kid": "ruang.document" }), &claims(&json!({})), |message| {
