@@ -60,6 +60,8 @@ pub struct Metrics {
     pub updates_refused: Counter,
     /// Updates refused because their sender may only read.
     pub edits_refused: Counter,
+    /// Edits in JSON over which the document engine has panicked.
+    pub edit_panics: Counter,
     /// Messages outside of documents that a session did not take in time.
     pub stateless_dropped: Counter,
     /// Documents whose order a gate had to learn.
@@ -126,6 +128,7 @@ impl Metrics {
         let rooms_without_store =
             counter("rooms_without_store", "Rooms that ended because the store took no edits");
         let updates_refused = counter("updates_refused", "Updates refused whole by the gate");
+        let edit_panics = counter("edit_panics", "Edits in JSON over which the document engine has panicked");
         let stateless_dropped =
             counter("stateless_dropped", "Messages outside of documents that were not taken in time");
         let edits_refused = counter("edits_refused", "Updates of people who may only read");
@@ -173,6 +176,7 @@ impl Metrics {
             rooms_without_store,
             updates_refused,
             edits_refused,
+            edit_panics,
             stateless_dropped,
             orders_learnt,
             updates_with_gaps,

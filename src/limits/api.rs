@@ -11,6 +11,13 @@ pub const EDIT_PATH_MAX: usize = 66;
 /// Bytes of such an edit: it becomes one update.
 pub const EDIT_BYTES_MAX: usize = UPDATE_BYTES_MAX;
 
+/// Edits of one room in JSON in which the engine may panic, until edits of that kind are refused in that room: each keeps
+/// its copy of the document in memory until the process ends.
+pub const EDIT_PANICS_PER_ROOM_MAX: usize = 2;
+
+/// The same for all rooms together.
+pub const EDIT_PANICS_MAX: usize = 16;
+
 /// Requests that may have a document in memory for themselves at the same time: a walk through a room's history,
 /// a copy to edit, a document as JSON. Others wait for their turn.
 pub const API_DOCUMENTS_MAX: usize = 4;

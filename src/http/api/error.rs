@@ -111,7 +111,7 @@ impl ApiError {
             Self::MediaType(_) => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type"),
             Self::Refused(refusal) if refusal.is_too_large() => (StatusCode::PAYLOAD_TOO_LARGE, "too_large"),
             Self::Refused(_) => (StatusCode::BAD_REQUEST, "bad_update"),
-            Self::Edit(EditError::TooLong) => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
+            Self::Edit(EditError::TooLong | EditError::Distrusted) => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
             Self::Edit(EditError::Copy(_) | EditError::Engine) => {
                 (StatusCode::INTERNAL_SERVER_ERROR, "damaged")
             }

@@ -28,6 +28,7 @@ use axum::Router;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, any, get};
+use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 
 pub(in crate::http) use self::error::ApiError;
@@ -35,6 +36,7 @@ pub(in crate::http) use self::read::whole;
 pub(in crate::http) use self::request::read_body;
 pub(in crate::http) use self::write::store;
 use super::App;
+use crate::edit::Trust;
 use crate::limits::{API_DOCUMENTS_MAX, API_LARGE_ANSWERS_MAX, API_LARGE_BODIES_MAX};
 
 /// What requests to the API share, so that all of them together stay within bounds.
@@ -45,6 +47,8 @@ pub struct Shares {
     bodies: Arc<Semaphore>,
     /// Large answers that are written.
     answers: Arc<Semaphore>,
+    /// Whether edits in JSON may still be tried.
+    trust: Mutex<Trust>,
 }
 
 /// How many of each share are free.
@@ -77,6 +81,7 @@ impl Default for Shares {
             documents: semaphore(API_DOCUMENTS_MAX),
             bodies: semaphore(API_LARGE_BODIES_MAX),
             answers: semaphore(API_LARGE_ANSWERS_MAX),
+            trust: Mutex::default(),
         }
     }
 }
