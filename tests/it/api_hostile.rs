@@ -1,10 +1,23 @@
 //! Requests that are none, or too large, or too slow.
 
-use ruang::limits::{API_LARGE_ANSWERS_MAX, API_LARGE_BODIES_MAX};
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::{Body, to_bytes};
+use axum::http::Request;
+use bytes::Bytes;
+use futures_util::stream;
+use hyper::service::Service;
+use hyper_util::service::TowerToHyperService;
+use ruang::ids::InstanceId;
+use ruang::limits::{API_LARGE_ANSWERS_MAX, API_LARGE_BODIES_MAX, API_MS_MAX};
+use ruang::log::Log;
+use ruang::log::memory::MemoryLog;
+use ruang::room::RoomsOptions;
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use crate::api_support::{World, call, parse, set, until, update};
 use crate::harness::PATIENCE;
@@ -118,6 +131,34 @@ async fn readers_who_do_not_read_harm_nobody() {
     drop(idle);
     until("all shares are free", async || free() == API_LARGE_ANSWERS_MAX).await;
     world.server.stop().await;
+}
+
+/// [P91] A deletion is answered in time although the store hangs and a body never ends. It goes on.
+#[tokio::test(start_paused = true)]
+async fn deletions_are_answered_in_time() {
+    let (log, faults) = MemoryLog::with_faults();
+    let log: Arc<dyn Log> = Arc::new(log);
+    let app = ruang::server::app(Arc::clone(&log), InstanceId(1), "memory", RoomsOptions::default());
+    let service = TowerToHyperService::new(ruang::http::router(app));
+    let ask = async |method: &str, path: &str, body: Body| {
+        let request = Request::builder().method(method).uri(path).header("host", "127.0.0.1");
+        let request = request.header("content-type", "application/octet-stream").body(body).unwrap();
+        let answer = service.call(request).await.unwrap();
+        let (status, body) = (answer.status().as_u16(), to_bytes(answer.into_body(), 1 << 20).await.unwrap());
+        (status, String::from_utf8_lossy(&body).into_owned())
+    };
+    let written = ask("POST", "/api/v1/rooms/r/update", update(&[("a", "1")]).into()).await;
+    assert_eq!(written.0, 200, "{written:?}");
+    let held = faults.hold_changes();
+    let began = Instant::now();
+    let endless = Body::from_stream(stream::pending::<std::io::Result<Bytes>>());
+    let (status, body) = ask("DELETE", "/api/v1/rooms/r", endless).await;
+    println!("after {:?}: {status} {body}", began.elapsed());
+    assert!(status == 503 && body.contains("\"undecided\""), "{status} {body}");
+    assert_eq!(began.elapsed(), Duration::from_millis(API_MS_MAX));
+    held.release();
+    let head = async || log.open(&"r".parse().unwrap()).await.unwrap();
+    until("it is gone", async || head().await.is_none()).await;
 }
 
 /// [P5] Unknown paths, names and methods are refused in the one shape; the next request is answered.
