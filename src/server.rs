@@ -148,7 +148,10 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
     if app.auth.is_open() {
         tracing::warn!("no authentication: everyone who reaches {address} may read and write every room");
     } else {
-        tracing::info!("tokens for single documents are signed with a key from {}", app.auth.document_key_from());
+        tracing::info!(
+            "tokens for single documents are signed with a key from {}",
+            app.auth.document_key_from()
+        );
     }
     tracing::info!(
         store = %config.store, durability = %app.log.durability(), version = env!("CARGO_PKG_VERSION"),
@@ -235,7 +238,7 @@ pub fn app_behind(
     auth: Arc<Auth>,
     front: FrontOptions,
 ) -> Arc<App> {
-    assemble(log, instance, store, options, (auth, Arc::new(Metrics::new())), front)
+    Arc::new(assemble(log, instance, store, options, (auth, Arc::new(Metrics::new())), front))
 }
 
 fn assemble(
@@ -245,9 +248,9 @@ fn assemble(
     options: RoomsOptions,
     (auth, metrics): (Arc<Auth>, Arc<Metrics>),
     front: FrontOptions,
-) -> Arc<App> {
+) -> App {
     let rooms = Rooms::new(Arc::clone(&log), instance, options, Arc::clone(&metrics));
-    Arc::new(App {
+    App {
         throttle: Arc::clone(rooms.throttle()),
         front: Front::new(front),
         rooms,
@@ -257,8 +260,9 @@ fn assemble(
         store,
         started: Instant::now(),
         api: http::api::Shares::default(),
+        public_metrics: true,
         draining: AtomicBool::new(false),
-    })
+    }
 }
 
 /// Opens the store that is set.
@@ -307,7 +311,8 @@ async fn open(config: &Config, auth: Arc<Auth>) -> Result<Arc<App>, ServeError> 
     let unknown = |source| ServeError::Revocations { store: config.store.clone(), source };
     keeper::load(&auth, &*log).await.map_err(unknown)?;
     let front = config.front.options(auth.is_open());
-    Ok(assemble(log, instance, config.store.kind(), options, (auth, metrics), front))
+    let app = assemble(log, instance, config.store.kind(), options, (auth, metrics), front);
+    Ok(Arc::new(App { public_metrics: config.has_public_metrics(), ..app }))
 }
 
 /// What is set for Redis. Where rooms are exported before they go, only instances remove them.
