@@ -307,7 +307,6 @@ async fn open(config: &Config, auth: Arc<Auth>) -> Result<Arc<App>, ServeError> 
         store_patience: config.store_patience,
         limits: config.limits.limits(),
         notices: Notices::start(webhooks, &metrics),
-        ..RoomsOptions::default()
     };
     // Nobody who was sent away comes in before that is known.
     let unknown = |source| ServeError::Revocations { store: config.store.clone(), source };
