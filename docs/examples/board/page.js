@@ -33,11 +33,8 @@ provider.on('closed', ({ reason }) => { $('status').textContent = `closed: ${rea
 addEventListener('hashchange', () => location.reload())
 // Without these it takes the provider 30 s to notice that the network is gone.
 for (const [name, act] of Object.entries({ offline: 'disconnect', online: 'connect' })) addEventListener(name, () => provider[act]())
-// y-websocket forgets everybody when it is cut off, and takes from those who are still there only news: forget when they were heard, too.
-provider.on('status', ({ status }) => {
-  const { meta, states } = provider.awareness
-  if (status === 'disconnected') for (const id of meta.keys()) if (!states.has(id)) meta.delete(id)
-})
+// Who is removed and comes back with the same state is no news to the provider, for up to 20 s: let it forget when it was last heard of.
+provider.awareness.on('update', ({ removed }) => removed.forEach((id) => id !== provider.awareness.clientID && provider.awareness.meta.delete(id)))
 $('title').textContent = room
 
 // Drawing: at most once a frame, and only what has changed, so that nothing jumps under a pointer or a caret.
