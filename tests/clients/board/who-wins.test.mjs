@@ -294,20 +294,26 @@ test('[B95] undo on a board takes back one\'s own edits and nobody else\'s, and 
   await taken('redo')
   assert.equal(shown(board(), 'd').text, 'changed by ben')
 
-  // A deletion is taken back as the card was then: without what another one wrote on it not knowing, and without what
-  // that replaced.
-  await step(ana, (doc) => { addCard(doc, 'e', { text: 'before' }); addCard(doc, 'f', { text: new Y.Text('before') }) })
-  ben.provider.disconnect()
-  await disconnected(ben)
-  ana.doc.transact(() => ['e', 'f'].forEach((id) => root(ana.doc, 'items').delete(id)))
-  card(ben.doc, 'e').set('text', 'on the train')
-  card(ben.doc, 'f').get('text').insert(6, ' on the train')
-  ben.provider.connect()
-  await synced(ben)
-  await converged([ana, ben])
-  assert.deepEqual([shown(board(), 'e'), shown(board(), 'f')], [undefined, undefined])
-  await taken('undo')
-  assert.deepEqual([shown(board(), 'e'), shown(board(), 'f')].map(({ text, column }) => [text, column]), [['', 'well'], ['before', 'well']])
+  // A deletion is taken back as the card was then, without what another one wrote on it not knowing: that is gone. If
+  // it came before the deletion did, then what it had replaced is gone as well, but in a shared text.
+  for (const [away, text] of [[ben, 'before'], [ana, '']]) {
+    const ids = ['value', 'shared'].map((id) => `${id} ${away === ben}`)
+    await step(ana, (doc) => { addCard(doc, ids[0], { text: 'before' }); addCard(doc, ids[1], { text: new Y.Text('before') }) })
+    away.provider.disconnect()
+    await disconnected(away)
+    ana.doc.transact(() => ids.forEach((id) => root(ana.doc, 'items').delete(id)))
+    card(ben.doc, ids[0]).set('text', 'on the train')
+    card(ben.doc, ids[1]).get('text').insert(6, ' on the train')
+    const late = join(t, server, 'undo')
+    await synced(late)
+    await converged([late, away === ben ? ana : ben])
+    away.provider.connect()
+    await synced(away)
+    await converged([ana, ben])
+    assert.deepEqual(ids.map((id) => shown(board(), id)), [undefined, undefined])
+    await taken('undo')
+    assert.deepEqual(ids.map((id) => [shown(board(), id).text, shown(board(), id).column]), [[text, 'well'], ['before', 'well']])
+  }
   assert.equal(board().columns.length, 3)
 })
 
