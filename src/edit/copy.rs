@@ -39,7 +39,7 @@ pub(crate) fn on_copy<T, E>(
     match edited {
         Ok(edited) => edited.map_err(CopyError::Refused),
         Err(_) => {
-            // Its lock is held for ever: nobody may wait for it, not even to free it.
+            // Its lock is held for ever: nobody may wait for it, not even to free it. Who asked keeps count: see `Trust`.
             std::mem::forget(copy);
             Err(CopyError::Engine)
         }

@@ -100,6 +100,9 @@ pub(super) async fn on_copy<T: Send + 'static>(
     let user = asked.caller.user.as_ref();
     let (made, position, lease) = in_time(async {
         let share = share(&app.api.documents).await?;
+        if !app.api.trust.lock().holds(&asked.room) {
+            return Err(ApiError::Edit(edit::EditError::Distrusted));
+        }
         let (copy, lease) = app.rooms.read_to_edit(&asked.room, user).await?;
         if matches!(behind, Behind::Exactly(at) if at != copy.position) {
             lease.give_back();
@@ -113,7 +116,11 @@ pub(super) async fn on_copy<T: Send + 'static>(
         Ok((made.await, position, lease))
     })
     .await?;
-    let (update, about) = match made.unwrap_or(Err(ApiError::Edit(edit::EditError::Engine))) {
+    let made = made.unwrap_or(Err(ApiError::Edit(edit::EditError::Engine)));
+    if matches!(made, Err(ApiError::Edit(edit::EditError::Engine))) {
+        panicked(app, &asked.room);
+    }
+    let (update, about) = match made {
         Ok((update, about)) if update != NOTHING => (update, about),
         unmade => {
             lease.give_back(); // nothing was written under it
@@ -131,6 +138,16 @@ pub(super) async fn on_copy<T: Send + 'static>(
     }
     let Written { position, is_new, .. } = complete(known(app, asked, written).await?)?;
     Ok(Made { position, is_new, about })
+}
+
+/// Keeps count of copies that cannot be freed.
+fn panicked(app: &App, room: &RoomName) {
+    let panics = app.api.trust.lock().panicked(room);
+    app.metrics.edit_panics.inc();
+    tracing::error!(
+        room = %room.log_id(), panics,
+        "the document engine has panicked over an edit in JSON; the copy that it was made on stays in memory"
+    );
 }
 
 /// Has an update stored, judged as a Step2, in bounded time. Also if it brings nothing new, that is as good.
