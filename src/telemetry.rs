@@ -60,6 +60,8 @@ pub struct Metrics {
     pub updates_refused: Counter,
     /// Updates refused because their sender may only read.
     pub edits_refused: Counter,
+    /// Updates of which something broke a rule of the board and was stored without its content.
+    pub edits_mended: Counter,
     /// Messages outside of documents that a session did not take in time.
     pub stateless_dropped: Counter,
     /// Documents whose order a gate had to learn.
@@ -126,6 +128,10 @@ impl Metrics {
         let updates_refused = counter("updates_refused", "Updates refused whole by the gate");
         let stateless_dropped =
             counter("stateless_dropped", "Messages outside of documents that were not taken in time");
+        let edits_mended = counter(
+            "edits_mended",
+            "Updates of which something broke a rule of the board and was stored without its content",
+        );
         let edits_refused = counter("edits_refused", "Updates of people who may only read");
         let orders_learnt = counter("orders_learnt", "Documents whose order a gate had to learn");
         let updates_with_gaps =
@@ -170,6 +176,7 @@ impl Metrics {
             rooms_healed,
             rooms_without_store,
             updates_refused,
+            edits_mended,
             edits_refused,
             stateless_dropped,
             orders_learnt,

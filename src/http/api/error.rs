@@ -6,6 +6,7 @@ use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
 use crate::auth::AuthError;
+use crate::board::rules::Reason;
 use crate::caller::Role;
 use crate::edit::EditError;
 use crate::gate::Refusal;
@@ -55,6 +56,8 @@ pub(in crate::http) enum ApiError {
     #[error("{0}")]
     Contradicts(String),
     #[error(transparent)]
+    Broken(Reason),
+    #[error(transparent)]
     OtherLife(#[from] GenerationError),
     #[error("what was there at that position is trimmed: {0}")]
     Trimmed(String),
@@ -101,6 +104,7 @@ impl ApiError {
             Self::SlowBody => (StatusCode::REQUEST_TIMEOUT, "body_too_slow"),
             Self::Gap { .. } => (StatusCode::CONFLICT, "gap"),
             Self::Foreign { .. } => (StatusCode::CONFLICT, "not_yours"),
+            Self::Broken(reason) => (StatusCode::FORBIDDEN, reason.code()),
             Self::Contradicts(_) => (StatusCode::CONFLICT, "contradicts"),
             Self::OtherLife(GenerationError::Forged) => (StatusCode::BAD_REQUEST, "bad_update"),
             Self::OtherLife(GenerationError::Undecided) => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
@@ -191,6 +195,7 @@ impl From<WriteError> for ApiError {
             WriteError::Generation(error) => Self::OtherLife(error),
             WriteError::Record(why) => Self::Record(why),
             WriteError::Contradicts(why) => Self::Contradicts(why),
+            WriteError::Broken(reason) => Self::Broken(reason),
             WriteError::Store(error) => Self::Log(error),
             error @ WriteError::Closed(_) => Self::Unavailable(error.to_string()),
             WriteError::Undecided => Self::Undecided,
