@@ -73,6 +73,9 @@ pub(super) struct Person {
     caller: Arc<Caller>,
     sent: u64,
     told: Vec<(Reason, u64)>,
+    /// It is offline: nothing comes to it.
+    pub(super) away: bool,
+    pub(super) was_away: bool,
 }
 
 impl Person {
@@ -95,7 +98,8 @@ impl Person {
             });
         }
         let caller = Arc::new(Caller::anonymous(Role::Editor));
-        Self { doc, seen, known, session: SessionId(0), caller, sent: 0, told: Vec::new() }
+        let (session, told) = (SessionId(0), Vec::new());
+        Self { doc, seen, known, session, caller, sent: 0, told, away: false, was_away: false }
     }
 
     pub(super) fn client(&self) -> ClientId {
@@ -260,7 +264,9 @@ impl Board {
                 Shown::Small(update, author) => (update, author),
                 other => panic!("{other:?}"),
             };
-            for person in self.people.iter().filter(|person| author.sole() != Some(person.session)) {
+            for person in
+                self.people.iter().filter(|person| author.sole() != Some(person.session) && !person.away)
+            {
                 person.receive(&update);
             }
         }
