@@ -14,6 +14,7 @@ use clap::Args;
 
 use crate::auth::AuthSettings;
 use crate::history::Retention;
+use crate::kind::BoardPrefix;
 use crate::limits::ROOM_TTL_MS_MIN;
 use crate::log::Durability;
 use crate::log::redis::RedisAddress;
@@ -71,6 +72,11 @@ pub struct Config {
     /// How long a room lives after its last edit and its last leave, such as `24h`; `never`: for ever.
     #[arg(long, env = "RUANG_ROOM_TTL", value_name = "DURATION|never", default_value = "24h")]
     pub room_ttl: RoomTtl,
+
+    /// Which rooms are boards when they are made, whose rules the server enforces: what their names begin with, such as
+    /// `retro/`; `*` is every room. A token's claim `kind` wins. The same on all instances.
+    #[arg(long, env = "RUANG_BOARDS", value_name = "PREFIX,…", value_delimiter = ',')]
+    pub boards: Vec<BoardPrefix>,
 
     /// How long a room waits for a store that takes no edits, such as `90s`. People stay connected and edit on
     /// meanwhile, nothing of it is shown or confirmed; then they are asked to come back later.

@@ -20,6 +20,7 @@ use crate::config::{Config, Store};
 use crate::http::front::{Front, FrontOptions};
 use crate::http::{self, App};
 use crate::ids::InstanceId;
+use crate::kind::Boards;
 use crate::life::{Archive, LifeOptions};
 use crate::limits::{DRAIN_MS_MAX, LISTEN_BACKLOG, WEBHOOK_GOODBYE_MS};
 use crate::log::embedded::{EmbeddedLog, OpenError};
@@ -290,6 +291,7 @@ async fn open(config: &Config, auth: Arc<Auth>) -> Result<Arc<App>, ServeError> 
     }
     let options = RoomsOptions {
         life: LifeOptions { archive: config.archive.clone(), ..LifeOptions::default() },
+        boards: Boards::new(config.boards.clone()),
         idle_unload: config.room_idle,
         ttl: config.room_ttl.0,
         retention: config.log_retention,

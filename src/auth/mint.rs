@@ -12,6 +12,7 @@ use super::keys::{Key, KeySet};
 use super::{Auth, DOCUMENT_KID};
 use crate::caller::{Caller, Role, UserId};
 use crate::ids::RoomName;
+use crate::kind::RoomKind;
 use crate::limits::{ROOM_NAME_BYTES_MAX, USER_ID_BYTES_MAX, USER_NAME_BYTES_MAX};
 
 /// What a token is to say.
@@ -33,6 +34,8 @@ pub struct Grant {
     pub color: Option<String>,
     /// Which key signs; `None`: the first that can.
     pub kid: Option<String>,
+    /// The kind of the rooms that its holder makes; `None`: their names decide.
+    pub kind: Option<RoomKind>,
 }
 
 /// What a token for one document is to say.
@@ -50,6 +53,8 @@ pub struct DocumentGrant<'a> {
     pub color: Option<Arc<str>>,
     /// For how long, in seconds; no longer than any token may live.
     pub ttl_s: u64,
+    /// The kind of the room, if its holder makes it; `None`: its name decides.
+    pub kind: Option<RoomKind>,
 }
 
 /// Why no token is made.
@@ -94,6 +99,7 @@ impl Auth {
         let text = |text: &Option<String>| text.as_deref().map(|text| json!(text));
         text(&grant.name).map(|name| put("name", name));
         text(&grant.color).map(|color| put("color", color));
+        grant.kind.map(|kind| put("kind", json!(kind.as_str())));
         self.expected.issuers.first().map(|issuer| put("iss", json!(issuer)));
         self.expected.audiences.first().map(|audience| put("aud", json!(audience)));
         sign(key, key.kid.clone(), &claims)
@@ -113,6 +119,7 @@ impl Auth {
         put("room", json!(grant.room.as_str()));
         grant.name.as_deref().map(|name| put("name", json!(name)));
         grant.color.as_deref().map(|color| put("color", json!(color)));
+        grant.kind.map(|kind| put("kind", json!(kind.as_str())));
         sign(&keys.document, Some(DOCUMENT_KID.to_owned()), &claims)
     }
 }

@@ -11,6 +11,7 @@ mod answers;
 mod authors;
 mod begin;
 mod exact;
+mod kinds;
 mod lives;
 mod others;
 mod rules;
@@ -222,6 +223,7 @@ impl State {
             expects: match self.committed {
                 at if draft.revives || draft.heals => Expects::At(at.seq),
                 _ if draft.at.is_some() => Expects::Last(draft.at.map_or(0, |at| at.seq)),
+                Position::START if self.must_be_first() => Expects::Last(0),
                 Position::START => Expects::Anything,
                 _ => Expects::Present,
             },
@@ -248,6 +250,7 @@ impl State {
         let mut author = draft.author;
         let mut updates: Vec<Bytes> = Vec::with_capacity(draft.records.len() + 1);
         if let Some(StoredRecord::Intact { record: genesis, .. }) = &appended.created {
+            self.learn_kind(genesis);
             let update = genesis.update();
             // The marker is ours: it goes to everyone, and the gate learns it as known.
             if let Ok(gate::Admission { remainder: Some(marker), .. }) =

@@ -35,6 +35,7 @@ fn token(user: &str) -> String {
         name: None,
         color: None,
         kid: None,
+        kind: None,
     };
     // Made a while ago: revoking a user is about tokens that were issued before.
     auth().mint(&grant, now_ms() - 5_000).unwrap()

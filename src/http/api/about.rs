@@ -11,8 +11,10 @@ use serde_json::{Value, json};
 use super::ApiError;
 use super::request::{Asked, in_time};
 use crate::caller::Role;
+use crate::history::kind_of;
 use crate::http::App;
 use crate::ids::RoomName;
+use crate::kind::RoomKind;
 use crate::life::deadline::{is_expiring, left_ms};
 use crate::log::{Head, Tombstone};
 
@@ -20,20 +22,27 @@ use crate::log::{Head, Tombstone};
 pub(super) async fn show(State(app): State<Arc<App>>, asked: Asked) -> Result<Response, ApiError> {
     asked.needs(Role::Viewer)?;
     let Asked { room, .. } = asked;
-    let looked = async { Ok((app.log.open(&room).await?, app.log.tombstone(&room).await?)) };
-    let (head, tombstone) = in_time(looked).await?;
+    let looked = async {
+        let head = app.log.open(&room).await?;
+        let kind = match &head {
+            Some(head) => kind_of(&*app.log, &room, head).await?,
+            None => None,
+        };
+        Ok((head, kind, app.log.tombstone(&room).await?))
+    };
+    let (head, kind, tombstone) = in_time(looked).await?;
     let sessions = app.rooms.sessions(&room);
     if head.is_none() && tombstone.is_none() && sessions == 0 {
         return Err(ApiError::NoRoom);
     }
     let now_ms = app.rooms.now().wall_ms;
-    Ok(([(header::CACHE_CONTROL, "no-store")], Json(about(&room, head, tombstone, sessions, now_ms)))
+    Ok(([(header::CACHE_CONTROL, "no-store")], Json(about(&room, (head, kind), tombstone, sessions, now_ms)))
         .into_response())
 }
 
 fn about(
     room: &RoomName,
-    head: Option<Head>,
+    (head, kind): (Option<Head>, Option<RoomKind>),
     tombstone: Option<Tombstone>,
     sessions: usize,
     now_ms: u64,
@@ -43,6 +52,7 @@ fn about(
     json!({
         "room": room.as_str(),
         "exists": head.is_some(),
+        "kind": kind.map(RoomKind::as_str),
         "position": head.as_ref().map(|head| head.last.to_string()),
         "records": head.as_ref().map_or(0, |head| head.last.seq - head.base),
         "bytes": head.as_ref().map_or(0, |head| head.bytes),

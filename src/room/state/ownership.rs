@@ -48,7 +48,8 @@ impl Room {
         let mut state = load::load(&log, &name, (instance, 1), None).await.unwrap().state;
         let presence = Arc::<Mutex<Presence>>::default();
         let owners = Arc::new(Owners::new(Arc::clone(&presence)));
-        state.share_owners(&owners, kind);
+        state.set_kind(kind);
+        state.share_owners(&owners);
         let mut room = Self::of(log, name, instance, state, owners, presence);
         if room.state.is_new() {
             let mut nobody = room.come("", None);

@@ -18,6 +18,7 @@ impl State {
     /// when nothing is under way.
     pub(crate) fn submit(&mut self, submission: &Submission) -> Result<Judged, SubmitError> {
         let update = gate::parse_update(&submission.update, submission.source)?;
+        self.choose_kind(&submission.caller);
         let brings = self.judge_life(submission.session, &update)?;
         let (suspect, mut foreign) = self.judge_authors(submission, &update, &brings)?;
         let is_others = !foreign.is_empty();

@@ -75,7 +75,6 @@ pub(super) struct Person {
     told: Vec<(Reason, u64)>,
     /// It is offline: nothing comes to it.
     pub(super) away: bool,
-    pub(super) was_away: bool,
 }
 
 impl Person {
@@ -99,7 +98,7 @@ impl Person {
         }
         let caller = Arc::new(Caller::anonymous(Role::Editor));
         let (session, told) = (SessionId(0), Vec::new());
-        Self { doc, seen, known, session, caller, sent: 0, told, away: false, was_away: false }
+        Self { doc, seen, known, session, caller, sent: 0, told, away: false }
     }
 
     pub(super) fn client(&self) -> ClientId {
@@ -169,7 +168,8 @@ impl Board {
 
     async fn load(log: &Arc<dyn Log>, name: &RoomName, life: u32) -> State {
         let mut state = load::load(log, name, (InstanceId(1), life), None).await.unwrap().state;
-        state.share_owners(&Arc::<Owners>::default(), RoomKind::Board);
+        state.share_owners(&Arc::<Owners>::default());
+        state.set_kind(RoomKind::Board);
         state
     }
 

@@ -117,6 +117,16 @@ impl Board {
     }
 }
 
+/// Who comes back brings all that is there, and gets what it lacks.
+async fn come_back(board: &mut Board, who: usize) {
+    let kept = board.people[who].all();
+    board.bring_as(who, &kept, Source::Step2).await;
+    board.store().await;
+    let all = board.state.document.encode_full();
+    board.people[who].receive(&all);
+    board.people[who].away = false;
+}
+
 async fn history(seed: u64) {
     println!("seed {seed}");
     let mut random = Random::new(seed);
@@ -130,7 +140,8 @@ async fn history(seed: u64) {
     for _ in 0..80 {
         let who = random.index(PEOPLE.len());
         match random.below(12) {
-            0 => board.people[who].away ^= true,
+            0 if board.people[who].away => come_back(&mut board, who).await,
+            0 => board.people[who].away = true,
             1 => board.store().await,
             2 if random.below(6) == 0 => {
                 board.store().await;
@@ -144,26 +155,10 @@ async fn history(seed: u64) {
                 }
             }
         }
-        // Who comes back brings all that is there, and gets what it lacks.
-        for who in 0..PEOPLE.len() {
-            if !board.people[who].away && std::mem::take(&mut board.people[who].was_away) {
-                let kept = board.people[who].all();
-                board.bring_as(who, &kept, Source::Step2).await;
-                board.store().await;
-                let all = board.state.document.encode_full();
-                board.people[who].receive(&all);
-            }
-            board.people[who].was_away |= board.people[who].away;
-        }
         board.can_be_read();
     }
     for who in 0..PEOPLE.len() {
-        let kept = board.people[who].all();
-        board.people[who].away = false;
-        board.bring_as(who, &kept, Source::Step2).await;
-        board.store().await;
-        let all = board.state.document.encode_full();
-        board.people[who].receive(&all);
+        come_back(&mut board, who).await;
     }
     board.same().await;
     board.can_be_read();
