@@ -166,7 +166,9 @@ impl Actor {
         if self.state.is_none() || self.retiring.is_some() {
             return Ok(());
         }
+        // Not before the log is read, if another instance was faster: it would be refused again.
         if self.state().uncommitted() == 0
+            && !self.line.is_reading()
             && let Some(next) = self.writes.next.take()
         {
             self.on_command(*next).await?;

@@ -3,7 +3,7 @@
 mod people;
 mod random;
 
-use yrs::{Map, WriteTxn};
+use yrs::{Map, ReadTxn, Transact, WriteTxn};
 
 use self::people::{Board, Person, card, map_in, paragraph, remove, set, shared_text};
 use super::*;
@@ -202,4 +202,77 @@ async fn too_many_broken_rules_are_refused_whole() {
     }
     let all = board.make(bob, |t| t.get_or_insert_map("items").clear(t));
     assert!(matches!(board.submit(bob, &all), Err(SubmitError::Broken(Reason::TooMany))));
+}
+
+/// [B37] A day offline: hundreds of edits in one Step2, some of which break a rule. The others are stored as they are.
+#[tokio::test]
+async fn a_day_offline_keeps_what_is_allowed() {
+    let mut board = Board::open().await;
+    let lead = board.come("lea", Role::Facilitator);
+    board.edit(lead, |t| set(t, "meta", "title", "Sprint 7")).await;
+    board.edit(lead, |t| card(t, "leas", Some("lea"))).await;
+    let (ann, bob) = (board.come("ann", Role::Editor), board.come("bob", Role::Editor));
+    board.people[ann].away = true;
+    for n in 0..250 {
+        let id = format!("card {n}");
+        board.make(ann, |t| {
+            card(t, &id, Some("ann"));
+            set(t, "itemPositions", &id, n);
+        });
+        if n % 25 == 0 {
+            board.make(ann, |t| set(t, "meta", "title", format!("mine {n}")));
+            board.make(ann, |t| set(t, "votes", &format!("lea/{id}"), 3));
+        }
+    }
+    board.make(ann, |t| remove(t, "items", "leas"));
+    let kept = board.people[ann].all();
+    board.bring_as(ann, &kept, Source::Step2).await;
+    board.store().await;
+    board.people[ann].away = false;
+    let all = board.state.document.encode_full();
+    board.people[ann].receive(&all);
+    assert_eq!(board.told(ann).len(), 1, "one message, one reason");
+    board.same().await;
+    let json = board.json(bob);
+    let count = |root: &str| json[root].as_object().map(serde_json::Map::len);
+    assert_eq!((count("items"), count("itemPositions"), count("votes")), (Some(251), Some(250), Some(0)));
+    assert_eq!(
+        (&json["meta"]["title"], &json["items"]["leas"]["author"]),
+        (&"Sprint 7".into(), &"lea".into())
+    );
+    assert!(!board.people[bob].saw("mine"));
+}
+
+/// [B38] What the store has lost comes back, whoever brings it: of that only what it may look like is asked.
+#[tokio::test]
+async fn what_was_lost_comes_back_by_anyone() {
+    let mut board = Board::open().await;
+    let (lead, ann) = (board.come("lea", Role::Facilitator), board.come("ann", Role::Editor));
+    board.edit(lead, |t| set(t, "meta", "title", "Sprint 7")).await;
+    let kept = board.people[ann].all();
+    let mut other = Board::open().await;
+    let bob = other.come("bob", Role::Editor);
+    other.state.owners().seat(SessionId(1), Some(&UserId::from("bob")));
+    other.state.pardon(SessionId(1));
+    let only_blocks = {
+        // Without the marker of the other room's life.
+        let person = Person::of(5);
+        person.receive(&kept);
+        person.make(|t| paragraph(t, "not of a board"));
+        let lost = board.people[lead].client();
+        let all = person.doc.transact().state_vector();
+        let without = yrs::StateVector::from_iter(
+            all.iter()
+                .filter(|(client, _)| ![lost, 5].contains(&client.get()))
+                .map(|(client, clock)| (*client, *clock)),
+        );
+        person.doc.transact().encode_diff_v1(&without)
+    };
+    other.bring_as(bob, &only_blocks, Source::Step2).await;
+    other.store().await;
+    assert_eq!(other.json(bob)["meta"]["title"], "Sprint 7", "and what became of it goes to bob too");
+    let folded = Person::of(6);
+    folded.receive(&other.state.document.encode_full());
+    assert_eq!(folded.json()["meta"]["title"], "Sprint 7");
+    assert_eq!(other.told(bob), [Reason::UnknownRoot]);
 }
