@@ -224,16 +224,24 @@ async fn conditional_edits_race_and_none_is_lost() {
 async fn roles_are_asked_for() {
     let boards = Boards::start().await;
     boards.done("ann", &add("a", "1")).await;
+    boards.done("bob", &add("b", "2")).await;
     let meta = json!({ "type": "setMeta", "phase": "group" });
     let vote = json!({ "type": "vote", "target": "a", "count": 1 });
     let other = json!({ "user": "bob", "edits": [vote] });
     let own = json!({ "user": "ann", "edits": [vote] });
-    let tries = [("vote", &vote), ("meta", &meta), ("another's name", &other), ("their own name", &own)];
+    let gone = json!({ "type": "deleteItem", "id": "b" });
+    let tries = [
+        ("vote", &vote),
+        ("meta", &meta),
+        ("another's name", &other),
+        ("their own name", &own),
+        ("a card of another", &gone),
+    ];
     for (user, expected) in [
-        ("vic", [403, 403, 403, 403]),
-        ("ann", [200, 403, 403, 200]),
-        ("fay", [200, 200, 403, 403]),
-        ("ada", [200, 200, 403, 403]),
+        ("vic", [403, 403, 403, 403, 403]),
+        ("ann", [200, 403, 403, 200, 403]),
+        ("fay", [200, 200, 403, 403, 200]),
+        ("ada", [200, 200, 403, 403, 400]),
     ] {
         for ((what, edit), status) in tries.into_iter().zip(expected) {
             let before = boards.get("").await.position();
@@ -241,13 +249,22 @@ async fn roles_are_asked_for() {
             println!("{user}, {what}: {} {:.150}", answer.status, String::from_utf8_lossy(&answer.body));
             assert_eq!(answer.status, status, "{user}, {what}");
             if status == 403 {
-                assert_eq!(answer.code(), if user == "vic" { "not_allowed" } else { "rule" });
+                let code = match what {
+                    _ if user == "vic" => "not_allowed",
+                    "meta" => "meta_is_the_facilitators",
+                    "a card of another" => "card_of_another",
+                    _ => "author_is_not_you",
+                };
+                assert_eq!(answer.code(), code);
                 assert_eq!(boards.get("").await.position(), before);
             }
         }
     }
-    let mixed = boards.edit("ann", &json!([add("b", "2"), meta])).await;
-    assert_eq!((mixed.refusal(), &mixed.json()["error"]["edit"]), ((403, "rule".to_owned()), &json!(1)));
+    let mixed = boards.edit("ann", &json!([add("c", "3"), meta])).await;
+    assert_eq!(
+        (mixed.refusal(), &mixed.json()["error"]["edit"]),
+        ((403, "meta_is_the_facilitators".to_owned()), &json!(1))
+    );
     let votes = boards.shown().await.all_user_votes;
     assert_eq!(votes.keys().collect::<Vec<_>>(), ["ada", "ann", "fay"]);
     boards.server.stop().await;

@@ -26,10 +26,10 @@ fn awareness(client: u64, state: &str) -> Vec<u8> {
 }
 
 async fn write(client: &mut Client, key: &str) {
-    let map = client.doc.get_or_insert_map("items");
+    let map = client.doc.get_or_insert_map("signatureColors");
     let update = {
         let mut transaction = client.doc.transact_mut();
-        map.insert(&mut transaction, key, 1);
+        map.insert(&mut transaction, key, "#aabbcc");
         transaction.encode_update_v1()
     };
     client.send(y_websocket::update(&update)).await;

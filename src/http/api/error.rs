@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use crate::auth::AuthError;
 use crate::board::import::ImportError;
+use crate::board::rules::Reason;
 use crate::board::seed::TEMPLATES;
 use crate::caller::Role;
 use crate::edit::EditError;
@@ -57,6 +58,8 @@ pub(in crate::http) enum ApiError {
     #[error("{0}")]
     Contradicts(String),
     #[error(transparent)]
+    Broken(Reason),
+    #[error(transparent)]
     OtherLife(#[from] GenerationError),
     #[error("what was there at that position is trimmed: {0}")]
     Trimmed(String),
@@ -82,8 +85,10 @@ pub(in crate::http) enum ApiError {
         "the board has columns, a phase or a limit already: they are changed by edits of the type setMeta"
     )]
     Begun,
-    #[error("{why}")]
-    Rule { index: Option<usize>, why: &'static str },
+    #[error("edit {index}: {reason}")]
+    BoardRule { index: usize, reason: Reason },
+    #[error("what a token brings is in the name of its user")]
+    OthersName,
     #[error(transparent)]
     Log(#[from] LogError),
     #[error("{0}")]
@@ -117,6 +122,7 @@ impl ApiError {
             Self::SlowBody => (StatusCode::REQUEST_TIMEOUT, "body_too_slow"),
             Self::Gap { .. } => (StatusCode::CONFLICT, "gap"),
             Self::Foreign { .. } => (StatusCode::CONFLICT, "not_yours"),
+            Self::Broken(reason) => (StatusCode::FORBIDDEN, reason.code()),
             Self::Contradicts(_) => (StatusCode::CONFLICT, "contradicts"),
             Self::OtherLife(GenerationError::Forged) => (StatusCode::BAD_REQUEST, "bad_update"),
             Self::OtherLife(GenerationError::Undecided) => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
@@ -138,7 +144,8 @@ impl ApiError {
             Self::Import(ImportError::NotEmpty) | Self::Begun => (StatusCode::CONFLICT, "not_empty"),
             Self::Import(ImportError::Form { .. }) => (StatusCode::BAD_REQUEST, "bad_board"),
             Self::NoTemplate(_) => (StatusCode::BAD_REQUEST, "no_such_template"),
-            Self::Rule { .. } => (StatusCode::FORBIDDEN, "rule"),
+            Self::BoardRule { reason, .. } => (StatusCode::FORBIDDEN, reason.code()),
+            Self::OthersName => (StatusCode::FORBIDDEN, Reason::AuthorIsNotYou.code()),
             Self::Log(error) if error.is_temporary() => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
             Self::Log(_) => (StatusCode::INTERNAL_SERVER_ERROR, "store_refuses"),
             Self::Damaged(_) => (StatusCode::INTERNAL_SERVER_ERROR, "damaged"),
@@ -154,9 +161,7 @@ impl ApiError {
                 Some(("stored", if *is_new { json!(written.to_string()) } else { Value::Null }))
             }
             Self::Edit(EditError::Operation { index, .. }) => Some(("operation", json!(index))),
-            Self::BoardEdit { index, .. } | Self::Rule { index: Some(index), .. } => {
-                Some(("edit", json!(index)))
-            }
+            Self::BoardEdit { index, .. } | Self::BoardRule { index, .. } => Some(("edit", json!(index))),
             _ => None,
         }
     }
@@ -221,6 +226,7 @@ impl From<WriteError> for ApiError {
             WriteError::Generation(error) => Self::OtherLife(error),
             WriteError::Record(why) => Self::Record(why),
             WriteError::Contradicts(why) => Self::Contradicts(why),
+            WriteError::Broken(reason) => Self::Broken(reason),
             WriteError::Store(error) => Self::Log(error),
             error @ WriteError::Closed(_) => Self::Unavailable(error.to_string()),
             WriteError::Undecided => Self::Undecided,

@@ -88,7 +88,7 @@ impl State {
         brings: &Brings,
     ) -> Result<(Suspect, Vec<ClientId>), SubmitError> {
         let mut suspect = Suspect::default();
-        if submission.permit != Permit::Taken || self.authors.owners.is_off() {
+        if submission.permit == Permit::OnlyIfNothingNew || self.authors.owners.is_off() {
             return Ok((suspect, Vec::new()));
         }
         let (session, by) = (submission.session, bringer(submission));

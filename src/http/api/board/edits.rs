@@ -11,6 +11,7 @@ use yrs::{Map, ReadTxn, Transact};
 
 use super::show::of_document;
 use crate::board::edit::{Author, Edit, make};
+use crate::board::rules::{Who, may_on};
 use crate::board::schema::{META, is_line};
 use crate::board::seed::{Template, template};
 use crate::caller::Role;
@@ -49,9 +50,8 @@ pub(in crate::http::api) async fn edit(
     let body = asked.body(&app, body, (JSON, EDIT_BYTES_MAX)).await?;
     let Request { at, user, edits } = parse(&body)?;
     let at = asked.expects(at.as_deref())?;
-    if super::kind(&app, &asked).await? == RoomKind::Board {
-        edits.iter().enumerate().try_for_each(|(index, edit)| check_role(&asked, index, edit))?;
-    }
+    let is_board = super::kind(&app, &asked).await? == RoomKind::Board;
+    let caller = Arc::clone(&asked.caller);
     let user = author(&asked, user)?;
     let now_ms = app.rooms.now().wall_ms;
     let behind = at.map_or(Behind::Anything, Behind::Exactly);
@@ -61,6 +61,12 @@ pub(in crate::http::api) async fn edit(
             for (index, edit) in edits.iter().enumerate() {
                 if tokio::time::Instant::now() >= late {
                     return Err(ApiError::Edit(edit::EditError::TooLong));
+                }
+                // The gate would refuse it as well, but cannot say which of them.
+                if is_board {
+                    let who = Who { role: caller.role, user: caller.user.as_deref(), only_shape: false };
+                    may_on(edit, &who, &*transaction)
+                        .map_err(|reason| ApiError::BoardRule { index, reason })?;
                 }
                 make(transaction, edit, author)
                     .map_err(|why| ApiError::BoardEdit { index, why: why.to_string() })?;
@@ -86,24 +92,11 @@ fn author(asked: &Asked, named: Option<String>) -> Result<String, ApiError> {
     match (&asked.caller.user, named) {
         (Some(user), None) => Ok(user.to_string()),
         (Some(user), Some(named)) if **user == *named => Ok(named),
-        (Some(_), Some(_)) => {
-            Err(ApiError::Rule { index: None, why: "a token's edits are in the name of its user" })
-        }
+        (Some(_), Some(_)) => Err(ApiError::OthersName),
         (None, Some(named)) if named.is_empty() || !is_line(&named) => {
             Err(ApiError::BadJson("`user` is a name of one line, not empty".to_owned()))
         }
         (None, named) => Ok(named.unwrap_or_else(|| NOBODY.to_owned())),
-    }
-}
-
-/// What a role may do on a board.
-fn check_role(asked: &Asked, index: usize, edit: &Edit) -> Result<(), ApiError> {
-    match edit {
-        Edit::SetMeta { .. } if asked.caller.role < Role::Facilitator => Err(ApiError::Rule {
-            index: Some(index),
-            why: "title, phase, columns, limit and timer are the facilitator's to set",
-        }),
-        _ => Ok(()),
     }
 }
 
