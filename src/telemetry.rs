@@ -11,7 +11,7 @@ use prometheus_client::registry::Registry;
 
 use crate::gate::Dropped;
 use crate::room::OwnerMetrics;
-use crate::{life, throttle, webhooks};
+use crate::{auth, life, throttle, webhooks};
 
 /// Everything that is counted, for all rooms together.
 pub struct Metrics {
@@ -62,6 +62,8 @@ pub struct Metrics {
     pub edits_refused: Counter,
     /// Updates of which something broke a rule of the board and was stored without its content.
     pub edits_mended: Counter,
+    /// Edits in JSON over which the document engine has panicked.
+    pub edit_panics: Counter,
     /// Messages outside of documents that a session did not take in time.
     pub stateless_dropped: Counter,
     /// Documents whose order a gate had to learn.
@@ -82,6 +84,8 @@ pub struct Metrics {
     pub sessions_of_other_lives: Counter,
     /// About the life of rooms.
     pub life: life::Metrics,
+    /// About tokens.
+    pub auth: auth::Metrics,
     /// About bounds that were met.
     pub throttle: throttle::Metrics,
     /// About webhooks.
@@ -126,6 +130,7 @@ impl Metrics {
         let rooms_without_store =
             counter("rooms_without_store", "Rooms that ended because the store took no edits");
         let updates_refused = counter("updates_refused", "Updates refused whole by the gate");
+        let edit_panics = counter("edit_panics", "Edits in JSON over which the document engine has panicked");
         let stateless_dropped =
             counter("stateless_dropped", "Messages outside of documents that were not taken in time");
         let edits_mended = counter(
@@ -146,8 +151,8 @@ impl Metrics {
         let compaction_seconds = Counter::default();
         registry.register("compaction_seconds", "Seconds that compactions took", compaction_seconds.clone());
         let life = life::Metrics::register(&mut registry);
-        let throttle = throttle::Metrics::default();
-        throttle.register(&mut registry);
+        let auth = auth::Metrics::register(&mut registry);
+        let throttle = throttle::Metrics::register(&mut registry);
         let webhooks = webhooks::Metrics::register(&mut registry);
         let owners = OwnerMetrics::register(&mut registry);
         let (rooms_open, sockets_open) = (Gauge::default(), Gauge::default());
@@ -178,6 +183,7 @@ impl Metrics {
             updates_refused,
             edits_mended,
             edits_refused,
+            edit_panics,
             stateless_dropped,
             orders_learnt,
             updates_with_gaps,
@@ -188,6 +194,7 @@ impl Metrics {
             catch_ups,
             sessions_of_other_lives,
             life,
+            auth,
             throttle,
             webhooks,
             owners,
