@@ -142,7 +142,7 @@ test('[B92] the board: what one does the other sees, and nothing is lost offline
   }
 })
 
-test('[B93] the board with a token: who may write writes, who may only read sees, and a bad token says why', async (t) => {
+test('[B93] the board with a token: who may write writes, what a viewer writes stays on that page, and a bad token says why', async (t) => {
   const browser = await Browser.start(t)
   const at = await example(t, 'board')
   const origin = new URL(at({})).origin
@@ -157,6 +157,12 @@ test('[B93] the board with a token: who may write writes, who may only read sees
   await add(editor, 'Learned', 'with a token')
   const [, viewer] = await open('eve', sign({ sub: 'eve', role: 'viewer' }))
   await shows(viewer, ['with a token'])
+  await add(viewer, 'Liked', 'of a viewer')
+  await add(editor, 'Liked', 'after it')
+  await shows(viewer, ['with a token', 'of a viewer', 'after it'])
+  await shows(editor, ['with a token', 'after it'])
+  await viewer.reload()
+  await shows(viewer, ['with a token', 'after it'])
   const [, stranger] = await open('bad', sign({ room: 'another' }))
   await stranger.locator('#status').filter({ hasText: 'closed: ' }).waitFor()
   t.diagnostic(await stranger.locator('#status').textContent())
