@@ -34,7 +34,7 @@ const votes = (page, text) => card(page, text).locator('.votes').textContent()
 
 test('[B92] the board: what one does the other sees, and nothing is lost offline, by a reload or a crash', async (t) => {
   const browser = await Browser.start(t)
-  const server = await Server.start(t)
+  const server = await Server.start(t, { args: ['--boards', 'retro/'] })
   const at = await example(t, 'board')
   const [ana, ben] = [await browser.person('board-ana'), await browser.person('board-ben')]
   const [a, b] = await Promise.all([[ana, 'Ana'], [ben, 'בן 🦊']].map(([person, user]) => person.open(at({ server: server.ws, room: 'retro/41', user }))))
@@ -151,11 +151,11 @@ test('[B93] the board with a token: who may write writes, what a viewer writes s
     const person = await browser.person(name)
     return [person, await person.open(at({ server: server.ws, room: 'board', user: name, token }))]
   }
-  const [, editor] = await open('ana', sign({ sub: 'ana', role: 'editor', kind: 'free' }))
+  const [, editor] = await open('ana', sign({ sub: 'ana', role: 'editor', kind: 'board' }))
   await connected(editor)
   await editor.getByRole('button', { name: '4ls' }).click()
   await add(editor, 'Learned', 'with a token')
-  const [, viewer] = await open('eve', sign({ sub: 'eve', role: 'viewer' }))
+  const [, viewer] = await open('eve', sign({ sub: 'eve', role: 'viewer', kind: 'board' }))
   await shows(viewer, ['with a token'])
   await add(viewer, 'Liked', 'of a viewer')
   await add(editor, 'Liked', 'after it')
