@@ -32,12 +32,13 @@ async function drag (page, text, by, { hold = false } = {}) {
 }
 const votes = (page, text) => card(page, text).locator('.votes').textContent()
 
-test('[B92] the board: what one does the other sees, and nothing is lost offline, by a reload or a crash', async (t) => {
+test('[B92] a board with two editors: what one does the other sees, and nothing is lost offline, by a reload or a crash', async (t) => {
   const browser = await Browser.start(t)
-  const server = await Server.start(t, { args: ['--boards', 'retro/'] })
   const at = await example(t, 'board')
+  const server = await Server.start(t, { env: { RUANG_AUTH_KEY: SECRET }, args: ['--boards', 'retro/', '--allow-origin', new URL(at({})).origin] })
+  const as = (user) => at({ server: server.ws, room: 'retro/41', user, token: sign({ sub: user, room: 'retro/41', role: 'editor', seconds: 600 }) })
   const [ana, ben] = [await browser.person('board-ana'), await browser.person('board-ben')]
-  const [a, b] = await Promise.all([[ana, 'Ana'], [ben, 'בן 🦊']].map(([person, user]) => person.open(at({ server: server.ws, room: 'retro/41', user }))))
+  const [a, b] = await Promise.all([[ana, 'Ana'], [ben, 'בן 🦊']].map(([person, user]) => person.open(as(user))))
   await Promise.all([connected(a), connected(b)])
 
   // Both begin it, from one template, before they hear of each other.
@@ -132,7 +133,7 @@ test('[B92] the board: what one does the other sees, and nothing is lost offline
   await add(b, 'Ideas', 'while it was down')
   await server.startAgain()
   await Promise.all([a, b].map((page) => shows(page, [...all, 'while it was down'])))
-  const late = await (await browser.person('board-late')).open(at({ server: server.ws, room: 'retro/41', user: 'Late' }))
+  const late = await (await browser.person('board-late')).open(as('Late'))
   await shows(late, [...all, 'while it was down'])
   assert.equal(await votes(late, 'Pair more'), '6')
   for (const [name, viewport] of [['phone', { width: 390, height: 800 }], ['desktop', { width: 1400, height: 900 }]]) {
