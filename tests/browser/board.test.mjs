@@ -49,6 +49,7 @@ test('[B92] a board with two editors: what one does the other sees, and nothing 
   await Promise.all([a, b].map((page) => retro(page).dispatchEvent('click')))
   await ana.online()
   await connected(a)
+  const since = performance.now()
   for (const page of [a, b]) {
     await eventually('the columns are there once', async () => {
       assert.deepEqual(await page.locator('.column h2').allTextContents(), ['Went well', 'To improve', 'Ideas'])
@@ -58,6 +59,7 @@ test('[B92] a board with two editors: what one does the other sees, and nothing 
       assert.deepEqual((await page.locator('#people span').allTextContents()).sort(), ['Ana', 'בן 🦊'])
       return true
     })
+    t.diagnostic(`both are here ${Math.round(performance.now() - since)} ms after the network is back`)
   }
 
   await add(a, 'Went well', 'We shipped it 🎉👩‍👩‍👧')
