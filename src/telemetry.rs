@@ -60,10 +60,10 @@ pub struct Metrics {
     pub updates_refused: Counter,
     /// Updates refused because their sender may only read.
     pub edits_refused: Counter,
-    /// Edits in JSON over which the document engine has panicked.
-    pub edit_panics: Counter,
     /// Updates of which something broke a rule of the board and was stored without its content.
     pub edits_mended: Counter,
+    /// Edits in JSON over which the document engine has panicked.
+    pub edit_panics: Counter,
     /// Messages outside of documents that a session did not take in time.
     pub stateless_dropped: Counter,
     /// Documents whose order a gate had to learn.

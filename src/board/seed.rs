@@ -145,6 +145,8 @@ const ANY_ARRAY: u8 = 117;
 
 #[cfg(test)]
 mod tests {
+    use base64::Engine;
+    use base64::prelude::BASE64_STANDARD;
     use yrs::updates::decoder::Decode;
     use yrs::{Doc, ReadTxn, Transact, Update};
 
@@ -185,5 +187,15 @@ mod tests {
         let digest = Sha256::digest(template("retro").unwrap().update());
         assert_eq!(digest[..8], [0x40, 0x30, 0x0d, 0xaa, 0x80, 0x92, 0x85, 0x1c]);
         assert_eq!(template("none"), None);
+    }
+
+    /// [B4] The page about boards has every template, for clients that are not ours.
+    #[test]
+    fn the_page_about_boards_has_every_template() {
+        let page = include_str!("../../docs/BOARD.md");
+        for template in &TEMPLATES {
+            let row = format!("| `{}` | `{}` |", template.name, BASE64_STANDARD.encode(template.update()));
+            assert!(page.contains(&row), "{row}");
+        }
     }
 }
