@@ -247,6 +247,7 @@ impl State {
         if !draft.claims.is_empty() {
             self.authors.owners.learn(std::mem::take(&mut draft.claims));
         }
+        self.note_written(&draft.records, appended.last.ms);
         let mut author = draft.author;
         let mut updates: Vec<Bytes> = Vec::with_capacity(draft.records.len() + 1);
         if let Some(StoredRecord::Intact { record: genesis, .. }) = &appended.created {

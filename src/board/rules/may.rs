@@ -22,7 +22,11 @@ pub fn may(edit: &Edit, role: Role, user: Option<&str>, doc: &Doc) -> Result<(),
     may_on(edit, &Who { role, user, only_shape: false }, &transaction)
 }
 
-fn may_on(edit: &Edit, who: &Who<'_>, transaction: &impl ReadTxn) -> Result<(), Reason> {
+/// The same within a transaction, after what was made in it before.
+///
+/// # Errors
+/// The rule that it breaks.
+pub fn may_on(edit: &Edit, who: &Who<'_>, transaction: &impl ReadTxn) -> Result<(), Reason> {
     let before = Document::new(transaction);
     let ask = |root: &str, keys: &[Option<&str>], content: Content<'_>| {
         one(&Act::imagined(Place::new(root, keys), content), who, &before)

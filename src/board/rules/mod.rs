@@ -30,7 +30,7 @@ use crate::gate::{Act, Content};
 use crate::limits::{BOARD_SMALL_VALUE_BYTES_MAX, BOARD_VALUE_BYTES_MAX};
 
 pub use before::Document;
-pub use may::may;
+pub use may::{may, may_on};
 pub use reason::Reason;
 
 /// Who edits.

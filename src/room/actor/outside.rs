@@ -75,7 +75,12 @@ impl Actor {
             permit: Permit::TakenWhole,
             at: edit.at,
         };
-        match self.judge(submission).await? {
+        // While it is judged its user counts as here: the ids that it writes under become the user's as any session's do.
+        let user = submission.caller.user.clone();
+        self.shared.owners.seat(session, user.as_ref());
+        let judged = self.judge(submission).await;
+        self.shared.owners.leave(session);
+        match judged? {
             Ok(judged) => {
                 self.shared.inflow.leave(judged.cost);
                 self.rooms.metrics.note_dropped(&judged.dropped);
