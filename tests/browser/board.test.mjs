@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { Browser, LOST_SERVER, screenshot } from './lib/browser.mjs'
+import { Browser, LOST_SERVER, jumps, screenshot } from './lib/browser.mjs'
 import { example } from './lib/examples.mjs'
 import { SECRET, Server, eventually, sign } from './lib/server.mjs'
 
@@ -49,6 +49,7 @@ test('[B92] a board with two editors: what one does the other sees, and nothing 
   await Promise.all([a, b].map((page) => retro(page).dispatchEvent('click')))
   await ana.online()
   await connected(a)
+  const since = performance.now()
   for (const page of [a, b]) {
     await eventually('the columns are there once', async () => {
       assert.deepEqual(await page.locator('.column h2').allTextContents(), ['Went well', 'To improve', 'Ideas'])
@@ -58,6 +59,7 @@ test('[B92] a board with two editors: what one does the other sees, and nothing 
       assert.deepEqual((await page.locator('#people span').allTextContents()).sort(), ['Ana', 'בן 🦊'])
       return true
     })
+    t.diagnostic(`both are here ${Math.round(performance.now() - since)} ms after the network is back`)
   }
 
   await add(a, 'Went well', 'We shipped it 🎉👩‍👩‍👧')
@@ -136,6 +138,9 @@ test('[B92] a board with two editors: what one does the other sees, and nothing 
   const late = await (await browser.person('board-late')).open(as('Late'))
   await shows(late, [...all, 'while it was down'])
   assert.equal(await votes(late, 'Pair more'), '6')
+  const jumped = await jumps(late)
+  t.diagnostic(`jumps while it loads: ${jumped.toFixed(3)}`)
+  assert.ok(jumped < 0.1, 'nothing jumps while it loads')
   for (const [name, viewport] of [['phone', { width: 390, height: 800 }], ['desktop', { width: 1400, height: 900 }]]) {
     await late.setViewportSize(viewport)
     await screenshot(late, `board-${name}`)
