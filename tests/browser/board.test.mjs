@@ -148,7 +148,7 @@ test('[B92] a board with two editors: what one does the other sees, and nothing 
   }
 })
 
-test('[B93] the board with a token: who may write writes, what a viewer writes stays on that page, and a bad token says why', async (t) => {
+test('[B93] the board with a token: who may write writes, what is not allowed says why', async (t) => {
   const browser = await Browser.start(t)
   const at = await example(t, 'board')
   const origin = new URL(at({})).origin
@@ -166,9 +166,22 @@ test('[B93] the board with a token: who may write writes, what a viewer writes s
   await add(viewer, 'Liked', 'of a viewer')
   await add(editor, 'Liked', 'after it')
   await shows(viewer, ['with a token', 'of a viewer', 'after it'])
+  await viewer.locator('#refused').filter({ hasText: /./ }).waitFor()
+  t.diagnostic(`a viewer reads: ${await viewer.locator('#refused').textContent()}`)
   await shows(editor, ['with a token', 'after it'])
   await viewer.reload()
   await shows(viewer, ['with a token', 'after it'])
+
+  // Another one's card: it comes back, and the reason is on the page.
+  const [, other] = await open('ben', sign({ sub: 'ben', role: 'editor', kind: 'board' }))
+  await shows(other, ['with a token', 'after it'])
+  await card(other, 'with a token').getByLabel('Delete').click()
+  await other.locator('#refused').filter({ hasText: /./ }).waitFor()
+  t.diagnostic(`an editor reads: ${await other.locator('#refused').textContent()}`)
+  await shows(other, ['with a token', 'after it'])
+  await shows(editor, ['with a token', 'after it'])
+  await screenshot(other, 'board-refused')
+
   const [, stranger] = await open('bad', sign({ room: 'another' }))
   await stranger.locator('#status').filter({ hasText: 'closed: ' }).waitFor()
   t.diagnostic(await stranger.locator('#status').textContent())

@@ -1,4 +1,5 @@
 // The page of the board: connects, draws what view.js reads, and calls the edits of board.js.
+import { readAuthMessage } from 'y-protocols/auth'
 import { WebsocketProvider } from 'y-websocket'
 import * as Y from 'yjs'
 import { edits, history } from './board.js'
@@ -37,6 +38,13 @@ function tell (fields) {
   news = { ...news, ...fields }
 }
 addEventListener('hashchange', () => location.reload())
+// What the server did not take, and why; the provider would only write it to the console. The board itself comes back as it was.
+let silent
+provider.messageHandlers[2] = (_, decoder) => readAuthMessage(decoder, doc, (_, reason) => {
+  $('refused').textContent = reason
+  clearTimeout(silent)
+  silent = setTimeout(() => { $('refused').textContent = '' }, 10_000)
+})
 // Without these it takes the provider 30 s to notice that the network is gone. Who comes back says it again, so that it is news.
 addEventListener('offline', () => provider.disconnect())
 addEventListener('online', () => { provider.connect(); provider.awareness.setLocalState(provider.awareness.getLocalState()) })

@@ -59,6 +59,7 @@ const row = (words, { given = () => {}, ana, ben, then }) => test(`[B94] at the 
       const late = join(t, server, room)
       await synced(late)
       await same([late, ...both])
+      await serverReads(server, room, view(late.doc))
       for (const { doc } of [late, ...both]) then(view(doc), { doc, higher, lower: higher === 'ana' ? 'ben' : 'ana' })
       ;[late, ...both].forEach(leave)
     }
@@ -71,6 +72,21 @@ async function same (clients) {
   await converged(clients)
   const [one, ...others] = clients.map(({ doc }) => view(doc))
   for (const other of others) assert.deepEqual(other, one)
+}
+
+/** The server reads the same board: what this file says of readers is true of its own, too. */
+async function serverReads (server, room, board) {
+  const answer = await fetch(`${server.http}/api/v1/rooms/${encodeURIComponent(room)}?as=board`)
+  assert.equal(answer.status, 200)
+  const { meta, items, itemPositions, itemGroups, groups, actionItems, allUserVotes } = await answer.json()
+  const cards = Object.fromEntries(board.cards.map(({ id, text, column }) => [id, { text, ...(column && { column }) }]))
+  const of = (field) => Object.fromEntries(board.cards.filter((card) => card[field]).map((card) => [card.id, card[field]]))
+  const plain = (value) => JSON.parse(JSON.stringify(value)) // without what is undefined
+  assert.deepEqual([meta.title, meta.phase, meta.voteLimit, meta.columns], plain([board.title, board.phase, board.voteLimit, board.columns]))
+  assert.deepEqual(Object.fromEntries(Object.entries(items).map(([id, { text, column }]) => [id, { text, ...(column && { column }) }])), cards)
+  assert.deepEqual([itemPositions, itemGroups, allUserVotes], [of('position'), of('group'), board.votes])
+  assert.deepEqual(Object.entries(groups).map(([id, { title, order }]) => [id, title, order ?? undefined]), [...board.groups.values()].map(({ id, title, order }) => [id, title, order]).sort())
+  assert.deepEqual(actionItems.map(({ id, text, done }) => [id, text, done]), board.actions.map(({ id, text, done }) => [id, text, done]))
 }
 
 row('two people move one card, or set its text, column or group', {
