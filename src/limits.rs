@@ -4,6 +4,7 @@
 mod api;
 mod auth;
 mod board;
+mod boards;
 mod embedded;
 mod hocuspocus;
 mod instances;
@@ -16,6 +17,7 @@ mod y_sweet;
 pub use api::*;
 pub use auth::*;
 pub use board::*;
+pub use boards::*;
 pub use embedded::*;
 pub use hocuspocus::*;
 pub use instances::*;
@@ -204,6 +206,7 @@ pub const BEAT_MS: u64 = 10_000;
 /// A y-sweet client gives up 3 s after a question if it hears nothing at all; while its answer waits for the store it
 /// is sent a keepalive so often.
 pub const LATE_ANSWER_MS: u64 = 1_200;
+const _: () = assert!(2 * LATE_ANSWER_MS < 3_000, "one may be late");
 
 /// Bytes of records after which one read of the log ends, so that opening a room of large records
 /// does not hold all of them.

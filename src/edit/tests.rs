@@ -5,6 +5,7 @@ use yrs::{
 };
 
 use super::*;
+use crate::document::Document;
 use crate::gate::{Gate, Source};
 
 /// What a document becomes by an edit, by way of the gate as on a server.
@@ -291,4 +292,13 @@ fn late_edits_are_given_up() {
     let edit: Edit = serde_json::from_value(edit).expect("an edit");
     assert!(matches!(update_of(&[0, 0], &edit, 1, &|| true), Err(EditError::TooLong)));
     assert!(matches!(update_of(&[1], &edit, 1, &|| false), Err(EditError::Copy(_))));
+}
+
+/// [P90] A panic while the engine edits is an error as others are, for who asked.
+#[test]
+fn a_panic_is_an_error() {
+    let edit =
+        json!({ "roots": { "m": "map" }, "operations": [{ "op": "set", "path": ["m", "a"], "value": 1 }] });
+    let edit: Edit = serde_json::from_value(edit).expect("an edit");
+    assert!(matches!(update_of(&[0, 0], &edit, 1, &|| panic!("a test")), Err(EditError::Engine)));
 }

@@ -17,6 +17,7 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use super::ring::{Cursor, PresenceChange, Ring, Taken};
+use crate::board::rules::Reason;
 use crate::caller::Caller;
 use crate::ids::{Position, SessionId};
 use crate::life::deadline;
@@ -53,13 +54,17 @@ impl Entry {
     }
 }
 
-/// What the room has for one session alone. The newest of each kind replaces the one before, so
-/// that a slow session costs no more than a fast one.
+/// What the room has for one session alone. A slow session costs little more than a fast one: of most kinds the newest
+/// replaces the one before; stateless messages are at most [`STATELESS_WAITING_MAX`], and refusals at most those of the messages
+/// that the session has sent since it took its post, which it does before it reads much more.
 #[derive(Debug, Default)]
 pub struct Post {
     /// Which of its Step2 and Update messages were refused, by their number, in order; the session stays. Whether all
     /// before them are decided is told by `ack`.
     pub refused: Vec<u64>,
+    /// Which of them had something in them that breaks a rule of the board and is stored without its content, by their
+    /// number, and which rule; in order.
+    pub broken: Vec<(u64, Reason)>,
     /// How many of its Step2 and Update messages are decided, and the newest stored position.
     pub ack: Option<(u64, Position)>,
     /// Something of what it sent builds on what the room does not have.
@@ -281,6 +286,7 @@ impl Seat {
 impl Post {
     fn is_empty(&self) -> bool {
         self.refused.is_empty()
+            && self.broken.is_empty()
             && self.stateless.is_empty()
             && self.ack.is_none()
             && !self.gap

@@ -11,7 +11,7 @@ use bytes::Bytes;
 
 use super::counter::Counter;
 use crate::ids::Position;
-use crate::limits::ECHOES_MAX;
+use crate::limits::{ECHOES_MAX, HOCUSPOCUS_OWED_MAX};
 use crate::wire::voice::Voice;
 use crate::wire::{hocuspocus, y_websocket};
 
@@ -24,8 +24,10 @@ pub(super) struct Answers {
     voice: Voice,
     /// Messages that were told of.
     told: u64,
-    /// Refused messages that were not told of.
+    /// Refused messages that were not told of: of those that a client counts, and so bounded as these are.
     refused: VecDeque<u64>,
+    /// The codes of the rules that were broken.
+    broken: Vec<&'static str>,
     /// Something was refused: from here on no answer may mean that all is stored.
     withheld: bool,
     /// Questions of y-sweet, each with the messages that must be decided first; `None` until the Step2 comes whose
@@ -44,7 +46,8 @@ impl Answers {
             Voice::Hocuspocus(named) => Some(Box::new(Counter::new(named.tells_version))),
             _ => None,
         };
-        Self { voice, told: 0, refused, withheld: false, echoes, synced: false, counter }
+        let broken = Vec::new();
+        Self { voice, told: 0, refused, broken, withheld: false, echoes, synced: false, counter }
     }
 
     /// What the client counts by itself, if it does.
@@ -90,6 +93,12 @@ impl Answers {
         !self.echoes.is_empty()
     }
 
+    /// Whether more is kept to be told later than a client can have that answers our questions.
+    pub(super) fn is_full(&self) -> bool {
+        let owed = self.counter.as_ref().map_or(0, |counter| counter.len());
+        owed.max(self.refused.len()) >= HOCUSPOCUS_OWED_MAX
+    }
+
     /// These messages were refused, in order; more may be told with [`Answers::settle`]. Returns what to say at once.
     pub(super) fn refuse(&mut self, ordinals: impl IntoIterator<Item = u64>) -> Option<Bytes> {
         let before = self.refused.len();
@@ -107,6 +116,23 @@ impl Answers {
         // y-websocket has no word for one message; its console has room for one line.
         self.refused.clear();
         first.then(|| y_websocket::permission_denied(READ_ONLY))
+    }
+
+    /// Something in this message breaks a rule, and the rest of it is stored: for who counts, it is. Returns what to say
+    /// at once, in words of the family.
+    pub(super) fn break_rule(&mut self, ordinal: u64, code: &'static str, why: &str) -> Option<Bytes> {
+        let is_first = !self.broken.contains(&code);
+        if is_first {
+            self.broken.push(code); // as many as there are codes
+        }
+        match &self.voice {
+            Voice::YWebsocket { ruang: true } => Some(y_websocket::broken_rule(ordinal, code, why)),
+            // Its console has room for one line of each kind.
+            Voice::YWebsocket { ruang: false } => is_first.then(|| y_websocket::permission_denied(why)),
+            // "Permission denied" would end the document there.
+            Voice::Hocuspocus(_) => Some(hocuspocus::stateless(&broken_rule_json(code, why))),
+            Voice::YSweet => None, // it has no word for it
+        }
     }
 
     /// All messages up to number `decided` are decided, as of `position`. Returns what to say.
@@ -147,6 +173,11 @@ impl Answers {
         let is_due = self.refused.front().is_some_and(|ordinal| *ordinal <= decided);
         if is_due { self.refused.pop_front() } else { None }
     }
+}
+
+/// What a Hocuspocus client is told, as a message of its own kind for applications.
+fn broken_rule_json(code: &str, why: &str) -> String {
+    serde_json::json!({ "type": "ruang.brokenRule", "code": code, "message": why }).to_string()
 }
 
 #[cfg(test)]

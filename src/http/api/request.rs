@@ -41,6 +41,11 @@ pub(super) struct Asks {
     /// A state vector in base64url.
     pub(super) sv: Option<String>,
     pub(super) format: Option<Format>,
+    /// As what a room is shown.
+    #[serde(rename = "as")]
+    pub(super) shape: Option<Shape>,
+    /// Whether a board is imported into one that is not empty.
+    pub(super) merge: Option<bool>,
     /// A position.
     pub(super) after: Option<String>,
     pub(super) count: Option<usize>,
@@ -52,6 +57,20 @@ pub(super) struct Asks {
 pub(super) enum Format {
     Json,
     Update,
+    Md,
+    Csv,
+}
+
+/// As what a room is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Shape {
+    /// With the board that its document holds.
+    Board,
+    /// Without.
+    About,
+    /// Any document.
+    Document,
 }
 
 impl FromRequestParts<Arc<App>> for Asked {
@@ -130,21 +149,30 @@ impl Asked {
         if !self.content_type().eq_ignore_ascii_case(media_type) {
             return Err(ApiError::MediaType(media_type));
         }
-        let length =
-            self.headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
-        if length.is_some_and(|length: usize| length > bytes_max) {
-            return Err(ApiError::TooLarge(bytes_max));
-        }
-        // Those of a small one are bounded by the connections.
-        let is_small = length.is_some_and(|length| length <= EDIT_BYTES_MAX);
-        let _share = if is_small { None } else { Some(share(&app.api.bodies).await?) };
-        let read = Limited::new(body, bytes_max).collect();
-        match timeout(Duration::from_millis(API_BODY_MS_MAX), read).await {
-            Ok(Ok(body)) => Ok(body.to_bytes()),
-            Ok(Err(error)) if error.is::<LengthLimitError>() => Err(ApiError::TooLarge(bytes_max)),
-            Ok(Err(_)) => Err(ApiError::BadBody),
-            Err(_) => Err(ApiError::SlowBody),
-        }
+        read_body(app, &self.headers, body, bytes_max).await
+    }
+}
+
+/// A request's body, of any family: bounded in bytes and in time, and if it may be large, in how many are read at once.
+pub(in crate::http) async fn read_body(
+    app: &App,
+    headers: &HeaderMap,
+    body: Body,
+    bytes_max: usize,
+) -> Result<Bytes, ApiError> {
+    let length = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
+    if length.is_some_and(|length: usize| length > bytes_max) {
+        return Err(ApiError::TooLarge(bytes_max));
+    }
+    // Those of small ones are bounded by the connections.
+    let is_small = length.unwrap_or(bytes_max) <= EDIT_BYTES_MAX;
+    let _share = if is_small { None } else { Some(share(&app.api.bodies).await?) };
+    let read = Limited::new(body, bytes_max).collect();
+    match timeout(Duration::from_millis(API_BODY_MS_MAX), read).await {
+        Ok(Ok(body)) => Ok(body.to_bytes()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(ApiError::TooLarge(bytes_max)),
+        Ok(Err(_)) => Err(ApiError::BadBody),
+        Err(_) => Err(ApiError::SlowBody),
     }
 }
 

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use super::super::append::Refused;
 use super::super::line::{ReadOn, read_on};
 use super::super::order::{Place, before_own, place};
-use super::super::state::{Committed, Foreign, State};
+use super::super::state::{Broken, Committed, Foreign, State};
 use super::{Actor, End};
 use crate::generation::GenerationError;
 use crate::ids::{Position, SessionId};
@@ -92,9 +92,10 @@ impl Actor {
         let created = appended.created.as_ref().map(StoredRecord::position);
         let heavy = self.state().is_batch_heavy();
         self.note_append(&appended);
-        let Committed { shown, acks, updates, bytes, cost } =
+        let Committed { shown, acks, broken, updates, bytes, cost } =
             self.with_state(heavy, move |state| state.on_committed(&appended)).await??;
         self.note_size();
+        self.writes.judged = None;
         self.shared.inflow.leave(cost);
         self.rooms.metrics.updates_stored.inc_by(updates as u64);
         self.upkeep.note_appended(position.seq, bytes as u64);
@@ -105,15 +106,27 @@ impl Actor {
         if self.fan_out.add(shown, self.seats.len()) {
             self.release().await;
         }
+        self.tell_broken(broken);
         self.ack(acks, position);
         Ok(())
+    }
+
+    /// Tells sessions why something of theirs is stored without its content.
+    fn tell_broken(&self, broken: Vec<Broken>) {
+        self.rooms.metrics.edits_mended.inc_by(broken.len() as u64);
+        for (session, ordinal, reason) in broken {
+            if let Some(seat) = self.seats.get(session) {
+                seat.put(|post| post.broken.push((ordinal, reason)));
+            }
+        }
     }
 
     /// Whose batch it was tells of it: nobody else does.
     fn tell(&self, created: Option<Position>, position: Position) {
         let (notices, room) = (&self.rooms.options.notices, &self.shared.name);
         if let Some(first) = created {
-            notices.tell(|| Notice::at(Kind::Created, room, first));
+            let kind = self.state().kind();
+            notices.tell(|| Notice { room_kind: Some(kind), ..Notice::at(Kind::Created, room, first) });
         }
         notices.tell(|| Notice::at(Kind::Changed, room, position));
     }
@@ -124,6 +137,7 @@ impl Actor {
         let first = records[0].position();
         let bytes: usize = records.iter().map(bytes_of).sum();
         let heavy = bytes > INLINE_BYTES_MAX;
+        let kind = self.state().kind();
         let (count, fold) = (records.len(), move |state: &mut State| state.on_stored(&records, epoch));
         let Foreign { shown, set_aside } = self.with_state(heavy, fold).await??;
         for record in set_aside {
@@ -139,6 +153,11 @@ impl Actor {
         }
         self.line.note(self.state().seen());
         self.send_strangers_away();
+        if self.state().kind() != kind && self.state().uncommitted() > 0 {
+            return Err(End::Moved(
+                "somebody has made the room, of another kind than edits were judged for".to_owned(),
+            ));
+        }
         if let Some(shown) = shown
             && self.fan_out.add(shown, self.seats.len())
         {
