@@ -21,6 +21,7 @@ mod block;
 mod clash;
 mod compare;
 mod deletes;
+mod entries;
 mod index;
 mod merge;
 mod names;
