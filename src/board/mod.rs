@@ -1,7 +1,7 @@
 //! The board: what a retrospective's document means, for server, browser and replay alike.
 //!
 //! A board is a Yjs document with eight root maps (`schema`). [`view`] reads it, [`edit`] writes it, [`votes`] says
-//! which votes count, [`seed`] begins one.
+//! which votes count, [`seed`] begins one, [`drafts`] is where cards are before they are revealed.
 //!
 //! Pure. Invariants:
 //! - Whatever a document holds, reading it ends and never fails: what the schema does not know is passed over.
@@ -10,6 +10,7 @@
 //!
 //! `docs/BOARD.md` has the layout and who wins when.
 
+pub mod drafts;
 pub mod edit;
 pub mod schema;
 pub mod seed;

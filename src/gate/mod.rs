@@ -20,6 +20,7 @@ mod block;
 mod clash;
 mod compare;
 mod index;
+mod keys;
 mod merge;
 mod names;
 mod order;
@@ -36,6 +37,7 @@ mod write;
 
 pub use clash::Recent;
 pub use compare::same_document;
+pub use keys::keys_of_root;
 pub use merge::{merge, try_merge};
 pub use presence::{PresenceEntry, PresenceUser, parse_presence, parse_whispered, write_presence_user};
 pub use refusal::Refusal;

@@ -134,6 +134,8 @@ pub(super) type WriteReply = oneshot::Sender<Result<Written, WriteError>>;
 /// An edit on its way to the room's task.
 pub(super) struct Write {
     pub(super) edit: Edit,
+    /// The client id that it is written under is its caller's from here on.
+    pub(super) claims: bool,
     /// Inflow units that it holds.
     pub(super) cost: u32,
     pub(super) reply: WriteReply,
@@ -183,13 +185,35 @@ impl Rooms {
     /// # Errors
     /// [`WriteError`].
     pub async fn write(self: &Arc<Self>, name: &RoomName, edit: Edit) -> Result<Written, WriteError> {
+        self.write_as(name, edit, false).await
+    }
+
+    /// The same of an edit under a client id that nobody has but its caller, as if that one's own page had made it: the id belongs to
+    /// the caller from there on.
+    ///
+    /// # Errors
+    /// [`WriteError`].
+    pub(super) async fn write_claiming(
+        self: &Arc<Self>,
+        name: &RoomName,
+        edit: Edit,
+    ) -> Result<Written, WriteError> {
+        self.write_as(name, edit, true).await
+    }
+
+    async fn write_as(
+        self: &Arc<Self>,
+        name: &RoomName,
+        edit: Edit,
+        claims: bool,
+    ) -> Result<Written, WriteError> {
         let mut why = "it is loaded again and again".to_owned();
         for _ in 0..TRIES {
             let shared =
                 self.enter(name).await.map_err(|close| WriteError::Closed(close.reason.to_string()))?;
             let Ok(cost) = shared.inflow.enter(edit.update.len()).await else { continue };
             let (reply, answer) = oneshot::channel();
-            let write = Write { edit: edit.clone(), cost, reply };
+            let write = Write { edit: edit.clone(), claims, cost, reply };
             if shared.inbox.send(Command::Write(write)).is_ok() {
                 match answer.await {
                     Ok(Err(WriteError::Closed(closed))) => why = closed,
@@ -203,7 +227,7 @@ impl Rooms {
     }
 
     /// A room, once nobody removes it.
-    async fn enter(self: &Arc<Self>, name: &RoomName) -> Result<Arc<Shared>, Close> {
+    pub(super) async fn enter(self: &Arc<Self>, name: &RoomName) -> Result<Arc<Shared>, Close> {
         loop {
             if self.stop.is_cancelled() {
                 return Err(super::restarts());

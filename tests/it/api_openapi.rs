@@ -1,9 +1,12 @@
 //! The API's description, as a judge of its answers.
 
 use std::collections::BTreeSet;
-use std::sync::{LazyLock, Mutex};
+use std::sync::{Arc, LazyLock, Mutex};
 
+use ruang::kind::Boards;
 use ruang::log::LogError;
+use ruang::log::memory::MemoryLog;
+use ruang::room::RoomsOptions;
 use serde_json::{Value, json};
 
 use crate::api_support::{Answer, World, call, set, update};
@@ -254,6 +257,20 @@ async fn every_route_and_status_is_as_described() {
         let refused = world.call(method, path, &[kind, ("Content-Length", "99999999999")], None).await;
         assert_eq!(refused.refusal(), (413, "too_large".to_owned()));
     }
+    // Hidden cards are a board's.
+    assert_eq!(
+        world.call("POST", "none/reveal", &[], None).await.refusal(),
+        (404, "no_such_room".to_owned())
+    );
+    assert_eq!(world.call("POST", &format!("{long}/reveal"), &[], None).await.status, 400);
+    assert_eq!(world.call("POST", "r/reveal", &[], None).await.refusal(), (409, "no_board".to_owned()));
+    assert_eq!(world.get("r/reveal").await.refusal(), (405, "method_not_allowed".to_owned()));
+    let boards = RoomsOptions { boards: Boards::all(), ..RoomsOptions::default() };
+    let boards = Server::start_with(Arc::new(MemoryLog::new()), boards).await;
+    assert_eq!(crate::api_support::patch(boards.address, "b", &[], &set("b", 2)).await.status, 200);
+    let revealed = call(boards.address, ("POST", "/api/v1/rooms/b/reveal"), &[], None).await;
+    assert_eq!(revealed.json(), json!({ "position": null, "authors": 0, "cards": 0 }));
+    boards.stop().await;
     let misfit = json!({ "operations": [{ "op": "delete", "path": ["m", "none"] }] });
     assert_eq!(world.patch("r", &[], &misfit).await.refusal(), (422, "bad_operation".to_owned()));
     crate::api_history::trimmed_answers(&world).await;
@@ -271,6 +288,7 @@ async fn every_route_and_status_is_as_described() {
         ("PATCH", "r", with_json, set("c", 1).to_string().into_bytes()),
         ("POST", "r/update", octets, ok.clone()),
         ("DELETE", "r", octets, Vec::new()),
+        ("POST", "r/reveal", octets, Vec::new()),
     ] {
         let path = format!("/api/v1/rooms/{path}");
         let answer = call(bare.address, (method, &path), &[kind], Some(&body)).await;

@@ -86,6 +86,11 @@ impl Server {
         Self::start_app(log, RoomsOptions::default(), auth, FrontOptions::default()).await
     }
 
+    /// The same, with rooms that behave in a way of their own.
+    pub async fn start_with_auth(log: Arc<dyn Log>, options: RoomsOptions, auth: Auth) -> Self {
+        Self::start_app(log, options, auth, FrontOptions::default()).await
+    }
+
     async fn start_app(log: Arc<dyn Log>, options: RoomsOptions, auth: Auth, front: FrontOptions) -> Self {
         let instance = InstanceId(rand::random());
         let app = server::app_behind(log, instance, "memory", options, Arc::new(auth), front);

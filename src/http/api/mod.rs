@@ -6,6 +6,7 @@
 //! | `about` | what is known of a room; its deletion |
 //! | `read` | a document as it is committed, or as it was, as an update or as JSON |
 //! | `write` | an update, or an edit that is described in JSON, stored |
+//! | `reveal` | a board's hidden cards, shown |
 //! | `log` | the records of a room, and all of it as a file |
 //! | `request`, `answer`, `error` | what all of these share |
 //!
@@ -20,6 +21,7 @@ mod error;
 mod log;
 mod read;
 mod request;
+mod reveal;
 mod write;
 
 use std::sync::Arc;
@@ -27,7 +29,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{MethodRouter, any, get};
+use axum::routing::{MethodRouter, any, get, post};
 use tokio::sync::Semaphore;
 
 pub(in crate::http) use self::error::ApiError;
@@ -69,6 +71,7 @@ pub(super) fn routes() -> Router<Arc<App>> {
         .route("/api/v1/rooms/{room}/update", only("GET, HEAD, POST", get(read::update).post(write::update)))
         .route("/api/v1/rooms/{room}/document", only("GET, HEAD", get(read::document)))
         .route("/api/v1/rooms/{room}/at/{position}", only("GET, HEAD", get(read::at)))
+        .route("/api/v1/rooms/{room}/reveal", only("POST", post(reveal::reveal)))
         .route("/api/v1/rooms/{room}/log", only("GET, HEAD", get(log::records)))
         .route("/api/v1/rooms/{room}/export", only("GET, HEAD", get(log::export)))
         .route("/api", any(nothing_here))

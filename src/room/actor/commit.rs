@@ -106,6 +106,7 @@ impl Actor {
             self.release().await;
         }
         self.ack(acks, position);
+        self.watch(true);
         Ok(())
     }
 
@@ -151,6 +152,7 @@ impl Actor {
         {
             self.release().await;
         }
+        self.watch(false);
         Ok(())
     }
 

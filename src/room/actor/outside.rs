@@ -1,5 +1,7 @@
 //! What others than sessions ask of the room. `room::outside` says what holds.
 
+use std::sync::Arc;
+
 use tokio::sync::oneshot;
 
 use super::super::outside::{Copy, Decided, Part, ReadError, Write, WriteError, Written};
@@ -61,8 +63,10 @@ impl Actor {
                 return Ok(());
             }
         }
-        let Write { edit, cost, reply } = write;
+        let Write { edit, claims, cost, reply } = write;
         let session = self.rooms.next_session();
+        let (seated, owners) = (edit.caller.user.clone().filter(|_| claims), Arc::clone(&self.shared.owners));
+        owners.seat(session, seated.as_ref());
         let submission = Submission {
             session,
             ordinal: 1,
@@ -74,7 +78,9 @@ impl Actor {
             permit: Permit::Taken,
             at: edit.at,
         };
-        match self.judge(submission).await? {
+        let judged = self.judge(submission).await?;
+        owners.leave(session);
+        match judged {
             Ok(judged) => {
                 self.shared.inflow.leave(judged.cost);
                 self.rooms.metrics.note_dropped(&judged.dropped);
