@@ -240,6 +240,59 @@ fn put(to: &mut TransactionMut<'_>, draft: &Doc, card: &str, user: &str, groups:
     }
 }
 
+/// What an author has changed in a draft since it was copied: an update V1 that changes the same in the board, written under `client`;
+/// nothing if that is nothing. `before` is the draft as it was copied.
+///
+/// # Errors
+/// [`FoldError`]: one of the documents is damaged.
+pub fn amend(
+    before: &[u8],
+    now: &[u8],
+    board: &[u8],
+    client: ClientId,
+) -> Result<Option<Vec<u8>>, FoldError> {
+    let (mut was, mut is, mut onto) = (Document::new(), Document::new(), Document::of_client(client));
+    was.apply(&[before])?;
+    is.apply(&[now])?;
+    let copied = cards(was.doc());
+    let (was, is) = (was.doc().transact(), is.doc().transact());
+    onto.apply(&[board])?;
+    let mut to = onto.doc().transact_mut();
+    let mut is_new = false;
+    for card in &copied {
+        let shared =
+            |transaction: &dyn Fn(&str) -> Option<Out>| match transaction(card).as_ref().and_then(fields) {
+                Some(Card::Shared(map)) => Some(map),
+                _ => None,
+            };
+        let old = shared(&|card| was.get_map(ITEMS)?.get(&was, card));
+        let new = shared(&|card| is.get_map(ITEMS)?.get(&is, card));
+        let item = shared(&|card| to.get_map(ITEMS)?.get(&to, card));
+        let (Some(old), Some(new), Some(item)) = (old, new, item) else { continue };
+        for (key, value) in new.iter(&is).filter(|(key, _)| *key != "author") {
+            let same = old.get(&was, key).is_some_and(|old| old.to_json(&was) == value.to_json(&is));
+            match value {
+                _ if same => continue,
+                Out::Any(any) => drop(item.insert(&mut to, key, any)),
+                Out::YText(text) => drop(item.insert(&mut to, key, In::Text(text.as_prelim(&is)))),
+                _ => continue,
+            }
+            is_new = true;
+        }
+        for root in [ITEM_POSITIONS, ITEM_GROUPS] {
+            let old = was.get_map(root).and_then(|root| root.get(&was, card));
+            let new = is.get_map(root).and_then(|root| root.get(&is, card));
+            if let (old, Some(Out::Any(value))) = (old, new)
+                && old.is_none_or(|old| old.to_json(&was) != value)
+            {
+                to.get_or_insert_map(root).insert(&mut to, card.as_str(), value);
+                is_new = true;
+            }
+        }
+    }
+    Ok(is_new.then(|| to.encode_update_v1()))
+}
+
 /// Takes cards out of a draft: an update V1 that only deletes.
 ///
 /// # Errors

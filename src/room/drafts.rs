@@ -81,6 +81,7 @@ pub(super) struct Look {
     pub(super) is_new: bool,
     /// Cards are hidden.
     pub(super) hides: bool,
+    /// Of a draft: how many cards lie in it.
     pub(super) cards: usize,
 }
 
@@ -275,6 +276,8 @@ impl Rooms {
     ) -> Result<Revealed, RevealError> {
         let author = Arc::new(Caller { user: Some(Arc::clone(user)), ..Caller::anonymous(Role::Editor) });
         let mut revealed = Revealed::default();
+        // The draft as it was copied, of which nothing is taken out yet.
+        let mut copied: Option<Copy> = None;
         for tried in 0..DRAFT_TRIES {
             let is_exact = tried < DRAFT_EXACT_TRIES;
             let (from, lease) = self.read_to_edit(draft, Some(user)).await?;
@@ -285,10 +288,13 @@ impl Rooms {
                 revealed.authors = usize::from(revealed.cards > 0);
                 return Ok(revealed);
             }
+            if let Some(before) = copied.take() {
+                self.amend_cards(before, &from, board, &author).await?;
+            }
             match self.copy_cards(&from, board, &author, is_exact).await {
-                Ok((position, copied)) => {
+                Ok((position, cards)) => {
                     revealed.position = revealed.position.max(position);
-                    revealed.cards += copied;
+                    revealed.cards += cards;
                 }
                 Err(RevealError::Write(WriteError::Moved { .. })) => {
                     breathe(tried).await;
@@ -303,11 +309,36 @@ impl Rooms {
                 Edit { update: update.into(), source: Source::Update, caller: Arc::clone(&author), at };
             match self.write(draft, edit).await {
                 Ok(_) => {}
-                Err(WriteError::Moved { .. }) => breathe(tried).await,
+                Err(WriteError::Moved { .. }) => {
+                    copied = Some(from);
+                    breathe(tried).await;
+                }
                 Err(error) => return Err(error.into()),
             }
         }
         Err(RevealError::Busy)
+    }
+
+    /// Its author has changed a draft while it was copied: the same changes in the board.
+    async fn amend_cards(
+        self: &Arc<Self>,
+        before: Copy,
+        now: &Copy,
+        board: &RoomName,
+        author: &Arc<Caller>,
+    ) -> Result<(), RevealError> {
+        let (onto, lease) = self.read_to_edit(board, author.user.as_ref()).await?;
+        let (now, client) = (now.update.clone(), lease.client);
+        let made = heavy(move || drafts::amend(&before.update, &now, &onto.update, client)).await??;
+        let Some(update) = made else {
+            lease.give_back();
+            return Ok(());
+        };
+        let edit =
+            Edit { update: update.into(), source: Source::Update, caller: Arc::clone(author), at: None };
+        self.write_claiming(board, edit).await?;
+        lease.give_back();
+        Ok(())
     }
 
     /// Stores in a board what it lacks of a draft. Returns how far it is stored, and how many cards are new.
@@ -387,7 +418,7 @@ async fn breathe(tried: usize) {
 }
 
 impl Look {
-    pub(super) fn of(kind: RoomKind, is_new: bool, doc: &yrs::Doc) -> Self {
-        Self { kind, is_new, hides: drafts::hides(doc), cards: drafts::count(doc) }
+    pub(super) fn of(kind: RoomKind, is_new: bool, is_draft: bool, doc: &yrs::Doc) -> Self {
+        Self { kind, is_new, hides: drafts::hides(doc), cards: if is_draft { drafts::count(doc) } else { 0 } }
     }
 }

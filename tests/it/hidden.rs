@@ -11,6 +11,7 @@
 #[allow(dead_code, reason = "the tests of tokens use the rest")]
 mod auth_support;
 mod harness;
+mod hidden_process;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -389,7 +390,7 @@ async fn two_reveal_at_once() {
 /// [B55] [B57] The store fails at one step of the reveal after the other, and answers are lost: asked again, it brings all cards, each once.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_reveal_that_is_cut_off_is_made_up_for() {
-    for step in 0..8 {
+    for step in 0..5 {
         for lost in [false, true] {
             let world = World::start(1).await;
             let _fay = hidden_board(&world).await;

@@ -150,6 +150,33 @@ fn a_copy_is_made_once() {
     assert!(view(&draft).item_positions.is_empty());
 }
 
+/// [B57] What an author changes between the copy and the removal is changed on the board, and nothing else is.
+#[test]
+fn what_changes_after_the_copy_follows() {
+    let (draft, board) = (Doc::new(), Doc::new());
+    for card in ["a", "b", "c"] {
+        add(&draft, card, "ann");
+    }
+    let copied = full(&draft);
+    merge(&board, &copy(&copied, &full(&board), "ann", 77).unwrap().updates[0]);
+    assert_eq!(amend(&copied, &full(&draft), &full(&board), 78).unwrap(), None);
+    let (ann, bob) = (Author { user: "ann", now_ms: 8 }, Author { user: "bob", now_ms: 8 });
+    let text = |id: &str, text: &str| Edit::SetItemText { id: id.to_owned(), text: text.to_owned() };
+    apply(&board, &text("b", "by bob"), bob).unwrap();
+    apply(&board, &Edit::DeleteItem { id: "c".to_owned() }, bob).unwrap();
+    apply(&draft, &text("a", "by ann"), ann).unwrap();
+    apply(&draft, &text("c", "too late"), ann).unwrap();
+    let place = Point { x: 9.0, y: 9.0 };
+    apply(&draft, &Edit::MoveItem { id: "b".to_owned(), position: place }, ann).unwrap();
+    add(&draft, "d", "ann");
+    merge(&board, &amend(&copied, &full(&draft), &full(&board), 78).unwrap().unwrap());
+    let seen = view(&board);
+    println!("{:?} {:?}", seen.items, seen.item_positions);
+    assert_eq!(seen.items.keys().collect::<Vec<_>>(), ["a", "b"]);
+    assert_eq!((seen.items["a"].text.as_str(), seen.items["b"].text.as_str()), ("by ann", "by bob"));
+    assert_eq!(seen.item_positions["b"], place);
+}
+
 /// [B54] Cards that are too large for one update come in several, each of which the gate takes.
 #[test]
 fn large_cards_come_in_several_updates() {

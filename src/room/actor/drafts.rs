@@ -25,7 +25,7 @@ impl Actor {
     /// Whether there is a board here, and what of its cards.
     pub(super) fn on_look(&self, reply: oneshot::Sender<Look>) {
         let state = self.state();
-        let _ = reply.send(Look::of(state.kind(), state.is_new(), state.doc())); // the caller may have gone
+        let _ = reply.send(Look::of(state.kind(), state.is_new(), self.watch.is_draft, state.doc())); // the caller may have gone
     }
 
     /// The room is loaded: what a process before this one has left undone is made up for.
