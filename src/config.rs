@@ -104,6 +104,11 @@ pub struct Config {
     #[arg(long, env = "RUANG_ADMIN_TOKEN_FILE", value_name = "FILE")]
     pub admin_token_file: Option<PathBuf>,
 
+    /// Where /metrics is: `public`, for whoever reaches the server; `admin`, on --admin-listen and admin.sock only; `auto`: on
+    /// --admin-listen only if there is one, else for everybody.
+    #[arg(long, env = "RUANG_METRICS", value_name = "WHERE", value_enum, default_value_t)]
+    pub metrics: MetricsAt,
+
     /// Which log lines to write: `error`, `warn`, `info`, `debug`, or per module (`ruang::room=debug`).
     #[arg(long, env = "RUANG_LOG", value_name = "FILTER", default_value = "info")]
     pub log: String,
@@ -218,6 +223,30 @@ impl Wanted {
     #[must_use]
     pub fn is_met_by(self, given: Durability) -> bool {
         self != Self::Fsync || given == Durability::Fsync
+    }
+}
+
+/// Who is shown metrics.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+pub enum MetricsAt {
+    /// Operators, if they have a listener of their own; else everybody.
+    #[default]
+    Auto,
+    /// Everybody who reaches the server.
+    Public,
+    /// Operators.
+    Admin,
+}
+
+impl Config {
+    /// Whether everybody who reaches the server is shown metrics.
+    #[must_use]
+    pub fn has_public_metrics(&self) -> bool {
+        match self.metrics {
+            MetricsAt::Auto => self.admin_listen.is_none(),
+            MetricsAt::Public => true,
+            MetricsAt::Admin => false,
+        }
     }
 }
 

@@ -148,6 +148,11 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
     let address = listener.local_addr().unwrap_or(config.listen);
     if app.auth.is_open() {
         tracing::warn!("no authentication: everyone who reaches {address} may read and write every room");
+    } else {
+        tracing::info!(
+            "tokens for single documents are signed with a key from {}",
+            app.auth.document_key_from()
+        );
     }
     tracing::info!(
         store = %config.store, durability = %app.log.durability(), version = env!("CARGO_PKG_VERSION"),
@@ -168,7 +173,10 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
 fn reload(auth: &Arc<Auth>) -> impl Fn() + Send + 'static {
     let auth = Arc::clone(auth);
     move || match auth.reload() {
-        Ok(()) => tracing::info!("keys are read again; new tokens are looked at with them"),
+        Ok(()) => {
+            let documents = auth.document_key_from();
+            tracing::info!(documents, "keys are read again; new tokens are looked at with them");
+        }
         Err(error) => tracing::error!(%error, "keys cannot be read again; those of before are kept"),
     }
 }
@@ -203,7 +211,7 @@ pub async fn run(app: Arc<App>, listener: TcpListener, stop: CancellationToken) 
     tokio::select! {
         () = draining => drained.cancel(),
         () = connections::accept(listener, &app, http::router(Arc::clone(&app)), &drained) => {}
-        () = keeper::go_on(&app.auth, &*app.log) => {}
+        () = keeper::go_on(&app.auth, &*app.log, &app.metrics.auth) => {}
     }
     app.rooms.options.notices.finish(Duration::from_millis(WEBHOOK_GOODBYE_MS)).await;
     if timeout(CLOSE_PATIENCE, app.log.close()).await.is_err() {
@@ -231,7 +239,7 @@ pub fn app_behind(
     auth: Arc<Auth>,
     front: FrontOptions,
 ) -> Arc<App> {
-    assemble(log, instance, store, options, (auth, Arc::new(Metrics::new())), front)
+    Arc::new(assemble(log, instance, store, options, (auth, Arc::new(Metrics::new())), front))
 }
 
 fn assemble(
@@ -241,9 +249,9 @@ fn assemble(
     options: RoomsOptions,
     (auth, metrics): (Arc<Auth>, Arc<Metrics>),
     front: FrontOptions,
-) -> Arc<App> {
+) -> App {
     let rooms = Rooms::new(Arc::clone(&log), instance, options, Arc::clone(&metrics));
-    Arc::new(App {
+    App {
         throttle: Arc::clone(rooms.throttle()),
         front: Front::new(front),
         rooms,
@@ -253,8 +261,9 @@ fn assemble(
         store,
         started: Instant::now(),
         api: http::api::Shares::default(),
+        public_metrics: true,
         draining: AtomicBool::new(false),
-    })
+    }
 }
 
 /// Opens the store that is set.
@@ -303,7 +312,8 @@ async fn open(config: &Config, auth: Arc<Auth>) -> Result<Arc<App>, ServeError> 
     let unknown = |source| ServeError::Revocations { store: config.store.clone(), source };
     keeper::load(&auth, &*log).await.map_err(unknown)?;
     let front = config.front.options(auth.is_open());
-    Ok(assemble(log, instance, config.store.kind(), options, (auth, metrics), front))
+    let app = assemble(log, instance, config.store.kind(), options, (auth, metrics), front);
+    Ok(Arc::new(App { public_metrics: config.has_public_metrics(), ..app }))
 }
 
 /// What is set for Redis. Where rooms are exported before they go, only instances remove them.

@@ -94,6 +94,11 @@ fn document_tokens_are_for_one_document() {
         Err(AuthError::Signature),
         "random for each process"
     );
+    let token = public.mint_document_token(&grant, now_ms()).unwrap();
+    public.reload().unwrap();
+    assert!(public.admit(Some(&token), &name, now_ms()).is_ok(), "for as long as the process lives");
+    assert_eq!(public.document_key_from(), "chance, for the life of this process");
+    assert_eq!(first.document_key_from(), "the first key that signs");
     let shared = |_: &str| Some("another secret with a good thirty-two bytes".to_owned());
     let only_document = |name: &str| shared(name).filter(|_| name == "RUANG_AUTH_DOCUMENT_SECRET");
     let settings = settings(&[public_key("EdDSA")]);
@@ -108,6 +113,11 @@ fn document_tokens_are_for_one_document() {
     let nobody = DocumentGrant { user: None, ..grant.clone() };
     let token = first.mint_document_token(&nobody, now_ms()).unwrap();
     assert_eq!(first.admit(Some(&token), &name, now_ms()).unwrap().user, None);
+    // So nobody can be called what such a token says.
+    let called_so = DocumentGrant { user: Some("document".into()), ..grant.clone() };
+    let refused_user = first.mint_document_token(&called_so, now_ms());
+    println!("{refused_user:?}");
+    assert!(matches!(refused_user, Err(MintError::Refused(why)) if why.contains("`document`")));
     // With the issuers' key but our name, and the other way around.
     let forged =
         token_of(&json!({ "alg": "HS256", "kid": "ruang.document" }), &claims(&json!({})), |message| {

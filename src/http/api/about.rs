@@ -1,12 +1,14 @@
 //! What is known of a room: in the store, and here. And its deletion.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Json;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
+use tokio::time::timeout;
 
 use super::ApiError;
 use super::request::{Asked, in_time};
@@ -16,7 +18,8 @@ use crate::http::App;
 use crate::ids::RoomName;
 use crate::kind::RoomKind;
 use crate::life::deadline::{is_expiring, left_ms};
-use crate::log::{Head, Tombstone};
+use crate::limits::API_MS_MAX;
+use crate::log::{Head, LogError, Tombstone};
 
 /// `GET`: what is known of a room.
 pub(super) async fn show(State(app): State<Arc<App>>, asked: Asked) -> Result<Response, ApiError> {
@@ -65,8 +68,15 @@ fn about(
     })
 }
 
-/// `DELETE`: deletes a room. It goes on if the client does not wait for the answer.
+/// `DELETE`: deletes a room. It goes on if the client does not wait for the answer, and if that has to be given before it is
+/// known. A body is not read.
 pub(super) async fn delete(State(app): State<Arc<App>>, asked: Asked) -> Result<StatusCode, ApiError> {
     asked.needs(Role::Admin)?;
-    if app.rooms.delete(&asked.room).await? { Ok(StatusCode::NO_CONTENT) } else { Err(ApiError::NoRoom) }
+    let deleted = timeout(Duration::from_millis(API_MS_MAX), app.rooms.delete(&asked.room)).await;
+    match deleted {
+        Ok(Ok(true)) => Ok(StatusCode::NO_CONTENT),
+        Ok(Ok(false)) => Err(ApiError::NoRoom),
+        Err(_) | Ok(Err(LogError::Unknown(_))) => Err(ApiError::DeletionUndecided),
+        Ok(Err(error)) => Err(error.into()),
+    }
 }

@@ -83,7 +83,7 @@ pub(super) async fn authorize_ws(
 async fn give(app: &Arc<App>, id: &RoomName, request: Request) -> Result<Response, Refusal> {
     let caller = access::server(app, request.headers())?;
     let address = address(app, &request)?;
-    let wish: Wish = read_json(request).await?;
+    let wish: Wish = read_json(app, request).await?;
     if app.log.open(id).await?.is_none() {
         return Err(Refusal::NoDocument);
     }
