@@ -124,6 +124,7 @@ impl AuthError {
             Self::Audience => "audience",
             Self::Revoked => "revoked",
             Self::Room => "room",
+            Self::Nobody => "nobody",
         }
     }
 

@@ -4,6 +4,8 @@
 //! has no `~` in its own name, so that a name has one meaning at most. Names that look so and are written differently are nobody's.
 
 use std::collections::HashSet;
+use std::mem::ManuallyDrop;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use yrs::types::{AsPrelim, ToJson};
 use yrs::{Any, Doc, In, Map, MapPrelim, MapRef, Out, ReadTxn, Transact, TransactionMut, WriteTxn};
@@ -173,13 +175,36 @@ pub fn copy(draft: &[u8], board: &[u8], user: &str, client: ClientId) -> Result<
             waiting.extend([second.to_vec(), first.to_vec()]);
             continue;
         }
-        let mut transaction = onto.doc().transact_mut();
-        for card in &cards {
-            put(&mut transaction, from.doc(), card, user, &mut groups);
-        }
-        copy.updates.push(transaction.encode_update_v1());
+        let update;
+        (onto, update) = written(onto, |to| {
+            cards.iter().for_each(|card| put(to, from.doc(), card, user, &mut groups));
+        })?;
+        copy.updates.push(update);
     }
     Ok(copy)
+}
+
+/// Writes into a copy of a document, in one transaction. Returns it, and the update that came of it.
+fn written(
+    copy: Document,
+    write: impl FnOnce(&mut TransactionMut<'_>),
+) -> Result<(Document, Vec<u8>), FoldError> {
+    let update = catch_unwind(AssertUnwindSafe(|| {
+        // Dropping a transaction commits it, and that would panic again while a panic unwinds. So it is dropped by hand, and in a
+        // panic not at all.
+        let mut transaction = ManuallyDrop::new(copy.doc().transact_mut());
+        write(&mut transaction);
+        let update = transaction.encode_update_v1();
+        drop(ManuallyDrop::into_inner(transaction));
+        update
+    }));
+    match update {
+        Ok(update) => Ok((copy, update)),
+        Err(_) => {
+            std::mem::forget(copy); // its lock is held for ever
+            Err(FoldError::Panicked)
+        }
+    }
 }
 
 /// About how many bytes cards take: never much fewer.
@@ -254,43 +279,51 @@ pub fn amend(
     let (mut was, mut is, mut onto) = (Document::new(), Document::new(), Document::of_client(client));
     was.apply(&[before])?;
     is.apply(&[now])?;
-    let copied = cards(was.doc());
-    let (was, is) = (was.doc().transact(), is.doc().transact());
     onto.apply(&[board])?;
-    let mut to = onto.doc().transact_mut();
+    let copied = cards(was.doc());
     let mut is_new = false;
-    for card in &copied {
-        let shared =
-            |transaction: &dyn Fn(&str) -> Option<Out>| match transaction(card).as_ref().and_then(fields) {
-                Some(Card::Shared(map)) => Some(map),
-                _ => None,
-            };
-        let old = shared(&|card| was.get_map(ITEMS)?.get(&was, card));
-        let new = shared(&|card| is.get_map(ITEMS)?.get(&is, card));
-        let item = shared(&|card| to.get_map(ITEMS)?.get(&to, card));
-        let (Some(old), Some(new), Some(item)) = (old, new, item) else { continue };
-        for (key, value) in new.iter(&is).filter(|(key, _)| *key != "author") {
-            let same = old.get(&was, key).is_some_and(|old| old.to_json(&was) == value.to_json(&is));
-            match value {
-                _ if same => continue,
-                Out::Any(any) => drop(item.insert(&mut to, key, any)),
-                Out::YText(text) => drop(item.insert(&mut to, key, In::Text(text.as_prelim(&is)))),
-                _ => continue,
-            }
+    let (_, update) = written(onto, |to| {
+        copied.iter().for_each(|card| is_new |= carry_over(was.doc(), is.doc(), to, card));
+    })?;
+    Ok(is_new.then_some(update))
+}
+
+/// Whether there was anything to carry over.
+fn carry_over(was: &Doc, is: &Doc, to: &mut TransactionMut<'_>, card: &str) -> bool {
+    let (was, is) = (was.transact(), is.transact());
+    let (Some(old), Some(new), Some(item)) = (shared(&was, card), shared(&is, card), shared(to, card)) else {
+        return false;
+    };
+    let mut is_new = false;
+    for (key, value) in new.iter(&is).filter(|(key, _)| *key != "author") {
+        let same = old.get(&was, key).is_some_and(|old| old.to_json(&was) == value.to_json(&is));
+        match value {
+            _ if same => continue,
+            Out::Any(any) => drop(item.insert(to, key, any)),
+            Out::YText(text) => drop(item.insert(to, key, In::Text(text.as_prelim(&is)))),
+            _ => continue,
+        }
+        is_new = true;
+    }
+    for root in [ITEM_POSITIONS, ITEM_GROUPS] {
+        let old = was.get_map(root).and_then(|root| root.get(&was, card));
+        let new = is.get_map(root).and_then(|root| root.get(&is, card));
+        if let Some(Out::Any(value)) = new
+            && old.is_none_or(|old| old.to_json(&was) != value)
+        {
+            to.get_or_insert_map(root).insert(to, card, value);
             is_new = true;
         }
-        for root in [ITEM_POSITIONS, ITEM_GROUPS] {
-            let old = was.get_map(root).and_then(|root| root.get(&was, card));
-            let new = is.get_map(root).and_then(|root| root.get(&is, card));
-            if let (old, Some(Out::Any(value))) = (old, new)
-                && old.is_none_or(|old| old.to_json(&was) != value)
-            {
-                to.get_or_insert_map(root).insert(&mut to, card.as_str(), value);
-                is_new = true;
-            }
-        }
     }
-    Ok(is_new.then(|| to.encode_update_v1()))
+    is_new
+}
+
+/// A card that is a shared map.
+fn shared<T: ReadTxn>(transaction: &T, card: &str) -> Option<MapRef> {
+    match fields(&transaction.get_map(ITEMS)?.get(transaction, card)?)? {
+        Card::Shared(map) => Some(map),
+        Card::Plain(_) => None,
+    }
 }
 
 /// Takes cards out of a draft: an update V1 that only deletes.
@@ -300,14 +333,13 @@ pub fn amend(
 pub fn remove(draft: &[u8], cards: &[String]) -> Result<Vec<u8>, FoldError> {
     let mut document = Document::new();
     document.apply(&[draft])?;
-    let mut transaction = document.doc().transact_mut();
-    for root in [ITEMS, ITEM_POSITIONS, ITEM_GROUPS] {
-        let map = transaction.get_or_insert_map(root);
-        for card in cards {
-            map.remove(&mut transaction, card);
+    let (_, update) = written(document, |to| {
+        for root in [ITEMS, ITEM_POSITIONS, ITEM_GROUPS] {
+            let map = to.get_or_insert_map(root);
+            cards.iter().for_each(|card| drop(map.remove(to, card)));
         }
-    }
-    Ok(transaction.encode_update_v1())
+    })?;
+    Ok(update)
 }
 
 /// Shows a board's cards: an update V1, written under `client`.
@@ -317,9 +349,10 @@ pub fn remove(draft: &[u8], cards: &[String]) -> Result<Vec<u8>, FoldError> {
 pub fn show(board: &[u8], client: ClientId) -> Result<Vec<u8>, FoldError> {
     let mut document = Document::of_client(client);
     document.apply(&[board])?;
-    let mut transaction = document.doc().transact_mut();
-    transaction.get_or_insert_map(META).insert(&mut transaction, "hideCards", false);
-    Ok(transaction.encode_update_v1())
+    let (_, update) = written(document, |to| {
+        to.get_or_insert_map(META).insert(to, "hideCards", false);
+    })?;
+    Ok(update)
 }
 
 /// The cards of a document that is whole in one update.

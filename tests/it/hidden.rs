@@ -13,7 +13,8 @@ mod auth_support;
 mod harness;
 mod hidden_process;
 
-use std::sync::Arc;
+use std::path::PathBuf;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use auth_support::{auth, claims, public_key, request, room, token};
@@ -34,6 +35,9 @@ use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 use yrs::{ReadTxn, StateVector, Transact};
 
+/// Written once: tests run at the same time.
+static KEY: LazyLock<PathBuf> = LazyLock::new(|| public_key("HS256"));
+
 /// Instances on one log, for people with tokens, whose rooms are boards.
 struct World {
     log: Arc<dyn Log>,
@@ -47,7 +51,7 @@ impl World {
         let log: Arc<dyn Log> = Arc::new(log);
         let mut servers = Vec::new();
         for _ in 0..instances {
-            servers.push(server(&log, auth(&[public_key("HS256")])).await);
+            servers.push(server(&log, auth(std::slice::from_ref(&KEY))).await);
         }
         Self { log, faults, servers }
     }
@@ -232,7 +236,7 @@ async fn nobody_else_reads_a_draft() {
 /// draft, too.
 #[tokio::test]
 async fn a_boards_token_opens_the_own_draft() {
-    let auth = auth(&[public_key("HS256")]);
+    let auth = auth(std::slice::from_ref(&KEY));
     let only =
         |name: &str| token("HS256", &claims(&json!({ "sub": "a/~%", "room": name, "role": "viewer" })));
     let at = |token: &str, name: &str| auth.admit(Some(token), &room(name), auth_support::now_ms());
