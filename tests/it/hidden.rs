@@ -12,6 +12,9 @@
 mod auth_support;
 mod harness;
 mod hidden_process;
+mod hidden_stores;
+mod kinds_stores;
+mod life_support;
 
 use std::path::PathBuf;
 use std::sync::{Arc, LazyLock};
@@ -26,6 +29,7 @@ use ruang::board::view::{RetroRoomState, view};
 use ruang::caller::Caller;
 use ruang::kind::Boards;
 use ruang::log::clock::system_clock;
+use ruang::log::embedded::EmbeddedLog;
 use ruang::log::memory::{Faults, MemoryLog};
 use ruang::log::record::{Kind, Metadata, Record, StoredRecord};
 use ruang::log::{Log, LogError};
@@ -177,6 +181,21 @@ async fn with_cards(world: &World, user: &str, cards: &[&str]) -> Client {
         edit(&mut page, &card(id), user).await;
     }
     page
+}
+
+#[tokio::test]
+async fn drafts_are_found_in_memory() {
+    let log: Arc<dyn Log> = Arc::new(MemoryLog::for_instances(system_clock()).0);
+    hidden_stores::drafts_are_found_and_moved(Arc::clone(&log), log).await;
+}
+
+#[tokio::test]
+async fn drafts_are_found_in_the_embedded_store() {
+    let dir = tempfile::tempdir().unwrap();
+    let log: Arc<dyn Log> = Arc::new(EmbeddedLog::open(dir.path(), ruang::ids::InstanceId(7)).unwrap());
+    // One process: the second instance is the first.
+    hidden_stores::drafts_are_found_and_moved(Arc::clone(&log), Arc::clone(&log)).await;
+    log.close().await;
 }
 
 /// [B51] A draft room is its user's alone: every family and path refuses all others in the same words, whether it is there or not,
