@@ -4,6 +4,7 @@
 mod api;
 mod auth;
 mod board;
+mod boards;
 mod drafts;
 mod embedded;
 mod hocuspocus;
@@ -17,6 +18,7 @@ mod y_sweet;
 pub use api::*;
 pub use auth::*;
 pub use board::*;
+pub use boards::*;
 pub use drafts::*;
 pub use embedded::*;
 pub use hocuspocus::*;

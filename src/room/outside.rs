@@ -13,7 +13,9 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
+use super::state::Submission;
 use super::{Command, Rooms, Shared};
+use crate::board::rules::Reason;
 use crate::caller::{Caller, UserId};
 use crate::document::FoldError;
 use crate::gate::{Refusal, Source};
@@ -105,6 +107,9 @@ pub enum WriteError {
     /// Something else is stored under the ids that it uses.
     #[error("{0}")]
     Contradicts(String),
+    /// It breaks a rule of the board.
+    #[error(transparent)]
+    Broken(#[from] Reason),
     /// The store refuses it.
     #[error(transparent)]
     Store(#[from] LogError),
@@ -122,7 +127,9 @@ impl WriteError {
     pub fn leaves_no_trace(&self) -> bool {
         match self {
             Self::Moved { now } => now.is_some(),
-            Self::Refused(_) | Self::Generation(_) | Self::Record(_) | Self::Closed(_) => true,
+            Self::Refused(_) | Self::Generation(_) | Self::Record(_) | Self::Broken(_) | Self::Closed(_) => {
+                true
+            }
             Self::Contradicts(_) | Self::Store(_) | Self::Undecided => false,
         }
     }
@@ -134,8 +141,6 @@ pub(super) type WriteReply = oneshot::Sender<Result<Written, WriteError>>;
 /// An edit on its way to the room's task.
 pub(super) struct Write {
     pub(super) edit: Edit,
-    /// The client id that it is written under is its caller's from here on.
-    pub(super) claims: bool,
     /// Inflow units that it holds.
     pub(super) cost: u32,
     pub(super) reply: WriteReply,
@@ -185,35 +190,13 @@ impl Rooms {
     /// # Errors
     /// [`WriteError`].
     pub async fn write(self: &Arc<Self>, name: &RoomName, edit: Edit) -> Result<Written, WriteError> {
-        self.write_as(name, edit, false).await
-    }
-
-    /// The same of an edit under a client id that nobody has but its caller, as if that one's own page had made it: the id belongs to
-    /// the caller from there on.
-    ///
-    /// # Errors
-    /// [`WriteError`].
-    pub(super) async fn write_claiming(
-        self: &Arc<Self>,
-        name: &RoomName,
-        edit: Edit,
-    ) -> Result<Written, WriteError> {
-        self.write_as(name, edit, true).await
-    }
-
-    async fn write_as(
-        self: &Arc<Self>,
-        name: &RoomName,
-        edit: Edit,
-        claims: bool,
-    ) -> Result<Written, WriteError> {
         let mut why = "it is loaded again and again".to_owned();
         for _ in 0..TRIES {
             let shared =
                 self.enter(name).await.map_err(|close| WriteError::Closed(close.reason.to_string()))?;
             let Ok(cost) = shared.inflow.enter(edit.update.len()).await else { continue };
             let (reply, answer) = oneshot::channel();
-            let write = Write { edit: edit.clone(), claims, cost, reply };
+            let write = Write { edit: edit.clone(), cost, reply };
             if shared.inbox.send(Command::Write(write)).is_ok() {
                 match answer.await {
                     Ok(Err(WriteError::Closed(closed))) => why = closed,
@@ -317,6 +300,10 @@ pub(super) struct Writes {
     pub(super) undecided: HashMap<crate::ids::SessionId, Decided>,
     /// Made for the position that the room is at, while something else is under way: they are judged when that is decided.
     pub(super) waiting: std::collections::VecDeque<Write>,
+    /// An edit that can be judged only when nothing is under way. All that comes behind it is held until then.
+    pub(super) next: Option<Box<Command>>,
+    /// The session's edit that is under way and can be stored at one position only: it is judged anew if it is not.
+    pub(super) judged: Option<Box<Submission>>,
     /// Commands that have come while an edit is under way that nothing may come before: what is judged after it would
     /// build on it. What edits hold of the inflow bounds them; of the rest each session has one.
     pub(super) held: std::collections::VecDeque<Command>,
@@ -325,13 +312,14 @@ pub(super) struct Writes {
 impl Writes {
     /// Whether something waits for its turn.
     pub(super) fn are_put_off(&self) -> bool {
-        !self.waiting.is_empty() || !self.held.is_empty()
+        self.next.is_some() || !self.waiting.is_empty() || !self.held.is_empty()
     }
 
     /// All that does: nobody has judged it.
     pub(super) fn take_put_off(&mut self) -> impl Iterator<Item = Command> + use<> {
         let (waiting, held) = (std::mem::take(&mut self.waiting), std::mem::take(&mut self.held));
-        waiting.into_iter().map(Command::Write).chain(held)
+        let next = self.next.take().map(|next| *next);
+        next.into_iter().chain(waiting.into_iter().map(Command::Write)).chain(held)
     }
 }
 

@@ -123,7 +123,7 @@ async fn server(log: &Arc<dyn Log>, auth: Auth) -> Server {
         idle_unload: Duration::from_millis(50),
         ..RoomsOptions::default()
     };
-    Server::start_with_auth(Arc::clone(log), options, auth).await
+    Server::start_for_with(Arc::clone(log), options, auth).await
 }
 
 fn token_for(user: &str, role: &str) -> String {

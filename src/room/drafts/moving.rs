@@ -192,7 +192,7 @@ impl Rooms {
         };
         let edit =
             Edit { update: update.into(), source: Source::Update, caller: Arc::clone(author), at: None };
-        self.write_claiming(board, edit).await?;
+        self.write(board, edit).await?;
         lease.give_back();
         Ok(())
     }
@@ -213,7 +213,7 @@ impl Rooms {
         let (mut stored, mut at) = (Position::START, is_exact.then_some(onto.position));
         for update in updates {
             let edit = Edit { update: update.into(), source: Source::Update, caller: Arc::clone(author), at };
-            match self.write_claiming(board, edit).await {
+            match self.write(board, edit).await {
                 // A gap, or what is somebody else's, would be a fault of ours: it is tried again, as something else.
                 Ok(Written { has_gap: true, .. } | Written { is_foreign: true, .. }) => {
                     return Err(RevealError::Busy);
