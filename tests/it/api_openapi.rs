@@ -118,13 +118,9 @@ async fn every_route_and_status_is_as_described() {
     assert_eq!(world.get("r/reveal").await.refusal(), (405, "method_not_allowed".to_owned()));
     let boards = RoomsOptions { boards: Boards::all(), ..RoomsOptions::default() };
     let boards = Server::start_with(Arc::new(MemoryLog::new()), boards).await;
-    let begun = call(
-        boards.address,
-        ("PUT", "/api/v1/rooms/b/board"),
-        &[with_json],
-        Some(b"{\"template\":\"retro\"}"),
-    );
-    assert_eq!(begun.await.status, 200);
+    let template = Some(&b"{\"template\":\"retro\"}"[..]);
+    let begun = call(boards.address, ("PUT", "/api/v1/rooms/b/board"), &[with_json], template).await;
+    assert_eq!(begun.status, 200);
     let revealed = call(boards.address, ("POST", "/api/v1/rooms/b/reveal"), &[], None).await;
     assert_eq!(revealed.json(), json!({ "position": null, "authors": 0, "cards": 0 }));
     boards.stop().await;
