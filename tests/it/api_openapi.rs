@@ -64,7 +64,7 @@ async fn every_route_and_status_is_as_described() {
 
     // The good ways.
     assert_eq!(call(world.server.address, ("GET", "/api/v1/openapi.json"), &[], None).await.status, 200);
-    for path in ["r", "r/update", "r/document", "r/at/head", "r/log", "r/export"] {
+    for path in ["r", "r/update", "r/document", "r/at/head", "r/log", "r/export", "r/hidden"] {
         assert_eq!(world.get(path).await.status, 200, "{path}");
         assert_eq!(world.call("HEAD", path, &[], None).await.status, 200, "{path}");
     }
@@ -78,7 +78,7 @@ async fn every_route_and_status_is_as_described() {
 
     // The bad ones.
     let long = "x".repeat(129);
-    for path in ["", "/update", "/document", "/at/head", "/log", "/export"] {
+    for path in ["", "/update", "/document", "/at/head", "/log", "/export", "/hidden"] {
         assert_eq!(world.get(&format!("{long}{path}")).await.refusal(), (400, "bad_room_name".to_owned()));
         assert_eq!(
             world.get(&format!("none{path}")).await.refusal(),
@@ -109,6 +109,8 @@ async fn every_route_and_status_is_as_described() {
         assert_eq!(refused.refusal(), (413, "too_large".to_owned()));
     }
     // Hidden cards are a board's.
+    let none = world.get("r/hidden").await;
+    assert_eq!((none.status, none.json()), (200, json!({ "hidden": {} })));
     assert_eq!(
         world.call("POST", "none/reveal", &[], None).await.refusal(),
         (404, "no_such_room".to_owned())
@@ -131,7 +133,7 @@ async fn every_route_and_status_is_as_described() {
     crate::api_read::answers_of_another_life(&world).await;
 
     // The store is away: a room that is not open here cannot be read.
-    for path in ["r", "r/update", "r/document", "r/at/head", "r/log", "r/export"] {
+    for path in ["r", "r/update", "r/document", "r/at/head", "r/log", "r/export", "r/hidden"] {
         world.faults.fail_reads(2, LogError::Unavailable("a test".to_owned()));
         let answer = call(bare.address, ("GET", &format!("/api/v1/rooms/{path}")), &[], None).await;
         assert_eq!(answer.refusal(), (503, "unavailable".to_owned()), "{path}");

@@ -310,6 +310,9 @@ async fn a_reveal_brings_everyones_cards() {
         counts.iter().map(|(user, n)| ((*user).to_owned(), *n)).collect::<Vec<_>>()
     };
     assert_eq!(hidden, counts(&[("ann", 2), ("bob", 1), ("cyd", 1)]));
+    let (status, told) =
+        ask(world.at(1), "GET", "/api/v1/rooms/retro/hidden", &token_for("wim", "viewer")).await;
+    assert_eq!((status, told), (200, json!({ "hidden": { "ann": 2, "bob": 1, "cyd": 1 } })));
     let mut watcher = world.page(1, "retro", "wim", "viewer").await;
     assert!(view(&watcher.doc).items.is_empty());
 

@@ -1,4 +1,4 @@
-//! The reveal of a board's hidden cards.
+//! A board's hidden cards: how many there are, and their reveal.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,17 +7,31 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
-use serde_json::json;
+use serde_json::{Map, Value, json};
 use tokio::time::timeout;
 
 use super::ApiError;
-use super::request::Asked;
+use super::request::{Asked, in_time, share};
 use crate::caller::Role;
 use crate::http::App;
 use crate::ids::Position;
 use crate::limits::API_MS_MAX;
 use crate::room::outside::WriteError;
 use crate::room::{RevealError, Revealed};
+
+/// `GET …/hidden`: how many cards each person has hidden, as far as they are stored.
+pub(super) async fn hidden(State(app): State<Arc<App>>, asked: Asked) -> Result<Response, ApiError> {
+    asked.needs(Role::Viewer)?;
+    let Asked { room, .. } = asked;
+    let counted = in_time(async {
+        app.log.open(&room).await?.ok_or(ApiError::NoRoom)?;
+        let _share = share(&app.api.documents).await?;
+        Ok(app.rooms.hidden_cards(&room).await?)
+    });
+    let hidden: Map<String, Value> =
+        counted.await?.into_iter().map(|(user, cards)| (user, json!(cards))).collect();
+    Ok(([(header::CACHE_CONTROL, "no-store")], Json(json!({ "hidden": hidden }))).into_response())
+}
 
 /// `POST …/reveal`: shows cards, and moves those that are hidden into the board. Goes on if the client does not wait for the answer.
 pub(super) async fn reveal(State(app): State<Arc<App>>, asked: Asked) -> Result<Response, ApiError> {
