@@ -4,6 +4,8 @@
 mod api;
 mod auth;
 mod board;
+mod boards;
+mod drafts;
 mod embedded;
 mod hocuspocus;
 mod instances;
@@ -16,6 +18,8 @@ mod y_sweet;
 pub use api::*;
 pub use auth::*;
 pub use board::*;
+pub use boards::*;
+pub use drafts::*;
 pub use embedded::*;
 pub use hocuspocus::*;
 pub use instances::*;

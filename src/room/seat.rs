@@ -61,6 +61,8 @@ pub struct Post {
     /// Which of its Step2 and Update messages were refused, by their number, in order; the session stays. Whether all
     /// before them are decided is told by `ack`.
     pub refused: Vec<u64>,
+    /// Which of them broke a rule of the board, by their number, and which rule; in order.
+    pub broken: Vec<(u64, crate::board::rules::Reason)>,
     /// How many of its Step2 and Update messages are decided, and the newest stored position.
     pub ack: Option<(u64, Position)>,
     /// Something of what it sent builds on what the room does not have.
@@ -282,6 +284,7 @@ impl Seat {
 impl Post {
     fn is_empty(&self) -> bool {
         self.refused.is_empty()
+            && self.broken.is_empty()
             && self.stateless.is_empty()
             && self.ack.is_none()
             && !self.gap

@@ -86,6 +86,11 @@ impl Server {
         Self::start_app(log, RoomsOptions::default(), auth, FrontOptions::default()).await
     }
 
+    /// The same, with rooms that behave in a way of their own.
+    pub async fn start_for_with(log: Arc<dyn Log>, options: RoomsOptions, auth: Auth) -> Self {
+        Self::start_app(log, options, auth, FrontOptions::default()).await
+    }
+
     async fn start_app(log: Arc<dyn Log>, options: RoomsOptions, auth: Auth, front: FrontOptions) -> Self {
         let instance = InstanceId(rand::random());
         let app = server::app_behind(log, instance, "memory", options, Arc::new(auth), front);
@@ -128,6 +133,8 @@ impl Server {
 pub struct Client {
     pub socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
     pub doc: Doc,
+    /// The root map that [`Self::set`] and the like are about.
+    pub root: &'static str,
     /// Messages sent that are to be acked, by [`Self::set`] and [`Self::sync`].
     pub sent: u64,
     /// Acked messages, by `ruang.v1`.
@@ -142,6 +149,8 @@ pub struct Client {
     pub warned: Vec<u64>,
     /// Why edits were refused.
     pub denied: Vec<String>,
+    /// Messages that broke a rule: which, and with which code, by `ruang.v1`; and how much was acked then.
+    pub broken: Vec<(u64, String, u64)>,
 }
 
 impl Client {
@@ -166,6 +175,7 @@ impl Client {
         Self {
             socket,
             doc: Doc::new(),
+            root: "m",
             sent: 0,
             acked: 0,
             received: Vec::new(),
@@ -173,6 +183,7 @@ impl Client {
             asked: Vec::new(),
             warned: Vec::new(),
             denied: Vec::new(),
+            broken: Vec::new(),
         }
     }
 
@@ -214,6 +225,24 @@ impl Client {
         self.doc.transact().state_vector().encode_v1()
     }
 
+    /// Edits here, and sends what that comes to.
+    pub async fn edit(&mut self, edit: impl FnOnce(&mut yrs::TransactionMut<'_>)) {
+        let update = {
+            let mut transaction = self.doc.transact_mut();
+            edit(&mut transaction);
+            transaction.encode_update_v1()
+        };
+        self.send(y_websocket::update(&update)).await;
+        self.sent += 1;
+    }
+
+    /// What a root map has under a key, as text.
+    pub fn value(&self, root: &str, key: &str) -> Option<String> {
+        let map = self.doc.get_or_insert_map(root);
+        let transaction = self.doc.transact();
+        map.get(&transaction, key).map(|value| value.to_string(&transaction))
+    }
+
     /// The whole document as one update.
     pub fn encode_full(&self) -> Vec<u8> {
         self.doc.transact().encode_state_as_update_v1(&yrs::StateVector::default())
@@ -226,7 +255,7 @@ impl Client {
 
     /// The root map `m`, its keys in order.
     pub fn doc_json(&self) -> String {
-        let map = self.doc.get_or_insert_map("m");
+        let map = self.doc.get_or_insert_map(self.root);
         let txn = self.doc.transact();
         let entries: std::collections::BTreeMap<String, String> =
             map.iter(&txn).map(|(key, value)| (key.to_owned(), value.to_string(&txn))).collect();
@@ -235,7 +264,7 @@ impl Client {
 
     /// Sets a key of the root map `m` here, without telling anyone. Returns the update.
     pub fn set_locally(&self, key: &str, value: &str) -> Vec<u8> {
-        let map = self.doc.get_or_insert_map("m");
+        let map = self.doc.get_or_insert_map(self.root);
         let mut txn = self.doc.transact_mut();
         map.insert(&mut txn, key, value);
         txn.encode_update_v1()
@@ -249,7 +278,7 @@ impl Client {
     }
 
     pub fn get(&self, key: &str) -> Option<String> {
-        let map = self.doc.get_or_insert_map("m");
+        let map = self.doc.get_or_insert_map(self.root);
         let txn = self.doc.transact();
         map.get(&txn, key).map(|value| value.to_string(&txn))
     }
@@ -262,9 +291,9 @@ impl Client {
 
     /// Comes back over a new socket, with the document that it has.
     pub async fn reconnect(&mut self, url: &str, protocol: Option<&'static str>) {
-        let doc = self.doc.clone();
+        let (doc, root) = (self.doc.clone(), self.root);
         *self = Self::connect(url, protocol).await;
-        self.doc = doc;
+        (self.doc, self.root) = (doc, root);
     }
 
     /// Goes away without a goodbye, as a crashed browser does. The document is all that is left.
@@ -294,6 +323,14 @@ impl Client {
             let mut reader = Reader::new(&bytes[1..]);
             self.warned.push(reader.var_uint().expect("a warning"));
             assert!(reader.is_empty(), "one message per frame");
+            return;
+        }
+        if bytes.first() == Some(&113) {
+            let mut reader = Reader::new(&bytes[1..]);
+            let ordinal = reader.var_uint().expect("which");
+            let code = String::from_utf8(reader.buffer().expect("a code").to_vec()).expect("text");
+            assert!(!reader.buffer().expect("a sentence").is_empty() && reader.is_empty());
+            self.broken.push((ordinal, code, self.acked));
             return;
         }
         if let Some(reason) = bytes.strip_prefix(&[2, 0]) {
