@@ -5,6 +5,7 @@ RUST_MIN=$(sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
 NODE_MIN=18.19
 REDIS_MIN=7.0
 CARGO_DENY_VERSION=0.20.2
+CARGO_FUZZ_VERSION=0.13.2
 
 say() { printf '%s\n' "$*" >&2; }
 die() { say "$(basename "$0"): $*"; exit 1; }
@@ -120,6 +121,17 @@ ensure_cargo_deny() {
     say "building cargo-deny $CARGO_DENY_VERSION"
     CARGO_PROFILE_DEV_DEBUG=0 CARGO_INCREMENTAL=0 \
         cargo install --quiet --locked --debug --force "cargo-deny@$CARGO_DENY_VERSION" || return 1
+    PATH="${CARGO_HOME:-$HOME/.cargo}/bin:$PATH"
+}
+
+# cargo-fuzz, as a debug build: it only calls others.
+ensure_cargo_fuzz() {
+    local found
+    found=$(cargo fuzz --version 2>/dev/null | cut -d' ' -f2) || true
+    [ -n "$found" ] && at_least "$found" "$CARGO_FUZZ_VERSION" && return 0
+    say "building cargo-fuzz $CARGO_FUZZ_VERSION"
+    CARGO_PROFILE_DEV_DEBUG=0 CARGO_INCREMENTAL=0 \
+        cargo install --quiet --locked --debug --force "cargo-fuzz@$CARGO_FUZZ_VERSION" || return 1
     PATH="${CARGO_HOME:-$HOME/.cargo}/bin:$PATH"
 }
 
