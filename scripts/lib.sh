@@ -84,14 +84,20 @@ ensure_proxies() {
     have caddy || apt_install caddy || return 1
 }
 
-# The Node packages of tests/clients, exactly as locked. Repeated only when the lock changed.
+# ensure_node_packages FOLDER...: the Node packages of each, exactly as locked. Repeated only when a lock changed.
 ensure_node_packages() {
     ensure_node || return 1
-    local stamp=tests/clients/node_modules/.installed-lock
-    cmp -s tests/clients/package-lock.json "$stamp" && return 0
-    npm ci --prefix tests/clients --no-audit --no-fund --loglevel=error || return 1
-    cp tests/clients/package-lock.json "$stamp"
+    local folder stamp
+    for folder in "$@"; do
+        stamp=$folder/node_modules/.installed-lock
+        cmp -s "$folder/package-lock.json" "$stamp" && continue
+        npm ci --prefix "$folder" --no-audit --no-fund --loglevel=error || return 1
+        cp "$folder/package-lock.json" "$stamp"
+    done
 }
+
+# The browser of tests/browser. CHROMIUM names another one than Debian's.
+ensure_chromium() { [ -x "${CHROMIUM:-/usr/bin/chromium}" ] || apt_install chromium; }
 
 # The Python of tests/clients/lib/pycrdt.child.py, with the packages of requirements.txt. Repeated only when those changed.
 ensure_python_packages() {
