@@ -79,7 +79,7 @@ export class IndexedDbCopy implements Copy {
 
   async open (): Promise<Loaded> {
     this.#state = 'opening'
-    if (typeof indexedDB === 'undefined') {
+    if (!hasIndexedDb()) {
       this.#gone('storage-unavailable', 'this browser keeps no data here: edits live as long as the page')
       return NOTHING
     }
@@ -369,6 +369,15 @@ export class IndexedDbCopy implements Copy {
     if (this.#warned === undefined || this.#state !== 'open' || this.#whole || this.#waiting.length > 0) return
     this.#warned = undefined
     this.#host.warn({ code: 'storage-back', message: 'the local copy works again' })
+  }
+}
+
+/** Where storage is forbidden, some browsers throw when it is only looked at. */
+export function hasIndexedDb (): boolean {
+  try {
+    return typeof indexedDB !== 'undefined' && indexedDB !== null
+  } catch {
+    return false
   }
 }
 

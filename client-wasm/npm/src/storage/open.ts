@@ -2,7 +2,7 @@
 
 import { MemoryCopy, type Copy, type CopyHost, type Scope } from './copy.js'
 import { openDatabase, usersOf } from './database.js'
-import { IndexedDbCopy } from './indexeddb.js'
+import { hasIndexedDb, IndexedDbCopy } from './indexeddb.js'
 
 /** A database that does not answer in this time is not asked who was here, in ms. */
 const PATIENCE_MS = 1_000
@@ -13,7 +13,7 @@ export function openCopy (scope: Scope, storage: 'indexeddb' | 'memory', host: C
 
 /** Whose copy of a room was opened here last: where a page is offline, and cannot get a token to know it. */
 export async function lastUser (server: string, room: string): Promise<string | undefined> {
-  if (typeof indexedDB === 'undefined') return undefined
+  if (!hasIndexedDb()) return undefined
   const asked = openDatabase({ blocked: () => {}, lost: () => {} }).then(async (database) => {
     const [last] = await usersOf(database, server, room)
     database.close()
