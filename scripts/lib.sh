@@ -123,6 +123,50 @@ ensure_cargo_deny() {
     PATH="${CARGO_HOME:-$HOME/.cargo}/bin:$PATH"
 }
 
+# Bytes of wasm and glue that browsers load, gzipped, at most.
+CLIENT_GZIP_BYTES_MAX=180000
+
+# wasm_cargo ARGUMENT...: cargo for wasm32, with rustup's compiler or, without one or with WASM_TOOLCHAIN=debian, Debian's.
+wasm_cargo() {
+    local target=wasm32-unknown-unknown
+    local build=(cargo "$@" --target "$target" --target-dir target/wasm)
+    if have rustup && rustup target list --installed | grep -qx "$target"; then
+        "${build[@]}"
+    elif [ "${WASM_TOOLCHAIN:-}" = debian ] || ! have rustup; then
+        wasm_debian "${build[@]}"
+    elif timeout 120 rustup target add "$target"; then
+        "${build[@]}"
+    else
+        wasm_debian "${build[@]}"
+    fi
+}
+
+# Debian's current Rust (it builds Debian's browsers with it) and the sources of the standard library.
+wasm_debian() {
+    apt_install rustc-web rust-web-src || return 1
+    local llvm
+    llvm=$(/usr/bin/rustc -Vv | sed -n 's/^LLVM version: \([0-9]*\).*/\1/p')
+    apt_install "lld-$llvm" || return 1
+    CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER=/usr/bin/wasm-ld-$llvm RUSTC=/usr/bin/rustc RUSTC_BOOTSTRAP=1 \
+        "$@" -Zbuild-std=std,panic_abort
+}
+
+# What browsers load of client-wasm, in client-wasm/npm/wasm. Says its size; fails if it is too large.
+client_bundle() {
+    wasm_cargo build --locked -p ruang-client --lib --profile wasm || return 1
+    cargo build --locked -p ruang-client --features bundle --bin bundle || return 1
+    local made
+    made=$(mktemp -d) || return 1
+    target/debug/bundle target/wasm/wasm32-unknown-unknown/wasm/ruang_client.wasm "$made" "$CLIENT_GZIP_BYTES_MAX" || return 1
+    # Into its place as a whole: tests may be reading the one before.
+    mkdir -p client-wasm/npm/wasm
+    local file
+    for file in "$made"/*; do
+        chmod 644 "$file" && mv -f "$file" client-wasm/npm/wasm/ || return 1
+    done
+    rmdir "$made"
+}
+
 # kill_trials N: a server of its own, killed with -9 N times while people write; fails if anything
 # that another client had received, or that was acknowledged, is missing afterwards.
 kill_trials() {

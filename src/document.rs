@@ -68,9 +68,10 @@ impl Document {
         Self { doc: empty(), poisoned: false }
     }
 
-    /// An empty document whose engine writes under this client id: for who makes an edit on a copy.
+    /// An empty document whose engine writes under this client id: for who makes an edit on a copy, and for the
+    /// browser's copy, which people edit.
     #[must_use]
-    pub(crate) fn of_client(client: ClientId) -> Self {
+    pub fn of_client(client: ClientId) -> Self {
         let options = Options { client_id: yrs::block::ClientID::new(client), ..options() };
         Self { doc: Doc::with_options(options), poisoned: false }
     }

@@ -195,10 +195,21 @@ pub enum EditError {
 /// # Errors
 /// [`EditError`]: the document is as it was.
 pub fn apply(doc: &Doc, edit: &Edit, author: Author<'_>) -> Result<(), EditError> {
+    apply_in(&mut doc.transact_mut(), edit, author)
+}
+
+/// The same in a transaction that the caller has begun and ends.
+///
+/// # Errors
+/// [`EditError`]: the transaction is as it was.
+pub fn apply_in(
+    transaction: &mut TransactionMut<'_>,
+    edit: &Edit,
+    author: Author<'_>,
+) -> Result<(), EditError> {
     check::form(edit)?;
-    let mut transaction = doc.transact_mut();
-    check::target(&transaction, edit)?;
-    write(&mut transaction, edit, author);
+    check::target(transaction, edit)?;
+    write(transaction, edit, author);
     Ok(())
 }
 

@@ -1,6 +1,7 @@
 //! The board: what a retrospective's document means, for server, browser and replay alike.
 //!
-//! A board is a Yjs document with eight root maps (`schema`). [`view`] reads it, [`edit`] writes it, [`votes`] says
+//! A board is a Yjs document with eight root maps (`schema`). [`view`] reads it, [`live`] keeps what was read
+//! up with it, [`edit`] writes it, [`votes`] says
 //! which votes count, [`seed`] begins one.
 //!
 //! Pure. Invariants:
@@ -11,6 +12,8 @@
 //! `docs/BOARD.md` has the layout and who wins when.
 
 pub mod edit;
+pub mod live;
+mod read;
 pub mod schema;
 pub mod seed;
 pub mod view;

@@ -129,6 +129,13 @@ impl Index {
         Some((run.spot, run.what()))
     }
 
+    /// The clock behind the run of clocks that an id stands in: they live in one spot. 0 if the id is unknown.
+    pub(super) fn run_end(&self, id: Id) -> u32 {
+        let Some(client) = self.clients.get(&id.client).filter(|client| id.clock < client.end) else { return 0 };
+        let next = client.runs.partition_point(|run| run.clock <= id.clock);
+        client.runs.get(next).map_or(client.end, |run| run.clock)
+    }
+
     /// How many types are above a type: at most [`TYPE_DEPTH_MAX`], so it is counted, not kept.
     ///
     /// [`TYPE_DEPTH_MAX`]: crate::limits::TYPE_DEPTH_MAX

@@ -19,6 +19,7 @@ mod admit;
 mod block;
 mod clash;
 mod compare;
+mod entries;
 mod index;
 mod merge;
 mod names;

@@ -1,7 +1,5 @@
 //! How fast and how large.
 
-use std::time::Duration;
-
 use bytes::Bytes;
 use ruang::throttle::Limits;
 use ruang::wire::lib0::{write_buffer, write_var_uint};

@@ -57,7 +57,9 @@ export type Said =
   /** Somebody else writes under this client's id: go on with a new Client that loads `encode()`. */
   | { type: "clientIdTaken" }
   /** What `merge` or `load` was given builds on something that is not here; the rest was taken. */
-  | { type: "gap" };
+  | { type: "gap" }
+  /** The engine has failed: make a new Client from the local store. */
+  | { type: "broken" };
 
 export interface Status {
   connected: boolean;

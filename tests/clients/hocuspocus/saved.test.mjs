@@ -42,14 +42,17 @@ test('[W27] a client that returns with offline edits to a frozen store is not to
   await synced(...clients)
   clients.forEach(({ doc }) => doc.getArray('array').push([0]))
   await saved(...clients)
-  for (const { socket } of clients) socket.webSocket.close()
-  await eventually('all have noticed', () => clients.every(({ socket }) => socket.closes.length > 0))
-  for (const { doc } of clients) {
-    doc.getArray('array').push([1, 2, 3])
-    doc.getArray('array').delete(0, 1)
-  }
   redis.freeze()
   t.after(() => redis.thaw())
+  for (const { doc, socket } of clients) {
+    // Now, and not when all have closed: the first would be back by then.
+    socket.on('close', () => {
+      if (socket.closes.length > 1) return
+      doc.getArray('array').push([1, 2, 3])
+      doc.getArray('array').delete(0, 1)
+    })
+    socket.webSocket.close()
+  }
   await eventually('all are back', () => clients.every(({ socket }) => socket.opened > 1))
   await never('a count of 0', () => clients.some((client) => client.counts.at(-1) < 1), 2_000)
   redis.thaw()
