@@ -38,11 +38,10 @@ export class Api {
     if (response.status === 404) return { exists: false, participants: undefined, lastUpdated: undefined }
     if (!response.ok) throw new RuangError('timeout', `the server answers ${response.status}`)
     const said = await response.json().catch(() => ({})) as Record<string, unknown>
-    const board = (typeof said.board === 'object' && said.board !== null ? said.board : said) as Record<string, unknown>
     return {
       exists: said.exists !== false,
-      participants: Array.isArray(board.participants) ? board.participants.filter(isParticipant) : undefined,
-      lastUpdated: typeof board.lastUpdated === 'number' ? board.lastUpdated : undefined
+      participants: Array.isArray(said.participants) ? said.participants.filter(isParticipant) : undefined,
+      lastUpdated: typeof said.lastUpdated === 'number' ? said.lastUpdated : undefined
     }
   }
 

@@ -2,13 +2,13 @@
 
 import type { Entry, KeyedPart, Part, Parts } from './board.js'
 import type { ServerClock } from './clock.js'
-import type { Connection, ConnectionStatus } from './connection.js'
+import type { Connection, ConnectionStatus, Told } from './connection.js'
 import type { Conflict } from './conflict.js'
 import { edits, type Edits } from './edits.js'
 import type { RetroRoomState } from './generated/RetroRoomState.js'
 import type { RuangOptions } from './options.js'
 import type { Presence } from './presence.js'
-import { Room, type RuangEvents } from './room.js'
+import { Room } from './room.js'
 
 /**
  * A board, live. Works at once with what this browser has, connects, and stays connected; edits are made here first, kept in the
@@ -81,7 +81,7 @@ export class RuangClient {
   }
 
   /** Listens to what happens. Returns what ends that. */
-  on<Name extends keyof RuangEvents> (name: Name, listener: (value: RuangEvents[Name]) => void): () => void {
+  on<Name extends keyof Told> (name: Name, listener: (value: Told[Name]) => void): () => void {
     return this.#room.listeners.on(name, listener)
   }
 

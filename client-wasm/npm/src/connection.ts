@@ -2,6 +2,7 @@
 
 import type { Role } from './core.js'
 import type { Conflict } from './conflict.js'
+import type { Warning } from './errors.js'
 import type { Reason } from './link.js'
 
 /**
@@ -39,12 +40,32 @@ export interface Connection {
   conflict: Conflict | undefined
 }
 
+/** What a client tells, by name. */
+export interface Told {
+  /** How it stands is another. */
+  connection: Connection
+  /** The board is what the server has, after each connect. */
+  synced: undefined
+  /** The server did not take so many edits: `code` is for programs, `reason` for people. */
+  refused: { code: string, reason: string, edits: number }
+  /** Something the person should know of. */
+  warning: Warning
+  /** Something has to be decided. */
+  conflict: Conflict
+  /** The client goes on in a room of another name. */
+  room: string
+}
+
 /** Whether two say the same. */
 export function sameConnection (one: Connection, other: Connection): boolean {
   return (Object.keys(one) as Array<keyof Connection>).every((key) => {
     const [a, b] = [one[key], other[key]]
     if (key === 'generation') return (a as string[]).join() === (b as string[]).join()
-    if (key === 'reason') return (a as Reason | undefined)?.code === (b as Reason | undefined)?.code && (a as Reason | undefined)?.text === (b as Reason | undefined)?.text
+    if (key === 'reason') return sameReason(one.reason, other.reason)
     return a === b
   })
+}
+
+function sameReason (one: Reason | undefined, other: Reason | undefined): boolean {
+  return one?.code === other?.code && one?.text === other?.text
 }

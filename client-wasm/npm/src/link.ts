@@ -170,8 +170,12 @@ export class Link {
     let socket: SocketLike
     try {
       socket = new this.#Socket(this.#host.address(), protocols)
-    } catch {
-      this.#set('refused', { code: 4401, text: 'this token cannot be sent: it is no JWT' })
+    } catch (error) {
+      // A page of https may not speak to a server without; a token that no subprotocol can carry is none.
+      const isToken = !(error instanceof Error) || error.name !== 'SecurityError'
+      this.#set('refused', isToken
+        ? { code: 4401, text: 'this token cannot be sent: it is no JWT' }
+        : { code: 1006, text: error.message })
       return
     }
     this.#socket = socket

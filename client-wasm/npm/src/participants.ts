@@ -6,6 +6,8 @@ import type { Present } from './presence.js'
 
 /** More people than this are not listed; those who are here come first. */
 const PARTICIPANTS_MAX = 2_000
+/** Whoever is here was seen this long ago at most, in ms. */
+const SEEN_EVERY_MS = 10_000
 
 export class Participants {
   readonly #known = new Map<string, Participant>()
@@ -35,6 +37,9 @@ export class Participants {
     }
     for (const [user, { name, color }] of here) {
       const known = this.#of(user)
+      const isSame = known.online && (name ?? known.name) === known.name && (color ?? known.color) === known.color
+      // A pointer that moves is nothing new of its person.
+      if (isSame && nowMs - (known.lastSeen ?? 0) < SEEN_EVERY_MS) continue
       this.#known.set(user, {
         user, name: name ?? known.name, color: color ?? known.color, online: true, lastSeen: nowMs
       })

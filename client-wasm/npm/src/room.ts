@@ -8,7 +8,7 @@ import { address, type Address } from './address.js'
 import { Api } from './api.js'
 import { Board } from './board.js'
 import { ServerClock } from './clock.js'
-import { sameConnection, type Connection, type ConnectionStatus } from './connection.js'
+import { sameConnection, type Connection, type ConnectionStatus, type Told } from './connection.js'
 import type { Conflict } from './conflict.js'
 import type { Output, Said } from './core.js'
 import { randomId } from './edits.js'
@@ -28,24 +28,10 @@ import { Tokens } from './tokens.js'
 import { coreError } from './translate.js'
 import { onWake } from './wake.js'
 
-/** What a client tells, by name. */
-export interface RuangEvents {
-  /** How it stands is another. */
-  connection: Connection
-  /** The board is what the server has, after each connect. */
-  synced: undefined
-  /** The server did not take so many edits: `code` is for programs, `reason` for people. */
-  refused: { code: string, reason: string, edits: number }
-  /** Something the person should know of. */
-  warning: Warning
-  /** Something has to be decided. */
-  conflict: Conflict
-  /** The client goes on in a room of another name. */
-  room: string
-}
-
 /** The API is asked for the clock and the people after a sync, at most this often, in ms. */
 const ASKED_EVERY_MS = 60_000
+/** And at some moment within this after it, in ms. */
+const ASKED_WITHIN_MS = 1_000
 /** A room of another name is stored within this, or it is said that it is not yet, in ms. */
 const STORED_WITHIN_MS = 30_000
 
@@ -53,12 +39,12 @@ export class Room {
   readonly board = new Board()
   readonly clock = new ServerClock()
   readonly presence: Presence
-  readonly listeners = new Listeners<RuangEvents>()
+  readonly listeners = new Listeners<Told>()
   readonly tokens: Tokens
   name: string
   user: string | undefined
   session: Session | undefined
-  status: ConnectionStatus = 'connecting'
+  status: ConnectionStatus
   conflict: Conflict | undefined
   connection: Connection
 
@@ -78,6 +64,7 @@ export class Room {
     this.name = options.room
     this.#address = address(options.url, options.room)
     this.#wantsLink = options.connect ?? true
+    this.status = this.#wantsLink ? 'connecting' : 'offline'
     this.tokens = new Tokens(options.token, options.getToken, () => this.clock.now())
     this.#api = new Api(options.fetch, this.clock)
     this.presence = new Presence((state) => { this.session?.setPresence(state) })
@@ -230,7 +217,7 @@ export class Room {
       },
       tokenFailed: (cause) => { this.#tokenFailed(cause) },
       linkChanged: (state, reason) => { this.#linkChanged(state, reason) },
-      changed: (change) => { this.#changed(change) },
+      changed: (change, isNew) => { this.#changed(change, isNew) },
       presence: (states) => { this.#presenceChanged(states) },
       said: (said) => { this.#said(said) },
       counted: () => { this.count() },
@@ -262,13 +249,11 @@ export class Room {
     this.count()
   }
 
-  #changed (change: Change): void {
+  #changed (change: Change, isNew: boolean): void {
     if (this.session === undefined) return // it is being made; all of it is read when it is
     this.board.apply(change)
-    const isNew = this.#participants.wrote(change)
-    // What came with the first answer may be old: its time is the API's to say.
-    if (this.session.isSynced) this.board.setLastUpdated(Math.round(this.clock.now()))
-    if (isNew) this.board.setParticipants(this.#participants.all)
+    if (isNew) this.board.setLastUpdated(Math.round(this.clock.now()))
+    if (this.#participants.wrote(change)) this.board.setParticipants(this.#participants.all)
   }
 
   #presenceChanged (states: Record<string, unknown>): void {
@@ -296,6 +281,9 @@ export class Room {
     const now = performance.now()
     if (now - this.#askedAt < ASKED_EVERY_MS) return
     this.#askedAt = now
+    // Not all who come back at one moment ask at one moment.
+    await new Promise((resolve) => { setTimeout(resolve, Math.random() * ASKED_WITHIN_MS) })
+    if (this.#isClosed) return
     try {
       const { participants, lastUpdated } = await this.#api.room(this.#address.api, this.tokens.current)
       if (this.#isClosed) return

@@ -21,7 +21,8 @@ export interface SessionHost {
   token (refused: string | undefined): Promise<string | undefined>
   tokenFailed (cause: unknown): void
   linkChanged (state: LinkState, reason: Reason | undefined): void
-  changed (change: Change): void
+  /** `isNew`: it was changed just now; what comes with the first answer may be old. */
+  changed (change: Change, isNew: boolean): void
   presence (states: Record<string, unknown>): void
   said (said: Said): void
   /** Counts, position or generation may be others now. */
@@ -147,6 +148,7 @@ export class Session {
 
   #take (output: Output, keep: 'now' | 'soon' | 'never'): void {
     if (this.#isOver) return
+    const isNew = this.isSynced || keep === 'now'
     for (const frame of output.frames) this.link.send(frame)
     const updates = keep === 'never' ? [] : output.updates
     if (updates.length > 0 || output.unsaved !== this.unsaved) {
@@ -156,7 +158,7 @@ export class Session {
     this.canUndo = output.canUndo
     this.canRedo = output.canRedo
     for (const said of output.said) this.#note(said)
-    if (output.change !== undefined) this.#host.changed(output.change)
+    if (output.change !== undefined) this.#host.changed(output.change, isNew)
     if (output.presence !== undefined) this.#host.presence(output.presence)
     this.#host.counted()
     for (const said of output.said) {

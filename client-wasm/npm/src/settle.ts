@@ -47,12 +47,20 @@ export async function keepAs (host: SettleHost, room: string, kept: Loaded, apar
   copy.keep(loaded.updates, loaded.unsaved, false)
   await copy.settled()
 
-  // It stands under the new name: the old one can go.
   const old = session.copy
   const { life } = old
-  await old.clear()
-  session.tellSettled(life, room)
+  const forget = async (): Promise<void> => {
+    await old.clear()
+    session.tellSettled(life, room)
+  }
+  // Where it stands under the new name the old one can go; else not before the server has it.
+  const isKept = copy.kind === 'indexeddb' || old.kind === 'memory'
+  if (isKept) await forget()
   const next = host.begin(copy, loaded, room)
-  await old.close()
-  await host.allStored(next)
+  try {
+    await host.allStored(next)
+    if (!isKept) await forget()
+  } finally {
+    await old.close()
+  }
 }

@@ -33,11 +33,11 @@ test('[C23, C24] kill -9 in the middle of edits: the count of unsaved is exact, 
 test('[C23] what a client that was never connected writes is stored when it connects', async (t) => {
   const server = await Server.start(t)
   const ana = await client(t, server, { connect: false })
-  assert.equal(ana.status, 'connecting')
+  assert.equal(ana.status, 'offline')
   ana.edit.seed('4ls')
   const card = ana.edit.addItem({ text: 'from the train' })
   assert.equal(ana.unsaved, 2)
-  await never('connected', () => ana.status !== 'connecting', 300)
+  await never('connected', () => ana.status !== 'offline', 300)
   ana.connect()
   await saved(ana)
   const ben = await synced(t, server, { user: 'ben' })
