@@ -81,6 +81,8 @@ export class Link {
   #token: string | undefined
   #refused: string | undefined
   #askAnother = false
+  /** Why it ended last. */
+  #last: Reason | undefined
 
   constructor (host: LinkHost, Socket: SocketMaker, backoff = new Backoff()) {
     this.#host = host
@@ -156,9 +158,8 @@ export class Link {
       return
     }
     if (attempt !== this.#attempt) return
-    const refusedAgain = this.#refused !== undefined && this.#refused === this.#token
-    if (this.#askAnother && refusedAgain) {
-      this.#set('refused', { code: 4401, text: 'the token was refused, and there is no other' })
+    if (this.#askAnother && this.#refused === (this.#token ?? '')) {
+      this.#set('refused', this.#last) // there is no other
       return
     }
     this.#open()
@@ -206,6 +207,7 @@ export class Link {
 
   #ended (reason: Reason, then: After): void {
     const wasOpen = this.#state === 'connected'
+    this.#last = reason
     this.#drop()
     if (wasOpen) this.#host.closed(reason)
     this.#askAnother = false
@@ -219,7 +221,7 @@ export class Link {
       if (isSecond) this.#set('refused', reason)
       else void this.#connect('connecting')
     } else if (then === 'another token') {
-      this.#refused = this.#token
+      this.#refused = this.#token ?? ''
       this.#askAnother = true
       this.#wait(reason, 0, 'connecting')
     } else {

@@ -40,7 +40,9 @@ async function fetchCore (source: WasmSource | undefined, at: 'first-paint' | 'o
   // Made by wasm-bindgen, laid beside this file by the build. Its types are in core.d.ts.
   // @ts-ignore: it is there in the package, not in the sources
   const glue = await import('./ruang_client.js') as typeof import('./core.js')
-  await glue.default(source === undefined ? undefined : { module_or_path: await source })
+  // Written so that bundlers see it, and make a file of their own of it.
+  const beside = (): URL => new URL('./ruang_client_bg.wasm', import.meta.url)
+  await glue.default({ module_or_path: await (source ?? beside()) })
   return glue
 }
 

@@ -64,12 +64,12 @@ window.start = async (options, { strict = false } = {}) => {
       <Title /><Board /><Status /><People /><Adder /><RoomStateDebug />
     </RuangProvider>
   )
-  const root = window.root = createRoot(document.getElementById('root'))
+  const root = window.appRoot = createRoot(document.getElementById('root'))
   root.render(strict ? <StrictMode>{app}</StrictMode> : app)
 }
 
 window.startWhole = (options) => {
-  const root = window.root ??= createRoot(document.getElementById('root'))
+  const root = window.appRoot ??= createRoot(document.getElementById('root'))
   root.render(<StrictMode><Whole options={options} /></StrictMode>)
 }
 
