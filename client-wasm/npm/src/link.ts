@@ -102,14 +102,14 @@ export class Link {
 
   /** Gives the socket up, if there is one, and connects again at once. */
   restart (): void {
-    this.#drop()
+    this.#leave()
     this.#state = 'idle'
     this.start()
   }
 
   /** Ends it. */
   stop (): void {
-    this.#drop()
+    this.#leave()
     this.#set('idle', undefined)
   }
 
@@ -227,6 +227,12 @@ export class Link {
     } else {
       this.#wait(reason, then === 'later' ? BACKOFF_TOO_FAST_MS : 0)
     }
+  }
+
+  #leave (): void {
+    const wasOpen = this.#state === 'connected'
+    this.#drop()
+    if (wasOpen) this.#host.closed({ code: 1000, text: 'left' })
   }
 
   #wait (reason: Reason, atLeast: number, shown: LinkState = 'offline'): void {

@@ -263,10 +263,10 @@ export class Room {
   }
 
   #said (said: Said): void {
+    if (said.type === 'synced' || said.type === 'saved') void this.#ask()
     if (said.type === 'synced') {
       this.status = 'synced'
       this.count()
-      void this.#ask()
       this.listeners.tell('synced', undefined)
     } else if (said.type === 'refused') {
       const { code, reason, edits } = said
@@ -279,7 +279,8 @@ export class Room {
   /** Asks the API for what the room's socket does not say. */
   async #ask (): Promise<void> {
     const now = performance.now()
-    if (now - this.#askedAt < ASKED_EVERY_MS) return
+    // Of a room that nobody has written to there is nothing to be said.
+    if (now - this.#askedAt < ASKED_EVERY_MS || this.session?.generation.length === 0) return
     this.#askedAt = now
     // Not all who come back at one moment ask at one moment.
     await new Promise((resolve) => { setTimeout(resolve, Math.random() * ASKED_WITHIN_MS) })
@@ -299,7 +300,7 @@ export class Room {
   #late (loaded: Loaded): boolean {
     const session = this.need()
     const fits = session.fits(loaded.generation)
-    if (fits) session.load(loaded)
+    if (fits) session.loadLate(loaded)
     else this.#raise({ code: 4409, text: 'the local copy is of another life of this room' }, loaded)
     return fits
   }

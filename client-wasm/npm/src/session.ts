@@ -98,6 +98,11 @@ export class Session {
     })
   }
 
+  /** Takes in what the copy holds, later than at the beginning: whether the server has it is not known, so it is sent. */
+  loadLate ({ updates }: Loaded): void {
+    for (const update of updates) this.#take(this.#core.merge(update, true), 'never')
+  }
+
   /** Takes in what other tabs have stored. Called in a transaction of the copy. */
   mergeStored (updates: Uint8Array[]): void {
     for (const update of updates) this.#take(this.#core.merge(update, false), 'never')

@@ -82,8 +82,12 @@ export function recordRange (scope: [string, string, string], from = 0, to = Inf
   return IDBKeyRange.bound([...scope, from], [...scope, to])
 }
 
+/**
+ * How many edits in a copy are unsaved. Tabs tell each other of their edits, so each counts those of all that were open
+ * with it: the largest count is the count.
+ */
 export function unsavedOf (row: RoomRow): number {
-  return Object.values(row.unsaved).reduce((all, one) => all + one, 0)
+  return Math.max(0, ...Object.values(row.unsaved))
 }
 
 /** The people who have a copy of this room here, the latest first. */

@@ -211,12 +211,18 @@ export class IndexedDbCopy implements Copy {
     this.#soon = undefined
     if (this.#writing !== undefined) return
     if (!this.#whole && this.#waiting.length === 0 && this.#unsaved === this.#storedUnsaved) return
-    clearTimeout(this.#retry)
+    if (this.#retry !== undefined) return // it has just failed
     this.#writing = this.#writeOnce().then((worked) => {
       this.#writing = undefined
       if (this.#state !== 'open') return
-      if (worked) this.#write()
-      else this.#retry = setTimeout(() => { this.#write() }, RETRY_MS)
+      if (worked) {
+        this.#write()
+        return
+      }
+      this.#retry = setTimeout(() => {
+        this.#retry = undefined
+        this.#write()
+      }, RETRY_MS)
     })
   }
 
@@ -274,19 +280,17 @@ export class IndexedDbCopy implements Copy {
     await rooms.put(row)
   }
 
-  /** Says how many edits of this page are unsaved; and of those before, once all that they left is saved. */
+  /** Says how many edits are unsaved here; and when none is, that what this page had found is saved too. */
   #tell (row: RoomRow, unsaved: number): void {
-    if (unsaved === 0) {
-      for (const [tab, count] of Object.entries(this.#inherited)) {
-        if (row.unsaved[tab] === count) delete row.unsaved[tab]
-      }
-      this.#inherited = {}
-      delete row.unsaved[this.#tab]
+    if (unsaved > 0) {
+      row.unsaved[this.#tab] = unsaved
       return
     }
-    // What was inherited is counted in `unsaved`, and stands in the row under the names of others.
-    const others = Object.entries(this.#inherited).reduce((all, [tab, count]) => row.unsaved[tab] === count ? all + count : all, 0)
-    row.unsaved[this.#tab] = Math.max(0, unsaved - others)
+    delete row.unsaved[this.#tab]
+    for (const [tab, count] of Object.entries(this.#inherited)) {
+      if (row.unsaved[tab] === count) delete row.unsaved[tab]
+    }
+    this.#inherited = {}
   }
 
   async #compact (write: Write, row: RoomRow): Promise<void> {
@@ -333,7 +337,8 @@ export class IndexedDbCopy implements Copy {
         throw cause
       }
       if (this.#database === undefined) return false // closed meanwhile, and warned of
-      const isFull = cause instanceof DOMException && cause.name === 'QuotaExceededError'
+      // Of a transaction that ended by itself the requests only know that it did.
+      const isFull = [write?.error, cause].some((error) => (error as Error | undefined)?.name === 'QuotaExceededError')
       this.#warn('storage-full', isFull
         ? 'there is no room for the local copy: edits live as long as the page, until there is'
         : 'the local copy cannot be written: edits live as long as the page', cause)

@@ -8,6 +8,7 @@ import { pages, saved, shows, until, write } from '../lib/page.mjs'
 async function parted (t) {
   const { browser, server, open, reload } = await pages(t)
   const ana = await browser.person('ana')
+  ana.expect(/status of 404/) // the question whether a name is free
   const [one, two] = [await open(ana), await open(ana)]
   await write(one, 'old')
   await saved(one, two)

@@ -67,6 +67,7 @@ test('[C22] of 400 cards, moving one draws one again; a drag of another person t
   const added = await ben.evaluate(() => ({ ...drawn }))
   const redrawn = Object.keys(added).filter((name) => name.startsWith('card '))
   console.log(`a new card drew ${Object.values(added).reduce((a, b) => a + b)} components: the list ${added.board}, cards ${redrawn.length}`)
+  assert.equal(redrawn.length, 1)
   assert.equal(added.adder, undefined)
 })
 

@@ -1,6 +1,6 @@
 // A board in React that counts how often each of its parts is drawn. For react.test.mjs.
 
-import { StrictMode } from 'react'
+import { memo, StrictMode } from 'react'
 import { createRoot } from 'react-dom/client'
 import { RuangClient } from 'ruang-client'
 import {
@@ -10,14 +10,14 @@ import {
 const drawn = window.drawn = {}
 const count = (name) => { drawn[name] = (drawn[name] ?? 0) + 1 }
 
-function Card ({ id }) {
+const Card = memo(({ id }) => {
   count(`card ${id}`)
   const item = useEntry('items', id)
   const place = useEntry('itemPositions', id)
   const drag = useDrag(id)
   const { x, y } = drag ?? place ?? { x: 0, y: 0 }
   return <li data-card={id} data-x={x} data-y={y}>{item?.text}{drag && ` (${drag.by.user})`}</li>
-}
+})
 
 function Board () {
   count('board')
