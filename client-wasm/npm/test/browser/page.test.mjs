@@ -49,10 +49,10 @@ test('[C32] a browser whose clock is three days ahead: the timer ends at the sam
     const now = Date.now
     Date.now = () => now() + ahead
   }, threeDays)
-  // The page's origin is another than the server's, so it is asked from one that may read `Date`.
   await ana.evaluate((options) => window.begin(options), options({ user: 'ana' }))
   const ben = await open(await browser.person('ben'), { user: 'ben' })
   await saved(ana, ben)
+  await ana.evaluate(() => client.edit.seed('retro'))
   await until(ana, () => client.clock.isKnown)
   const offset = await ana.evaluate(() => [client.clock.offsetMs, client.clock.uncertaintyMs])
   console.log(`three days ahead: offset ${Math.round(offset[0])} ± ${Math.round(offset[1])} ms`)
@@ -65,6 +65,7 @@ test('[C32] a browser whose clock is three days ahead: the timer ends at the sam
   await write(ana, 'from the future')
   await write(ben, 'from now')
   await saved(ana, ben)
+  await until(ben, () => client.clock.isKnown)
   await shows(ben, ['from the future', 'from now'])
   assert.ok(await ben.evaluate(() => Math.abs(client.state.lastUpdated - client.clock.now()) < 60_000))
   assert.ok(server.running)

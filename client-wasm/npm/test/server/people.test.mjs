@@ -147,6 +147,7 @@ test('[C40] two tabs of one person vote at once: both show the same votes, withi
 test('[C32] the server\'s clock is known after a sync, and a timer\'s end is measured by it', async (t) => {
   const server = await Server.start(t)
   const ana = await synced(t, server)
+  ana.edit.seed('retro')
   await eventually('the clock is known', () => ana.clock.isKnown)
   console.log(`offset ${ana.clock.offsetMs} ± ${ana.clock.uncertaintyMs} ms`)
   assert.ok(Math.abs(ana.clock.offsetMs) <= ana.clock.uncertaintyMs + 50)
