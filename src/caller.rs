@@ -9,6 +9,8 @@ use std::sync::{Arc, LazyLock};
 
 use serde::{Deserialize, Serialize};
 
+use crate::kind::RoomKind;
+
 /// The name under which a person is known to whoever issues tokens: the claim `sub`.
 pub type UserId = Arc<str>;
 
@@ -80,13 +82,24 @@ pub struct Caller {
     pub token: Option<Arc<str>>,
     /// When the token was made (claim `iat`), in milliseconds since 1970; 0: it does not say.
     pub issued_ms: u64,
+    /// The kind of the rooms that it makes (claim `kind`); `None`: their names decide.
+    pub kind: Option<RoomKind>,
 }
 
 impl Caller {
     /// A caller without a token on a server that asks for none.
     #[must_use]
     pub fn anonymous(role: Role) -> Self {
-        Self { user: None, name: None, color: None, role, expires_ms: None, token: None, issued_ms: 0 }
+        Self {
+            user: None,
+            name: None,
+            color: None,
+            role,
+            expires_ms: None,
+            token: None,
+            issued_ms: 0,
+            kind: None,
+        }
     }
 
     /// Whoever comes, on a server that asks for no tokens: nobody in particular, who may do all. One value for all.

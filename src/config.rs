@@ -14,6 +14,7 @@ use clap::Args;
 
 use crate::auth::AuthSettings;
 use crate::history::Retention;
+use crate::kind::BoardPrefix;
 use crate::limits::ROOM_TTL_MS_MIN;
 use crate::log::Durability;
 use crate::log::redis::RedisAddress;
@@ -72,6 +73,11 @@ pub struct Config {
     #[arg(long, env = "RUANG_ROOM_TTL", value_name = "DURATION|never", default_value = "24h")]
     pub room_ttl: RoomTtl,
 
+    /// Which rooms are boards when they are made, whose rules the server enforces: what their names begin with, such as
+    /// `retro/`; `*` is every room. A token's claim `kind` wins. The same on all instances.
+    #[arg(long, env = "RUANG_BOARDS", value_name = "PREFIX,…", value_delimiter = ',')]
+    pub boards: Vec<BoardPrefix>,
+
     /// How long a room waits for a store that takes no edits, such as `90s`. People stay connected and edit on
     /// meanwhile, nothing of it is shown or confirmed; then they are asked to come back later.
     #[arg(long, env = "RUANG_STORE_PATIENCE", value_name = "DURATION", default_value = "90s", value_parser = parse_duration)]
@@ -97,6 +103,11 @@ pub struct Config {
     /// A file with the credential that callers of --admin-listen give; RUANG_ADMIN_TOKEN may hold it instead.
     #[arg(long, env = "RUANG_ADMIN_TOKEN_FILE", value_name = "FILE")]
     pub admin_token_file: Option<PathBuf>,
+
+    /// Where /metrics is: `public`, for whoever reaches the server; `admin`, on --admin-listen and admin.sock only; `auto`: on
+    /// --admin-listen only if there is one, else for everybody.
+    #[arg(long, env = "RUANG_METRICS", value_name = "WHERE", value_enum, default_value_t)]
+    pub metrics: MetricsAt,
 
     /// Which log lines to write: `error`, `warn`, `info`, `debug`, or per module (`ruang::room=debug`).
     #[arg(long, env = "RUANG_LOG", value_name = "FILTER", default_value = "info")]
@@ -212,6 +223,30 @@ impl Wanted {
     #[must_use]
     pub fn is_met_by(self, given: Durability) -> bool {
         self != Self::Fsync || given == Durability::Fsync
+    }
+}
+
+/// Who is shown metrics.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+pub enum MetricsAt {
+    /// Operators, if they have a listener of their own; else everybody.
+    #[default]
+    Auto,
+    /// Everybody who reaches the server.
+    Public,
+    /// Operators.
+    Admin,
+}
+
+impl Config {
+    /// Whether everybody who reaches the server is shown metrics.
+    #[must_use]
+    pub fn has_public_metrics(&self) -> bool {
+        match self.metrics {
+            MetricsAt::Auto => self.admin_listen.is_none(),
+            MetricsAt::Public => true,
+            MetricsAt::Admin => false,
+        }
     }
 }
 

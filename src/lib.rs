@@ -5,6 +5,7 @@
 //! | module | what | pure |
 //! |---|---|---|
 //! | [`ids`], [`caller`], [`limits`] | names, who may do what, bounds | yes |
+//! | [`kind`] | board or free, and who decides | yes |
 //! | [`wire`] | bytes of each client family to messages and back | yes |
 //! | [`session`] | one client in one room: message in, intent out | yes |
 //! | [`gate`] | judges foreign bytes, admits the new remainder | yes |
@@ -37,6 +38,7 @@ pub mod edit;
 pub mod gate;
 pub mod generation;
 pub mod ids;
+pub mod kind;
 pub mod limits;
 pub mod session;
 pub mod wire;

@@ -204,6 +204,7 @@ pub const BEAT_MS: u64 = 10_000;
 /// A y-sweet client gives up 3 s after a question if it hears nothing at all; while its answer waits for the store it
 /// is sent a keepalive so often.
 pub const LATE_ANSWER_MS: u64 = 1_200;
+const _: () = assert!(2 * LATE_ANSWER_MS < 3_000, "one may be late");
 
 /// Bytes of records after which one read of the log ends, so that opening a room of large records
 /// does not hold all of them.

@@ -20,6 +20,7 @@ use crate::config::{Config, Store};
 use crate::http::front::{Front, FrontOptions};
 use crate::http::{self, App};
 use crate::ids::InstanceId;
+use crate::kind::Boards;
 use crate::life::{Archive, LifeOptions};
 use crate::limits::{DRAIN_MS_MAX, LISTEN_BACKLOG, WEBHOOK_GOODBYE_MS};
 use crate::log::embedded::{EmbeddedLog, OpenError};
@@ -147,6 +148,11 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
     let address = listener.local_addr().unwrap_or(config.listen);
     if app.auth.is_open() {
         tracing::warn!("no authentication: everyone who reaches {address} may read and write every room");
+    } else {
+        tracing::info!(
+            "tokens for single documents are signed with a key from {}",
+            app.auth.document_key_from()
+        );
     }
     tracing::info!(
         store = %config.store, durability = %app.log.durability(), version = env!("CARGO_PKG_VERSION"),
@@ -167,7 +173,10 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
 fn reload(auth: &Arc<Auth>) -> impl Fn() + Send + 'static {
     let auth = Arc::clone(auth);
     move || match auth.reload() {
-        Ok(()) => tracing::info!("keys are read again; new tokens are looked at with them"),
+        Ok(()) => {
+            let documents = auth.document_key_from();
+            tracing::info!(documents, "keys are read again; new tokens are looked at with them");
+        }
         Err(error) => tracing::error!(%error, "keys cannot be read again; those of before are kept"),
     }
 }
@@ -202,7 +211,7 @@ pub async fn run(app: Arc<App>, listener: TcpListener, stop: CancellationToken) 
     tokio::select! {
         () = draining => drained.cancel(),
         () = connections::accept(listener, &app, http::router(Arc::clone(&app)), &drained) => {}
-        () = keeper::go_on(&app.auth, &*app.log) => {}
+        () = keeper::go_on(&app.auth, &*app.log, &app.metrics.auth) => {}
     }
     app.rooms.options.notices.finish(Duration::from_millis(WEBHOOK_GOODBYE_MS)).await;
     if timeout(CLOSE_PATIENCE, app.log.close()).await.is_err() {
@@ -230,7 +239,7 @@ pub fn app_behind(
     auth: Arc<Auth>,
     front: FrontOptions,
 ) -> Arc<App> {
-    assemble(log, instance, store, options, (auth, Arc::new(Metrics::new())), front)
+    Arc::new(assemble(log, instance, store, options, (auth, Arc::new(Metrics::new())), front))
 }
 
 fn assemble(
@@ -240,9 +249,9 @@ fn assemble(
     options: RoomsOptions,
     (auth, metrics): (Arc<Auth>, Arc<Metrics>),
     front: FrontOptions,
-) -> Arc<App> {
+) -> App {
     let rooms = Rooms::new(Arc::clone(&log), instance, options, Arc::clone(&metrics));
-    Arc::new(App {
+    App {
         throttle: Arc::clone(rooms.throttle()),
         front: Front::new(front),
         rooms,
@@ -252,8 +261,9 @@ fn assemble(
         store,
         started: Instant::now(),
         api: http::api::Shares::default(),
+        public_metrics: true,
         draining: AtomicBool::new(false),
-    })
+    }
 }
 
 /// Opens the store that is set.
@@ -290,19 +300,20 @@ async fn open(config: &Config, auth: Arc<Auth>) -> Result<Arc<App>, ServeError> 
     }
     let options = RoomsOptions {
         life: LifeOptions { archive: config.archive.clone(), ..LifeOptions::default() },
+        boards: Boards::new(config.boards.clone()),
         idle_unload: config.room_idle,
         ttl: config.room_ttl.0,
         retention: config.log_retention,
         store_patience: config.store_patience,
         limits: config.limits.limits(),
         notices: Notices::start(webhooks, &metrics),
-        ..RoomsOptions::default()
     };
     // Nobody who was sent away comes in before that is known.
     let unknown = |source| ServeError::Revocations { store: config.store.clone(), source };
     keeper::load(&auth, &*log).await.map_err(unknown)?;
     let front = config.front.options(auth.is_open());
-    Ok(assemble(log, instance, config.store.kind(), options, (auth, metrics), front))
+    let app = assemble(log, instance, config.store.kind(), options, (auth, metrics), front);
+    Ok(Arc::new(App { public_metrics: config.has_public_metrics(), ..app }))
 }
 
 /// What is set for Redis. Where rooms are exported before they go, only instances remove them.

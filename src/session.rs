@@ -5,7 +5,8 @@
 //!
 //! Invariants:
 //! - Nothing of the room is sent before the client's SyncStep1 was read.
-//! - At most one SyncStep1 of ours is unanswered.
+//! - At most one SyncStep1 of ours is unanswered. Who leaves it so for as many edits as may wait to be told of has to come
+//!   back.
 //! - Every Step2 and Update is counted once, in order: acks are that count.
 //! - What each role's messages get is in one table, [`permit`].
 //! - A Step2 that nobody asked for is an Update by another name, and is judged as one. What is larger
@@ -127,6 +128,12 @@ impl Session {
                 }
                 Intent::Sync { state_vector, first, ask }
             }
+            Message::SyncStep2(_) | Message::Update(_)
+                if !self.is_answer(&message) && self.answers.is_full() =>
+            {
+                let why = "a question of the server was left unanswered for too long: sync again";
+                Intent::Close(Close::new(close::BUSY, why))
+            }
             Message::SyncStep2(update) => {
                 let asked = std::mem::take(&mut self.asked);
                 if asked {
@@ -211,6 +218,10 @@ impl Session {
         self.answers.owes_echo()
     }
 
+    fn is_answer(&self, message: &Message) -> bool {
+        self.asked && matches!(message, Message::SyncStep2(_))
+    }
+
     fn submit(&mut self, update: Bytes, is_answer: bool, permit: Permit) -> Intent {
         // A copy that y-indexeddb loads after the join comes as one Update. It is judged as the
         // Step2 that it would have been.
@@ -229,7 +240,11 @@ impl Session {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
+    use crate::limits::HOCUSPOCUS_OWED_MAX;
+    use crate::wire::voice::Named;
 
     fn open() -> Session {
         Session::new(Voice::YWebsocket { ruang: true }, Role::Editor)
@@ -307,6 +322,49 @@ mod tests {
         let mut viewer = Session::new(Voice::YSweet, Role::Viewer);
         let permitted = viewer.handle(Message::Update(bytes(2)));
         assert!(matches!(permitted, Intent::Submit { permit: Permit::OnlyIfNothingNew, .. }));
+    }
+
+    /// [S90] What waits to be told to a client that leaves a question of ours unanswered is bounded, of a viewer's refused
+    /// edits too: then it is asked to come back. An answer is taken all the same, and all is told of after it.
+    #[test]
+    fn what_waits_to_be_told_is_bounded() {
+        let named = || Voice::Hocuspocus(Arc::new(Named::new(b"r")));
+        for role in [Role::Editor, Role::Viewer] {
+            let mut session = Session::new(named(), role);
+            session.handle(Message::SyncStep1(bytes(1)));
+            session.handle(Message::SyncStep2(bytes(2)));
+            assert_eq!(session.on_decided(1, Position::START).len(), 1);
+            assert!(session.ask_again(), "something builds on what is missing");
+            let mut sent = 0;
+            let close = loop {
+                match session.handle(Message::Update(bytes(2))) {
+                    Intent::Close(close) => break close,
+                    _ => sent += 1,
+                }
+                if role == Role::Viewer {
+                    assert!(session.on_refused([session.submitted()]).is_none());
+                }
+                assert!(session.on_decided(session.submitted(), Position::START).is_empty());
+                assert!(sent <= HOCUSPOCUS_OWED_MAX, "it grows for ever");
+            };
+            println!("{role}: {sent} edits, then {} {}", close.code, close.reason);
+            assert_eq!((sent, close.code), (HOCUSPOCUS_OWED_MAX, close::BUSY));
+            let answer = session.handle(Message::SyncStep2(bytes(2)));
+            assert_eq!(source(&answer), Some(Source::Step2));
+            assert_eq!(session.on_decided(session.submitted(), Position::START).len(), sent);
+            assert!(matches!(session.handle(Message::Update(bytes(2))), Intent::Submit { .. }));
+        }
+        // What is refused and not counted, since it was said to be in the document already, is bounded too.
+        let mut viewer = Session::new(named(), Role::Viewer);
+        viewer.handle(Message::SyncStep1(Bytes::from_static(&[1, 7, 100])));
+        let from_the_queue = Bytes::from_static(&[1, 1, 7, 0, 4, 1, 1, b't', 1, b'x', 0]);
+        let ends = (0..=HOCUSPOCUS_OWED_MAX).any(|_| {
+            let intent = viewer.handle(Message::Update(from_the_queue.clone()));
+            viewer.on_refused([viewer.submitted()]);
+            viewer.on_decided(viewer.submitted(), Position::START);
+            matches!(intent, Intent::Close(close) if close.code == close::BUSY)
+        });
+        assert!(ends);
     }
 
     fn source(intent: &Intent) -> Option<Source> {

@@ -11,7 +11,7 @@ use prometheus_client::registry::Registry;
 
 use crate::gate::Dropped;
 use crate::room::OwnerMetrics;
-use crate::{life, throttle, webhooks};
+use crate::{auth, life, throttle, webhooks};
 
 /// Everything that is counted, for all rooms together.
 pub struct Metrics {
@@ -60,6 +60,8 @@ pub struct Metrics {
     pub updates_refused: Counter,
     /// Updates refused because their sender may only read.
     pub edits_refused: Counter,
+    /// Edits in JSON over which the document engine has panicked.
+    pub edit_panics: Counter,
     /// Messages outside of documents that a session did not take in time.
     pub stateless_dropped: Counter,
     /// Documents whose order a gate had to learn.
@@ -80,6 +82,8 @@ pub struct Metrics {
     pub sessions_of_other_lives: Counter,
     /// About the life of rooms.
     pub life: life::Metrics,
+    /// About tokens.
+    pub auth: auth::Metrics,
     /// About bounds that were met.
     pub throttle: throttle::Metrics,
     /// About webhooks.
@@ -124,6 +128,7 @@ impl Metrics {
         let rooms_without_store =
             counter("rooms_without_store", "Rooms that ended because the store took no edits");
         let updates_refused = counter("updates_refused", "Updates refused whole by the gate");
+        let edit_panics = counter("edit_panics", "Edits in JSON over which the document engine has panicked");
         let stateless_dropped =
             counter("stateless_dropped", "Messages outside of documents that were not taken in time");
         let edits_refused = counter("edits_refused", "Updates of people who may only read");
@@ -140,8 +145,8 @@ impl Metrics {
         let compaction_seconds = Counter::default();
         registry.register("compaction_seconds", "Seconds that compactions took", compaction_seconds.clone());
         let life = life::Metrics::register(&mut registry);
-        let throttle = throttle::Metrics::default();
-        throttle.register(&mut registry);
+        let auth = auth::Metrics::register(&mut registry);
+        let throttle = throttle::Metrics::register(&mut registry);
         let webhooks = webhooks::Metrics::register(&mut registry);
         let owners = OwnerMetrics::register(&mut registry);
         let (rooms_open, sockets_open) = (Gauge::default(), Gauge::default());
@@ -171,6 +176,7 @@ impl Metrics {
             rooms_without_store,
             updates_refused,
             edits_refused,
+            edit_panics,
             stateless_dropped,
             orders_learnt,
             updates_with_gaps,
@@ -181,6 +187,7 @@ impl Metrics {
             catch_ups,
             sessions_of_other_lives,
             life,
+            auth,
             throttle,
             webhooks,
             owners,

@@ -9,6 +9,7 @@ use crate::auth::{Auth, AuthSettings, Grant, MintError, SettingsError};
 use crate::caller::Role;
 use crate::config::parse_duration;
 use crate::ids::RoomName;
+use crate::kind::RoomKind;
 use crate::room::wall_clock_ms;
 
 /// Make a token that lets somebody into rooms, signed with the key of --auth-key-file or RUANG_AUTH_KEY.
@@ -50,6 +51,10 @@ pub struct TokenArgs {
     #[arg(long, value_name = "KID")]
     kid: Option<String>,
 
+    /// The kind of the rooms that the holder makes: board or free. Without it the server's --boards decide.
+    #[arg(long, value_name = "KIND")]
+    kind: Option<RoomKind>,
+
     #[command(flatten)]
     auth: AuthSettings,
 }
@@ -89,6 +94,7 @@ fn mint(args: TokenArgs) -> Result<String, TokenError> {
         name: args.name,
         color: args.color,
         kid: args.kid,
+        kind: args.kind,
     };
     Ok(auth.mint(&grant, wall_clock_ms())?)
 }

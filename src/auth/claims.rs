@@ -30,6 +30,7 @@ pub(super) struct RawClaims {
     role: Option<Value>,
     name: Option<Value>,
     color: Option<Value>,
+    kind: Option<Value>,
 }
 
 /// What is asked of a token beyond its signature.
@@ -109,6 +110,8 @@ impl RawClaims {
             None => Role::Viewer,
         };
         let rooms = rooms(self.room, self.rooms, role)?;
+        let kind = text(self.kind, "kind", 32)?;
+        let kind = kind.map(|kind| kind.parse().map_err(|_| AuthError::Claim("kind"))).transpose()?;
         let caller = Caller {
             user: Some(text(self.sub, "sub", USER_ID_BYTES_MAX)?.ok_or(AuthError::Claim("sub"))?),
             name: text(self.name, "name", USER_NAME_BYTES_MAX)?,
@@ -117,6 +120,7 @@ impl RawClaims {
             expires_ms: Some(expires_ms),
             token: text(self.jti, "jti", TOKEN_ID_BYTES_MAX)?,
             issued_ms: issued_ms.unwrap_or(0),
+            kind,
         };
         Ok((caller, rooms))
     }

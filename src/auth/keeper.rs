@@ -1,34 +1,43 @@
 //! Has all instances of a store know what is revoked: each looks every two seconds for what others have revoked, and puts
 //! back what the store has lost.
 //!
-//! A revocation holds here from the moment that it is made, whether it could be stored or not; it is stored again until it
-//! is. A store that does not answer changes nothing: neither does anybody look revoked, nor is anything un-revoked.
+//! A revocation that finds a place in the list holds here from the moment that it is made, whether it could be stored or not;
+//! it is stored again until it is. A store that does not answer changes nothing: neither does anybody look revoked, nor is anything un-revoked.
 
 use std::collections::HashSet;
 use std::time::Duration;
 
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
-use super::{Auth, Revocation};
+use super::{Auth, Metrics, Revocation};
 use crate::limits::{REVOCATIONS_LOOK_MS, REVOCATIONS_LOOK_MS_MAX};
 use crate::log::{Log, LogError, Note};
 use crate::room::wall_clock_ms;
 
+/// Why a revocation is not on all instances.
+#[derive(Debug, thiserror::Error)]
+pub enum RevokeError {
+    /// As many hold as there may be. This one does not, nowhere.
+    #[error("the list of revocations is full; older ones end with their tokens")]
+    ListFull,
+    /// The store did not take it. It holds here all the same, is tried again, and is gone only if this process ends
+    /// before that.
+    #[error(transparent)]
+    Store(#[from] LogError),
+}
+
 /// Revokes: here at once, on other instances within five seconds.
 ///
 /// # Errors
-/// [`LogError`] if the store did not take it. It holds here, is tried again, and is gone only if this process ends
-/// before that.
-pub async fn revoke(auth: &Auth, log: &dyn Log, revocation: Revocation) -> Result<(), LogError> {
+/// [`RevokeError`] says where it holds.
+pub async fn revoke(auth: &Auth, log: &dyn Log, revocation: Revocation) -> Result<(), RevokeError> {
     let id = rand::random();
     auth.revoked.forget_expired(wall_clock_ms());
     let note = note_of(id, &revocation);
     if !auth.revoked.add(id, revocation) {
-        return Err(LogError::Full(
-            "the list of revocations is full; older ones end with their tokens".to_owned(),
-        ));
+        return Err(RevokeError::ListFull);
     }
-    log.put_note(note).await
+    Ok(log.put_notes(vec![note]).await?)
 }
 
 /// Takes over what is revoked, before anybody is let in.
@@ -42,7 +51,7 @@ pub async fn load(auth: &Auth, log: &dyn Log) -> Result<(), LogError> {
 }
 
 /// Looks again and again, for as long as it is polled.
-pub async fn go_on(auth: &Auth, log: &dyn Log) {
+pub async fn go_on(auth: &Auth, log: &dyn Log, metrics: &Metrics) {
     let mut ticks = interval(Duration::from_millis(REVOCATIONS_LOOK_MS));
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut was_away = false;
@@ -54,6 +63,9 @@ pub async fn go_on(auth: &Auth, log: &dyn Log) {
             Ok(Err(error)) => Some(error.to_string()),
             Err(_) => Some("no answer in time".to_owned()),
         };
+        if failed.is_some() {
+            metrics.looks_failed.inc();
+        }
         match &failed {
             Some(why) if !was_away => {
                 tracing::warn!(why, "what other instances revoke cannot be seen; what is known holds");
@@ -71,12 +83,18 @@ async fn look(auth: &Auth, log: &dyn Log) -> Result<(), LogError> {
     let notes = log.notes().await?;
     notes.iter().for_each(|note| take_in(auth, note));
     let stored: HashSet<u128> = notes.iter().map(|note| note.id).collect();
-    for (id, revocation) in auth.revoked.all() {
-        if !stored.contains(&id) {
-            log.put_note(note_of(id, &revocation)).await?;
-            tracing::warn!("a revocation that the store did not have is stored again");
-        }
+    let known = auth.revoked.all();
+    let lost: Vec<Note> = known
+        .iter()
+        .filter(|(id, _)| !stored.contains(id))
+        .map(|(id, revocation)| note_of(*id, revocation))
+        .collect();
+    if lost.is_empty() {
+        return Ok(());
     }
+    let count = lost.len();
+    log.put_notes(lost).await?;
+    tracing::warn!(count, "revocations that the store did not have are stored again");
     Ok(())
 }
 
@@ -96,4 +114,35 @@ fn take_in(auth: &Auth, note: &Note) {
 
 fn note_of(id: u128, revocation: &Revocation) -> Note {
     Note { id, until_ms: revocation.until_ms, body: revocation.to_bytes().into() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::auth::Target;
+    use crate::limits::NOTES_MAX;
+    use crate::log::memory::MemoryLog;
+
+    fn revocation(user: u128) -> Revocation {
+        let target = Target::User(user.to_string().into());
+        Revocation::new(target, None, None, wall_clock_ms(), 60_000).expect("a user")
+    }
+
+    /// [A20] A full list revokes nothing and says so; what a store does not take, a full one too, holds here. What a store has
+    /// lost is put back in one call.
+    #[tokio::test]
+    async fn a_full_list_is_told_from_a_full_store() {
+        let (auth, (log, faults)) = (Auth::open(), MemoryLog::with_faults());
+        (1..NOTES_MAX as u128).for_each(|id| assert!(auth.revoked.add(id, revocation(id))));
+        faults.fail_change(0, LogError::Full("a test".to_owned()));
+        let unstored = revoke(&auth, &log, revocation(0)).await;
+        assert!(matches!(unstored, Err(RevokeError::Store(LogError::Full(_)))), "{unstored:?}");
+        assert_eq!(auth.revoked.all().len(), NOTES_MAX, "it holds here");
+        let refused = revoke(&auth, &log, revocation(u128::MAX)).await;
+        assert!(matches!(refused, Err(RevokeError::ListFull)), "{refused:?}");
+        assert_eq!(auth.revoked.all().len(), NOTES_MAX);
+        assert_eq!(log.notes().await.expect("it answers"), []);
+        look(&auth, &log).await.expect("it takes them");
+        assert_eq!(log.notes().await.expect("it answers").len(), NOTES_MAX);
+    }
 }

@@ -12,6 +12,7 @@ use super::keys::{Key, KeySet};
 use super::{Auth, DOCUMENT_KID};
 use crate::caller::{Caller, Role, UserId};
 use crate::ids::RoomName;
+use crate::kind::RoomKind;
 use crate::limits::{ROOM_NAME_BYTES_MAX, USER_ID_BYTES_MAX, USER_NAME_BYTES_MAX};
 
 /// What a token is to say.
@@ -33,6 +34,8 @@ pub struct Grant {
     pub color: Option<String>,
     /// Which key signs; `None`: the first that can.
     pub kid: Option<String>,
+    /// The kind of the rooms that its holder makes; `None`: their names decide.
+    pub kind: Option<RoomKind>,
 }
 
 /// What a token for one document is to say.
@@ -50,6 +53,8 @@ pub struct DocumentGrant<'a> {
     pub color: Option<Arc<str>>,
     /// For how long, in seconds; no longer than any token may live.
     pub ttl_s: u64,
+    /// The kind of the room, if its holder makes it; `None`: its name decides.
+    pub kind: Option<RoomKind>,
 }
 
 /// Why no token is made.
@@ -66,7 +71,8 @@ pub enum MintError {
     Signing,
 }
 
-/// Who a document's token is for if nobody is named: a token has to say something.
+/// Who a document's token is for if nobody is named: a token has to say something. So nobody can have that name in such a
+/// token.
 const NOBODY: &str = "document";
 
 impl Auth {
@@ -94,6 +100,7 @@ impl Auth {
         let text = |text: &Option<String>| text.as_deref().map(|text| json!(text));
         text(&grant.name).map(|name| put("name", name));
         text(&grant.color).map(|color| put("color", color));
+        grant.kind.map(|kind| put("kind", json!(kind.as_str())));
         self.expected.issuers.first().map(|issuer| put("iss", json!(issuer)));
         self.expected.audiences.first().map(|audience| put("aud", json!(audience)));
         sign(key, key.kid.clone(), &claims)
@@ -106,6 +113,11 @@ impl Auth {
     /// [`MintError`]
     pub fn mint_document_token(&self, grant: &DocumentGrant<'_>, now_ms: u64) -> Result<String, MintError> {
         let keys = Arc::clone(&*self.keys.read());
+        if grant.user.as_deref() == Some(NOBODY) {
+            return Err(MintError::Refused(
+                "the user `document` stands for nobody in such a token: give another id",
+            ));
+        }
         let user = grant.user.as_deref().unwrap_or(NOBODY);
         check_user(user, grant.name.as_deref(), grant.color.as_deref())?;
         let mut claims = claims(user, grant.role, grant.ttl_s.min(self.expected.life_ms_max / 1000), now_ms);
@@ -113,6 +125,7 @@ impl Auth {
         put("room", json!(grant.room.as_str()));
         grant.name.as_deref().map(|name| put("name", json!(name)));
         grant.color.as_deref().map(|color| put("color", json!(color)));
+        grant.kind.map(|kind| put("kind", json!(kind.as_str())));
         sign(&keys.document, Some(DOCUMENT_KID.to_owned()), &claims)
     }
 }
@@ -170,13 +183,22 @@ fn sign(key: &Key, kid: Option<String>, claims: &Map<String, Value>) -> Result<S
     encode(&header, claims, signs).map_err(|_| MintError::Signing)
 }
 
-/// A key for this process alone.
-pub(super) fn random_key() -> Key {
-    let random = Zeroizing::new(rand::random::<[u8; 32]>());
-    document_key(&random[..])
+/// The server's own key where nothing is set that it could follow from: of this process alone, and for as long as that lives,
+/// however often keys are read again.
+pub(super) struct RandomSecret(Zeroizing<[u8; 32]>);
+
+impl RandomSecret {
+    pub(super) fn draw() -> Self {
+        Self(Zeroizing::new(rand::random()))
+    }
+
+    pub(super) fn document_key(&self) -> Key {
+        document_key(&self.0[..])
+    }
 }
 
-/// The server's own key, if it follows from those of the issuers: then all instances have the same.
+/// The server's own key, if it follows from those of the issuers, from the first that signs: then all instances have the
+/// same.
 pub(super) fn derived_key(keys: &KeySet) -> Option<Key> {
     let private = keys.iter().find_map(Key::private_bytes)?;
     Some(document_key(private))

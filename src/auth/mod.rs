@@ -2,7 +2,7 @@
 //!
 //! In reading order: `claims` is what a token says, `keys` what it is signed with, `crypto` how; `mint` makes tokens;
 //! `revoked` is which of them do not count any more, `keeper` has all instances know that; `standing` is a live
-//! session's right to go on; `settings` reads all this from files and environment.
+//! session's right to go on; `settings` reads all this from files and environment; `metrics` counts who is refused, and why.
 //!
 //! Invariants:
 //! - Nothing of a token is believed before its signature holds; its key has one algorithm, whatever the token says.
@@ -14,6 +14,7 @@ mod claims;
 mod crypto;
 pub mod keeper;
 mod keys;
+mod metrics;
 mod mint;
 mod revoked;
 mod server_token;
@@ -34,6 +35,8 @@ use crate::wire::close::{self, Close};
 use claims::{Expected, RawClaims, Rooms};
 pub use keys::KeyError;
 use keys::{Key, KeySet};
+pub use metrics::Metrics;
+use mint::RandomSecret;
 pub use mint::{DocumentGrant, Grant, MintError};
 use revoked::Revoked;
 pub use revoked::{Revocation, RevocationError, Target};
@@ -99,6 +102,27 @@ impl AuthError {
         Close::new(code, self.to_string())
     }
 
+    /// What it is counted as.
+    #[must_use]
+    pub fn reason(self) -> &'static str {
+        match self {
+            Self::Missing => "missing",
+            Self::TooLarge => "too_large",
+            Self::Malformed => "malformed",
+            Self::UnknownKey => "unknown_key",
+            Self::Algorithm => "algorithm",
+            Self::Signature => "signature",
+            Self::Claim(_) => "claim",
+            Self::Expired => "expired",
+            Self::NotYet => "not_yet",
+            Self::TooLong => "too_long",
+            Self::Issuer => "issuer",
+            Self::Audience => "audience",
+            Self::Revoked => "revoked",
+            Self::Room => "room",
+        }
+    }
+
     /// How HTTP says so: 401 or 403.
     #[must_use]
     pub fn status(self) -> u16 {
@@ -112,6 +136,8 @@ pub struct Auth {
     expected: Expected,
     revoked: Revoked,
     settings: Option<AuthSettings>,
+    /// For the server's own key, if there is nothing else.
+    random: RandomSecret,
 }
 
 /// What tokens are signed with.
@@ -122,6 +148,8 @@ struct Keys {
     server: Option<ServerToken>,
     /// The server's own.
     document: Key,
+    /// What that follows from, in words.
+    document_from: &'static str,
 }
 
 impl Auth {
@@ -129,13 +157,21 @@ impl Auth {
     /// itself.
     #[must_use]
     pub fn open() -> Self {
-        let keys = Keys { issued: None, server: None, document: mint::random_key() };
-        Self::with(keys, AuthSettings::default().expected(), None)
+        let random = RandomSecret::draw();
+        let (document, document_from) = (random.document_key(), settings::RANDOM);
+        let keys = Keys { issued: None, server: None, document, document_from };
+        Self::with(keys, AuthSettings::default().expected(), None, random)
     }
 
-    fn with(keys: Keys, expected: Expected, settings: Option<AuthSettings>) -> Self {
+    fn with(keys: Keys, expected: Expected, settings: Option<AuthSettings>, random: RandomSecret) -> Self {
         crypto::install();
-        Self { keys: RwLock::new(Arc::new(keys)), expected, revoked: Revoked::default(), settings }
+        Self { keys: RwLock::new(Arc::new(keys)), expected, revoked: Revoked::default(), settings, random }
+    }
+
+    /// What the key follows from that signs tokens for single documents, in words without secrets.
+    #[must_use]
+    pub fn document_key_from(&self) -> &'static str {
+        self.keys.read().document_from
     }
 
     /// Whether everybody is let in.

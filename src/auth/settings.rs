@@ -14,6 +14,7 @@ use zeroize::Zeroizing;
 
 use super::claims::Expected;
 use super::keys::{self, Key, KeyError, KeySet};
+use super::mint::RandomSecret;
 use super::server_token::ServerToken;
 use super::{Auth, DOCUMENT_KID, Keys, mint};
 use crate::config::parse_duration;
@@ -161,19 +162,20 @@ impl Auth {
         settings: &AuthSettings,
         variable: &dyn Fn(&str) -> Option<String>,
     ) -> Result<Self, SettingsError> {
-        let keys = read_keys(settings, variable)?;
-        Ok(Self::with(keys, settings.expected(), Some(settings.clone())))
+        let random = RandomSecret::draw();
+        let keys = read_keys(settings, variable, &random)?;
+        Ok(Self::with(keys, settings.expected(), Some(settings.clone()), random))
     }
 
     /// Reads the keys again. What cannot be read leaves things as they are. Sessions that are open stay open: who must go
-    /// is revoked.
+    /// is revoked. The server's own key stays the same as long as what it follows from does.
     ///
     /// # Errors
     /// [`SettingsError`] names the setting.
     pub fn reload(&self) -> Result<(), SettingsError> {
         let Some(settings) = &self.settings else { return Ok(()) };
         let was_open = self.is_open();
-        let keys = read_keys(settings, &variable)?;
+        let keys = read_keys(settings, &variable, &self.random)?;
         if keys.are_none() == was_open {
             *self.keys.write() = Arc::new(keys);
         }
@@ -184,7 +186,9 @@ impl Auth {
     #[must_use]
     pub fn is_reloadable(&self) -> bool {
         let has_files = |settings: &AuthSettings| {
-            !settings.auth_key_file.is_empty() || settings.y_sweet_token_file.is_some()
+            !settings.auth_key_file.is_empty()
+                || settings.y_sweet_token_file.is_some()
+                || settings.auth_document_secret_file.is_some()
         };
         self.settings.as_ref().is_some_and(has_files)
     }
@@ -199,6 +203,7 @@ impl Auth {
 fn read_keys(
     settings: &AuthSettings,
     variable: &dyn Fn(&str) -> Option<String>,
+    random: &RandomSecret,
 ) -> Result<Keys, SettingsError> {
     let mut keys: Vec<Key> = Vec::new();
     for file in &settings.auth_key_file {
@@ -213,16 +218,20 @@ fn read_keys(
     let issued = issued.map_err(named(|| "--auth-key-file".to_owned()))?;
     let file = settings.y_sweet_token_file.as_deref();
     let server = secret_of("--y-sweet-token-file", file, SERVER_VARIABLE, variable)?;
-    let of_server = || server.as_ref().map(|secret| mint::document_key(secret.as_bytes()));
-    let document = match document_secret(settings, variable)? {
-        Some(key) => key,
-        None => {
-            let derived = issued.as_ref().and_then(mint::derived_key);
-            derived.or_else(of_server).unwrap_or_else(mint::random_key)
-        }
+    let set = document_secret(settings, variable)?.map(|key| (key, "--auth-document-secret-file"));
+    let derived = || issued.as_ref().and_then(mint::derived_key).map(|key| (key, "the first key that signs"));
+    let of_server = || {
+        let key = server.as_ref().map(|secret| mint::document_key(secret.as_bytes()));
+        key.map(|key| (key, "the server token of y-sweet's back ends"))
     };
-    Ok(Keys { issued, server: server.as_ref().map(|secret| ServerToken::new(secret)), document })
+    let random = || (random.document_key(), RANDOM);
+    let (document, document_from) = set.or_else(derived).or_else(of_server).unwrap_or_else(random);
+    let server = server.as_ref().map(|secret| ServerToken::new(secret));
+    Ok(Keys { issued, server, document, document_from })
 }
+
+/// In words, as the others there.
+pub(super) const RANDOM: &str = "chance, for the life of this process";
 
 fn document_secret(
     settings: &AuthSettings,

@@ -28,7 +28,7 @@ pub(super) fn carry_out(
         update
     }));
     edited.unwrap_or_else(|_| {
-        // Its lock is held for ever: nobody may wait for it, not even to free it.
+        // Its lock is held for ever: nobody may wait for it, not even to free it. Who asked keeps count: see `Trust`.
         std::mem::forget(copy);
         Err(EditError::Engine)
     })

@@ -15,6 +15,7 @@
 
 mod carry_out;
 mod place;
+mod trust;
 mod value;
 
 use std::collections::BTreeMap;
@@ -23,6 +24,7 @@ use std::fmt;
 use serde::Deserialize;
 use serde_json::Value;
 
+pub use self::trust::Trust;
 use crate::document::{Document, FoldError};
 use crate::ids::ClientId;
 use crate::limits::{EDIT_OPERATIONS_MAX, EDIT_PATH_MAX, NAME_BYTES_MAX, VALUE_DEPTH_MAX};
@@ -142,9 +144,15 @@ pub enum EditError {
     /// The copy cannot be made: the document is damaged.
     #[error("the document cannot be copied: {0}")]
     Copy(#[from] FoldError),
-    /// The engine panicked: the document holds what it cannot edit.
+    /// The engine panicked: the document holds what it cannot edit. The copy stays in memory: see [`Trust`].
     #[error("the document engine cannot make this edit")]
     Engine,
+    /// That has happened too often.
+    #[error(
+        "the document engine has failed over such edits too often: until the server restarts, send an update in place of \
+         operations"
+    )]
+    Distrusted,
 }
 
 /// Why an operation does not fit the document.

@@ -292,3 +292,12 @@ fn late_edits_are_given_up() {
     assert!(matches!(update_of(&[0, 0], &edit, 1, &|| true), Err(EditError::TooLong)));
     assert!(matches!(update_of(&[1], &edit, 1, &|| false), Err(EditError::Copy(_))));
 }
+
+/// [P90] A panic while the engine edits is an error as others are, for who asked.
+#[test]
+fn a_panic_is_an_error() {
+    let edit =
+        json!({ "roots": { "m": "map" }, "operations": [{ "op": "set", "path": ["m", "a"], "value": 1 }] });
+    let edit: Edit = serde_json::from_value(edit).expect("an edit");
+    assert!(matches!(update_of(&[0, 0], &edit, 1, &|| panic!("a test")), Err(EditError::Engine)));
+}

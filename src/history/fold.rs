@@ -6,12 +6,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use super::kind::Known;
 use super::snapshot::{About, Snapshot, SnapshotError};
 use crate::document::{Document, ENGINE};
 use crate::gate::{self, Gate, Source};
 use crate::generation::Generations;
 use crate::ids::{ClientId, Generation, Position, RoomName};
-use crate::log::record::{Record, StoredRecord};
+use crate::kind::RoomKind;
+use crate::log::record::{Metadata, StoredRecord};
 
 /// A record that is in the log but, whole or in part, not in the document.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,6 +62,8 @@ pub struct Fold {
     /// The largest that the encoded document can be: what was folded, never less what was overwritten.
     bytes: usize,
     claims: BTreeMap<ClientId, Arc<str>>,
+    /// As far as it is known.
+    kind: Known,
     set_aside: Vec<SetAside>,
     /// Records that the snapshot at the start had to leave out.
     left_out: Vec<Position>,
@@ -80,6 +84,8 @@ pub struct Parts {
     pub bytes: usize,
     /// See [`Fold::claims`].
     pub claims: BTreeMap<ClientId, Arc<str>>,
+    /// See [`Fold::kind`].
+    pub kind: Option<RoomKind>,
 }
 
 impl Fold {
@@ -95,6 +101,7 @@ impl Fold {
             log_bytes: 0,
             bytes: 0,
             claims: BTreeMap::new(),
+            kind: Known::Nothing,
             set_aside: Vec::new(),
             left_out: Vec::new(),
             on_trouble,
@@ -110,7 +117,8 @@ impl Fold {
         let damaged = |why: &str| SnapshotError::Damaged(why.to_owned());
         let mut fold = Self::new(room, on_trouble);
         // The generations follow from the document: they are said for who does not load it.
-        let About { through, records, log_bytes, claims, state_vector, set_aside, .. } = &snapshot.about;
+        let About { through, records, log_bytes, kind, claims, state_vector, set_aside, .. } =
+            &snapshot.about;
         let admission = fold.gate.admit(&snapshot.document, Source::Record);
         let admission = admission.map_err(|refusal| SnapshotError::Damaged(refusal.to_string()))?;
         if admission.dropped.is_gap() {
@@ -125,6 +133,7 @@ impl Fold {
         }
         (fold.last, fold.records, fold.log_bytes) = (*through, *records, *log_bytes);
         fold.claims.clone_from(claims);
+        fold.kind = Known::by_snapshot(*kind);
         fold.left_out.clone_from(set_aside);
         Ok(fold)
     }
@@ -138,6 +147,7 @@ impl Fold {
             through: self.last,
             records: self.records,
             log_bytes: self.log_bytes,
+            kind: self.kind().unwrap_or(RoomKind::Free),
             generations: self.generations(),
             claims: self.claims.clone(),
             state_vector: self.gate.state_vector().encode(),
@@ -189,6 +199,12 @@ impl Fold {
         &self.claims
     }
 
+    /// The kind of the room; `None`: no record has told it yet.
+    #[must_use]
+    pub fn kind(&self) -> Option<RoomKind> {
+        self.kind.kind()
+    }
+
     /// The generations whose markers are in the document, lowest nonce first.
     #[must_use]
     pub fn generations(&self) -> Vec<Generation> {
@@ -212,8 +228,9 @@ impl Fold {
     /// Takes the fold apart.
     #[must_use]
     pub fn into_parts(self) -> Parts {
+        let kind = self.kind();
         let Self { gate, document, last, bytes, claims, .. } = self;
-        Parts { gate, document, last, bytes, claims }
+        Parts { gate, document, last, bytes, claims, kind }
     }
 
     /// Folds the records of one page, merged: what costs most is paid once a page. Nothing happens
@@ -329,7 +346,11 @@ impl Fold {
         self.last = position;
         self.records += 1;
         self.log_bytes += record.encoded.len() as u64;
-        self.note_claims(record);
+        // Decoding has shown that the metadata can be read.
+        if let Ok(metadata) = record.metadata() {
+            self.kind = self.kind.and(record.kind(), metadata.room_kind);
+            self.note_claims(metadata);
+        }
         let update = admission.remainder.map(|remainder| remainder.update);
         match update {
             update if admission.dropped.is_gap() => Admitted::Trouble(update),
@@ -350,9 +371,7 @@ impl Fold {
     }
 
     /// The first claim of an id counts.
-    fn note_claims(&mut self, record: &Record) {
-        // Decoding has shown that the metadata can be read.
-        let Ok(metadata) = record.metadata() else { return };
+    fn note_claims(&mut self, metadata: Metadata) {
         let Some(user) = metadata.user.filter(|_| !metadata.claims.is_empty()) else { return };
         let user: Arc<str> = user.into();
         for client in metadata.claims {

@@ -5,6 +5,7 @@
 //! | `fold` | one record after the other through the gate into the document | yes |
 //! | `page` | whether a page of records is whole, and how it is folded | yes |
 //! | `snapshot` | the bytes of a snapshot | yes |
+//! | `kind` | what kind a room is of | |
 //! | `plan` | when to compact, which snapshots stay, what is trimmed | yes |
 //! | `start` | reads the snapshot that a walk begins with, or an older one if that is damaged | |
 //! | `walk` | reads the log from there on | |
@@ -18,6 +19,7 @@
 mod compact;
 mod compactor;
 mod fold;
+mod kind;
 mod page;
 mod plan;
 mod snapshot;
@@ -27,6 +29,7 @@ mod walk;
 pub use compact::{CompactError, Compacted, Outcome, Written, compact};
 pub use compactor::Compactor;
 pub use fold::{Broken, Fold, Folded, OnTrouble, Parts, SetAside};
+pub use kind::kind_of;
 pub use plan::{Retention, Tail};
 pub use snapshot::{About, Snapshot, SnapshotError};
 pub use start::{DamagedSnapshot, Start};

@@ -1,10 +1,10 @@
 //! A snapshot: what all records of a room up to one of them hold, in one piece. Pure.
 //!
-//! The layout, version 1; all integers little endian (docs/STORAGE.md draws it):
+//! The layout; all integers little endian (docs/STORAGE.md draws it):
 //!
 //! ```text
 //!  0  4  magic, "RUAS"
-//!  4  1  version of the metadata: 1
+//!  4  1  version of the metadata: 1, or 2 if the room is a board
 //!  5  1  form of the document: 1, an update (Yjs v1) compressed by zstd
 //!  6  2  flags; none yet. A reader must know those of the low byte, may ignore those of the high
 //!  8  4  length of the metadata
@@ -13,7 +13,8 @@
 //! 20     metadata, then the compressed document, and nothing behind it
 //! ```
 //!
-//! The header is the same in all versions, as a record's is, so that damage is told from news.
+//! The header is the same in all versions, as a record's is, so that damage is told from news. Free rooms go on being written
+//! as version 1: a ruang that knows no kinds reads them.
 
 mod metadata;
 
@@ -24,10 +25,14 @@ use sha2::{Digest, Sha256};
 
 use crate::gate;
 use crate::ids::{ClientId, Generation, Position};
+use crate::kind::RoomKind;
 use crate::limits::{SNAPSHOT_DOCUMENT_BYTES_MAX, SNAPSHOT_METADATA_BYTES_MAX};
 
 const MAGIC: [u8; 4] = *b"RUAS";
-const VERSION: u8 = 1;
+/// Of a room that is free, or whose kind nobody knew.
+const VERSION_FREE: u8 = 1;
+/// The kind is said.
+const VERSION_KIND: u8 = 2;
 const FORM_ZSTD: u8 = 1;
 const FLAGS_REQUIRED: u16 = 0x00ff;
 const CRC_AT: usize = 16;
@@ -63,6 +68,8 @@ pub struct About {
     pub records: u64,
     /// Bytes of all records that it covers, as they are stored.
     pub log_bytes: u64,
+    /// The kind of the room, where that is not free.
+    pub kind: RoomKind,
     /// The generations whose markers are in the document.
     pub generations: Vec<Generation>,
     /// Who owns which client id.
@@ -111,7 +118,7 @@ struct Digested {
 }
 
 impl Snapshot {
-    /// Writes a snapshot of the newest version. Takes as long as compressing the document.
+    /// Writes a snapshot, of the oldest version that can say it. Takes as long as compressing the document.
     ///
     /// # Errors
     /// [`SnapshotError::TooLarge`].
@@ -120,7 +127,8 @@ impl Snapshot {
         if self.document.len() > SNAPSHOT_DOCUMENT_BYTES_MAX {
             return Err(too_large("document", self.document.len(), SNAPSHOT_DOCUMENT_BYTES_MAX));
         }
-        let metadata = metadata::encode_v1(&self.about, &Digested::of(&self.document))
+        let version = version_of(self.about.kind);
+        let metadata = metadata::encode(version, &self.about, &Digested::of(&self.document))
             .map_err(|len| too_large("metadata", len, SNAPSHOT_METADATA_BYTES_MAX))?;
         // Compressing into memory fails only where memory does.
         let body = zstd::bulk::compress(&self.document, ZSTD_LEVEL)
@@ -128,7 +136,7 @@ impl Snapshot {
         let length = |bytes: &[u8]| u32::try_from(bytes.len()).expect("below the limits, so below 2^32");
         let mut encoded = Vec::with_capacity(HEADER_BYTES + metadata.len() + body.len());
         encoded.extend_from_slice(&MAGIC);
-        encoded.extend_from_slice(&[VERSION, FORM_ZSTD, 0, 0]);
+        encoded.extend_from_slice(&[version, FORM_ZSTD, 0, 0]);
         encoded.extend_from_slice(&length(&metadata).to_le_bytes());
         encoded.extend_from_slice(&length(&body).to_le_bytes());
         encoded.extend_from_slice(&[0; 4]);
@@ -163,7 +171,7 @@ impl Snapshot {
             return Err(damaged("its parts are not as long as it says"));
         }
         let (metadata, body) = rest.split_at(metadata_len);
-        let (about, digested) = metadata::decode_v1(metadata)
+        let (about, digested) = metadata::decode(encoded[4], metadata)
             .map_err(|why| SnapshotError::Damaged(format!("its metadata: {why}")))?;
         let capacity = usize::try_from(digested.bytes).unwrap_or(usize::MAX);
         if capacity > SNAPSHOT_DOCUMENT_BYTES_MAX {
@@ -180,6 +188,20 @@ impl Snapshot {
     }
 }
 
+/// The kind that a snapshot says, by its first bytes alone, unchecked: to be shown, not to be relied on. `None`: it says none.
+#[must_use]
+pub(super) fn peek_kind(beginning: &[u8]) -> Option<RoomKind> {
+    let is_said = beginning.len() > HEADER_BYTES && beginning[..4] == MAGIC && beginning[4] == VERSION_KIND;
+    metadata::peek_kind(beginning.get(HEADER_BYTES..).filter(|_| is_said)?)
+}
+
+fn version_of(kind: RoomKind) -> u8 {
+    match kind {
+        RoomKind::Free => VERSION_FREE,
+        RoomKind::Board => VERSION_KIND,
+    }
+}
+
 impl Digested {
     fn of(document: &[u8]) -> Self {
         Self { bytes: document.len() as u64, sha256: Sha256::digest(document).into() }
@@ -191,8 +213,8 @@ fn check_known(encoded: &[u8]) -> Result<(), SnapshotError> {
     let newer = |what, found, known| Err(SnapshotError::Newer { what, found, known });
     let (version, form) = (encoded[4], encoded[5]);
     let flags = u16::from_le_bytes([encoded[6], encoded[7]]) & FLAGS_REQUIRED;
-    if version != VERSION {
-        return newer("version", u16::from(version), "version 1");
+    if !(VERSION_FREE..=VERSION_KIND).contains(&version) {
+        return newer("version", u16::from(version), "versions 1 and 2");
     }
     if form != FORM_ZSTD {
         return newer("form", u16::from(form), "form 1");

@@ -37,7 +37,16 @@ pub(super) fn bearer_token(headers: &HeaderMap) -> Option<&str> {
 impl App {
     /// Who somebody is in a room. Asked before anything is looked up under the room's name.
     pub(super) fn admit(&self, token: Option<&str>, room: &RoomName) -> Result<Caller, AuthError> {
-        self.auth.admit(token, room, wall_clock_ms())
+        self.counted(self.auth.admit(token, room, wall_clock_ms()))
+    }
+
+    /// The same for what is about no single room.
+    pub(super) fn admit_everywhere(&self, token: Option<&str>) -> Result<Caller, AuthError> {
+        self.counted(self.auth.admit_everywhere(token, wall_clock_ms()))
+    }
+
+    fn counted(&self, admitted: Result<Caller, AuthError>) -> Result<Caller, AuthError> {
+        admitted.inspect_err(|error| self.metrics.auth.refused(*error))
     }
 
     /// The same for a session, which ends when the token does not count any more.

@@ -44,6 +44,8 @@ pub struct App {
     pub started: Instant,
     /// What requests to the API share.
     pub api: api::Shares,
+    /// Whether everybody who reaches the server is shown metrics, and not its operators alone.
+    pub public_metrics: bool,
     /// No new sockets: the server is on its way down.
     pub draining: AtomicBool,
 }
@@ -63,9 +65,8 @@ pub fn router(app: Arc<App>) -> Router {
         .merge(api::routes())
         .merge(y_sweet::routes())
         .route("/healthz", get(ops::healthz))
-        .route("/readyz", get(ops::readyz))
-        .route("/metrics", get(ops::metrics))
-        .fallback(pages::not_found)
-        .with_state(Arc::clone(&app));
+        .route("/readyz", get(ops::readyz));
+    let routes = if app.public_metrics { routes.route("/metrics", get(ops::metrics)) } else { routes };
+    let routes = routes.fallback(pages::not_found).with_state(Arc::clone(&app));
     front::before(app, routes)
 }

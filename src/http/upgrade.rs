@@ -28,8 +28,9 @@ use crate::wire::voice::Voice;
 /// Subprotocol of clients that want acks.
 const RUANG_V1: &str = "ruang.v1";
 
-/// `GET /ws/{room}`: the y-websocket family. The upgrade is always accepted, even to say no:
-/// browsers cannot read the status of a failed one, and their providers would retry for ever.
+/// `GET /ws/{room}`: the y-websocket family. A proper upgrade is accepted even to say no: browsers cannot read the status of
+/// a failed one, and their providers would retry for ever. It is not on the way down, nor when as many are told already as may
+/// be: then it is 503.
 pub(super) async fn y_websocket(
     State(app): State<Arc<App>>,
     room: Result<Path<String>, PathRejection>,

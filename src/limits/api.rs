@@ -11,6 +11,13 @@ pub const EDIT_PATH_MAX: usize = 66;
 /// Bytes of such an edit: it becomes one update.
 pub const EDIT_BYTES_MAX: usize = UPDATE_BYTES_MAX;
 
+/// Edits of one room in JSON in which the engine may panic, until edits of that kind are refused in that room: each keeps
+/// its copy of the document in memory until the process ends.
+pub const EDIT_PANICS_PER_ROOM_MAX: usize = 2;
+
+/// The same for all rooms together.
+pub const EDIT_PANICS_MAX: usize = 16;
+
 /// Requests that may have a document in memory for themselves at the same time: a walk through a room's history,
 /// a copy to edit, a document as JSON. Others wait for their turn.
 pub const API_DOCUMENTS_MAX: usize = 4;
@@ -25,12 +32,16 @@ pub const API_LARGE_ANSWERS_MAX: usize = 16;
 /// Bytes of a piece of such an answer: what a reader that does not read keeps in memory.
 pub const API_PIECE_BYTES: usize = 256 << 10;
 
-/// Such a reader is given up after this time without a piece taken.
+/// Such a reader is given up after this time without a piece taken …
 pub const API_STALL_MS_MAX: u64 = 30_000;
 
-/// The body of a request has this long to arrive. What the request asks for is answered within
-/// [`API_MS_MAX`](super::API_MS_MAX) after that.
-pub const API_BODY_MS_MAX: u64 = 30_000;
+/// … and when it has been waited for longer than that and what its pieces take at this rate, 1 Mbit/s: a document of 64 MiB
+/// has nine minutes.
+pub const API_READ_BYTES_PER_S_MIN: u64 = 128 << 10;
+
+/// The body of a request has this long to arrive: a document of 64 MiB comes in that time at 10 Mbit/s. What the request
+/// asks for is answered within [`API_MS_MAX`](super::API_MS_MAX) after that.
+pub const API_BODY_MS_MAX: u64 = 60_000;
 
 /// Records in one answer about a room's log, if the request does not say.
 pub const API_LOG_RECORDS: usize = 100;

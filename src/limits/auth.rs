@@ -50,6 +50,9 @@ pub const NOTE_BYTES_MAX: usize = 2 << 10;
 /// How often all notes on Redis are read although nothing says that there are new ones: to see what it has lost.
 pub const REDIS_NOTES_MS: u64 = 30_000;
 
+/// Notes that one call stores on Redis: half a megabyte.
+pub const REDIS_NOTES_PER_CALL: usize = 256;
+
 /// How long a document token lives if nobody says otherwise.
 pub const DOCUMENT_TOKEN_S: u64 = 3_600;
 

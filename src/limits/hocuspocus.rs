@@ -53,6 +53,11 @@ pub const STATELESS_BYTES_MAX: usize = 16 << 10;
 /// not part of any document.
 pub const STATELESS_WAITING_MAX: usize = 64;
 
+/// Messages of one document that its client waits to be told of, and refused ones beside them: numbers of eight bytes. What
+/// waits for the store is bounded elsewhere, so who gets above it has left a question of the server unanswered for as many
+/// edits, and is asked to come back.
+pub const HOCUSPOCUS_OWED_MAX: usize = 16_384;
+
 /// Bytes of a frame that a shared socket takes from a room without its session. What such a socket does not take at
 /// once is copied.
 pub const SHARED_OFFER_BYTES_MAX: usize = 64 << 10;

@@ -3,9 +3,6 @@
 /// Bytes of a request that makes a document or asks for a token: an id, a user's name and a few words.
 pub const REQUEST_BODY_BYTES_MAX: usize = 16 << 10;
 
-/// Milliseconds that a request's body may take: a document of 64 MiB comes in that time at 10 Mbit/s.
-pub const BODY_MS_MAX: u64 = 60_000;
-
 /// Bytes of a question whether all is stored. The client's is a number and three bytes more; it is kept until it is
 /// answered.
 pub const ECHO_BYTES_MAX: usize = 128;

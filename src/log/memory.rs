@@ -226,9 +226,9 @@ impl Log for MemoryLog {
         }
     }
 
-    async fn put_note(&self, note: Note) -> Result<(), LogError> {
+    async fn put_notes(&self, notes: Vec<Note>) -> Result<(), LogError> {
         // Notes end by the clock of those who read them.
-        self.changing(|rooms, _| rooms.notes.put(note, system_clock()()).map(drop)).await
+        self.changing(|rooms, _| rooms.notes.put(notes, system_clock()()).1).await
     }
 
     async fn notes(&self) -> Result<Vec<Note>, LogError> {

@@ -321,12 +321,13 @@ pub trait Log: Send + Sync + 'static {
     /// Says something to the other instances that follow a room. Never waits; may be lost.
     fn whisper(&self, _room: &RoomName, _from: InstanceId, _whisper: Whisper) {}
 
-    /// Keeps a note until its time, at [`Log::durability`]. Nothing happens if it is there already.
+    /// Keeps notes until their times, at [`Log::durability`]. Nothing happens to those that are there already. Costs what
+    /// their number does, however many there are.
     ///
     /// # Errors
-    /// [`LogError::Full`] above [`NOTES_MAX`](crate::limits::NOTES_MAX) notes; [`LogError::Fatal`] for one that is too large, and
-    /// by a store that keeps none.
-    async fn put_note(&self, _note: Note) -> Result<(), LogError> {
+    /// [`LogError::Full`] above [`NOTES_MAX`](crate::limits::NOTES_MAX) notes; [`LogError::Fatal`] if one is too large, and
+    /// by a store that keeps none. Some of them may be stored all the same.
+    async fn put_notes(&self, _notes: Vec<Note>) -> Result<(), LogError> {
         Err(LogError::Fatal("this store keeps no notes".to_owned()))
     }
 

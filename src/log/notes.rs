@@ -27,16 +27,25 @@ pub(super) struct Notes {
 }
 
 impl Notes {
-    /// Adds a note, in place of those whose time is over. False if it was there.
-    pub(super) fn put(&mut self, note: Note, now_ms: u64) -> Result<bool, LogError> {
-        check_note(&note)?;
-        if self.by_id.contains_key(&note.id) {
-            return Ok(false);
-        }
+    /// Adds notes, in place of those whose time is over. How many were not there, and why there are no more of them.
+    pub(super) fn put(
+        &mut self,
+        notes: impl IntoIterator<Item = Note>,
+        now_ms: u64,
+    ) -> (usize, Result<(), LogError>) {
         self.by_id.retain(|_, note| now_ms < note.until_ms);
-        check_count(self.by_id.len())?;
-        self.by_id.insert(note.id, note);
-        Ok(true)
+        let mut added = 0;
+        for note in notes {
+            if self.by_id.contains_key(&note.id) {
+                continue;
+            }
+            if let Err(error) = check_note(&note).and_then(|()| check_count(self.by_id.len())) {
+                return (added, Err(error));
+            }
+            self.by_id.insert(note.id, note);
+            added += 1;
+        }
+        (added, Ok(()))
     }
 
     /// Those whose time is not over.

@@ -11,6 +11,7 @@ use super::state::Format;
 use crate::config::{RoomTtl, Store, parse_retention};
 use crate::history::Retention;
 use crate::ids::RoomName;
+use crate::kind::{BoardPrefix, RoomKind};
 use crate::log::record::Kind;
 
 /// Look at what rooms have been: any record, any moment, on a store, through its server, or in an exported file.
@@ -164,6 +165,12 @@ pub(super) struct ImportArgs {
     /// Also under the name of a room that was deleted.
     #[arg(long)]
     pub(super) force: bool,
+    /// The kind of the new rooms, board or free; else that of the room that was exported, or what --boards says.
+    #[arg(long, value_name = "KIND")]
+    pub(super) kind: Option<RoomKind>,
+    /// Which rooms are boards by their names, as for `ruang serve`.
+    #[arg(long, env = "RUANG_BOARDS", value_name = "PREFIX,…", value_delimiter = ',')]
+    pub(super) boards: Vec<BoardPrefix>,
     /// How long the room lives after its last edit and its last leave, such as 24h; never keeps it.
     #[arg(long, env = "RUANG_ROOM_TTL", value_name = "DURATION|never", default_value = "24h")]
     pub(super) room_ttl: RoomTtl,

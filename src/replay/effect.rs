@@ -5,6 +5,7 @@ use serde::Serialize;
 use super::output::Paint;
 use crate::gate::Path;
 use crate::history::{Fold, Folded};
+use crate::kind::RoomKind;
 use crate::log::record::{Kind, Record};
 
 /// Places that one line names.
@@ -28,13 +29,15 @@ pub struct Effect {
     /// Why it is not, or not whole, in the document.
     why: Option<String>,
     #[serde(skip)]
-    begins_life: bool,
+    begins_life: Option<RoomKind>,
 }
 
 /// Tells the effect of a record, right after it was folded; little if it was not.
 #[must_use]
 pub fn effect(record: &Record, outcome: Option<(&Folded, &Fold)>) -> Effect {
-    let mut effect = Effect { begins_life: record.kind() == Kind::Genesis, ..Effect::default() };
+    let begins = record.metadata().ok().filter(|_| record.kind() == Kind::Genesis);
+    let begins_life = begins.map(|metadata| metadata.room_kind);
+    let mut effect = Effect { begins_life, ..Effect::default() };
     let Some((folded, fold)) = outcome else { return effect };
     effect.outcome = Some(match folded {
         Folded::New => "new",
@@ -64,8 +67,10 @@ impl Effect {
         if self.outcome == Some("known") {
             return "nothing new".to_owned();
         }
-        if self.begins_life {
-            return "the room begins".to_owned();
+        match self.begins_life {
+            Some(RoomKind::Board) => return "the room begins, a board".to_owned(),
+            Some(RoomKind::Free) => return "the room begins".to_owned(),
+            None => {}
         }
         let place = |places: &[String]| {
             if places.is_empty() { String::new() } else { format!(" in {}", places.join(", ")) }

@@ -14,9 +14,10 @@ use super::file::{ExportedRoom, FileError};
 use super::place::utc;
 use crate::history::{self, Fold, Range, WalkError};
 use crate::ids::{ClientId, Generation, InstanceId, Position, RoomName};
+use crate::kind::{Boards, RoomKind};
 use crate::limits::BATCH_UPDATES_MAX;
 use crate::log::bus::Seen;
-use crate::log::record::{Kind, Metadata, Record, RecordError, Role, RoomKind};
+use crate::log::record::{Kind, Metadata, Record, RecordError, Role};
 use crate::log::{Batch, Expects, Log, LogError};
 use crate::room::genesis_record;
 
@@ -29,6 +30,10 @@ pub struct ImportOptions {
     pub dry_run: bool,
     /// Also under the name of a room that was deleted.
     pub force: bool,
+    /// The kind of the room; `None`: that of the room that was exported, or what its name says.
+    pub kind: Option<RoomKind>,
+    /// Which rooms are boards by their names.
+    pub boards: Boards,
     /// The room's time to live; `None`: for ever.
     pub ttl_ms: Option<u64>,
     /// The time now.
@@ -40,6 +45,8 @@ pub struct ImportOptions {
 pub struct Imported {
     /// The room that there is now.
     pub room: RoomName,
+    /// Its kind.
+    pub kind: RoomKind,
     /// The room that was exported.
     pub from: RoomName,
     /// Its newest record in the file.
@@ -98,8 +105,8 @@ pub async fn import(
     let base = walk.head().base;
     let fold = walk.into_fold()?;
     let document = fold.document().encode_full();
-    let instance = InstanceId(rand::random());
-    let records = records(&document, fold.claims(), instance, options.now_ms)?;
+    let maker = Maker::new(options.boards.kind_of(&room, options.kind.or(fold.kind())));
+    let records = records(&document, fold.claims(), maker, options.now_ms)?;
     let imported = Imported {
         from,
         last: fold.last(),
@@ -107,9 +114,10 @@ pub async fn import(
         claims: records.len() - 1,
         not_kept: not_kept(&fold, base),
         room: room.clone(),
+        kind: maker.kind,
     };
     if !options.dry_run {
-        store(into, &room, records, instance, options).await?;
+        store(into, &room, records, maker, options).await?;
     }
     Ok(imported)
 }
@@ -125,9 +133,9 @@ pub(super) async fn make(
     options: &ImportOptions,
 ) -> Result<(), ImportError> {
     check_free(into, room, options.force).await?;
-    let instance = InstanceId(rand::random());
-    let records = records(document, &BTreeMap::new(), instance, options.now_ms)?;
-    if options.dry_run { Ok(()) } else { store(into, room, records, instance, options).await }
+    let maker = Maker::new(options.boards.kind_of(room, options.kind));
+    let records = records(document, &BTreeMap::new(), maker, options.now_ms)?;
+    if options.dry_run { Ok(()) } else { store(into, room, records, maker, options).await }
 }
 
 async fn check_free(into: &Arc<dyn Log>, room: &RoomName, force: bool) -> Result<(), ImportError> {
@@ -140,11 +148,24 @@ async fn check_free(into: &Arc<dyn Log>, room: &RoomName, force: bool) -> Result
     }
 }
 
+/// Who makes a room, and of what kind.
+#[derive(Clone, Copy)]
+struct Maker {
+    instance: InstanceId,
+    kind: RoomKind,
+}
+
+impl Maker {
+    fn new(kind: RoomKind) -> Self {
+        Self { instance: InstanceId(rand::random()), kind }
+    }
+}
+
 /// The document as one record; then, for each user, one without an update that holds their claims.
 fn records(
     document: &[u8],
     claims: &BTreeMap<ClientId, Arc<str>>,
-    instance: InstanceId,
+    Maker { instance, kind }: Maker,
     now_ms: u64,
 ) -> Result<Vec<Record>, RecordError> {
     /// An update that brings nothing.
@@ -157,7 +178,7 @@ fn records(
         batch: 1,
         claims: Vec::new(),
         relayed_by: None,
-        room_kind: RoomKind::Free,
+        room_kind: kind,
         admitted_ms: now_ms,
     };
     let mut records = vec![Record::new(Kind::Import, &metadata, document)?];
@@ -177,10 +198,10 @@ async fn store(
     into: &Arc<dyn Log>,
     room: &RoomName,
     records: Vec<Record>,
-    instance: InstanceId,
+    Maker { instance, kind }: Maker,
     options: &ImportOptions,
 ) -> Result<(), ImportError> {
-    let genesis = genesis_record(room, Generation::for_room(room, rand::random), instance)?;
+    let genesis = genesis_record(room, Generation::for_room(room, rand::random), instance, kind)?;
     let batch = |number, records: &[Record], expects| Batch {
         instance,
         number,

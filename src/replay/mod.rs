@@ -44,6 +44,7 @@ use source::{Source, SourceKind};
 
 use crate::history::WalkError;
 use crate::ids::RoomName;
+use crate::kind::Boards;
 use crate::log::{Head, Log, LogError};
 
 /// How a verb has ended.
@@ -226,6 +227,8 @@ async fn verb(args: &ReplayArgs, source: &Source, output: &mut Output<'_>) -> Re
                 name: import.name.clone(),
                 dry_run: import.dry_run,
                 force: import.force,
+                kind: import.kind,
+                boards: Boards::new(import.boards.clone()),
                 ttl_ms: import.room_ttl.0.map(crate::life::in_ms),
                 now_ms,
             };

@@ -5,14 +5,18 @@ use serde::Serialize;
 use super::output::{Cell, Line, Output, Table, size};
 use super::place::utc;
 use super::{Done, ReplayError};
+use crate::history::kind_of;
 use crate::ids::RoomName;
+use crate::kind::RoomKind;
 use crate::limits::REPLAY_PAGE_RECORDS;
-use crate::log::{Head, Log};
+use crate::log::{Head, Log, LogError};
 
 /// A room as the log knows it.
 #[derive(Debug, Serialize)]
 struct RoomLine {
     room: String,
+    /// `board` or `free`; none: it cannot be told.
+    kind: Option<&'static str>,
     /// Id and time of the newest record.
     head: String,
     time: String,
@@ -54,6 +58,7 @@ impl Line for BrokenRoomLine {
 pub async fn rooms(log: &dyn Log, output: &mut Output<'_>) -> Result<Done, ReplayError> {
     let mut table = Table::new(&[
         "room",
+        "kind",
         "head",
         "newest (UTC)",
         "records",
@@ -69,10 +74,10 @@ pub async fn rooms(log: &dyn Log, output: &mut Output<'_>) -> Result<Done, Repla
         let page = log.rooms(after.as_ref(), REPLAY_PAGE_RECORDS).await?;
         let mut rows = Vec::with_capacity(page.len());
         for room in &page {
-            match log.open(room).await {
+            match look(log, room).await {
                 Ok(None) => {} // removed meanwhile
-                Ok(Some(head)) if output.is_json() => output.line(&line(room, &head))?,
-                Ok(Some(head)) => rows.push(row(&line(room, &head))),
+                Ok(Some((head, kind))) if output.is_json() => output.line(&line(room, &head, kind))?,
+                Ok(Some((head, kind))) => rows.push(row(&line(room, &head, kind))),
                 Err(error) => {
                     done = Done::Findings;
                     let (room, error) = (room.as_str().to_owned(), error.to_string());
@@ -80,7 +85,7 @@ pub async fn rooms(log: &dyn Log, output: &mut Output<'_>) -> Result<Done, Repla
                         output.line(&BrokenRoomLine { room, error })?;
                     } else {
                         let mut row = vec![Cell::plain(room)];
-                        row.extend((1..8).map(|_| Cell::dim("?")));
+                        row.extend((1..9).map(|_| Cell::dim("?")));
                         row.push(Cell::alarm(error));
                         rows.push(row);
                     }
@@ -97,11 +102,18 @@ pub async fn rooms(log: &dyn Log, output: &mut Output<'_>) -> Result<Done, Repla
     }
 }
 
-fn line(room: &RoomName, head: &Head) -> RoomLine {
+async fn look(log: &dyn Log, room: &RoomName) -> Result<Option<(Head, Option<RoomKind>)>, LogError> {
+    let Some(head) = log.open(room).await? else { return Ok(None) };
+    let kind = kind_of(log, room, &head).await?;
+    Ok(Some((head, kind)))
+}
+
+fn line(room: &RoomName, head: &Head, kind: Option<RoomKind>) -> RoomLine {
     let newest = head.snapshots.last();
     let covered = newest.map_or(0, |snapshot| snapshot.through.seq);
     RoomLine {
         room: room.as_str().to_owned(),
+        kind: kind.map(RoomKind::as_str),
         head: head.last.to_string(),
         time: utc(head.last.ms),
         base: head.base,
@@ -119,6 +131,7 @@ fn row(line: &RoomLine) -> Vec<Cell> {
     let counter = |id: &str| id.rsplit_once('-').map_or_else(String::new, |(_, seq)| format!("#{seq}"));
     vec![
         Cell::plain(&line.room),
+        Cell::plain(line.kind.unwrap_or("?")),
         Cell::plain(counter(&line.head)),
         Cell::dim(&line.time),
         Cell::plain(line.records.to_string()),

@@ -46,6 +46,8 @@ struct RecordLine {
     session: Option<u64>,
     role: String,
     relayed_by: Option<String>,
+    /// The kind of the room, as this record repeats it; the genesis record's counts.
+    room_kind: &'static str,
     /// Sixteen hex digits.
     instance: String,
     /// Of the update.
@@ -164,6 +166,7 @@ fn shown(stored: &StoredRecord, outcome: Option<(&Folded, &history::Fold)>) -> S
             session: metadata.session.map(|session| session.0),
             role: format!("{:?}", metadata.role).to_lowercase(),
             relayed_by: metadata.relayed_by,
+            room_kind: metadata.room_kind.as_str(),
             instance: format!("{:016x}", metadata.instance.0),
             bytes: record.update().len(),
             effect: effect(record, outcome),

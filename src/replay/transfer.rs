@@ -31,6 +31,8 @@ impl Line for ExportedLine {
 #[derive(Debug, Serialize)]
 struct ImportedLine {
     room: String,
+    /// `board` or `free`.
+    kind: &'static str,
     /// Nothing was stored.
     dry_run: bool,
     /// The room as it was exported, and its newest record in the file.
@@ -99,9 +101,11 @@ pub async fn import(
     options: &ImportOptions,
     output: &mut Output<'_>,
 ) -> Result<Done, ReplayError> {
-    let Imported { room, from, last, bytes, claims, not_kept } = import::import(file, log, options).await?;
+    let Imported { room, kind, from, last, bytes, claims, not_kept } =
+        import::import(file, log, options).await?;
     let line = ImportedLine {
         room: room.as_str().to_owned(),
+        kind: kind.as_str(),
         dry_run: options.dry_run,
         from: from.as_str().to_owned(),
         last: last.to_string(),
@@ -115,7 +119,7 @@ pub async fn import(
     }
     let done = if options.dry_run { "would be made" } else { "is made" };
     output.say(&format!(
-        "{} {done} from {} at {} ({}): a document of {}",
+        "{} {done} from {} at {} ({}): a document of {}; kind {kind}",
         line.room,
         line.from,
         line.last,

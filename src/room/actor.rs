@@ -138,7 +138,8 @@ impl Actor {
                 return None;
             }
         };
-        state.share_owners(&shared.owners, rooms.options.kind);
+        state.share_owners(&shared.owners);
+        state.choose_by(&rooms.options.boards, &shared.name);
         let now = Instant::now();
         let mut actor = Box::new(Self {
             state: Some(Box::new(state)),

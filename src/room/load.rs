@@ -81,9 +81,11 @@ pub(crate) async fn load(
     if parts.last == Position::START {
         generations.reserve(generation);
     }
-    let genesis = genesis_record(room, generation, instance)?;
+    // Whoever makes the room chooses its kind.
+    let kind = parts.kind.unwrap_or(RoomKind::Free);
+    let genesis = genesis_record(room, generation, instance, kind)?;
     let ttl_ms = ttl.map(in_ms);
-    let state = State::new(
+    let mut state = State::new(
         parts.gate,
         parts.document,
         Seen { last: parts.last, epoch },
@@ -92,6 +94,7 @@ pub(crate) async fn load(
         (genesis, ttl_ms),
         generations,
     );
+    state.set_kind(kind);
     state.owners().learn(parts.claims);
     Ok(Loaded { state, tombstone, set_aside, damaged_snapshots, records, upkeep: Upkeep::new(all, covered) })
 }
@@ -101,6 +104,7 @@ pub(crate) fn genesis_record(
     room: &RoomName,
     generation: Generation,
     instance: InstanceId,
+    room_kind: RoomKind,
 ) -> Result<Record, RecordError> {
     let metadata = Metadata {
         user: None,
@@ -110,7 +114,7 @@ pub(crate) fn genesis_record(
         batch: 0,
         claims: Vec::new(),
         relayed_by: None,
-        room_kind: RoomKind::Free,
+        room_kind,
         admitted_ms: crate::room::wall_clock_ms(),
     };
     Record::new(Kind::Genesis, &metadata, &record::genesis_update(room, generation))

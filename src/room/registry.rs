@@ -18,10 +18,10 @@ use super::inflow::Inflow;
 use super::{Command, Entry, Member, Shared, outside};
 use crate::history::{CompactError, Compacted, Compactor, Retention};
 use crate::ids::{InstanceId, RoomName, SessionId};
+use crate::kind::Boards;
 use crate::life::{LifeOptions, Now, Sweeper};
 use crate::limits::{INFLOW_UNITS_INSTANCE_MAX, ROOM_TTL_MS, STORE_PATIENCE_MS};
 use crate::log::Log;
-use crate::log::record::RoomKind;
 use crate::telemetry::Metrics;
 use crate::throttle::{Limits, Throttle};
 use crate::webhooks::Notices;
@@ -32,8 +32,8 @@ use crate::wire::close::{self, Close};
 pub struct RoomsOptions {
     /// How rooms end.
     pub life: LifeOptions,
-    /// What is asked of rooms' content, and of who writes it.
-    pub kind: RoomKind,
+    /// Which rooms are boards when they are made.
+    pub boards: Boards,
     /// How long a room without sessions stays loaded.
     pub idle_unload: Duration,
     /// How long a room lives after its last edit and its last leave; `None`: for ever.
@@ -53,7 +53,7 @@ impl Default for RoomsOptions {
     fn default() -> Self {
         Self {
             life: LifeOptions::default(),
-            kind: RoomKind::Free,
+            boards: Boards::default(),
             idle_unload: Duration::from_secs(30),
             ttl: Some(Duration::from_millis(ROOM_TTL_MS)),
             retention: Retention::default(),

@@ -53,8 +53,9 @@ impl Entry {
     }
 }
 
-/// What the room has for one session alone. The newest of each kind replaces the one before, so
-/// that a slow session costs no more than a fast one.
+/// What the room has for one session alone. A slow session costs little more than a fast one: of most kinds the newest
+/// replaces the one before; stateless messages are at most [`STATELESS_WAITING_MAX`], and refusals at most those of the messages
+/// that the session has sent since it took its post, which it does before it reads much more.
 #[derive(Debug, Default)]
 pub struct Post {
     /// Which of its Step2 and Update messages were refused, by their number, in order; the session stays. Whether all

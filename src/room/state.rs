@@ -11,6 +11,7 @@ mod answers;
 mod authors;
 mod begin;
 mod exact;
+mod kinds;
 mod lives;
 mod others;
 mod weight;
@@ -189,6 +190,7 @@ impl State {
     /// [`SubmitError`] if it is refused whole: nothing has changed then.
     pub(crate) fn submit(&mut self, submission: &Submission) -> Result<Judged, SubmitError> {
         let update = gate::parse_update(&submission.update, submission.source)?;
+        self.choose_kind(&submission.caller);
         let brings = self.judge_life(submission.session, &update)?;
         let (suspect, foreign) = self.judge_authors(submission, &update, &brings)?;
         let mut admission = match brings {
@@ -315,6 +317,7 @@ impl State {
             expects: match self.committed {
                 at if draft.revives || draft.heals => Expects::At(at.seq),
                 _ if draft.at.is_some() => Expects::Last(draft.at.map_or(0, |at| at.seq)),
+                Position::START if self.must_be_first() => Expects::Last(0),
                 Position::START => Expects::Anything,
                 _ => Expects::Present,
             },
@@ -341,6 +344,7 @@ impl State {
         let mut author = draft.author;
         let mut updates: Vec<Bytes> = Vec::with_capacity(draft.records.len() + 1);
         if let Some(StoredRecord::Intact { record: genesis, .. }) = &appended.created {
+            self.learn_kind(genesis);
             let update = genesis.update();
             // The marker is ours: it goes to everyone, and the gate learns it as known.
             if let Ok(gate::Admission { remainder: Some(marker), .. }) =

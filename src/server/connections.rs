@@ -1,11 +1,14 @@
 //! Connections from the network, from the first byte to the last answer, or until a request becomes a WebSocket.
 
 use std::convert::Infallible;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::Router;
-use hyper::body::Incoming;
+use axum::body::{Body, Bytes, HttpBody};
+use hyper::body::{Frame, Incoming, SizeHint};
 use hyper::server::conn::http1;
 use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -18,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 use crate::http::App;
 use crate::http::front::Peer;
 use crate::limits::{HANDSHAKES_SHED, REQUEST_HEAD_BYTES_MAX, REQUEST_HEAD_MS_MAX, REQUEST_HEADERS_MAX};
-use crate::throttle::Handshake;
+use crate::throttle::{Busy, Handshake};
 
 /// Takes connections until `end`. Running out of file descriptors is survived: those who wait in
 /// the queue get their turn when others leave.
@@ -63,15 +66,42 @@ async fn connection(
         let busy = handshake.busy();
         request.extensions_mut().insert(peer);
         let answered = router.call(request);
-        async move {
-            let answer = answered.await;
-            drop(busy);
-            answer
-        }
+        async move { answered.await.map(|answer| answer.map(|body| hold(body, busy))) }
     });
     tokio::select! {
         () = serve_requests(stream, service, end) => {}
         () = ends.ends() => {}
+    }
+}
+
+/// A request is being answered until the last of its answer's body was taken: who downloads something large does not make
+/// room meanwhile.
+fn hold(body: Body, busy: Busy) -> Body {
+    if body.is_end_stream() { body } else { Body::new(Answering { body, _busy: busy }) }
+}
+
+struct Answering {
+    body: Body,
+    _busy: Busy,
+}
+
+impl HttpBody for Answering {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        Pin::new(&mut self.body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
     }
 }
 

@@ -11,7 +11,7 @@ use bytes::Bytes;
 
 use super::counter::Counter;
 use crate::ids::Position;
-use crate::limits::ECHOES_MAX;
+use crate::limits::{ECHOES_MAX, HOCUSPOCUS_OWED_MAX};
 use crate::wire::voice::Voice;
 use crate::wire::{hocuspocus, y_websocket};
 
@@ -24,7 +24,7 @@ pub(super) struct Answers {
     voice: Voice,
     /// Messages that were told of.
     told: u64,
-    /// Refused messages that were not told of.
+    /// Refused messages that were not told of: of those that a client counts, and so bounded as these are.
     refused: VecDeque<u64>,
     /// Something was refused: from here on no answer may mean that all is stored.
     withheld: bool,
@@ -88,6 +88,12 @@ impl Answers {
     /// Whether the client waits for an answer that is not there yet.
     pub(super) fn owes_echo(&self) -> bool {
         !self.echoes.is_empty()
+    }
+
+    /// Whether more is kept to be told later than a client can have that answers our questions.
+    pub(super) fn is_full(&self) -> bool {
+        let owed = self.counter.as_ref().map_or(0, |counter| counter.len());
+        owed.max(self.refused.len()) >= HOCUSPOCUS_OWED_MAX
     }
 
     /// These messages were refused, in order; more may be told with [`Answers::settle`]. Returns what to say at once.

@@ -67,6 +67,11 @@ impl Counter {
         }
     }
 
+    /// How many messages the client waits to be told of.
+    pub(super) fn len(&self) -> usize {
+        self.owed.len()
+    }
+
     /// Something that the client has sent builds on what is not here.
     pub(super) fn on_gap(&mut self) {
         self.held = Held::UntilAnswer;

@@ -1,8 +1,8 @@
 //! Connections of which no whole request has come yet. A thousand that never send one must not keep others
 //! out: above a bound, and when file descriptors run out, the oldest make room.
 //!
-//! Invariant: a connection whose request is being answered never makes room, nor one that has just come. An
-//! answer that is made and still being read does not count as that: who reads slowly is no better.
+//! Invariant: a connection whose request is being answered never makes room, nor one that has just come. It is
+//! being answered until the last of the answer was taken: how long that may take is bounded where large answers are made.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -120,7 +120,7 @@ impl Handshake {
         self.connection.ends.cancelled().await;
     }
 
-    /// A request has come; dropping the answer to this says that it is answered.
+    /// A request has come; dropping what this returns says that it is answered, to the last byte of a body.
     #[must_use]
     pub fn busy(&self) -> Busy {
         self.connection.busy.store(true, Ordering::Relaxed);

@@ -7,10 +7,12 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
+use crate::telemetry::counter;
+
 /// Labels of a refusal: which bound it was, one of a fixed set.
 type Limit = [(&'static str, &'static str); 1];
 
-/// See the module. Clones count together.
+/// See the module. Clones count together. What [`Metrics::default`] makes counts too, and is shown nowhere.
 #[derive(Debug, Clone, Default)]
 pub struct Metrics {
     refusals: Family<Limit, Counter>,
@@ -27,17 +29,20 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    /// Shows them with the others.
-    pub fn register(&self, registry: &mut Registry) {
-        registry.register("refusals", "Refused because of a bound, by bound", self.refusals.clone());
-        registry.register("sessions_open", "Sessions in rooms", self.sessions_open.clone());
-        let mut counter = |name: &str, help: &str, counter: &Counter| {
-            registry.register(name, help, counter.clone());
-        };
-        counter("sockets_slowed", "Times a socket was not read for being too fast", &self.sockets_slowed);
-        counter("sockets_too_fast", "Sockets closed with 4529", &self.sockets_too_fast);
-        counter("handshakes_shed", "Connections without a request that made room", &self.handshakes_shed);
-        counter("origins_refused", "Requests from origins that are not allowed", &self.origins_refused);
+    /// All of them, under the names that operators see.
+    pub(crate) fn register(registry: &mut Registry) -> Self {
+        let (refusals, sessions_open) = (Family::default(), Gauge::default());
+        registry.register("refusals", "Refused because of a bound, by bound", Family::clone(&refusals));
+        registry.register("sessions_open", "Sessions in rooms", Gauge::clone(&sessions_open));
+        let mut counter = |name, help| counter(registry, name, help);
+        Self {
+            refusals,
+            sessions_open,
+            sockets_slowed: counter("sockets_slowed", "Times a socket was not read for being too fast"),
+            sockets_too_fast: counter("sockets_too_fast", "Sockets closed with 4529"),
+            handshakes_shed: counter("handshakes_shed", "Connections without a request that made room"),
+            origins_refused: counter("origins_refused", "Requests from origins that are not allowed"),
+        }
     }
 
     /// Counts a refusal.

@@ -248,7 +248,7 @@ impl Throttle {
     fn pass(self: &Arc<Self>, counted: &mut Counted, address: Option<Address>) -> SocketPass {
         counted.sockets += 1;
         if let Some(address) = address {
-            counted.by_address.enter(address, usize::MAX);
+            counted.by_address.enter(address);
         }
         SocketPass { throttle: Arc::clone(self), address }
     }
@@ -273,9 +273,9 @@ impl Throttle {
             return Err(refused);
         }
         counted.sessions += 1;
-        counted.by_room.enter(room.clone(), usize::MAX);
+        counted.by_room.enter(room.clone());
         if let Some(user) = user {
-            counted.by_user.enter(UserId::clone(user), usize::MAX);
+            counted.by_user.enter(UserId::clone(user));
         }
         self.metrics.sessions_open.inc();
         Ok(SessionPass { throttle: Arc::clone(self), user: user.cloned(), room: room.clone() })

@@ -1,8 +1,10 @@
 //! The task of one receiver: it waits for what is due, and tells a few things at a time.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use tokio::task::JoinSet;
 use tokio::time::sleep_until;
 use tokio_util::sync::CancellationToken;
@@ -36,7 +38,7 @@ pub(super) async fn deliver(
             let Some(notice) = receiver.queue.lock().take(receiver.now_ms()) else { break };
             let (target, sender) = (target.clone(), Arc::clone(&sender));
             under_way.spawn(async move {
-                let (outcome, error) = sender.send(&target, &notice).await;
+                let (outcome, error) = try_once(sender.send(&target, &notice)).await;
                 (notice, outcome, error)
             });
         }
@@ -61,6 +63,14 @@ pub(super) async fn deliver(
     }
 }
 
+/// A try that panics has failed: its room would wait for ever otherwise.
+async fn try_once(
+    sending: impl Future<Output = (Outcome, Option<SendError>)>,
+) -> (Outcome, Option<SendError>) {
+    let sent = AssertUnwindSafe(sending).catch_unwind().await;
+    sent.unwrap_or((Outcome::Failed { after_ms: None }, Some(SendError::Panicked)))
+}
+
 fn note(receiver: &Receiver, target: &Target, (notice, outcome, error): Told) {
     let metrics = &receiver.metrics.webhooks;
     let dropped = receiver.queue.lock().done(&notice.room, outcome, receiver.now_ms(), rand::random());
@@ -76,5 +86,40 @@ fn note(receiver: &Receiver, target: &Target, (notice, outcome, error): Told) {
         } else {
             tracing::warn!(receiver, what, %error, "a webhook's receiver has not taken something; it is tried again");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ids::{Position, RoomName};
+    use crate::webhooks::notice::Kind;
+    use crate::webhooks::queue::{Pace, Queue};
+    use crate::webhooks::settings::WebhookOptions;
+
+    /// [P21] A try that panics is one that failed: the notice is told again, and those of its room that wait behind it.
+    #[tokio::test]
+    async fn a_try_that_panics_has_failed() {
+        let second = Duration::from_secs(1);
+        let options = WebhookOptions {
+            targets: Vec::new(),
+            secrets: Vec::new(),
+            debounce: second,
+            waits: vec![second],
+            rest: second,
+            request: second,
+        };
+        let mut queue = Queue::new(Pace::of(&options));
+        let room = RoomName::parse("r").expect("a name");
+        for (kind, seq) in [(Kind::Created, 1), (Kind::Deleted, 2)] {
+            assert!(queue.push(Notice::at(kind, &room, Position { seq, ms: 1 }), 0));
+        }
+        let first = queue.take(0).expect("it is due");
+        assert!(queue.take(u64::MAX).is_none(), "one of a room at a time");
+        let (outcome, error) = try_once(async { panic!("a test") }).await;
+        println!("{outcome:?}: {error:?}");
+        assert!(matches!((outcome, error), (Outcome::Failed { .. }, Some(SendError::Panicked))));
+        assert!(!queue.done(&room, outcome, 0, 0.0));
+        assert_eq!(queue.take(u64::MAX).map(|again| again.id()), Some(first.id()));
     }
 }

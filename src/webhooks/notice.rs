@@ -6,6 +6,7 @@ use serde_json::json;
 use sha2::{Digest, Sha256};
 
 use crate::ids::{Position, RoomName};
+use crate::kind::RoomKind;
 use crate::replay::place::utc;
 
 /// What has happened.
@@ -48,6 +49,8 @@ pub struct Notice {
     pub position: Position,
     /// When, in milliseconds since 1970.
     pub at_ms: u64,
+    /// Of [`Kind::Created`]: what kind the room is of.
+    pub room_kind: Option<RoomKind>,
     /// Of [`Kind::Expiring`]: when the room goes.
     pub expires_ms: Option<u64>,
 }
@@ -56,7 +59,7 @@ impl Notice {
     /// Something about a room that is as of one of its records: it has happened when that was stored.
     #[must_use]
     pub fn at(kind: Kind, room: &RoomName, position: Position) -> Self {
-        Self { kind, room: room.clone(), position, at_ms: position.ms, expires_ms: None }
+        Self { kind, room: room.clone(), position, at_ms: position.ms, room_kind: None, expires_ms: None }
     }
 
     /// What makes it this one: the same on all instances, and for all time.
@@ -71,6 +74,9 @@ impl Notice {
     #[must_use]
     pub fn body(&self) -> String {
         let mut data = json!({ "room": self.room.as_str(), "position": self.position.to_string() });
+        if let Some(kind) = self.room_kind {
+            data["kind"] = json!(kind.as_str());
+        }
         if let Some(expires_ms) = self.expires_ms {
             data["expires"] = json!(utc(expires_ms));
         }

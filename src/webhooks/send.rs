@@ -41,6 +41,8 @@ pub(super) enum SendError {
     Request(#[from] axum::http::Error),
     #[error("it answers {0}")]
     Status(StatusCode),
+    #[error("the try has panicked")]
+    Panicked,
 }
 
 impl Sender {

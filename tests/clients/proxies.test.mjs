@@ -13,12 +13,13 @@ const from = (localAddress, headers = {}) => class extends WebSocket {
   constructor (url, protocols) { super(url, protocols, { localAddress, headers }) }
 }
 
-/** Opens a socket; how it ends, or 'open' if it does not within a moment. */
+/** Opens a socket; how it ends, or 'open' if it is let in: then its Step1 is answered. */
 function knock (url, localAddress, headers) {
   return new Promise((resolve) => {
     const socket = new WebSocket(url, { localAddress, headers })
     const done = (what) => { resolve(what); socket.terminate() }
-    socket.on('open', () => setTimeout(() => done('open'), 500))
+    socket.on('open', () => socket.send(new Uint8Array([0, 0, 1, 0])))
+    socket.on('message', () => done('open'))
     socket.on('close', (code) => done(code))
     socket.on('unexpected-response', (_, response) => done(response.statusCode))
     socket.on('error', () => {})

@@ -192,6 +192,7 @@ async fn what_happens_is_told() {
     println!("{} notices of 40 edits: {:?}", told.len(), receiver.kinds());
     assert!(told.iter().all(Told::is_signed), "{told:?}");
     assert_eq!(told[0].kind(), "room.created");
+    assert_eq!(told[0].json()["data"]["kind"], "free", "[B17]");
     assert!(told[0].json()["data"]["position"].as_str().unwrap().ends_with("-1"));
     assert!(told.len() < 30, "changes are told together");
     let mut ids: Vec<&str> = told.iter().map(|told| told.id.as_str()).collect();

@@ -196,6 +196,37 @@ async fn bad_settings_of_authentication_are_refused() {
     drop(closed);
 }
 
+/// [O90] Metrics are on the admin listener alone where there is one, unless it is set otherwise.
+#[tokio::test]
+async fn metrics_are_where_it_is_set() {
+    let admin = ["--admin-listen", "127.0.0.1:0"];
+    for (more, public) in [
+        (vec![], "200"),
+        (vec!["--metrics", "admin"], "404"),
+        (admin.to_vec(), "404"),
+        ([&admin[..], &["--metrics", "public"]].concat(), "200"),
+    ] {
+        let dir = tempfile::tempdir().unwrap();
+        let args = [&LISTEN[..], &more].concat();
+        let mut server = Process::start(dir.path(), &args, &[]);
+        let address = server.until_logged(" listening on http://").parse().unwrap();
+        let answer = request(address, "GET", "/metrics", "", "").await;
+        println!("{more:?}: {}", answer.lines().next().unwrap_or_default());
+        assert_eq!(answer.split(' ').nth(1), Some(public));
+        assert_eq!(answer.contains("ruang_rooms_open"), public == "200");
+        if more.contains(&admin[0]) {
+            let listener = server.until_logged("the admin API listens on http://");
+            let mut stream = tokio::net::TcpStream::connect(&listener).await.unwrap();
+            let asked = format!("GET /metrics HTTP/1.1\r\nHost: {listener}\r\nConnection: close\r\n\r\n");
+            tokio::io::AsyncWriteExt::write_all(&mut stream, asked.as_bytes()).await.unwrap();
+            let mut heard = String::new();
+            tokio::io::AsyncReadExt::read_to_string(&mut stream, &mut heard).await.unwrap();
+            assert!(heard.contains("ruang_rooms_open"), "{heard}");
+        }
+        server.end();
+    }
+}
+
 /// [A13] [A22] Keys of files are read again on SIGHUP: new tokens are looked at with the new ones, sessions stay.
 #[tokio::test]
 async fn keys_are_read_again_on_sighup() {

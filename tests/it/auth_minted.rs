@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use ruang::auth::{Auth, AuthError, AuthSettings, DocumentGrant, Grant, MintError};
 use ruang::caller::Role;
+use ruang::kind::RoomKind;
 use serde_json::json;
 
 use crate::auth_support::*;
@@ -20,6 +21,7 @@ fn minted_tokens_are_admitted() {
         name: Some("Ada".into()),
         color: Some("#123abc".into()),
         kid: None,
+        kind: Some(RoomKind::Board),
     };
     for key in [write_key(SECRET), fixture("rsa-2048.pem"), fixture("p256.pem"), fixture("ed25519.pem")] {
         let settings = AuthSettings {
@@ -34,6 +36,7 @@ fn minted_tokens_are_admitted() {
             assert_eq!((caller.role, caller.user.as_deref()), (Role::Facilitator, Some("ada")));
             assert_eq!((caller.name.as_deref(), caller.color.as_deref()), (Some("Ada"), Some("#123abc")));
             assert!(caller.token.is_some() && caller.issued_ms > 0);
+            assert_eq!(caller.kind, Some(RoomKind::Board));
         }
         assert_eq!(auth.admit(Some(&token), &room("c"), now_ms()), Err(AuthError::Room));
         assert_eq!(auth.admit(Some(&token), &room("b"), now_ms() + 71_000), Err(AuthError::Expired));
@@ -69,11 +72,13 @@ fn document_tokens_are_for_one_document() {
         name: Some(Arc::from("Ada")),
         color: None,
         ttl_s: 60,
+        kind: Some(RoomKind::Free),
     };
     let check = |minted_by: &Auth, read_by: &Auth| {
         let token = minted_by.mint_document_token(&grant, now_ms()).unwrap();
         let caller = read_by.admit(Some(&token), &name, now_ms())?;
         assert_eq!((caller.role, caller.user.as_deref()), (Role::Viewer, Some("ada")));
+        assert_eq!(caller.kind, Some(RoomKind::Free));
         assert_eq!(read_by.admit(Some(&token), &room("other"), now_ms()), Err(AuthError::Room));
         assert_eq!(read_by.admit(Some(&token), &name, now_ms() + 60_001), Err(AuthError::Expired));
         assert_eq!(read_by.admit_everywhere(Some(&token), now_ms()), Err(AuthError::Room));
@@ -89,6 +94,11 @@ fn document_tokens_are_for_one_document() {
         Err(AuthError::Signature),
         "random for each process"
     );
+    let token = public.mint_document_token(&grant, now_ms()).unwrap();
+    public.reload().unwrap();
+    assert!(public.admit(Some(&token), &name, now_ms()).is_ok(), "for as long as the process lives");
+    assert_eq!(public.document_key_from(), "chance, for the life of this process");
+    assert_eq!(first.document_key_from(), "the first key that signs");
     let shared = |_: &str| Some("another secret with a good thirty-two bytes".to_owned());
     let only_document = |name: &str| shared(name).filter(|_| name == "RUANG_AUTH_DOCUMENT_SECRET");
     let settings = settings(&[public_key("EdDSA")]);
@@ -103,6 +113,11 @@ fn document_tokens_are_for_one_document() {
     let nobody = DocumentGrant { user: None, ..grant.clone() };
     let token = first.mint_document_token(&nobody, now_ms()).unwrap();
     assert_eq!(first.admit(Some(&token), &name, now_ms()).unwrap().user, None);
+    // So nobody can be called what such a token says.
+    let called_so = DocumentGrant { user: Some("document".into()), ..grant.clone() };
+    let refused_user = first.mint_document_token(&called_so, now_ms());
+    println!("{refused_user:?}");
+    assert!(matches!(refused_user, Err(MintError::Refused(why)) if why.contains("`document`")));
     // With the issuers' key but our name, and the other way around.
     let forged =
         token_of(&json!({ "alg": "HS256", "kid": "ruang.document" }), &claims(&json!({})), |message| {
@@ -131,8 +146,15 @@ fn the_server_token_opens_everything() {
         assert!(auth.admit_everywhere(Some(wrong), now_ms()).is_err());
     }
     assert_eq!(auth.admit(None, &name, now_ms()), Err(AuthError::Missing));
-    let grant =
-        DocumentGrant { room: &name, role: Role::Editor, user: None, name: None, color: None, ttl_s: 60 };
+    let grant = DocumentGrant {
+        user: None,
+        kind: None,
+        room: &name,
+        role: Role::Editor,
+        name: None,
+        color: None,
+        ttl_s: 60,
+    };
     let token = auth.mint_document_token(&grant, now_ms()).unwrap();
     assert_eq!(other.admit(Some(&token), &name, now_ms()).unwrap().role, Role::Editor);
     assert_eq!(other.admit_everywhere(Some(&token), now_ms()), Err(AuthError::Room));

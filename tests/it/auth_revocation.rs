@@ -6,13 +6,16 @@ use std::time::Duration;
 use ruang::auth::{Auth, AuthError, Revocation, Target, keeper};
 use ruang::http::admin::listener::{Credential, router};
 use ruang::ids::InstanceId;
+use ruang::limits::REVOCATIONS_LOOK_MS;
 use ruang::log::clock::system_clock;
 use ruang::log::embedded::EmbeddedLog;
 use ruang::log::memory::MemoryLog;
 use ruang::log::{Log, LogError};
+use ruang::telemetry::Metrics;
 use ruang::wire::y_websocket;
 use serde_json::json;
 use tokio::net::TcpListener;
+use tokio::time::{Instant, sleep};
 
 use crate::auth_support::*;
 use crate::harness::{Client, Server};
@@ -119,19 +122,60 @@ async fn revocations_reach_live_sessions_on_all_instances() {
     two.stop().await;
 }
 
+/// [A19] Whenever a user is revoked on one instance, and also if the store has just begun not to answer another one's
+/// look: that one knows within five seconds. By the clock that waits are measured with, whatever the machine does.
+#[tokio::test(start_paused = true)]
+async fn others_know_within_five_seconds() {
+    let (token, metrics) = (signed(json!({})), Metrics::new());
+    for begins_ms in (0..4_000).step_by(250) {
+        for stuck_ms in [0, 500, 1_999, 2_500] {
+            let (log, faults) = MemoryLog::with_faults();
+            let [one, two] = [(); 2].map(|()| auth(&[public_key("HS256")]));
+            let revoking = async {
+                sleep(Duration::from_millis(begins_ms)).await;
+                let held = (stuck_ms > 0).then(|| faults.hold_reads());
+                let began = Instant::now();
+                keeper::revoke(&one, &log, user("ada")).await.unwrap();
+                let letting_go = async {
+                    sleep(Duration::from_millis(stuck_ms)).await;
+                    drop(held);
+                };
+                let knowing = async {
+                    while two.admit(Some(&token), &room("retro"), now_ms()).is_ok() {
+                        sleep(Duration::from_millis(10)).await;
+                        assert!(began.elapsed() < Duration::from_secs(60), "it does not arrive");
+                    }
+                    began.elapsed()
+                };
+                tokio::join!(letting_go, knowing).1
+            };
+            let took = tokio::select! {
+                took = revoking => took,
+                () = keeper::go_on(&two, &log, &metrics.auth) => unreachable!("it goes on"),
+            };
+            println!("revoked after {begins_ms} ms, no answers for {stuck_ms} ms: known after {took:?}");
+            assert!(took < Duration::from_secs(5));
+        }
+    }
+}
+
 /// [A20] A store that does not answer revokes nothing and un-revokes nothing; what it has lost is put back.
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn outages_change_nothing() {
     let (log, faults) = MemoryLog::with_faults();
     let auth = auth(&[public_key("HS256")]);
     let token = signed(json!({}));
     let admitted = || auth.admit(Some(&token), &room("retro"), now_ms()).err();
     let away = || LogError::Unavailable("a test".to_owned());
-    let looking = async |log: &dyn Log, during_ms: u64| {
-        let _ = tokio::time::timeout(Duration::from_millis(during_ms), keeper::go_on(&auth, log)).await;
+    let metrics = Metrics::new();
+    // Until it has looked so many times, or has failed to.
+    let looking = async |log: &dyn Log, looks: u64| {
+        let during = Duration::from_millis(REVOCATIONS_LOOK_MS * looks - 1);
+        let _ = tokio::time::timeout(during, keeper::go_on(&auth, log, &metrics.auth)).await;
     };
     faults.fail_reads(1, away());
-    looking(&log, 100).await;
+    looking(&log, 1).await;
+    assert_eq!(metrics.auth.looks_failed.get(), 1);
     assert_eq!(admitted(), None, "an outage is no revocation");
     faults.fail_change(0, away());
     let revoked = keeper::revoke(&auth, &log, user("ada")).await;
@@ -140,12 +184,13 @@ async fn outages_change_nothing() {
     assert_eq!(admitted(), Some(AuthError::Revoked), "it holds here all the same");
     assert_eq!(log.notes().await.unwrap().len(), 0);
     faults.fail_reads(1, away());
-    looking(&log, 100).await;
+    looking(&log, 1).await;
+    assert_eq!(metrics.auth.looks_failed.get(), 2);
     assert_eq!(admitted(), Some(AuthError::Revoked), "an outage un-revokes nothing");
-    looking(&log, 100).await;
+    looking(&log, 1).await;
     assert_eq!(log.notes().await.unwrap().len(), 1, "stored at last");
     let emptied = MemoryLog::new();
-    looking(&emptied, 100).await;
+    looking(&emptied, 1).await;
     assert_eq!(admitted(), Some(AuthError::Revoked));
     assert_eq!(
         emptied.notes().await.unwrap(),

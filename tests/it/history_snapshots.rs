@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use ruang::history::{self, About, Fold, OnTrouble, Range, Snapshot, SnapshotError, WalkError};
 use ruang::ids::{Generation, Position};
+use ruang::kind::RoomKind;
 use ruang::log::SnapshotRef;
 
 use crate::history_support::*;
@@ -21,6 +22,7 @@ fn golden() -> Snapshot {
         through: Position { seq: 70_000, ms: 1_795_000_000_000 },
         records: 69_998,
         log_bytes: 1 << 33,
+        kind: RoomKind::Free,
         generations: vec![Generation { nonce: 1 }, Generation { nonce: (1 << 30) - 1 }],
         claims: claims.into_iter().map(|(client, user)| (client, Arc::from(user))).collect(),
         state_vector: vec![1, 77, 5],
@@ -32,18 +34,25 @@ fn golden() -> Snapshot {
     Snapshot { about, document }
 }
 
-/// [H3] Snapshots of version 1 load for ever. Only the compressed part may be written differently
-/// by another version of zstd.
+/// [H3] [B12] Snapshots of each version load for ever, and a free room's is still written as version 1. Only the compressed part may
+/// be written differently by another version of zstd.
 #[test]
 fn golden_snapshots_load_for_ever() {
-    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/snapshots/v1.bin");
-    let written = golden().encode().unwrap();
+    golden_loads("v1.bin", &golden());
+    let mut board = golden();
+    board.about.kind = RoomKind::Board;
+    golden_loads("v2.bin", &board);
+}
+
+fn golden_loads(file: &str, golden: &Snapshot) {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/snapshots").join(file);
+    let written = golden.encode().unwrap();
     if std::env::var_os(WRITE_GOLDEN).is_some() && !path.exists() {
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(&path, &written).unwrap();
     }
     let stored = std::fs::read(&path).unwrap();
-    assert_eq!(Snapshot::decode(&stored), Ok(golden()));
+    assert_eq!(Snapshot::decode(&stored).as_ref(), Ok(golden));
     let metadata = 20 + usize::try_from(u32::from_le_bytes(stored[8..12].try_into().unwrap())).unwrap();
     assert_eq!(written[..12], stored[..12], "the header is written differently");
     assert_eq!(written[20..metadata], stored[20..metadata], "the metadata is written differently");
@@ -98,7 +107,7 @@ fn any_bytes_are_survived() {
 #[test]
 fn what_must_be_understood_is_refused_by_name() {
     for (at, value, expected) in [
-        (4, 2, "its version is 2, this one knows version 1"),
+        (4, 3, "its version is 3, this one knows versions 1 and 2"),
         (5, 2, "its form is 2, this one knows form 1"),
         (6, 1, "its set of flags is 1, this one knows none"),
     ] {
@@ -239,7 +248,7 @@ async fn without_any_snapshot_the_records_must_be_there() {
 async fn a_newer_snapshot_is_not_passed_over() {
     let (writer, faults, newest) = two_snapshots(Default::default()).await;
     assert!(faults.rewrite_chunk(&writer.room, newest.upload, 0, |bytes| {
-        bytes[4] = 2;
+        bytes[4] = 3;
         *bytes = sealed(std::mem::take(bytes));
     }));
     let Err(error @ WalkError::Newer(_)) = history::walk(&writer.log, &writer.room, Range::TO_HEAD).await

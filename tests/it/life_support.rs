@@ -99,9 +99,13 @@ pub struct Person {
 
 impl Person {
     pub async fn join(rooms: &Arc<Rooms>, name: &RoomName) -> Self {
-        let member =
-            rooms.join(name, Entry::anonymous(Arc::new(Nowhere))).await.expect("the room takes people");
-        Self { member, doc: Doc::new(), sent: 0 }
+        Self::try_join(rooms, name).await.expect("the room takes people")
+    }
+
+    /// The same; nobody if the room ends at that moment.
+    pub async fn try_join(rooms: &Arc<Rooms>, name: &RoomName) -> Option<Self> {
+        let member = rooms.join(name, Entry::anonymous(Arc::new(Nowhere))).await.ok()?;
+        Some(Self { member, doc: Doc::new(), sent: 0 })
     }
 
     /// The keys of the root map `m` in the room.
@@ -124,6 +128,11 @@ impl Person {
 
     /// Sends an edit; [`Person::until_stored`] waits for its ack.
     pub async fn write(&mut self, key: &str) {
+        assert!(self.try_write(key).await, "the room takes edits");
+    }
+
+    /// The same; false if the room has ended.
+    async fn try_write(&mut self, key: &str) -> bool {
         let map = self.doc.get_or_insert_map("m");
         let update = {
             let mut txn = self.doc.transact_mut();
@@ -131,8 +140,7 @@ impl Person {
             txn.encode_update_v1()
         };
         self.sent += 1;
-        let submitted = self.member.submit(update.into(), Source::Update, Permit::Taken, self.sent).await;
-        submitted.expect("the room takes edits");
+        self.member.submit(update.into(), Source::Update, Permit::Taken, self.sent).await.is_ok()
     }
 
     pub async fn until_stored(&mut self) {
@@ -141,6 +149,23 @@ impl Person {
             assert_eq!(news.post.close, None, "the room ends");
             if news.post.ack.is_some_and(|(decided, _)| decided == self.sent) {
                 return;
+            }
+            self.member.woken().await;
+        }
+    }
+
+    /// Writes and waits until it is stored; false if the room ends first.
+    pub async fn try_set(&mut self, key: &str) -> bool {
+        if !self.try_write(key).await {
+            return false;
+        }
+        loop {
+            let news = self.member.news();
+            if news.post.close.is_some() {
+                return false;
+            }
+            if news.post.ack.is_some_and(|(decided, _)| decided == self.sent) {
+                return true;
             }
             self.member.woken().await;
         }

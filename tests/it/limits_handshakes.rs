@@ -6,11 +6,12 @@ use futures_util::future::join_all;
 use ruang::limits::HANDSHAKE_FRESH_MS;
 use ruang::throttle::Limits;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::{sleep, timeout};
+use yrs::{Text, Transact};
 
 use crate::harness::{Client, PATIENCE, Server};
-use crate::limits_support::server;
+use crate::limits_support::{server, until};
 
 /// A connection with half a request.
 async fn half(server: &Server) -> TcpStream {
@@ -45,6 +46,40 @@ async fn half_open_connections_make_room() {
     before.set("two", "2").await;
     newcomer.until_set("two", "2").await;
     assert_eq!(silent.len(), 100);
+}
+
+/// [O49] Who downloads something large does not make room for others, however long ago the answer began.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn downloads_do_not_make_room() {
+    let server = server(Limits { handshakes: 4, ..Limits::default() }).await;
+    let mut author = server.connect_for_acks("r").await;
+    author.doc.get_or_insert_text("t").insert(&mut author.doc.transact_mut(), 0, &"words ".repeat(1_000_000));
+    author.sync().await;
+    author.until_acked().await.expect("stored");
+    // What the system buffers must not be all of it.
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(64 << 10).unwrap();
+    let mut reader = socket.connect(server.address).await.unwrap();
+    let request = b"GET /api/v1/rooms/r/update HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+    reader.write_all(request).await.unwrap();
+    let mut first = [0; 1_024];
+    timeout(PATIENCE, reader.read_exact(&mut first)).await.expect("it begins").unwrap();
+    let head = String::from_utf8_lossy(&first).to_ascii_lowercase();
+    let (head, body) = head.split_once("\r\n\r\n").expect("a head");
+    let begun = first.len() - head.len() - 4;
+    let length: usize =
+        head.lines().find_map(|line| line.strip_prefix("content-length: ")).unwrap().parse().unwrap();
+    println!("{length} bytes are to come, {begun} are here: {:?} …", &body[..8]);
+    sleep(Duration::from_millis(HANDSHAKE_FRESH_MS)).await;
+    let _fresh: Vec<TcpStream> = join_all((0..8).map(|_| half(&server))).await;
+    sleep(Duration::from_millis(HANDSHAKE_FRESH_MS)).await;
+    // Each that comes now makes one go, the oldest first.
+    let _late: Vec<TcpStream> = join_all((0..8).map(|_| half(&server))).await;
+    let shed = || server.app.throttle.metrics().handshakes_shed.get();
+    until("some have made room", || shed() >= 4).await;
+    let mut rest = Vec::new();
+    timeout(PATIENCE, reader.read_to_end(&mut rest)).await.expect("in time").expect("it is not cut");
+    assert_eq!(begun + rest.len(), length);
 }
 
 /// [O49] How long a newcomer waits while 2,000 connections are half open: measured, not judged but for the

@@ -20,6 +20,7 @@ use life_support::{Nowhere, room, until_closed};
 use ruang::caller::{Caller, Role};
 use ruang::gate::{Source, parse_presence};
 use ruang::ids::InstanceId;
+use ruang::kind::Boards;
 use ruang::log::Log;
 use ruang::log::clock::system_clock;
 use ruang::log::memory::MemoryLog;
@@ -48,9 +49,11 @@ impl Pair {
     fn start(kind: RoomKind) -> Self {
         let (log, _) = MemoryLog::for_instances(system_clock());
         let log: Arc<dyn Log> = Arc::new(log);
+        let boards = if kind == RoomKind::Board { Boards::all() } else { Boards::default() };
         let rooms = |instance| {
+            let boards = boards.clone();
             let options =
-                RoomsOptions { kind, idle_unload: Duration::from_millis(20), ..RoomsOptions::default() };
+                RoomsOptions { boards, idle_unload: Duration::from_millis(20), ..RoomsOptions::default() };
             Rooms::new(Arc::clone(&log), InstanceId(instance), options, Arc::new(Metrics::new()))
         };
         let (one, two) = (rooms(1), rooms(2));

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use ruang::history::{self, Range};
 use ruang::ids::{Generation, RoomName};
+use ruang::kind::Boards;
 use ruang::log::record::{Kind, StoredRecord};
 use ruang::log::{Log, LogError};
 use ruang::replay::export::export_to_file;
@@ -27,7 +28,15 @@ async fn file() -> (TempDir, PathBuf, Value) {
 }
 
 fn options(name: Option<&str>) -> ImportOptions {
-    ImportOptions { name: name.map(room), dry_run: false, force: false, ttl_ms: Some(MINUTE), now_ms: TEN }
+    ImportOptions {
+        name: name.map(room),
+        dry_run: false,
+        force: false,
+        kind: None,
+        boards: Boards::default(),
+        ttl_ms: Some(MINUTE),
+        now_ms: TEN,
+    }
 }
 
 async fn generations(log: &Arc<dyn Log>, name: &RoomName) -> Vec<u32> {
@@ -52,7 +61,7 @@ async fn a_file_becomes_a_room() {
     .await;
     let line = &printed.out.lines()[0];
     let expected = json!({
-        "v": 1, "type": "imported", "room": "b", "dry_run": false, "from": "a", "last": "1795428240000-6",
+        "v": 1, "type": "imported", "room": "b", "kind": "free", "dry_run": false, "from": "a", "last": "1795428240000-6",
         "bytes": line["bytes"], "claims": 1, "not_kept": ["who wrote what and when in records #1 to #6"],
     });
     assert_eq!(line, &expected);

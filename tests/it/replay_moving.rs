@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use ruang::gate::parse_state_vector;
 use ruang::history::{self, Range};
 use ruang::ids::RoomName;
+use ruang::kind::Boards;
 use ruang::log::LogError;
 use ruang::replay::import::ImportOptions;
 use ruang::replay::moving::{From, MoveOptions, SourceError, move_in};
@@ -26,7 +27,15 @@ pub fn fixture(name: &str) -> PathBuf {
 }
 
 pub fn options() -> MoveOptions {
-    let import = ImportOptions { name: None, dry_run: false, force: false, ttl_ms: None, now_ms: TEN };
+    let import = ImportOptions {
+        name: None,
+        dry_run: false,
+        force: false,
+        kind: None,
+        boards: Boards::default(),
+        ttl_ms: None,
+        now_ms: TEN,
+    };
     MoveOptions { document: None, import }
 }
 

@@ -39,7 +39,7 @@ async fn rooms_are_listed() {
     assert_eq!(field(&lines, "room"), ["b", "team/retro"]);
     let bytes = fixture.log.open(&name).await.unwrap().unwrap().bytes;
     let expected = json!({
-        "v": 1, "type": "room", "room": "team/retro",
+        "v": 1, "type": "room", "room": "team/retro", "kind": "free",
         "head": "1795428240000-6", "time": "2026-11-23T10:04:00.000Z",
         "base": 0, "records": 6, "bytes": bytes, "snapshots": 0, "snapshot": null, "unfolded": 6,
         "deadline": "2026-11-24T10:04:00.000Z", "frozen": false,
@@ -55,8 +55,8 @@ async fn rooms_are_a_table() {
     let text = printed.out.text();
     let lines: Vec<&str> = text.lines().collect();
     assert_eq!(lines.len(), 2, "{text}");
-    assert!(lines[0].starts_with("ROOM        HEAD  NEWEST (UTC)"), "{text}");
-    assert!(lines[1].starts_with("team/retro  #6    2026-11-23T10:04:00.000Z  6"), "{text}");
+    assert!(lines[0].starts_with("ROOM        KIND  HEAD  NEWEST (UTC)"), "{text}");
+    assert!(lines[1].starts_with("team/retro  free  #6    2026-11-23T10:04:00.000Z  6"), "{text}");
     assert!(!text.contains('\x1b'));
 }
 
@@ -70,7 +70,7 @@ async fn records_are_shown_with_their_effect() {
     let expected = json!({
         "v": 1, "type": "record", "id": "1795428000000-2", "seq": 2, "time": "2026-11-23T10:00:00.000Z",
         "kind": "update", "user": "ayu", "session": 3, "role": "editor", "relayed_by": null,
-        "instance": "0000000000000abc", "bytes": bytes, "blocks": 2, "deletes": 0,
+        "room_kind": "free", "instance": "0000000000000abc", "bytes": bytes, "blocks": 2, "deletes": 0,
         "writes": ["items/a", "items/a/x"], "clears": [], "more": false, "outcome": "new", "why": null,
     });
     assert_eq!(lines[1], expected);

@@ -16,6 +16,7 @@ mod crowd;
 mod damage;
 mod failovers;
 mod instances;
+mod kinds;
 mod links;
 mod losses;
 mod names;
@@ -44,6 +45,10 @@ mod history_sim;
 #[allow(dead_code)]
 #[path = "../it/history_support.rs"]
 mod history_support;
+#[path = "../it/kinds_stores.rs"]
+mod kinds_stores;
+#[path = "../it/life_support.rs"]
+mod life_support;
 #[path = "../it/log_author.rs"]
 mod log_author;
 #[path = "../it/log_contract.rs"]

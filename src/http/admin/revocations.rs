@@ -13,9 +13,11 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use super::{Failure, Shared};
-use crate::auth::{Revocation, Target, keeper};
+use crate::auth::keeper::{self, RevokeError};
+use crate::auth::{Revocation, Target};
 use crate::http::App;
 use crate::ids::RoomName;
+use crate::log::LogError;
 use crate::room::wall_clock_ms;
 
 /// `/v1/revocations`, on `admin.sock` and on the admin listener.
@@ -60,7 +62,7 @@ async fn list(State(app): Shared) -> Json<Value> {
     Json(json!({ "revocations": all.iter().map(Form::from).collect::<Vec<_>>() }))
 }
 
-/// It holds here from now on whatever the answer is, unless that is 400 or 507.
+/// It holds here from now on whatever the answer is, unless that is 400, or 507: the list is full.
 async fn revoke(
     State(app): Shared,
     headers: HeaderMap,
@@ -89,6 +91,19 @@ async fn revoke(
     tracing::info!(target: "ruang::audit", what, whose, room, stored, "admin: a revocation");
     done?;
     Ok((StatusCode::CREATED, Json(form)))
+}
+
+impl From<RevokeError> for Failure {
+    fn from(error: RevokeError) -> Self {
+        match error {
+            RevokeError::ListFull => Self::new(StatusCode::INSUFFICIENT_STORAGE, "full", error),
+            // A store without space takes it later.
+            RevokeError::Store(full @ LogError::Full(_)) => {
+                Self { status: StatusCode::SERVICE_UNAVAILABLE, ..Self::from(full) }
+            }
+            RevokeError::Store(error) => Self::from(error),
+        }
+    }
 }
 
 /// What it is, and a hash of its name: as rooms, users appear in no log by their names.

@@ -1,39 +1,51 @@
 //! What is known of a room: in the store, and here. And its deletion.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Json;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
+use tokio::time::timeout;
 
 use super::ApiError;
 use super::request::{Asked, in_time};
 use crate::caller::Role;
+use crate::history::kind_of;
 use crate::http::App;
 use crate::ids::RoomName;
+use crate::kind::RoomKind;
 use crate::life::deadline::{is_expiring, left_ms};
-use crate::log::{Head, Tombstone};
+use crate::limits::API_MS_MAX;
+use crate::log::{Head, LogError, Tombstone};
 
 /// `GET`: what is known of a room.
 pub(super) async fn show(State(app): State<Arc<App>>, asked: Asked) -> Result<Response, ApiError> {
     asked.needs(Role::Viewer)?;
     let Asked { room, .. } = asked;
-    let looked = async { Ok((app.log.open(&room).await?, app.log.tombstone(&room).await?)) };
-    let (head, tombstone) = in_time(looked).await?;
+    let looked = async {
+        let head = app.log.open(&room).await?;
+        let kind = match &head {
+            Some(head) => kind_of(&*app.log, &room, head).await?,
+            None => None,
+        };
+        Ok((head, kind, app.log.tombstone(&room).await?))
+    };
+    let (head, kind, tombstone) = in_time(looked).await?;
     let sessions = app.rooms.sessions(&room);
     if head.is_none() && tombstone.is_none() && sessions == 0 {
         return Err(ApiError::NoRoom);
     }
     let now_ms = app.rooms.now().wall_ms;
-    Ok(([(header::CACHE_CONTROL, "no-store")], Json(about(&room, head, tombstone, sessions, now_ms)))
+    Ok(([(header::CACHE_CONTROL, "no-store")], Json(about(&room, (head, kind), tombstone, sessions, now_ms)))
         .into_response())
 }
 
 fn about(
     room: &RoomName,
-    head: Option<Head>,
+    (head, kind): (Option<Head>, Option<RoomKind>),
     tombstone: Option<Tombstone>,
     sessions: usize,
     now_ms: u64,
@@ -43,6 +55,7 @@ fn about(
     json!({
         "room": room.as_str(),
         "exists": head.is_some(),
+        "kind": kind.map(RoomKind::as_str),
         "position": head.as_ref().map(|head| head.last.to_string()),
         "records": head.as_ref().map_or(0, |head| head.last.seq - head.base),
         "bytes": head.as_ref().map_or(0, |head| head.bytes),
@@ -55,8 +68,15 @@ fn about(
     })
 }
 
-/// `DELETE`: deletes a room. It goes on if the client does not wait for the answer.
+/// `DELETE`: deletes a room. It goes on if the client does not wait for the answer, and if that has to be given before it is
+/// known. A body is not read.
 pub(super) async fn delete(State(app): State<Arc<App>>, asked: Asked) -> Result<StatusCode, ApiError> {
     asked.needs(Role::Admin)?;
-    if app.rooms.delete(&asked.room).await? { Ok(StatusCode::NO_CONTENT) } else { Err(ApiError::NoRoom) }
+    let deleted = timeout(Duration::from_millis(API_MS_MAX), app.rooms.delete(&asked.room)).await;
+    match deleted {
+        Ok(Ok(true)) => Ok(StatusCode::NO_CONTENT),
+        Ok(Ok(false)) => Err(ApiError::NoRoom),
+        Err(_) | Ok(Err(LogError::Unknown(_))) => Err(ApiError::DeletionUndecided),
+        Ok(Err(error)) => Err(error.into()),
+    }
 }

@@ -1,5 +1,5 @@
 //! Answers: small ones at once; large ones in pieces, so that somebody who does not read keeps a piece in memory and
-//! not a document, and that not for long.
+//! not a document, and that not for long. Who reads slowly has as long as the length allows.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -13,13 +13,13 @@ use bytes::Bytes;
 use futures_util::stream;
 use serde_json::Value;
 use tokio::sync::mpsc;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::ApiError;
 use super::request::{answer_tag, share};
 use crate::http::App;
 use crate::ids::Position;
-use crate::limits::{API_PIECE_BYTES, API_STALL_MS_MAX};
+use crate::limits::{API_PIECE_BYTES, API_READ_BYTES_PER_S_MIN, API_STALL_MS_MAX};
 
 pub(super) const OCTETS: &str = "application/octet-stream";
 pub(super) const JSON: &str = "application/json";
@@ -62,8 +62,9 @@ async fn in_pieces(app: &Arc<App>, bytes: Bytes) -> Result<Body, ApiError> {
     let (sender, receiver) = mpsc::channel(1);
     tokio::spawn(async move {
         let _share = share;
+        let mut reader = Reader::new(sender);
         for piece in bytes.chunks(API_PIECE_BYTES) {
-            if !put(&sender, Bytes::copy_from_slice(piece)).await {
+            if !reader.put(Bytes::copy_from_slice(piece), piece.len()).await {
                 return;
             }
         }
@@ -75,11 +76,38 @@ async fn in_pieces(app: &Arc<App>, bytes: Bytes) -> Result<Body, ApiError> {
     Ok(Body::from_stream(pieces))
 }
 
-/// Gives a piece to the reader. False if there is none any more, or it takes too long: the answer ends short then, which
-/// its length shows.
-pub(super) async fn put<T: Send>(sender: &mpsc::Sender<T>, piece: T) -> bool {
-    let sent = timeout(Duration::from_millis(API_STALL_MS_MAX), sender.send(piece)).await;
-    matches!(sent, Ok(Ok(())))
+/// Who takes a large answer, a piece at a time, and how long it has been waited for: not for one piece longer than
+/// [`API_STALL_MS_MAX`], and not for all of them longer than that and what they take at [`API_READ_BYTES_PER_S_MIN`]. So
+/// nobody keeps one of a few shares for long by reading as slowly as can be.
+pub(super) struct Reader<T> {
+    sender: mpsc::Sender<T>,
+    waited: Duration,
+    /// Of all pieces so far, the one that is waited for included.
+    bytes: usize,
+}
+
+impl<T: Send> Reader<T> {
+    pub(super) fn new(sender: mpsc::Sender<T>) -> Self {
+        Self { sender, waited: Duration::ZERO, bytes: 0 }
+    }
+
+    /// Gives it a piece of so many bytes. False if there is nobody any more, or it takes too long: the answer ends short
+    /// then, which its length or its end shows.
+    pub(super) async fn put(&mut self, piece: T, bytes: usize) -> bool {
+        self.bytes += bytes;
+        let stall = Duration::from_millis(API_STALL_MS_MAX);
+        let patience = reading_time(self.bytes).saturating_sub(self.waited).min(stall);
+        let began = Instant::now();
+        let sent = timeout(patience, self.sender.send(piece)).await;
+        self.waited += began.elapsed();
+        matches!(sent, Ok(Ok(())))
+    }
+}
+
+/// How long so many bytes may take to be read.
+fn reading_time(bytes: usize) -> Duration {
+    let ms = (bytes as u64).saturating_mul(1_000) / API_READ_BYTES_PER_S_MIN;
+    Duration::from_millis(API_STALL_MS_MAX + ms)
 }
 
 #[cfg(test)]
@@ -90,13 +118,46 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn readers_who_do_not_read_are_given_up() {
         let (sender, mut receiver) = mpsc::channel(1);
-        assert!(put(&sender, 1).await, "there is place for a piece");
-        let began = tokio::time::Instant::now();
-        assert!(!put(&sender, 2).await);
+        let mut reader = Reader::new(sender);
+        assert!(reader.put(1, 1).await, "there is place for a piece");
+        let began = Instant::now();
+        assert!(!reader.put(2, 1).await);
         assert_eq!(began.elapsed(), Duration::from_millis(API_STALL_MS_MAX));
         assert_eq!(receiver.recv().await, Some(1));
-        assert!(put(&sender, 3).await);
         drop(receiver);
-        assert!(!put(&sender, 4).await, "nobody is there");
+        assert!(!reader.put(4, API_PIECE_BYTES).await, "nobody is there");
+    }
+
+    /// [P11] A reader that takes each piece just before it would be given up keeps its share for no longer than a slow
+    /// network takes; one that is as fast as that gets everything.
+    #[tokio::test(start_paused = true)]
+    async fn readers_as_slow_as_can_be_are_given_up() {
+        let pieces = 64;
+        let slowest = Duration::from_millis(API_STALL_MS_MAX - 1_000);
+        let floor = Duration::from_millis(API_PIECE_BYTES as u64 * 1_000 / API_READ_BYTES_PER_S_MIN);
+        for (pause, whole) in [(slowest, false), (floor, true)] {
+            let (sender, mut receiver) = mpsc::channel(1);
+            let taking = tokio::spawn(async move {
+                let mut taken = 0;
+                loop {
+                    tokio::time::sleep(pause).await;
+                    if receiver.recv().await.is_none() {
+                        return taken;
+                    }
+                    taken += 1;
+                }
+            });
+            let (mut reader, began) = (Reader::new(sender), Instant::now());
+            let mut given = 0;
+            while given < pieces && reader.put(given, API_PIECE_BYTES).await {
+                given += 1;
+            }
+            let (took, bound) = (began.elapsed(), reading_time(pieces * API_PIECE_BYTES));
+            drop(reader);
+            println!("a piece each {pause:?}: {given} of {pieces} in {took:?}, at most {bound:?}");
+            assert!(took <= bound, "{took:?}");
+            assert_eq!(given == pieces, whole);
+            assert!(taking.await.expect("it reads") <= pieces);
+        }
     }
 }

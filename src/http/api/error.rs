@@ -80,6 +80,8 @@ pub(in crate::http) enum ApiError {
     Unavailable(String),
     #[error("the store has not answered in time: the edit may be stored, now or later, or not")]
     Undecided,
+    #[error("the store has not answered in time: the room may be deleted, now or later, or not")]
+    DeletionUndecided,
 }
 
 impl ApiError {
@@ -111,7 +113,9 @@ impl ApiError {
             Self::MediaType(_) => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type"),
             Self::Refused(refusal) if refusal.is_too_large() => (StatusCode::PAYLOAD_TOO_LARGE, "too_large"),
             Self::Refused(_) => (StatusCode::BAD_REQUEST, "bad_update"),
-            Self::Edit(EditError::TooLong) => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
+            Self::Edit(EditError::TooLong | EditError::Distrusted) => {
+                (StatusCode::SERVICE_UNAVAILABLE, "unavailable")
+            }
             Self::Edit(EditError::Copy(_) | EditError::Engine) => {
                 (StatusCode::INTERNAL_SERVER_ERROR, "damaged")
             }
@@ -120,7 +124,7 @@ impl ApiError {
             Self::Log(_) => (StatusCode::INTERNAL_SERVER_ERROR, "store_refuses"),
             Self::Damaged(_) => (StatusCode::INTERNAL_SERVER_ERROR, "damaged"),
             Self::Late | Self::Unavailable(_) => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
-            Self::Undecided => (StatusCode::SERVICE_UNAVAILABLE, "undecided"),
+            Self::Undecided | Self::DeletionUndecided => (StatusCode::SERVICE_UNAVAILABLE, "undecided"),
         }
     }
 

@@ -13,7 +13,7 @@ use tokio::io::AsyncReadExt;
 use tokio::sync::mpsc;
 
 use super::ApiError;
-use super::answer::{self, JSON, LINES, OCTETS};
+use super::answer::{self, JSON, LINES, OCTETS, Reader};
 use super::request::{Asked, in_time, share};
 use crate::caller::Role;
 use crate::http::App;
@@ -108,12 +108,13 @@ pub(super) async fn export(State(app): State<Arc<App>>, asked: Asked) -> Result<
             drop(pipe);
             exported
         };
+        let mut taking = Reader::new(sender);
         let piping = async {
             loop {
                 let mut piece = BytesMut::with_capacity(API_PIECE_BYTES);
                 match reader.read_buf(&mut piece).await {
                     Ok(0) => return true,
-                    Ok(_) if answer::put(&sender, Ok(piece.freeze())).await => {}
+                    Ok(len) if taking.put(Ok(piece.freeze()), len).await => {}
                     _ => return false,
                 }
             }
@@ -121,8 +122,9 @@ pub(super) async fn export(State(app): State<Arc<App>>, asked: Asked) -> Result<
         // Who does not read ends the export, too.
         let piping = async { if piping.await { Ok(()) } else { Err(None) } };
         let exporting = async { exporting.await.map(drop).map_err(Some) };
-        if let Err(Some(error)) = tokio::try_join!(exporting, piping) {
-            answer::put(&sender, Err(std::io::Error::other(error.to_string()))).await;
+        let done = tokio::try_join!(exporting, piping);
+        if let Err(Some(error)) = done {
+            taking.put(Err(std::io::Error::other(error.to_string())), 0).await;
         }
     });
     let pieces = stream::unfold(receiver, |mut receiver| async {

@@ -28,12 +28,15 @@ use axum::Router;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, any, get};
+use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 
 pub(in crate::http) use self::error::ApiError;
 pub(in crate::http) use self::read::whole;
+pub(in crate::http) use self::request::read_body;
 pub(in crate::http) use self::write::store;
 use super::App;
+use crate::edit::Trust;
 use crate::limits::{API_DOCUMENTS_MAX, API_LARGE_ANSWERS_MAX, API_LARGE_BODIES_MAX};
 
 /// What requests to the API share, so that all of them together stay within bounds.
@@ -44,6 +47,31 @@ pub struct Shares {
     bodies: Arc<Semaphore>,
     /// Large answers that are written.
     answers: Arc<Semaphore>,
+    /// Whether edits in JSON may still be tried.
+    trust: Mutex<Trust>,
+}
+
+/// How many of each share are free.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Free {
+    /// For requests that have a document in memory for themselves.
+    pub documents: usize,
+    /// For large bodies.
+    pub bodies: usize,
+    /// For large answers.
+    pub answers: usize,
+}
+
+impl Shares {
+    /// How many are free now.
+    #[must_use]
+    pub fn free(&self) -> Free {
+        Free {
+            documents: self.documents.available_permits(),
+            bodies: self.bodies.available_permits(),
+            answers: self.answers.available_permits(),
+        }
+    }
 }
 
 impl Default for Shares {
@@ -53,6 +81,7 @@ impl Default for Shares {
             documents: semaphore(API_DOCUMENTS_MAX),
             bodies: semaphore(API_LARGE_BODIES_MAX),
             answers: semaphore(API_LARGE_ANSWERS_MAX),
+            trust: Mutex::default(),
         }
     }
 }

@@ -130,21 +130,30 @@ impl Asked {
         if !self.content_type().eq_ignore_ascii_case(media_type) {
             return Err(ApiError::MediaType(media_type));
         }
-        let length =
-            self.headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
-        if length.is_some_and(|length: usize| length > bytes_max) {
-            return Err(ApiError::TooLarge(bytes_max));
-        }
-        // Those of a small one are bounded by the connections.
-        let is_small = length.is_some_and(|length| length <= EDIT_BYTES_MAX);
-        let _share = if is_small { None } else { Some(share(&app.api.bodies).await?) };
-        let read = Limited::new(body, bytes_max).collect();
-        match timeout(Duration::from_millis(API_BODY_MS_MAX), read).await {
-            Ok(Ok(body)) => Ok(body.to_bytes()),
-            Ok(Err(error)) if error.is::<LengthLimitError>() => Err(ApiError::TooLarge(bytes_max)),
-            Ok(Err(_)) => Err(ApiError::BadBody),
-            Err(_) => Err(ApiError::SlowBody),
-        }
+        read_body(app, &self.headers, body, bytes_max).await
+    }
+}
+
+/// A request's body, of any family: bounded in bytes and in time, and if it may be large, in how many are read at once.
+pub(in crate::http) async fn read_body(
+    app: &App,
+    headers: &HeaderMap,
+    body: Body,
+    bytes_max: usize,
+) -> Result<Bytes, ApiError> {
+    let length = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
+    if length.is_some_and(|length: usize| length > bytes_max) {
+        return Err(ApiError::TooLarge(bytes_max));
+    }
+    // Those of small ones are bounded by the connections.
+    let is_small = length.unwrap_or(bytes_max) <= EDIT_BYTES_MAX;
+    let _share = if is_small { None } else { Some(share(&app.api.bodies).await?) };
+    let read = Limited::new(body, bytes_max).collect();
+    match timeout(Duration::from_millis(API_BODY_MS_MAX), read).await {
+        Ok(Ok(body)) => Ok(body.to_bytes()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(ApiError::TooLarge(bytes_max)),
+        Ok(Err(_)) => Err(ApiError::BadBody),
+        Err(_) => Err(ApiError::SlowBody),
     }
 }
 

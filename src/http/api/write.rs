@@ -56,6 +56,9 @@ pub(super) async fn patch(
     let user = asked.caller.user.as_ref();
     let (made, position, lease) = in_time(async {
         let share = share(&app.api.documents).await?;
+        if !app.api.trust.lock().holds(&asked.room) {
+            return Err(ApiError::Edit(edit::EditError::Distrusted));
+        }
         let (copy, lease) = app.rooms.read_to_edit(&asked.room, user).await?;
         if at.is_some_and(|at| at != copy.position) {
             lease.give_back();
@@ -70,6 +73,9 @@ pub(super) async fn patch(
     })
     .await?;
     let made = made.unwrap_or(Err(edit::EditError::Engine));
+    if matches!(made, Err(edit::EditError::Engine)) {
+        panicked(&app, &asked.room);
+    }
     let update = match made {
         Ok(update) if update != NOTHING => update,
         unmade => {
@@ -83,6 +89,16 @@ pub(super) async fn patch(
         lease.give_back();
     }
     answer(known(&app, &asked, written).await?)
+}
+
+/// Keeps count of copies that cannot be freed.
+fn panicked(app: &App, room: &RoomName) {
+    let panics = app.api.trust.lock().panicked(room);
+    app.metrics.edit_panics.inc();
+    tracing::error!(
+        room = %room.log_id(), panics,
+        "the document engine has panicked over an edit in JSON; the copy that it was made on stays in memory"
+    );
 }
 
 /// Has an update stored, judged as a Step2, in bounded time. Also if it brings nothing new, that is as good.

@@ -15,7 +15,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncRead, AsyncWriteExt, ReadBuf, ReadHalf, WriteHalf};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf, ReadHalf};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::time::timeout;
@@ -39,11 +39,33 @@ pub(super) enum Source {
 pub(super) enum Sink {
     /// Shared with the room, which writes to it while the session is parked.
     Tcp(Arc<OwnedWriteHalf>),
-    Other(Box<WriteHalf<TokioIo<Upgraded>>>),
+    Other(Patient),
+}
+
+/// A stream that may buffer what it takes.
+pub(super) struct Patient {
+    stream: Box<dyn AsyncWrite + Send + Unpin>,
+    /// Bytes that it has taken and that nobody has been told of: the call was given up while they were flushed.
+    untold: usize,
+}
+
+impl Patient {
+    fn new(stream: impl AsyncWrite + Send + Unpin + 'static) -> Self {
+        Self { stream: Box::new(stream), untold: 0 }
+    }
+
+    async fn write_some(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.untold == 0 {
+            self.untold = self.stream.write(bytes).await?;
+        }
+        self.stream.flush().await?;
+        Ok(std::mem::take(&mut self.untold))
+    }
 }
 
 impl Sink {
-    /// Writes the front of `bytes`, as much as is taken, as soon as anything is. Cancel-safe.
+    /// Writes the front of `bytes`, as much as is taken, as soon as anything is. Cancel-safe for who calls it again with
+    /// the same bytes, or more behind them.
     pub(super) async fn write_some(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let taken = match self {
             Self::Tcp(stream) => loop {
@@ -53,11 +75,7 @@ impl Sink {
                     taken => break taken?,
                 }
             },
-            Self::Other(stream) => {
-                let taken = stream.write(bytes).await?;
-                stream.flush().await?;
-                taken
-            }
+            Self::Other(stream) => stream.write_some(bytes).await?,
         };
         if taken == 0 { Err(ErrorKind::WriteZero.into()) } else { Ok(taken) }
     }
@@ -108,7 +126,7 @@ impl Socket {
             }
             Err(upgraded) => {
                 let (source, sink) = tokio::io::split(TokioIo::new(upgraded));
-                (Source::Other(Box::new(source)), Sink::Other(Box::new(sink)), Bytes::new())
+                (Source::Other(Box::new(source)), Sink::Other(Patient::new(sink)), Bytes::new())
             }
         };
         Self { ear: Ear::new(source, &read, throttle), sink }
@@ -240,5 +258,31 @@ impl AsyncRead for Source {
             Self::Tcp(stream) => Pin::new(stream).poll_read(cx, buf),
             Self::Other(stream) => Pin::new(stream).poll_read(cx, buf),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt;
+    use tokio::io::{AsyncReadExt, BufWriter, duplex};
+
+    use super::*;
+
+    /// [W28] A stream with a buffer of its own gets each byte once, also if the write is given up while the buffer is flushed.
+    #[tokio::test]
+    async fn writes_that_are_given_up_are_not_repeated() {
+        let (near, mut far) = duplex(4);
+        let mut sink = Sink::Other(Patient::new(BufWriter::with_capacity(64, near)));
+        let bytes = b"each of these once";
+        assert!(sink.write_some(bytes).now_or_never().is_none(), "it was taken, and waits to be flushed");
+        assert!(sink.write_some(bytes).now_or_never().is_none());
+        let writing = async {
+            sink.write_all(bytes).await.expect("it is read");
+            drop(sink);
+        };
+        let mut read = Vec::new();
+        let (_, all) = tokio::join!(writing, far.read_to_end(&mut read));
+        all.expect("it ends");
+        assert_eq!(read, bytes);
     }
 }

@@ -19,7 +19,7 @@ use crate::room::wall_clock_ms;
 /// # Errors
 /// [`Refusal`] if it has no token for that.
 pub(super) fn server(app: &App, headers: &HeaderMap) -> Result<Arc<Caller>, Refusal> {
-    Ok(app.auth.admit_everywhere(bearer(headers), wall_clock_ms())?.shared())
+    Ok(app.admit_everywhere(bearer(headers))?.shared())
 }
 
 /// Whoever may read a document; its role says whether it may write.
@@ -30,11 +30,11 @@ pub(super) fn document(app: &App, token: Option<&str>, id: &RoomName) -> Result<
     Ok(app.admit(token, id)?.shared())
 }
 
-/// A token for one document; `None` where nobody is asked for one, and it would not say less than none.
+/// A token for one document, asked for by a server; `None` where nobody is asked for one, and it would not say less than none.
 ///
 /// # Errors
 /// [`Refusal`] if the user's name cannot be one.
-pub(super) fn mint(app: &App, id: &RoomName, wish: &Wish) -> Result<Option<String>, Refusal> {
+pub(super) fn mint(app: &App, id: &RoomName, by: &Caller, wish: &Wish) -> Result<Option<String>, Refusal> {
     let is_plain = wish.user_id.is_none() && wish.valid_for_seconds.is_none();
     if app.auth.is_open() && is_plain && wish.authorization == Authorization::Full {
         return Ok(None);
@@ -46,6 +46,7 @@ pub(super) fn mint(app: &App, id: &RoomName, wish: &Wish) -> Result<Option<Strin
         name: None,
         color: None,
         ttl_s: wish.valid_for_seconds.unwrap_or(DOCUMENT_TOKEN_S),
+        kind: by.kind,
     };
     let minted = app.auth.mint_document_token(&grant, wall_clock_ms());
     minted.map(Some).map_err(|error| Refusal::Body(error.to_string()))

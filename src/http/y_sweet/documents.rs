@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Json;
-use axum::body::to_bytes;
 use axum::extract::{Request, State};
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
@@ -21,7 +20,7 @@ use super::{Named, access, is_old, parse};
 use crate::caller::Caller;
 use crate::http::{App, api};
 use crate::ids::RoomName;
-use crate::limits::{API_MS_MAX, BODY_MS_MAX, DOCUMENT_BYTES_MAX, REQUEST_BODY_BYTES_MAX};
+use crate::limits::{API_MS_MAX, DOCUMENT_BYTES_MAX, REQUEST_BODY_BYTES_MAX};
 use crate::room::{Entry, Member, Outlet};
 use crate::wire::close::Close;
 use crate::wire::voice::Voice;
@@ -43,7 +42,7 @@ const NOTHING: &[u8] = &[0, 0];
 /// Makes a document. If it is there already, that is as good.
 pub(super) async fn create(State(app): State<Arc<App>>, request: Request) -> Result<Response, Refusal> {
     let caller = access::server(&app, request.headers())?;
-    let Creation { doc_id } = read_json(request).await?;
+    let Creation { doc_id } = read_json(&app, request).await?;
     let id = match doc_id {
         Some(id) => new_id(&id)?,
         None => {
@@ -100,7 +99,7 @@ pub(super) async fn write(
     if !caller.role.may_write() {
         return Err(Refusal::ReadOnly);
     }
-    let update = read_body(request, DOCUMENT_BYTES_MAX).await?;
+    let update = read_body(&app, request, DOCUMENT_BYTES_MAX).await?;
     api::store(&app, &id, caller, update).await?;
     Ok(().into_response())
 }
@@ -141,8 +140,11 @@ async fn in_time<T>(work: impl Future<Output = Result<T, Refusal>>) -> Result<T,
 }
 
 /// A small body as JSON; no body says nothing. The sdk sends one always, other callers may not.
-pub(super) async fn read_json<T: Default + DeserializeOwned>(request: Request) -> Result<T, Refusal> {
-    let body = read_body(request, REQUEST_BODY_BYTES_MAX).await?;
+pub(super) async fn read_json<T: Default + DeserializeOwned>(
+    app: &App,
+    request: Request,
+) -> Result<T, Refusal> {
+    let body = read_body(app, request, REQUEST_BODY_BYTES_MAX).await?;
     if body.is_empty() {
         return Ok(T::default());
     }
@@ -152,17 +154,7 @@ pub(super) async fn read_json<T: Default + DeserializeOwned>(request: Request) -
     read.map_err(|error| Refusal::Body(error.to_string()))
 }
 
-async fn read_body(request: Request, max: usize) -> Result<Bytes, Refusal> {
-    let declared =
-        request.headers().get(header::CONTENT_LENGTH).and_then(|len| len.to_str().ok()?.parse().ok());
-    if declared.is_some_and(|len: usize| len > max) {
-        return Err(Refusal::TooLarge { max });
-    }
-    let came = timeout(Duration::from_millis(BODY_MS_MAX), to_bytes(request.into_body(), max)).await;
-    let body = came.map_err(|_| Refusal::NoBody)?;
-    body.map_err(|error| {
-        use std::error::Error;
-        let too_large = error.source().is_some_and(|source| source.is::<http_body_util::LengthLimitError>());
-        if too_large { Refusal::TooLarge { max } } else { Refusal::NoBody }
-    })
+async fn read_body(app: &App, request: Request, bytes_max: usize) -> Result<Bytes, Refusal> {
+    let (head, body) = request.into_parts();
+    Ok(api::read_body(app, &head.headers, body, bytes_max).await?)
 }

@@ -26,17 +26,13 @@ pub(super) enum Refusal {
     Id,
     #[error("the body is no JSON that is expected here: {0}")]
     Body(String),
-    #[error("the body is larger than {max} bytes")]
-    TooLarge { max: usize },
-    #[error("the body did not come")]
-    NoBody,
     #[error("a host is missing in the request")]
     NoHost,
     #[error("there is no such document; make it with POST /doc/new")]
     NoDocument,
     #[error("this token may read the document, not write to it")]
     ReadOnly,
-    /// What reading and writing say, which is the API's business.
+    /// What bodies, reading and writing say, which is the API's business.
     #[error(transparent)]
     Document(#[from] ApiError),
     #[error("{}", .0.reason)]
@@ -60,9 +56,8 @@ impl Refusal {
             Self::Auth(AuthError::Room) => (StatusCode::FORBIDDEN, "not_allowed"),
             Self::Auth(_) => (StatusCode::UNAUTHORIZED, "token_refused"),
             Self::Name(_) | Self::Id => (StatusCode::BAD_REQUEST, "bad_document_id"),
-            Self::Body(_) | Self::NoBody => (StatusCode::BAD_REQUEST, "bad_body"),
+            Self::Body(_) => (StatusCode::BAD_REQUEST, "bad_body"),
             Self::NoHost => (StatusCode::BAD_REQUEST, "no_host"),
-            Self::TooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "too_large"),
             Self::NoDocument => (StatusCode::NOT_FOUND, "no_such_document"),
             Self::ReadOnly => (StatusCode::FORBIDDEN, "read_only"),
             Self::Document(error) => error.code(),

@@ -81,9 +81,9 @@ pub(super) async fn authorize_ws(
 }
 
 async fn give(app: &Arc<App>, id: &RoomName, request: Request) -> Result<Response, Refusal> {
-    access::server(app, request.headers())?;
+    let caller = access::server(app, request.headers())?;
     let address = address(app, &request)?;
-    let wish: Wish = read_json(request).await?;
+    let wish: Wish = read_json(app, request).await?;
     if app.log.open(id).await?.is_none() {
         return Err(Refusal::NoDocument);
     }
@@ -92,7 +92,7 @@ async fn give(app: &Arc<App>, id: &RoomName, request: Request) -> Result<Respons
         url: format!("ws{document}/ws"),
         base_url: format!("http{document}"),
         doc_id: id.as_str(),
-        token: access::mint(app, id, &wish)?,
+        token: access::mint(app, id, &caller, &wish)?,
         authorization: wish.authorization,
     };
     Ok(([(header::CACHE_CONTROL, "no-store")], Json(token)).into_response())

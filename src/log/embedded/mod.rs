@@ -299,9 +299,9 @@ impl Log for EmbeddedLog {
             .await
     }
 
-    async fn put_note(&self, note: Note) -> Result<(), LogError> {
+    async fn put_notes(&self, more: Vec<Note>) -> Result<(), LogError> {
         let notes = Arc::clone(&self.notes);
-        let put = tokio::task::spawn_blocking(move || notes.put(note, system_clock()()));
+        let put = tokio::task::spawn_blocking(move || notes.put(more, system_clock()()));
         put.await.unwrap_or_else(|error| Err(LogError::Unknown(error.to_string())))
     }
 

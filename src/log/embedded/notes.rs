@@ -46,15 +46,16 @@ impl NoteFile {
         Ok(Self { dir: dir.to_path_buf(), notes: Mutex::new(notes) })
     }
 
-    /// Adds a note; it survives a power cut. For a thread that may wait.
-    pub(super) fn put(&self, note: Note, now_ms: u64) -> Result<(), LogError> {
+    /// Adds notes, all in one write; they survive a power cut. For a thread that may wait.
+    pub(super) fn put(&self, new: Vec<Note>, now_ms: u64) -> Result<(), LogError> {
         let mut notes = self.notes.lock();
         let mut more = notes.clone();
-        if more.put(note, now_ms)? {
+        let (added, put) = more.put(new, now_ms);
+        if added > 0 {
             self.write(&more.all(now_ms)).map_err(failed)?;
             *notes = more;
         }
-        Ok(())
+        put
     }
 
     pub(super) fn all(&self, now_ms: u64) -> Vec<Note> {
@@ -95,7 +96,7 @@ fn encode(notes: &[Note]) -> Vec<u8> {
 
 fn read(bytes: &[u8], now_ms: u64) -> Option<Notes> {
     let mut rest = bytes.strip_prefix(MAGIC)?;
-    let mut notes = Notes::default();
+    let mut read = Vec::new();
     while !rest.is_empty() {
         let len = u32::from_le_bytes(*rest.first_chunk::<4>()?) as usize;
         let end = HEADER.checked_add(len)?;
@@ -106,8 +107,10 @@ fn read(bytes: &[u8], now_ms: u64) -> Option<Notes> {
         rest = &rest[end + 4..];
         note.advance(4);
         let (id, until_ms) = (note.get_u128_le(), note.get_u64_le());
-        notes.put(Note { id, until_ms, body: Bytes::copy_from_slice(note) }, now_ms).ok()?;
+        read.push(Note { id, until_ms, body: Bytes::copy_from_slice(note) });
     }
+    let mut notes = Notes::default();
+    notes.put(read, now_ms).1.ok()?;
     Some(notes)
 }
 
@@ -127,8 +130,8 @@ mod tests {
         let file = NoteFile::open(dir.path(), 0).unwrap();
         assert_eq!(file.all(0), []);
         for id in 1..=20 {
-            file.put(note(id, 1_000 + id as u64), 0).unwrap();
-            file.put(note(id, 1_000 + id as u64), 0).unwrap();
+            file.put(vec![note(id, 1_000 + id as u64); 2], 0).unwrap();
+            file.put(vec![note(1, 1_001), note(id, 1_000 + id as u64)], 0).unwrap();
         }
         let again = NoteFile::open(dir.path(), 0).unwrap();
         assert_eq!(again.all(0), (1..=20).map(|id| note(id, 1_000 + id as u64)).collect::<Vec<_>>());
@@ -152,13 +155,15 @@ mod tests {
     #[test]
     fn notes_are_bounded() {
         let mut notes = Notes::default();
-        for id in 0..NOTES_MAX as u128 {
-            assert!(notes.put(note(id, 10), 0).unwrap());
-        }
-        assert!(matches!(notes.put(note(u128::MAX, 10), 0), Err(LogError::Full(_))));
-        assert!(!notes.put(note(0, 10), 0).unwrap(), "known");
-        assert!(notes.put(note(u128::MAX, 20), 10).unwrap());
+        let most = NOTES_MAX as u128;
+        assert!(
+            matches!(notes.put((1..most).map(|id| note(id, 10)), 0), (added, Ok(())) if added + 1 == NOTES_MAX)
+        );
+        let more = notes.put([note(0, 10), note(u128::MAX, 10)], 0);
+        assert!(matches!(more, (1, Err(LogError::Full(_)))), "there was place for one: {more:?}");
+        assert!(matches!(notes.put([note(0, 10)], 0), (0, Ok(()))), "known");
+        assert!(matches!(notes.put([note(u128::MAX, 20)], 10), (1, Ok(()))));
         let large = Note { id: 1, until_ms: 100, body: vec![0; NOTE_BYTES_MAX + 1].into() };
-        assert!(matches!(notes.put(large, 10), Err(LogError::Fatal(_))));
+        assert!(matches!(notes.put([large], 10), (0, Err(LogError::Fatal(_)))));
     }
 }

@@ -12,6 +12,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::caller;
 use crate::ids::{ClientId, InstanceId, SessionId};
+pub use crate::kind::RoomKind;
 use crate::limits::{CLIENTS_PER_DOCUMENT_MAX, RECORD_METADATA_BYTES_MAX};
 
 /// What is known of an update: who, when, by which way. Stamped by the server, never taken from
@@ -34,7 +35,7 @@ pub struct Metadata {
     /// The user whose session brought it, where that is not the one who made it. The same as `user`, it says
     /// that blocks of other owners are in it too; the claims tell whose.
     pub relayed_by: Option<String>,
-    /// The kind of the room at that moment.
+    /// The kind of the room: in the genesis record it is chosen, in others it is repeated, as far as their writer knew it.
     pub room_kind: RoomKind,
     /// When it was admitted, by the instance's clock: milliseconds since 1970. The log's own time
     /// is in the position.
@@ -65,15 +66,6 @@ impl From<caller::Role> for Role {
             caller::Role::Admin => Self::Admin,
         }
     }
-}
-
-/// What is asked of a room's content. The order of the variants is stored: append only.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub enum RoomKind {
-    /// A retrospective board: the board's rules are enforced.
-    Board,
-    /// Any document that the gate takes.
-    Free,
 }
 
 /// The stored form, frozen. Plain integers, so that a change of `ids` cannot change it.

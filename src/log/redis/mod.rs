@@ -299,9 +299,9 @@ impl Log for RedisLog {
         self.bus.whisper(room, from, &whisper);
     }
 
-    async fn put_note(&self, note: Note) -> Result<(), LogError> {
+    async fn put_notes(&self, notes: Vec<Note>) -> Result<(), LogError> {
         let _call = self.begin()?;
-        self.store_note(&note).await
+        self.store_notes(&notes).await
     }
 
     async fn notes(&self) -> Result<Vec<Note>, LogError> {

@@ -2,10 +2,12 @@
 //!
 //! | field | what |
 //! |---|---|
-//! | `v` | random, another one with each note |
+//! | `v` | random, another one whenever there are new notes |
 //! | id, 32 hex digits | when the note is of no use any more in ms, a space, what it says |
 //!
 //! Fields are never changed: a note that is over can be removed by whoever sees it.
+
+use std::collections::HashSet;
 
 use bytes::Bytes;
 use parking_lot::Mutex;
@@ -16,7 +18,7 @@ use super::RedisLog;
 use super::connect::{Lane, Route};
 use super::errors::{Called, log_error};
 use super::reply::{bytes, text};
-use crate::limits::REDIS_NOTES_MS;
+use crate::limits::{NOTES_MAX, REDIS_NOTES_MS, REDIS_NOTES_PER_CALL};
 use crate::log::LogError;
 use crate::log::clock::system_clock;
 use crate::log::notes::{Note, check_count, check_note};
@@ -37,19 +39,25 @@ struct Read {
 }
 
 impl RedisLog {
-    pub(super) async fn store_note(&self, note: &Note) -> Result<(), LogError> {
-        check_note(note)?;
-        let known = self.read_notes().await?;
-        if known.iter().any(|known| known.id == note.id) {
-            return Ok(());
+    /// What is known is read once, however many are new: all of it is read whenever somebody has stored something.
+    pub(super) async fn store_notes(&self, notes: &[Note]) -> Result<(), LogError> {
+        notes.iter().try_for_each(check_note)?;
+        let known: HashSet<u128> = self.read_notes().await?.iter().map(|note| note.id).collect();
+        let mut new: Vec<&Note> = notes.iter().filter(|note| !known.contains(&note.id)).collect();
+        let places = NOTES_MAX.saturating_sub(known.len());
+        let is_full = new.len() > places;
+        new.truncate(places);
+        for some in new.chunks(REDIS_NOTES_PER_CALL) {
+            let mut set = cmd("HSET");
+            set.arg(KEY).arg(VERSION).arg(format!("{:016x}", rand::random::<u64>()));
+            for note in some {
+                let mut value = format!("{} ", note.until_ms).into_bytes();
+                value.extend_from_slice(&note.body);
+                set.arg(format!("{:032x}", note.id)).arg(value);
+            }
+            self.ask(&set, "HSET", true).await?;
         }
-        check_count(known.len())?;
-        let mut value = format!("{} ", note.until_ms).into_bytes();
-        value.extend_from_slice(&note.body);
-        let mut set = cmd("HSET");
-        set.arg(KEY).arg(format!("{:032x}", note.id)).arg(value);
-        set.arg(VERSION).arg(format!("{:016x}", rand::random::<u64>()));
-        self.ask(&set, "HSET", true).await.map(drop)
+        if is_full { check_count(NOTES_MAX) } else { Ok(()) }
     }
 
     /// All of them are read only if there is a new one, and every now and then, to see what Redis has lost.

@@ -113,7 +113,8 @@ impl Actor {
     fn tell(&self, created: Option<Position>, position: Position) {
         let (notices, room) = (&self.rooms.options.notices, &self.shared.name);
         if let Some(first) = created {
-            notices.tell(|| Notice::at(Kind::Created, room, first));
+            let kind = self.state().kind();
+            notices.tell(|| Notice { room_kind: Some(kind), ..Notice::at(Kind::Created, room, first) });
         }
         notices.tell(|| Notice::at(Kind::Changed, room, position));
     }
@@ -124,6 +125,7 @@ impl Actor {
         let first = records[0].position();
         let bytes: usize = records.iter().map(bytes_of).sum();
         let heavy = bytes > INLINE_BYTES_MAX;
+        let kind = self.state().kind();
         let (count, fold) = (records.len(), move |state: &mut State| state.on_stored(&records, epoch));
         let Foreign { shown, set_aside } = self.with_state(heavy, fold).await??;
         for record in set_aside {
@@ -139,6 +141,11 @@ impl Actor {
         }
         self.line.note(self.state().seen());
         self.send_strangers_away();
+        if self.state().kind() != kind && self.state().uncommitted() > 0 {
+            return Err(End::Moved(
+                "somebody has made the room, of another kind than edits were judged for".to_owned(),
+            ));
+        }
         if let Some(shown) = shown
             && self.fan_out.add(shown, self.seats.len())
         {

@@ -104,7 +104,10 @@ impl Actor {
                     continue;
                 }
             };
-            loaded.state.set_kind(rooms.options.kind);
+            loaded.state.choose_by(&rooms.options.boards, &self.shared.name);
+            if loaded.state.is_new() {
+                loaded.state.set_kind(self.state().kind()); // the same room goes on
+            }
             loaded.state.bound_document(rooms.options.limits.document_bytes);
             if let Some((loaded, healed_bytes)) = self.heal_onto(loaded).await? {
                 tracing::error!(
@@ -128,7 +131,8 @@ impl Actor {
         {
             // The same life goes on: those who hold copies of it are at home.
             let generation = Generation { nonce: marker.nonce };
-            let genesis = genesis_record(&self.shared.name, generation, self.rooms.instance);
+            let kind = loaded.state.kind();
+            let genesis = genesis_record(&self.shared.name, generation, self.rooms.instance, kind);
             loaded.state.set_genesis(genesis.map_err(|error| End::Moved(error.to_string()))?);
         }
         let claims = self.state().claims_unknown_to(&loaded.state);

@@ -7,6 +7,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use super::kinds::Choice;
 use super::{State, Submission, SubmitError};
 use crate::caller::UserId;
 use crate::gate::{ParsedUpdate, Receipt, Recent, Source};
@@ -20,6 +21,8 @@ use crate::session::Permit;
 pub(super) struct Authors {
     pub(super) owners: Arc<Owners>,
     pub(super) kind: RoomKind,
+    /// By what that is chosen if the room is made here; nothing in tests of the state alone.
+    pub(super) choice: Option<Choice>,
     /// Nothing in a room without identities.
     kept: Option<Box<Kept>>,
 }
@@ -57,20 +60,15 @@ impl Suspect {
 
 impl Default for Authors {
     fn default() -> Self {
-        Self { owners: Arc::default(), kind: RoomKind::Free, kept: None }
+        Self { owners: Arc::default(), kind: RoomKind::Free, choice: None, kept: None }
     }
 }
 
 impl State {
     /// Goes on with what the room's sessions share: the owners that are there, and those that the log tells of.
-    pub(crate) fn share_owners(&mut self, owners: &Arc<Owners>, kind: RoomKind) {
+    pub(crate) fn share_owners(&mut self, owners: &Arc<Owners>) {
         owners.learn(self.authors.owners.stored());
-        (self.authors.owners, self.authors.kind) = (Arc::clone(owners), kind);
-    }
-
-    /// What is asked of who writes.
-    pub(crate) fn set_kind(&mut self, kind: RoomKind) {
-        self.authors.kind = kind;
+        self.authors.owners = Arc::clone(owners);
     }
 
     /// Who owns which client id.
@@ -214,7 +212,7 @@ impl State {
         self.authors.owners.learn(claims.into_iter().map(|client| (client, Arc::clone(&user))));
     }
 
-    /// Goes on with the authors of `old`; owners that the log tells of come first.
+    /// Goes on with the authors of `old`; owners that the log tells of come first, and the room's kind is what it tells.
     pub(super) fn take_authors(&mut self, old: &mut Self) {
         let told = self.authors.owners.stored();
         let mut authors = std::mem::take(&mut old.authors);
@@ -222,6 +220,7 @@ impl State {
         if let Some(kept) = &mut authors.kept {
             kept.recent = Recent::default();
         }
+        (authors.kind, authors.choice) = (self.authors.kind, self.authors.choice.take());
         self.authors = authors;
     }
 }

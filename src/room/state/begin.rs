@@ -20,6 +20,7 @@ impl State {
         if !self.drafts.is_empty() {
             return Ok(false);
         }
+        self.choose_kind(caller);
         let number = self.open_draft(NOTHING.len());
         let metadata = Metadata {
             user: caller.user.as_deref().map(str::to_owned),

@@ -110,6 +110,7 @@ impl State {
             return Err("it builds on something that is not in the room's log".to_owned());
         }
         self.learn_claims(record);
+        self.learn_kind(record);
         // What is known may be known from what is in flight only.
         let whole = !self.drafts.is_empty();
         Ok(match admission.remainder {

@@ -48,7 +48,8 @@ impl Room {
         let mut state = load::load(&log, &name, (instance, 1), None).await.unwrap().state;
         let presence = Arc::<Mutex<Presence>>::default();
         let owners = Arc::new(Owners::new(Arc::clone(&presence)));
-        state.share_owners(&owners, kind);
+        state.set_kind(kind);
+        state.share_owners(&owners);
         Self { log, name, instance, state, owners, presence, sessions: instance.0 * 1_000 }
     }
 

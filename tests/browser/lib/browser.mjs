@@ -33,8 +33,7 @@ export class Browser {
     })
     t.after(async () => {
       await browser.process.close()
-      const problems = browser.people.flatMap((person) => person.problems.map((problem) => `${person.name}: ${problem}`))
-      assert.deepEqual(problems, [], 'no page reports an error')
+      lastOfAll(t, () => noProblems(browser.people))
     })
     return browser
   }
@@ -69,8 +68,7 @@ export class Profile {
     t.after(async () => {
       await profile.close()
       await rm(profile.directory, { recursive: true, force: true, maxRetries: 5 })
-      const problems = profile.people.flatMap((person) => person.problems.map((problem) => `${person.name}: ${problem}`))
-      assert.deepEqual(problems, [], 'no page reports an error')
+      lastOfAll(t, () => noProblems(profile.people))
     })
     return profile
   }
@@ -93,6 +91,14 @@ export class Profile {
     await this.context?.close()
     this.context = undefined
   }
+}
+
+/** From within an `after`: runs behind all others. One that throws would keep them from ending what they started. */
+const lastOfAll = (t, check) => t.after(check)
+
+function noProblems (people) {
+  const problems = people.flatMap(({ name, problems }) => problems.map((problem) => `${name}: ${problem}`))
+  assert.deepEqual(problems, [], 'no page reports an error')
 }
 
 /** One person's pages, which share storage: the tabs of one browser. */

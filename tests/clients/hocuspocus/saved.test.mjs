@@ -5,8 +5,8 @@ import { test } from 'node:test'
 import { Server } from '../lib/server.mjs'
 import { Redis } from '../lib/redis.mjs'
 import { Y, converged } from '../lib/client.mjs'
-import { Raw, STATUS, SYNC, connect, each, join, saved, step1, sync, synced, token, unsynced } from '../lib/hocuspocus.mjs'
-import { eventually, never, sleep } from '../lib/wait.mjs'
+import { Raw, STATUS, SYNC, connect, each, heardOut, join, saved, step1, sync, synced, token, unsynced } from '../lib/hocuspocus.mjs'
+import { eventually, never } from '../lib/wait.mjs'
 
 test('[W27] while the store is frozen every version counts its edits, and nobody sees them; then all are saved and seen', async (t) => {
   const redis = await Redis.start(t)
@@ -31,7 +31,7 @@ test('[W27] while the store is frozen every version counts its edits, and nobody
   redis.thaw()
   await saved(...authors)
   for (const [n, author] of authors.entries()) await converged([author, watchers[n]])
-  await sleep(300)
+  await heardOut(t, server, ...authors)
   assert.deepEqual(authors.map(unsynced), [0, 0, 0])
 })
 
@@ -57,7 +57,7 @@ test('[W27] a client that returns with offline edits to a frozen store is not to
   await never('a count of 0', () => clients.some((client) => client.counts.at(-1) < 1), 2_000)
   redis.thaw()
   await saved(...clients)
-  await sleep(300)
+  await heardOut(t, server, ...clients)
   assert.deepEqual(clients.map(unsynced), [0, 0, 0])
   for (const client of clients) {
     const other = join(t, server, client.room, 4)

@@ -4,8 +4,8 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { Server } from '../lib/server.mjs'
 import { Y, converged, join as joinPlain, synced as plainSynced } from '../lib/client.mjs'
-import { connect, each, join, leave, saved, synced, unsynced } from '../lib/hocuspocus.mjs'
-import { eventually, never, sleep } from '../lib/wait.mjs'
+import { connect, each, heardOut, join, leave, saved, synced, unsynced } from '../lib/hocuspocus.mjs'
+import { eventually, never } from '../lib/wait.mjs'
 
 for (const { version } of each) {
   test(`[W29] version ${version}: two people edit, a third comes later, all hold the same`, async (t) => {
@@ -37,7 +37,7 @@ for (const { version } of each) {
     await eventually('it is back', () => client.socket.opened > 1)
     await synced(client)
     await saved(client)
-    await sleep(300)
+    await heardOut(t, server, client)
     assert.equal(unsynced(client), 0, 'and stays 0')
     assert.ok(client.counts.every((count) => count >= 0), `${client.counts}`)
     client.doc.getMap('map').set('after', 1)
@@ -62,7 +62,8 @@ for (const { version } of each) {
     await eventually('the watcher sees edits', () => watcher.doc.getArray('array').length > 40)
     await server.kill()
     const seen = watcher.doc.getArray('array').length
-    await sleep(200)
+    const typed = n
+    await eventually('people type on', () => n > typed + 20)
     await server.startAgain()
     await eventually('both return', () => one.socket.opened > 1 && watcher.socket.opened > 1)
     clearInterval(timer)
@@ -144,7 +145,7 @@ for (const { version } of each) {
       client.doc.getArray('array').push([-round])
       await saved(client)
     }
-    await sleep(300)
+    await heardOut(t, server, client)
     assert.equal(unsynced(client), 0)
   })
 }

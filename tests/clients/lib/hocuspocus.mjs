@@ -130,6 +130,17 @@ function read (frame) {
   return message
 }
 
+/** Waits until everything has come that the server has said to these clients until now: an edit of somebody else behind it. */
+export async function heardOut (t, server, ...clients) {
+  for (const client of clients) {
+    const other = join(t, server, client.room, 4)
+    await synced(other)
+    other.doc.getMap('behind').set(String(other.doc.clientID), 1)
+    await eventually('the edit behind all that was said', () => client.doc.getMap('behind').has(String(other.doc.clientID)))
+    leave(other)
+  }
+}
+
 /** A bare socket, for frames, orders and bytes that no provider would send. */
 export class Raw {
   static async open (t, server, query = '') {

@@ -122,6 +122,15 @@ class Bare {
   }
 }
 
+/** Waits until the server has dealt with all that a socket has sent, and has said so: who is here is asked, and answered. */
+async function dealtWith (bare) {
+  const answers = () => bare.messages.filter((said) => said === 'Awareness').length
+  const before = answers()
+  const isOver = () => bare.code !== undefined || bare.messages.includes('`02 01`')
+  if (!isOver()) bare.send(MESSAGES.QueryAwareness())
+  await eventually('who is here is answered', () => isOver() || answers() > before)
+}
+
 /** What came of a message: all that its sender heard, and whether others saw it. */
 async function outcome (t, world, family, role, message, expected) {
   const { server, watcher, other } = world
@@ -133,7 +142,7 @@ async function outcome (t, world, family, role, message, expected) {
   const isEdit = /^(Update|Step2)/.test(message)
   if (family === 'y-sweet' && isEdit) bare.send(hex('66 01 01'))
   // An edit of somebody else behind it: when that has come, what was sent before is decided.
-  await sleep(20)
+  await dealtWith(bare)
   watcher.doc.getMap('map').set('behind', key)
   await eventually('the sender hears of it, or is sent away', () =>
     bare.code !== undefined || bare.messages.includes('`02 01`') || bare.messages.includes('Update'))
@@ -152,7 +161,7 @@ async function outcome (t, world, family, role, message, expected) {
     await sleep(1_500)
   } else {
     await eventually(`${message} of ${role}, ${family}: ${expected}`, () => words() === expected, { within: 5_000, detail: words })
-    await sleep(60)
+    await dealtWith(bare)
     assert.equal(words(), expected, `${message} of ${role}, ${family}, and nothing more`)
   }
   bare.socket.terminate()
