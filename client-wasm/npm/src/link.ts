@@ -6,6 +6,7 @@
 // - A wait is never longer than BACKOFF_MAX_MS, and ends at once when the page says that the network is back.
 
 import { Backoff, BACKOFF_TOO_FAST_MS } from './backoff.js'
+import { RuangError } from './errors.js'
 
 /** The server lets a silent client hear something within 20 s; after this it is asked, in ms. */
 export const SILENCE_MS = 25_000
@@ -154,6 +155,10 @@ export class Link {
     } catch (cause) {
       if (attempt !== this.#attempt) return
       this.#host.tokenFailed(cause)
+      if (cause instanceof RuangError && cause.code === 'token') {
+        this.#set('refused', { code: 4403, text: cause.message }) // another person's: asking again does not help
+        return
+      }
       this.#wait({ code: 1006, text: 'there is no token' }, 0)
       return
     }

@@ -6,6 +6,7 @@
 
 import { address, type Address } from './address.js'
 import { Api } from './api.js'
+import { Backoff } from './backoff.js'
 import { Board } from './board.js'
 import { ServerClock } from './clock.js'
 import { sameConnection, type Connection, type ConnectionStatus, type Told } from './connection.js'
@@ -20,7 +21,7 @@ import { anonymousUser, type RuangOptions } from './options.js'
 import { Participants } from './participants.js'
 import { Presence } from './presence.js'
 import { Session, type SessionHost } from './session.js'
-import { keepAs, takeServer, type SettleHost } from './settle.js'
+import { allStored, keepAs, takeServer, type SettleHost } from './settle.js'
 import { Listeners } from './signal.js'
 import type { Copy, Loaded } from './storage/copy.js'
 import { lastUser, openCopy } from './storage/open.js'
@@ -32,8 +33,6 @@ import { onWake } from './wake.js'
 const ASKED_EVERY_MS = 60_000
 /** And at some moment within this after it, in ms. */
 const ASKED_WITHIN_MS = 1_000
-/** A room of another name is stored within this, or it is said that it is not yet, in ms. */
-const STORED_WITHIN_MS = 30_000
 
 export class Room {
   readonly board = new Board()
@@ -154,14 +153,23 @@ export class Room {
     this.listeners.tell('connection', now)
   }
 
-  /** Who this is: by the token, by the copy that is here, by the options, or by a name that this browser has made up. */
+  /**
+   * Who this is: by the token, by the options, by the copy that is here, or by a name that this browser has made up. Where
+   * only a token can say it, it is waited for.
+   */
   async #whoIsThis (): Promise<string> {
-    try {
-      await this.tokens.take(this.name, undefined, undefined)
-    } catch (cause) {
-      this.#tokenFailed(cause)
-      const last = await lastUser(this.#address.server, this.name)
-      if (last !== undefined) return last
+    for (const backoff = new Backoff(); !this.#isClosed;) {
+      try {
+        await this.tokens.take(this.name, undefined, undefined)
+        break
+      } catch (cause) {
+        this.#tokenFailed(cause)
+        const known = this.#options.user ?? await lastUser(this.#address.server, this.name)
+        if (known !== undefined) return known
+        this.status = 'offline'
+        this.count()
+        await new Promise((resolve) => { setTimeout(resolve, backoff.next()) })
+      }
     }
     return this.tokens.claims.user ?? this.#options.user ?? anonymousUser(randomId)
   }
@@ -321,7 +329,7 @@ export class Room {
         return !exists
       },
       openCopy: (room) => openCopy(this.#scope(room), this.#options.storage ?? 'indexeddb', this.#copyHost()),
-      allStored: async (now) => { await this.#allStored(now) }
+      allStored: async (now) => { await allStored(now, this.listeners) }
     }
     const kept = (): Loaded => apart ?? { updates: [session.encode()], unsaved: session.unsaved, generation: [] }
     this.conflict = {
@@ -354,23 +362,6 @@ export class Room {
     this.#enter(movedTo)
     this.#begin(next, loaded)
     await copy.close()
-  }
-
-  async #allStored (session: Session): Promise<void> {
-    await new Promise<void>((resolve, reject) => {
-      const look = (): void => {
-        if (!session.isSynced || session.unsaved > 0) return
-        clearTimeout(late)
-        end()
-        resolve()
-      }
-      const end = this.listeners.on('connection', look)
-      const late = setTimeout(() => {
-        end()
-        reject(new RuangError('timeout', 'the server has not stored it yet; it is kept here'))
-      }, STORED_WITHIN_MS)
-      look()
-    })
   }
 
   #stands (): Connection {

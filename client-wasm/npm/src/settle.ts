@@ -1,9 +1,14 @@
 // How a conflict ends. Nothing that is only here is thrown away before it stands somewhere else, or the person has said so.
 
 import { checkRoom } from './address.js'
+import type { Told } from './connection.js'
 import { RuangError } from './errors.js'
 import type { Session } from './session.js'
+import type { Listeners } from './signal.js'
 import { NOTHING, type Copy, type Loaded } from './storage/copy.js'
+
+/** A room of another name is stored within this, or it is said that it is not yet, in ms. */
+const STORED_WITHIN_MS = 30_000
 
 /** What ending a conflict needs of the client. */
 export interface SettleHost {
@@ -63,4 +68,22 @@ export async function keepAs (host: SettleHost, room: string, kept: Loaded, apar
   } finally {
     await old.close()
   }
+}
+
+/** Waits until the server has stored all that a session has. @throws {RuangError} `timeout` */
+export async function allStored (session: Session, listeners: Listeners<Told>): Promise<void> {
+  await new Promise<void>((resolve, reject) => {
+    const look = (): void => {
+      if (!session.isSynced || session.unsaved > 0) return
+      clearTimeout(late)
+      end()
+      resolve()
+    }
+    const end = listeners.on('connection', look)
+    const late = setTimeout(() => {
+      end()
+      reject(new RuangError('timeout', 'the server has not stored it yet; it is kept here'))
+    }, STORED_WITHIN_MS)
+    look()
+  })
 }

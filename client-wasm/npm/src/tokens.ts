@@ -18,6 +18,9 @@ export type GetToken = (request: TokenRequest) => Promise<string | undefined> | 
 /** A token that ends sooner than this is not used for another connection, in ms. */
 const LEFT_MS_MIN = 2_000
 
+/** `getToken` has failed if it does not answer in this time, in ms. */
+const ANSWER_MS = 15_000
+
 /** The token of one person. */
 export class Tokens {
   #token: string | undefined
@@ -59,7 +62,7 @@ export class Tokens {
   /** A token for a room, which is not the one in use afterwards. Throws what {@link take} throws. */
   async of (room: string, refused: string | undefined, user: string | undefined): Promise<string | undefined> {
     if (this.#get === undefined) return this.#token
-    const token = await this.#get({ room, refused })
+    const token = await inTime(this.#get({ room, refused }))
     const said = claims(token).user
     if (user !== undefined && said !== undefined && said !== user) {
       throw new RuangError('token', `the token is ${JSON.stringify(said)}'s, this client is ${JSON.stringify(user)}'s: make another client`)
@@ -78,5 +81,17 @@ export class Tokens {
     if (this.#token !== undefined) return 'viewer'
     // A server without tokens lets everybody do all; one that could not be reached yet has to be asked.
     return this.#isKnown ? 'admin' : 'editor'
+  }
+}
+
+async function inTime<Answer> (answer: Promise<Answer> | Answer): Promise<Answer> {
+  let timer: ReturnType<typeof setTimeout> | undefined
+  const late = new Promise<never>((_resolve, reject) => {
+    timer = setTimeout(() => { reject(new RuangError('timeout', 'getToken does not answer')) }, ANSWER_MS)
+  })
+  try {
+    return await Promise.race([answer, late])
+  } finally {
+    clearTimeout(timer)
   }
 }

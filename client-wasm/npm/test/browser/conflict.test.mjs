@@ -67,3 +67,88 @@ test('[C31] keep mine: both tabs go on in a room of another name, which has all 
   await reload(two, { room: 'board, mine' })
   await shows(two, ['old', 'old, never sent', 'and on'])
 })
+
+for (const choice of ['take', 'keep']) {
+  test(`[C30, C31] a copy of the old room that can be opened late only is not mixed in either: ${choice}`, async (t) => {
+    const { browser, server, open, tab, options } = await pages(t)
+    const ana = await browser.person('ana')
+    ana.expect(/status of 404/)
+    const before = await open(ana)
+    await write(before, 'old')
+    await saved(before)
+    await before.evaluate(() => client.close())
+    await before.close()
+    assert.equal((await fetch(`${server.http}/api/v1/rooms/board`, { method: 'DELETE' })).status, 204)
+    const ben = await open(await browser.person('ben'))
+    await write(ben, 'new')
+    await saved(ben)
+    const busy = await tab(ana)
+    await busy.evaluate(() => new Promise((resolve) => {
+      indexedDB.open('ruang').onsuccess = ({ target: { result } }) => {
+        window.spin = true
+        const rooms = result.transaction(['rooms', 'records'], 'readwrite').objectStore('rooms')
+        const turn = () => { if (window.spin) rooms.count().onsuccess = turn }
+        turn()
+        resolve()
+      }
+    }))
+    const page = await tab(ana)
+    await page.evaluate((options) => window.begin(options), options())
+    await until(page, () => warnings.includes('storage-blocked') && client.status === 'synced')
+    await write(page, 'of today')
+    await saved(page)
+    await busy.evaluate(() => { window.spin = false })
+    await until(page, () => client.conflict !== undefined)
+    await shows(page, ['new', 'of today'])
+    await shows(ben, ['new', 'of today'])
+    if (choice === 'take') {
+      await page.evaluate(() => client.conflict.takeServer())
+    } else {
+      await page.evaluate(() => client.conflict.keepMineAs('yesterday'))
+      await shows(page, ['old'])
+      const cas = await open(await browser.person('cas'), { room: 'yesterday' })
+      await shows(cas, ['old'])
+      await page.evaluate(() => client.close())
+      await page.evaluate((options) => window.begin(options), options())
+    }
+    await saved(page)
+    await shows(page, ['new', 'of today'])
+    await shows(ben, ['new', 'of today'])
+    await page.evaluate(() => client.stored())
+    const again = await open(ana)
+    await saved(again)
+    await shows(again, ['new', 'of today'])
+  })
+}
+
+test('[C30] a tab that slept while another one threw the copy away writes nothing into the new one', async (t) => {
+  const { browser, server, open, tab, options } = await pages(t)
+  const ana = await browser.person('ana')
+  const asleep = await tab(ana)
+  await asleep.evaluate((options) => {
+    delete window.BroadcastChannel // a frozen tab hears nothing
+    return window.begin(options)
+  }, options())
+  await write(asleep, 'old')
+  await saved(asleep)
+  const one = await open(ana)
+  await saved(one)
+  await asleep.evaluate(() => client.disconnect())
+  assert.equal((await fetch(`${server.http}/api/v1/rooms/board`, { method: 'DELETE' })).status, 204)
+  await until(one, () => client.conflict !== undefined)
+  await one.evaluate(() => client.conflict.takeServer())
+  await write(one, 'new')
+  await saved(one)
+  await write(asleep, 'late')
+  await until(asleep, () => warnings.includes('storage-other-life'))
+  await asleep.evaluate(() => client.connect())
+  await until(asleep, () => client.conflict !== undefined)
+  await one.evaluate(() => client.stored())
+  const third = await open(ana)
+  await saved(third)
+  await shows(third, ['new'])
+  await asleep.evaluate(() => client.conflict.takeServer())
+  await saved(asleep)
+  await shows(asleep, ['new'])
+  await shows(one, ['new'])
+})

@@ -2,6 +2,7 @@
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { sign } from '../../../../tests/clients/lib/tokens.mjs'
 import { eventually } from '../../../../tests/clients/lib/wait.mjs'
 import { pages, saved, shows, texts, until, write } from '../lib/page.mjs'
 
@@ -248,4 +249,66 @@ test('[C41] people of one browser have copies of their own', async (t) => {
   await write(ben, 'ben\'s')
   await ben.evaluate(() => client.stored())
   await eventually('ana is as before', async () => (await texts(ana)).join() === 'ana\'s')
+})
+
+test('[C41] many rooms: copies of those that were opened last are kept, and those with unsaved edits', async (t) => {
+  const { browser, server, open } = await pages(t)
+  await server.kill()
+  const ana = await browser.person('ana')
+  const first = await open(ana, { room: 'first' })
+  await write(first, 'unsaved')
+  await first.evaluate(() => client.stored())
+  const kept = await first.evaluate(() => new Promise((resolve) => {
+    indexedDB.open('ruang').onsuccess = ({ target: { result: database } }) => {
+      const write = database.transaction(['rooms', 'records'], 'readwrite')
+      const rooms = write.objectStore('rooms')
+      rooms.openCursor().onsuccess = ({ target: { result } }) => {
+        const { value } = result
+        // As if it had been opened long ago, before seventy others.
+        rooms.put({ ...value, openedMs: 1 })
+        for (let n = 0; n < 70; n++) {
+          const scope = [value.scope[0], `room ${n}`, value.scope[2]]
+          rooms.put({ ...value, scope, unsaved: {}, openedMs: Date.now() - n * 1000 })
+          write.objectStore('records').put(new Uint8Array(2), [...scope, 0])
+        }
+      }
+      write.oncomplete = () => { database.close(); resolve() }
+    }
+  })).then(() => open(ana, { room: 'another' })).then((page) => page.evaluate(() => new Promise((resolve) => {
+    indexedDB.open('ruang').onsuccess = ({ target: { result: database } }) => {
+      const read = database.transaction(['rooms', 'records'])
+      const rooms = read.objectStore('rooms').getAllKeys()
+      const records = read.objectStore('records').getAllKeys()
+      read.oncomplete = () => { database.close(); resolve([rooms.result.map(([, room]) => room), records.result.map(([, room]) => room)]) }
+    }
+  })))
+  const [rooms, records] = kept
+  assert.equal(rooms.length, 52, 'fifty, the one with unsaved edits, and the one that is open')
+  assert.ok(rooms.includes('first') && rooms.includes('room 0') && !rooms.includes('room 69'))
+  assert.ok(records.includes('first') && !records.includes('room 69'))
+})
+
+test('[C41] offline and without a token the copy of who was here last is opened; a token of somebody else is not taken for it', async (t) => {
+  const { browser, server, open, tab, options } = await pages(t)
+  await server.kill()
+  const ana = await browser.person('ana')
+  const before = await open(ana, { user: 'ana' })
+  await write(before, 'ana\'s')
+  await before.evaluate(() => client.stored())
+  await before.close()
+  const page = await tab(ana)
+  await page.evaluate((options) => window.begin({ ...options, getToken: () => { if (!window.token) throw new Error('offline'); return window.token } }), options())
+  assert.deepEqual(await texts(page), ['ana\'s'])
+  assert.deepEqual(await page.evaluate(() => [client.user, client.connection.role]), ['ana', 'editor'])
+  await page.evaluate((token) => { window.token = token }, sign({ sub: 'ben' }))
+  await until(page, () => client.status === 'refused')
+  assert.match(await page.evaluate(() => client.connection.reason.text), /ben/)
+  // Where nobody was, a token is waited for: nobody knows whose edits they would be.
+  const other = await tab(await browser.person('ben'))
+  await other.evaluate((options) => { window.begin({ ...options, getToken: () => { if (!window.token) throw new Error('offline'); return window.token } }) }, options())
+  await until(other, () => warnings.filter((code) => code === 'no-token').length > 2 && client.status === 'offline')
+  assert.equal(await other.evaluate(() => client.connection.isReady), false)
+  await other.evaluate((token) => { window.token = token }, sign({ sub: 'ben' }))
+  await until(other, () => client.connection.isReady)
+  assert.equal(await other.evaluate(() => client.user), 'ben')
 })

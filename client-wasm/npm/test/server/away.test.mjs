@@ -1,6 +1,7 @@
 // The server goes away and comes back; what was edited meanwhile is there, once.
 
 import assert from 'node:assert/strict'
+import { randomBytes } from 'node:crypto'
 import { test } from 'node:test'
 import { Server } from '../../../../tests/clients/lib/server.mjs'
 import { eventually, never } from '../../../../tests/clients/lib/wait.mjs'
@@ -115,4 +116,28 @@ test('[C30] the server\'s room is taken, and the copy is gone', async (t) => {
   ana.edit.addItem({ text: 'and on' })
   await saved(ana)
   await eventually('ben has it', () => ben.get('itemIds').length === 2)
+})
+
+test('[C28] two clients that were given one client id by chance: one goes on under another, and nothing is lost', async (t) => {
+  const server = await Server.start(t)
+  const random = t.mock.method(crypto, 'getRandomValues', function (into) {
+    if (into instanceof Uint32Array) return into.fill(77)
+    return Object.assign(into, randomBytes(into.length))
+  })
+  const ana = await client(t, server, { connect: false })
+  const ben = await client(t, server, { connect: false, user: 'ben' })
+  random.mock.restore()
+  assert.deepEqual([ana.measure().clientId, ben.measure().clientId], [77, 77])
+  ana.connect()
+  await saved(ana)
+  ana.edit.addItem({ text: 'ana 1' })
+  await saved(ana)
+  ben.connect()
+  await eventually('ben has it', () => ben.get('itemIds').length === 1)
+  await eventually('ben is somebody else now', () => ben.measure().clientId !== 77)
+  ben.edit.addItem({ text: 'ben 1' })
+  ana.edit.addItem({ text: 'ana 2' })
+  await saved(ana, ben)
+  await eventually('all agree', () => [ana, ben].every((one) => one.get('itemIds').length === 3))
+  assert.deepEqual(shown(ana), shown(ben))
 })
