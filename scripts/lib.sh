@@ -148,12 +148,13 @@ wasm_debian() {
     llvm=$(/usr/bin/rustc -Vv | sed -n 's/^LLVM version: \([0-9]*\).*/\1/p')
     apt_install "lld-$llvm" || return 1
     CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER=/usr/bin/wasm-ld-$llvm RUSTC=/usr/bin/rustc RUSTC_BOOTSTRAP=1 \
-        "$@" -Zbuild-std=std,panic_abort
+        CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUSTFLAGS="-Zunstable-options -Cpanic=immediate-abort -Zlocation-detail=none" \
+        "$@" -Zbuild-std=std,panic_abort -Zbuild-std-features=optimize_for_size
 }
 
 # What browsers load of client-wasm, in client-wasm/npm/wasm. Says its size; fails if it is too large.
 client_bundle() {
-    wasm_cargo build --locked -p ruang-client --lib --profile wasm || return 1
+    wasm_cargo rustc --locked -p ruang-client --lib --crate-type cdylib --profile wasm || return 1
     cargo build --locked -p ruang-client --features bundle --bin bundle || return 1
     local made
     made=$(mktemp -d) || return 1

@@ -1,19 +1,19 @@
 //! The client for JavaScript: `npm/src/core.d.ts` has its types. Values pass as JSON text, which the browser parses faster
 //! than it makes objects field by field; bytes pass as bytes.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use js_sys::{Array, Error, JSON, Object, Reflect, Uint8Array};
 use ruang::board::live::Change;
 use ruang::ids::ClientId;
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
 use wasm_bindgen::prelude::*;
 
 use crate::client;
+use crate::fields::Fields;
 use crate::output::{ClientError, Output, Said};
 
 /// One client of one room.
@@ -28,7 +28,7 @@ pub struct Client {
 struct Rest<'a> {
     #[serde(skip_serializing_if = "Change::is_empty")]
     change: &'a Change,
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(skip_serializing_if = "States::is_empty")]
     presence: States<'a>,
     said: &'a [Said],
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -39,7 +39,19 @@ struct Rest<'a> {
 }
 
 /// States as they came, which are JSON.
-type States<'a> = BTreeMap<ClientId, Option<&'a RawValue>>;
+struct States<'a>(Vec<(ClientId, Option<&'a RawValue>)>);
+
+impl States<'_> {
+    fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl Serialize for States<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().map(|(id, state)| (id, state)))
+    }
+}
 
 #[wasm_bindgen]
 impl Client {
@@ -98,7 +110,7 @@ impl Client {
 
     /// Makes an edit.
     pub fn edit(&mut self, edit: &JsValue, now_ms: f64) -> Result<Object, JsValue> {
-        let edit = value_of(edit)?;
+        let edit = value_of::<Fields>(edit)?.edit().map_err(argument)?;
         given(self.client.edit(&edit, now_ms as u64))
     }
 
@@ -157,7 +169,7 @@ fn given(output: Result<Output, ClientError>) -> Result<Object, JsValue> {
     let output = output.map_err(|error| thrown(&error))?;
     let rest = Rest {
         change: &output.change,
-        presence: states(output.presence.iter().map(|(&id, state)| (id, state.as_ref()))),
+        presence: states(output.presence.iter().map(|(id, state)| (*id, state.as_ref()))),
         said: &output.said,
         close: output.close.as_deref(),
         unsaved: output.unsaved,
@@ -174,7 +186,7 @@ fn given(output: Result<Output, ClientError>) -> Result<Object, JsValue> {
 
 fn states<'a>(all: impl Iterator<Item = (ClientId, Option<&'a Arc<str>>)>) -> States<'a> {
     // They were found to be JSON when they came.
-    all.map(|(id, state)| (id, state.and_then(|state| serde_json::from_str(state).ok()))).collect()
+    States(all.map(|(id, state)| (id, state.and_then(|state| serde_json::from_str(state).ok()))).collect())
 }
 
 /// A value as JavaScript has it.

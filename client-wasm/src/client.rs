@@ -8,7 +8,7 @@ use ruang::board::edit::{Author, Edit};
 use ruang::board::seed;
 use ruang::board::view::RetroRoomState;
 use ruang::gate::parse_state_vector;
-use ruang::generation::Generations;
+use ruang::generation::markers;
 use ruang::ids::RoomName;
 use ruang::limits::{CLIENT_ID_MAX, USER_ID_BYTES_MAX};
 use ruang::wire::y_websocket;
@@ -49,13 +49,13 @@ impl Client {
     /// # Errors
     /// [`ClientError`] if the options cannot be.
     pub fn new(options: ClientOptions) -> Result<Self, ClientError> {
-        let ClientOptions { room, client_id, who } = options;
+        let ClientOptions { room, client_id, user, identified, role } = options;
         if client_id == 0 || client_id > CLIENT_ID_MAX {
             return Err(ClientError::Argument("a client id is from 1 to 2^53 - 1".to_owned()));
         }
         Ok(Self {
             room: RoomName::parse(&room)?,
-            who: checked(who)?,
+            who: checked(Who { user, identified, role })?,
             copy: LocalCopy::new(client_id),
             connection: Connection::Gone,
             synced: false,
@@ -222,14 +222,15 @@ impl Client {
     #[must_use]
     pub fn status(&self) -> Status {
         let gate = self.copy.gate();
-        let lives = Generations::new(&self.room, (false, false), &gate.state_vector());
+        let state_vector = gate.state_vector();
+        let lives = markers(&self.room, &state_vector);
         Status {
             connected: self.connection != Connection::Gone,
             synced: self.synced,
             unsaved: self.tally.unsaved(),
             refused: self.refused,
             position: self.position.clone(),
-            generation: lives.set().map(|marker| format!("{:014x}", marker.client)).collect(),
+            generation: lives.map(|marker| format!("{:014x}", marker.client)).collect(),
             client_id: self.client_id,
             clients: gate.clients(),
             bytes: self.copy.encode().map_or(0, |update| update.len()),

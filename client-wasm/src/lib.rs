@@ -8,6 +8,7 @@
 //! | [`tally`] | which edits the server has not decided on |
 //! | [`presence`] | who is here |
 //! | [`output`] | what a call comes to, and how it fails |
+//! | [`fields`] | an edit, read from JSON |
 //! | [`browser`] | the same for JavaScript |
 //!
 //! Pure: no sockets, no timers, no clock, no storage. Time and random numbers are arguments; work goes out as values.
@@ -22,6 +23,7 @@
 pub mod browser;
 pub mod client;
 pub mod copy;
+pub mod fields;
 pub mod heard;
 pub mod output;
 pub mod presence;

@@ -36,9 +36,13 @@ pub struct ClientOptions {
     /// write under one id lose edits.
     #[cfg_attr(test, ts(type = "number"))]
     pub client_id: ClientId,
-    /// Who edits.
-    #[serde(flatten)]
-    pub who: Who,
+    /// As in [`Who`].
+    pub user: String,
+    /// As in [`Who`].
+    pub identified: bool,
+    /// As in [`Who`].
+    #[cfg_attr(test, ts(type = "\"viewer\" | \"editor\" | \"facilitator\" | \"admin\""))]
+    pub role: Role,
 }
 
 /// What a call comes to.

@@ -1,6 +1,5 @@
 //! Who is here, and what each shows: states of JSON that pass unread. Others' are forgotten when the connection ends.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use ruang::gate::{PresenceEntry, Refusal, parse_presence};
@@ -8,8 +7,8 @@ use ruang::ids::ClientId;
 use ruang::limits::{CLOCK_MAX, PRESENCE_IDS_PER_ROOM_MAX, PRESENCE_STATE_BYTES_MAX};
 use ruang::wire::lib0::{write_buffer, write_var_uint};
 
-/// States that are others than before, by id; `None` is gone.
-pub type Changes = BTreeMap<ClientId, Option<Arc<str>>>;
+/// States that are others than before, by id and in order; `None` is gone.
+pub type Changes = Vec<(ClientId, Option<Arc<str>>)>;
 
 /// Everyone's presence, as one client knows it.
 #[derive(Debug)]
@@ -18,11 +17,13 @@ pub struct Presence {
     /// Of this client's newest state; 0: it has never shown any.
     clock: u32,
     state: Option<Arc<str>>,
-    others: BTreeMap<ClientId, Other>,
+    /// Sorted by id.
+    others: Vec<Other>,
 }
 
 #[derive(Debug)]
 struct Other {
+    client: ClientId,
     clock: u32,
     state: Option<Arc<str>>,
 }
@@ -31,7 +32,7 @@ impl Presence {
     /// Of a client that shows nothing yet.
     #[must_use]
     pub fn new(own: ClientId) -> Self {
-        Self { own, clock: 0, state: None, others: BTreeMap::new() }
+        Self { own, clock: 0, state: None, others: Vec::new() }
     }
 
     /// Shows another state from now on; `None`: none.
@@ -46,7 +47,7 @@ impl Presence {
             PresenceEntry { client: self.own, clock: 0, state: Some(state) }.check_state()?;
         }
         self.state = state.filter(|state| state.trim_ascii() != "null").map(Arc::from);
-        Ok(Changes::from([(self.own, self.state.clone())]))
+        Ok(vec![(self.own, self.state.clone())])
     }
 
     /// The message that says (again) what this client shows; nothing if it never showed anything.
@@ -80,17 +81,25 @@ impl Presence {
                 self.clock = self.clock.max(clock);
                 continue;
             }
-            let known = self.others.get(&client);
-            let is_news = known.is_none_or(|known| {
-                clock > known.clock || clock == known.clock && state.is_none() && known.state.is_some()
-            });
-            if !is_news || known.is_none() && self.others.len() >= PRESENCE_IDS_PER_ROOM_MAX {
-                continue;
-            }
             let state: Option<Arc<str>> = state.map(Arc::from);
-            let before = self.others.insert(client, Other { clock, state: state.clone() });
-            if before.and_then(|before| before.state) != state {
-                changes.insert(client, state);
+            let before = match self.others.binary_search_by_key(&client, |other| other.client) {
+                Ok(at) => {
+                    let known = &mut self.others[at];
+                    let is_end = clock == known.clock && state.is_none();
+                    if clock <= known.clock && !is_end {
+                        continue;
+                    }
+                    known.clock = clock;
+                    std::mem::replace(&mut known.state, state.clone())
+                }
+                Err(_) if self.others.len() >= PRESENCE_IDS_PER_ROOM_MAX => continue,
+                Err(at) => {
+                    self.others.insert(at, Other { client, clock, state: state.clone() });
+                    None
+                }
+            };
+            if before != state {
+                changes.push((client, state));
             }
         }
         Ok((changes, again))
@@ -99,13 +108,13 @@ impl Presence {
     /// The connection is gone, and with it what is known of others.
     pub fn closed(&mut self) -> Changes {
         let others = std::mem::take(&mut self.others);
-        others.into_iter().filter(|(_, other)| other.state.is_some()).map(|(client, _)| (client, None)).collect()
+        others.into_iter().filter(|other| other.state.is_some()).map(|other| (other.client, None)).collect()
     }
 
     /// Everyone's states, this client's own included.
     pub fn states(&self) -> impl Iterator<Item = (ClientId, &Arc<str>)> {
         let own = self.state.as_ref().map(|state| (self.own, state));
-        own.into_iter().chain(self.others.iter().filter_map(|(&client, other)| Some((client, other.state.as_ref()?))))
+        own.into_iter().chain(self.others.iter().filter_map(|other| Some((other.client, other.state.as_ref()?))))
     }
 }
 
@@ -134,10 +143,10 @@ mod tests {
         for old in [(1, 4, "{}"), (1, 5, "{}")] {
             assert_eq!(presence.take(&message(&[old])).unwrap().0, Changes::new());
         }
-        assert_eq!(presence.take(&message(&[(1, 5, "null")])).unwrap().0, Changes::from([(1, None)]));
+        assert_eq!(presence.take(&message(&[(1, 5, "null")])).unwrap().0, vec![(1, None)]);
         presence.take(&message(&[(1, 6, "2"), (3, 1, "3")])).unwrap();
         assert_eq!(presence.states().count(), 2);
-        assert_eq!(presence.closed(), Changes::from([(1, None), (3, None)]));
+        assert_eq!(presence.closed(), vec![(1, None), (3, None)]);
         for bad in [&b"\x01\x01\x01\x01{"[..], b"\x01", b"\x02\x01\x01\x011\x01\x01\x011"] {
             assert!(presence.take(bad).is_err());
         }
@@ -152,7 +161,7 @@ mod tests {
         assert_eq!(presence.announce(), Some(message(&[(7, 1, "{\"x\":1}")])));
         assert_eq!(presence.take(&message(&[(7, 9, "null")])).unwrap(), (Changes::new(), true));
         assert_eq!(presence.announce(), Some(message(&[(7, 10, "{\"x\":1}")])));
-        assert_eq!(presence.set(None).unwrap(), Changes::from([(7, None)]));
+        assert_eq!(presence.set(None).unwrap(), vec![(7, None)]);
         assert_eq!(presence.announce(), Some(message(&[(7, 11, "null")])));
         assert!(presence.set(Some("{")).is_err() && presence.set(Some(&"[".repeat(99))).is_err());
         assert!(presence.set(Some(&format!("\"{}\"", "x".repeat(9_000)))).is_err());

@@ -7,7 +7,7 @@ use ruang::board::edit::Edit;
 use ruang::board::schema::{Phase, Point};
 use ruang::caller::Role;
 use ruang_client::client::Client;
-use ruang_client::output::{ClientOptions, Who};
+use ruang_client::output::ClientOptions;
 
 /// Ids of cards and groups alike: a card may be a group's namesake.
 const IDS: [&str; 5] = ["a", "b", "c", "g", "h"];
@@ -16,8 +16,9 @@ const IDS: [&str; 5] = ["a", "b", "c", "g", "h"];
 const TEXTS: [&str; 5] = ["", "hello", "مرحبا بالعالم", "👩‍👩‍👧 🂡", "line\nline"];
 
 pub fn client(id: u64, user: &str, room: &str) -> Client {
-    let who = Who { user: user.to_owned(), identified: false, role: Role::Facilitator };
-    Client::new(ClientOptions { room: room.to_owned(), client_id: id, who }).expect("good options")
+    let (room, user) = (room.to_owned(), user.to_owned());
+    let options = ClientOptions { room, client_id: id, user, identified: false, role: Role::Facilitator };
+    Client::new(options).expect("good options")
 }
 
 pub fn add(id: &str, text: &str) -> Edit {

@@ -4,9 +4,9 @@
 //! Invariant: after [`LiveBoard::refresh`] with all entries that were touched, the state is what
 //! [`view`](super::view::view) reads.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
+use serde::{Serialize, Serializer};
 use yrs::{Doc, ReadTxn, Transact};
 
 use super::read::{self, Roots, Votes};
@@ -18,59 +18,110 @@ use super::view::{ActionItem, Group, Item, Meta, RetroRoomState};
 use crate::limits::BOARD_ITEMS_MAX;
 
 /// What of a board is another than before, with its new values; in maps `None` is gone.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize)]
 #[cfg_attr(test, derive(ts_rs::TS), ts(optional_fields))]
-#[serde(rename_all = "camelCase", default)]
+#[serde(rename_all = "camelCase")]
 pub struct Change {
     /// All of it, if anything of it changed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub meta: Option<Meta>,
     /// Cards by id.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    pub items: BTreeMap<String, Option<Item>>,
+    #[serde(skip_serializing_if = "Changes::is_empty")]
+    #[cfg_attr(test, ts(optional, as = "Option<BTreeMap<String, Option<Item>>>"))]
+    pub items: Changes<Item>,
     /// Places by card.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    pub item_positions: BTreeMap<String, Option<Point>>,
+    #[serde(skip_serializing_if = "Changes::is_empty")]
+    #[cfg_attr(test, ts(optional, as = "Option<BTreeMap<String, Option<Point>>>"))]
+    pub item_positions: Changes<Point>,
     /// Groups by card.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    pub item_groups: BTreeMap<String, Option<String>>,
+    #[serde(skip_serializing_if = "Changes::is_empty")]
+    #[cfg_attr(test, ts(optional, as = "Option<BTreeMap<String, Option<String>>>"))]
+    pub item_groups: Changes<String>,
     /// Groups by id.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    pub groups: BTreeMap<String, Option<Group>>,
+    #[serde(skip_serializing_if = "Changes::is_empty")]
+    #[cfg_attr(test, ts(optional, as = "Option<BTreeMap<String, Option<Group>>>"))]
+    pub groups: Changes<Group>,
     /// Colors by signature.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    pub signature_colors: BTreeMap<String, Option<String>>,
+    #[serde(skip_serializing_if = "Changes::is_empty")]
+    #[cfg_attr(test, ts(optional, as = "Option<BTreeMap<String, Option<String>>>"))]
+    pub signature_colors: Changes<String>,
     /// The whole list, if anything in it changed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub action_items: Option<Vec<ActionItem>>,
     /// All votes of a person that count, by person.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    pub all_user_votes: BTreeMap<String, Option<BTreeMap<String, u32>>>,
+    #[serde(skip_serializing_if = "Changes::is_empty")]
+    #[cfg_attr(test, ts(optional, as = "Option<BTreeMap<String, Option<BTreeMap<String, u32>>>>"))]
+    pub all_user_votes: Changes<BTreeMap<String, u32>>,
+}
+
+/// What became of entries, in order: `None` is gone. If a key comes twice the last counts, as it does in JSON, which has it
+/// as an object.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Changes<V>(Vec<(String, Option<V>)>);
+
+impl<V> Default for Changes<V> {
+    fn default() -> Self {
+        Self(Vec::new())
+    }
+}
+
+impl<V> Changes<V> {
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// What became of an entry; the outer `None`: nothing.
+    #[must_use]
+    pub fn get(&self, key: &str) -> Option<Option<&V>> {
+        self.0.iter().rfind(|(of, _)| of == key).map(|(_, value)| value.as_ref())
+    }
+
+    /// All of them.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, Option<&V>)> {
+        self.0.iter().map(|(key, value)| (key.as_str(), value.as_ref()))
+    }
+}
+
+impl<V: Serialize> Serialize for Changes<V> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().map(|(key, value)| (key, value)))
+    }
 }
 
 impl Change {
     /// Whether nothing is another.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        *self == Self::default()
+        let Self { meta, items, item_positions, item_groups, groups, signature_colors, action_items, all_user_votes } =
+            self;
+        meta.is_none()
+            && action_items.is_none()
+            && items.is_empty()
+            && item_positions.is_empty()
+            && item_groups.is_empty()
+            && groups.is_empty()
+            && signature_colors.is_empty()
+            && all_user_votes.is_empty()
     }
 
     /// Adds what changed after this.
     pub fn then(&mut self, next: Self) {
         self.meta = next.meta.or(self.meta.take());
-        self.items.extend(next.items);
-        self.item_positions.extend(next.item_positions);
-        self.item_groups.extend(next.item_groups);
-        self.groups.extend(next.groups);
-        self.signature_colors.extend(next.signature_colors);
+        self.items.0.extend(next.items.0);
+        self.item_positions.0.extend(next.item_positions.0);
+        self.item_groups.0.extend(next.item_groups.0);
+        self.groups.0.extend(next.groups.0);
+        self.signature_colors.0.extend(next.signature_colors.0);
         self.action_items = next.action_items.or(self.action_items.take());
-        self.all_user_votes.extend(next.all_user_votes);
+        self.all_user_votes.0.extend(next.all_user_votes.0);
     }
 
     /// Makes a state that was before the change into the one after it.
     pub fn apply(&self, state: &mut RetroRoomState) {
-        fn all<V: Clone>(map: &mut BTreeMap<String, V>, changes: &BTreeMap<String, Option<V>>) {
-            for (key, value) in changes {
+        fn all<V: Clone>(map: &mut BTreeMap<String, V>, changes: &Changes<V>) {
+            for (key, value) in &changes.0 {
                 match value {
                     Some(value) => drop(map.insert(key.clone(), value.clone())),
                     None => drop(map.remove(key)),
@@ -100,19 +151,19 @@ pub struct LiveBoard {
     given: Votes,
 }
 
-/// What has to be read again, by root.
+/// What has to be read again, by root. Some of it may stand here twice: the second time it is no other.
 #[derive(Default)]
 struct Touched<'p> {
     meta: bool,
-    items: BTreeSet<&'p str>,
-    positions: BTreeSet<String>,
-    memberships: BTreeSet<String>,
-    groups: BTreeSet<&'p str>,
-    colors: BTreeSet<&'p str>,
-    votes: BTreeSet<&'p str>,
-    actions: BTreeSet<&'p str>,
+    items: Vec<&'p str>,
+    positions: Vec<String>,
+    memberships: Vec<String>,
+    groups: Vec<&'p str>,
+    colors: Vec<&'p str>,
+    votes: Vec<&'p str>,
+    actions: Vec<&'p str>,
     /// Whose votes are to be counted again.
-    voters: BTreeSet<String>,
+    voters: Vec<String>,
 }
 
 impl LiveBoard {
@@ -128,13 +179,13 @@ impl LiveBoard {
         for (root, key) in entries {
             match root {
                 META => touched.meta = true,
-                ITEMS => drop(touched.items.insert(key)),
-                ITEM_POSITIONS => drop(touched.positions.insert(key.to_owned())),
-                ITEM_GROUPS => drop(touched.memberships.insert(key.to_owned())),
-                GROUPS => drop(touched.groups.insert(key)),
-                SIGNATURE_COLORS => drop(touched.colors.insert(key)),
-                VOTES => drop(touched.votes.insert(key)),
-                ACTION_ITEMS => drop(touched.actions.insert(key)),
+                ITEMS => touched.items.push(key),
+                ITEM_POSITIONS => touched.positions.push(key.to_owned()),
+                ITEM_GROUPS => touched.memberships.push(key.to_owned()),
+                GROUPS => touched.groups.push(key),
+                SIGNATURE_COLORS => touched.colors.push(key),
+                VOTES => touched.votes.push(key),
+                ACTION_ITEMS => touched.actions.push(key),
                 _ => {}
             }
         }
@@ -184,8 +235,8 @@ impl LiveBoard {
         for id in std::mem::take(&mut touched.items) {
             let item = roots.get(ITEMS, id).filter(|_| is_id(id)).and_then(|value| roots.item(value));
             if item.is_some() != state.items.contains_key(id) {
-                touched.positions.insert(id.to_owned());
-                touched.memberships.insert(id.to_owned());
+                touched.positions.push(id.to_owned());
+                touched.memberships.push(id.to_owned());
                 touched.count_again(&self.given, id);
             }
             note(&mut state.items, &mut change.items, id, item);
@@ -194,7 +245,7 @@ impl LiveBoard {
             let group = roots.get(GROUPS, id).filter(|_| is_id(id)).and_then(|value| roots.group(value));
             if group.is_some() != state.groups.contains_key(id) {
                 // Cards may have named it before it was there.
-                touched.memberships.extend(roots.map(ITEM_GROUPS).all().into_keys());
+                touched.memberships.extend(roots.map(ITEM_GROUPS).all().into_iter().map(|(card, _)| card));
                 touched.count_again(&self.given, id);
             }
             note(&mut state.groups, &mut change.groups, id, group);
@@ -222,8 +273,8 @@ impl LiveBoard {
     fn read_votes<T: ReadTxn>(
         &mut self,
         roots: &Roots<'_, T>,
-        keys: BTreeSet<&str>,
-        mut voters: BTreeSet<String>,
+        keys: Vec<&str>,
+        mut voters: Vec<String>,
         change: &mut Change,
     ) {
         for key in keys {
@@ -238,7 +289,7 @@ impl LiveBoard {
             if votes.is_empty() {
                 self.given.remove(&user);
             }
-            voters.insert(user);
+            voters.push(user);
         }
         let state = &mut self.state;
         for user in voters {
@@ -247,7 +298,7 @@ impl LiveBoard {
         }
     }
 
-    fn read_actions<T: ReadTxn>(&mut self, roots: &Roots<'_, T>, ids: BTreeSet<&str>, change: &mut Change) {
+    fn read_actions<T: ReadTxn>(&mut self, roots: &Roots<'_, T>, ids: Vec<&str>, change: &mut Change) {
         let list = &mut self.state.action_items;
         let mut is_other = false;
         for id in ids.into_iter().filter(|id| is_id(id)) {
@@ -280,7 +331,7 @@ impl Touched<'_> {
 /// Puts a value in its place, and notes it if it is another than what was there.
 fn note<V: Clone + PartialEq>(
     map: &mut BTreeMap<String, V>,
-    changes: &mut BTreeMap<String, Option<V>>,
+    changes: &mut Changes<V>,
     key: &str,
     value: Option<V>,
 ) {
@@ -291,16 +342,12 @@ fn note<V: Clone + PartialEq>(
         Some(value) => drop(map.insert(key.to_owned(), value.clone())),
         None => drop(map.remove(key)),
     }
-    changes.insert(key.to_owned(), value);
+    changes.0.push((key.to_owned(), value));
 }
 
-fn differences<V: Clone + PartialEq>(
-    old: BTreeMap<String, V>,
-    new: &BTreeMap<String, V>,
-) -> BTreeMap<String, Option<V>> {
+fn differences<V: Clone + PartialEq>(old: BTreeMap<String, V>, new: &BTreeMap<String, V>) -> Changes<V> {
     let other = new.iter().filter(|(key, value)| old.get(*key) != Some(value));
-    let mut changes: BTreeMap<_, _> =
-        other.map(|(key, value)| (key.clone(), Some(value.clone()))).collect();
+    let mut changes: Vec<_> = other.map(|(key, value)| (key.clone(), Some(value.clone()))).collect();
     changes.extend(old.into_keys().filter(|key| !new.contains_key(key)).map(|key| (key, None)));
-    changes
+    Changes(changes)
 }

@@ -19,10 +19,12 @@ pub(super) type Votes = BTreeMap<String, BTreeMap<String, u32>>;
 
 /// Everything, and the votes as they were given, whether or not they count.
 pub(super) fn board<T: ReadTxn>(roots: &Roots<'_, T>) -> (RetroRoomState, Votes) {
-    let items: BTreeMap<String, Item> =
-        roots.entries(ITEMS).filter_map(|(id, value)| Some((id, roots.item(value)?))).take(BOARD_ITEMS_MAX).collect();
-    let groups: BTreeMap<String, Group> =
-        roots.entries(GROUPS).filter_map(|(id, value)| Some((id, roots.group(value)?))).take(BOARD_ITEMS_MAX).collect();
+    let items = map_of(
+        roots.entries(ITEMS).filter_map(|(id, value)| Some((id, roots.item(value)?))).take(BOARD_ITEMS_MAX),
+    );
+    let groups = map_of(
+        roots.entries(GROUPS).filter_map(|(id, value)| Some((id, roots.group(value)?))).take(BOARD_ITEMS_MAX),
+    );
     let of_items = |root| roots.map(root).all().into_iter().filter(|(id, _)| items.contains_key(id));
     let positions = of_items(ITEM_POSITIONS).filter_map(|(id, value)| Some((id, point(&value)?)));
     let memberships = of_items(ITEM_GROUPS).filter_map(|(id, value)| Some((id, group_of(&value, &groups)?)));
@@ -37,11 +39,11 @@ pub(super) fn board<T: ReadTxn>(roots: &Roots<'_, T>) -> (RetroRoomState, Votes)
         Some((user.clone(), votes))
     });
     let state = RetroRoomState {
-        item_positions: positions.collect(),
-        item_groups: memberships.collect(),
-        signature_colors: colors.collect(),
+        item_positions: map_of(positions),
+        item_groups: map_of(memberships),
+        signature_colors: map_of(colors),
         action_items,
-        all_user_votes: counted.collect(),
+        all_user_votes: map_of(counted),
         participants: Vec::new(),
         last_updated: None,
         meta,
@@ -49,6 +51,15 @@ pub(super) fn board<T: ReadTxn>(roots: &Roots<'_, T>) -> (RetroRoomState, Votes)
         groups,
     };
     (state, given)
+}
+
+/// As `collect`, which brings a sort of its own for each type of value: a tenth of what browsers load.
+fn map_of<V>(entries: impl Iterator<Item = (String, V)>) -> BTreeMap<String, V> {
+    let mut map = BTreeMap::new();
+    for (key, value) in entries {
+        map.insert(key, value);
+    }
+    map
 }
 
 /// The roots of a document.
@@ -151,16 +162,18 @@ impl<'t, T: ReadTxn> Fields<'t, T> {
     }
 
     /// All entries, in byte order of their keys: what is cut off by a bound does not depend on the engine.
-    pub(super) fn all(&self) -> BTreeMap<String, Out> {
-        match self {
+    pub(super) fn all(&self) -> Vec<(String, Out)> {
+        let mut all: Vec<(String, Out)> = match self {
             Self::Shared(transaction, map) => {
                 map.iter(*transaction).map(|(key, value)| (key.to_owned(), value)).collect()
             }
             Self::Plain(Any::Map(entries)) => {
                 entries.iter().map(|(key, value)| (key.clone(), Out::Any(value.clone()))).collect()
             }
-            _ => BTreeMap::new(),
-        }
+            _ => Vec::new(),
+        };
+        all.sort_unstable_by(|a, b| a.0.cmp(&b.0));
+        all
     }
 
     fn line(&self, key: &str) -> Option<String> {
@@ -284,6 +297,6 @@ pub(super) fn counted(
 ) -> Option<BTreeMap<String, u32>> {
     let is_there = |target: &str| items.contains_key(target) || groups.contains_key(target);
     let there = given.get(user)?.iter().filter(|(target, _)| is_there(target));
-    let there = there.map(|(target, &count)| (target.clone(), count)).collect();
+    let there = map_of(there.map(|(target, &count)| (target.clone(), count)));
     Some(votes::effective(&there, limit)).filter(|votes| !votes.is_empty())
 }

@@ -7,7 +7,8 @@ use super::read::{Id, Reader};
 use super::refusal::Refusal;
 
 impl Gate {
-    /// The entries `(root, key)` that an update touches which this gate has admitted, each once. `None` if there are more
+    /// The entries `(root, key)` that an update touches which this gate has admitted; one may come
+    /// several times. `None` if there are more
     /// than `max`, or more blocks and deletions than that to look at. Blocks in the sequence of a root, and those whose place
     /// is forgotten, are in no entry.
     ///
@@ -44,8 +45,6 @@ impl Gate {
                 }
             }
         }
-        entries.sort_unstable();
-        entries.dedup();
         Ok((entries.len() <= max).then_some(entries))
     }
 
@@ -79,7 +78,9 @@ mod tests {
             known = transaction.state_vector();
             let admitted = gate.admit(&update, Source::Record).unwrap().remainder.unwrap().update;
             let entries = gate.entries(&admitted, max).unwrap();
-            entries.map(|entries| {
+            entries.map(|mut entries| {
+                entries.sort_unstable();
+                entries.dedup();
                 entries.iter().map(|(root, key)| format!("{root}/{key}")).collect::<Vec<_>>().join(" ")
             })
         };
