@@ -182,7 +182,6 @@ export class Room {
     return {
       merge: (updates: Uint8Array[]) => { this.session?.mergeStored(updates) },
       encode: () => this.need().encode(),
-      generation: () => this.session?.generation ?? [],
       warn: (warning: Warning) => {
         this.listeners.tell('warning', warning)
         this.count()
@@ -234,8 +233,8 @@ export class Room {
         if (copy.kind === 'indexeddb' || this.conflict !== undefined) void this.#follow(movedTo)
       },
       renew: () => {
-        const { unsaved, generation } = this.need()
-        this.#begin(copy, { updates: [this.need().encode()], unsaved, generation })
+        const { unsaved } = this.need()
+        this.#begin(copy, { updates: [this.need().encode()], unsaved })
       }
     }
   }
@@ -306,10 +305,8 @@ export class Room {
 
   /** The local copy came late. It is taken in if it is of this life of the room; else that has to be decided. */
   #late (loaded: Loaded): boolean {
-    const session = this.need()
-    const fits = session.fits(loaded.generation)
-    if (fits) session.loadLate(loaded)
-    else this.#raise({ code: 4409, text: 'the local copy is of another life of this room' }, loaded)
+    const fits = this.need().loadLate(loaded)
+    if (!fits) this.#raise({ code: 4409, text: 'the local copy is of another life of this room' }, loaded)
     return fits
   }
 
@@ -331,7 +328,7 @@ export class Room {
       openCopy: (room) => openCopy(this.#scope(room), this.#options.storage ?? 'indexeddb', this.#copyHost()),
       allStored: async (now) => { await allStored(now, this.listeners) }
     }
-    const kept = (): Loaded => apart ?? { updates: [session.encode()], unsaved: session.unsaved, generation: [] }
+    const kept = (): Loaded => apart ?? { updates: [session.encode()], unsaved: session.unsaved }
     this.conflict = {
       reason,
       unsaved: apart?.unsaved ?? session.unsaved,

@@ -50,6 +50,7 @@ export class Session {
   readonly copy: Copy
   readonly link: Link
   readonly presenceId: string
+  readonly #make: (clientId: number) => Core
   readonly #core: Core
   readonly #host: SessionHost
   readonly #tabs: Tabs
@@ -69,9 +70,10 @@ export class Session {
     this.#host = host
     const clientId = randomClientId()
     this.presenceId = String(clientId)
-    this.#core = new module.Client({ room, clientId, ...who })
-    this.generation = loaded.generation
+    this.#make = (clientId) => new module.Client({ room, clientId, ...who })
+    this.#core = this.#make(clientId)
     this.load(loaded)
+    if (loaded.updates.length > 0) this.#readGeneration()
     this.link = new Link({
       address: () => address.socket,
       token: async (refused) => await host.token(refused),
@@ -98,18 +100,27 @@ export class Session {
     })
   }
 
-  /** Takes in what the copy holds, later than at the beginning: whether the server has it is not known, so it is sent. */
-  loadLate ({ updates }: Loaded): void {
-    for (const update of updates) this.#take(this.#core.merge(update, true), 'never')
+  /**
+   * Takes in what the copy holds, later than at the beginning. Whether the server has it is not known, so it is sent: as
+   * one update, so that the room's mark is in it, and a server that has another life of the room takes nothing of it.
+   * `false`: it is of another life than the document, and nothing was taken in.
+   */
+  loadLate ({ updates }: Loaded): boolean {
+    const apart = this.#make(randomClientId())
+    try {
+      for (const update of updates) apart.load(update, 0)
+      if (!this.#fits(apart.status().generation)) return false
+      if (updates.length > 0) this.#take(this.#core.merge(apart.encode(), true), 'never')
+      return true
+    } finally {
+      apart.free()
+    }
   }
 
   /** Takes in what other tabs have stored. Called in a transaction of the copy. */
   mergeStored (updates: Uint8Array[]): void {
     for (const update of updates) this.#take(this.#core.merge(update, false), 'never')
   }
-
-  /** Whether a copy of these lives of the room may be taken in. */
-  fits (generation: readonly string[]): boolean { return areOneLife(generation, this.generation) }
 
   encode (): Uint8Array { return this.#core.encode() }
 
@@ -163,6 +174,8 @@ export class Session {
     this.canUndo = output.canUndo
     this.canRedo = output.canRedo
     for (const said of output.said) this.#note(said)
+    // The mark of the room's life comes with the first edit, before or behind its acknowledgement.
+    if (this.generation.length === 0 && this.isSynced && output.updates.length > 0) this.#readGeneration()
     if (output.change !== undefined) this.#host.changed(output.change, isNew)
     if (output.presence !== undefined) this.#host.presence(output.presence)
     this.#host.counted()
@@ -189,6 +202,9 @@ export class Session {
   /** Costs an encoding, so it is not done for each message. */
   #readGeneration (): void { this.generation = this.#core.status().generation }
 
+  /** Whether something of these lives of the room may be put together with the document. */
+  #fits (generation: readonly string[]): boolean { return areOneLife(generation, this.generation) }
+
   #hear (message: TabMessage): void {
     if (this.#isOver || message.life !== this.copy.life) return
     if (message.type === 'settled') {
@@ -196,7 +212,7 @@ export class Session {
       return
     }
     // Two lives of a room are never put together, whatever tabs say.
-    if (!this.fits(message.generation)) return
+    if (!this.#fits(message.generation)) return
     if (message.type === 'hello') {
       this.#answer(message.has)
       return

@@ -27,7 +27,7 @@ export interface SettleHost {
 export async function takeServer ({ session, begin }: SettleHost, apart: boolean): Promise<void> {
   const { copy } = session
   const { life } = copy
-  const shown: Loaded = { updates: [session.encode()], unsaved: session.unsaved, generation: session.generation }
+  const shown: Loaded = { updates: [session.encode()], unsaved: session.unsaved }
   await copy.clear()
   session.tellSettled(life, undefined)
   const next = begin(copy, apart ? shown : NOTHING)
@@ -48,7 +48,7 @@ export async function keepAs (host: SettleHost, room: string, kept: Loaded, apar
     await copy.close()
     throw new RuangError('exists', `there is a copy of a room called ${JSON.stringify(room)} here already`)
   }
-  const loaded: Loaded = { updates: kept.updates, unsaved: Math.max(1, kept.unsaved), generation: [] }
+  const loaded: Loaded = { updates: kept.updates, unsaved: Math.max(1, kept.unsaved) }
   copy.keep(loaded.updates, loaded.unsaved, false)
   await copy.settled()
 

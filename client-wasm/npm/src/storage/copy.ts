@@ -15,12 +15,10 @@ export interface Loaded {
   updates: Uint8Array[]
   /** How many edits in them the server had not acknowledged. */
   unsaved: number
-  /** The lives of the room that they are of. */
-  generation: string[]
 }
 
 /** Nothing was stored. */
-export const NOTHING: Loaded = Object.freeze({ updates: [], unsaved: 0, generation: [] })
+export const NOTHING: Loaded = Object.freeze({ updates: [], unsaved: 0 })
 
 /** What the copy needs of the document, and tells its owner. */
 export interface CopyHost {
@@ -28,8 +26,6 @@ export interface CopyHost {
   merge (updates: Uint8Array[]): void
   /** The whole document, as an update V1. Waits for nothing either. */
   encode (): Uint8Array
-  /** The lives of the room that the document is of. */
-  generation (): string[]
   warn (warning: Warning): void
   /**
    * The copy could be opened after all, later than the client began: what it holds has to be taken in. `false`: it is of

@@ -28,8 +28,6 @@ export interface RoomRow {
   bytes: number
   /** Bytes of the record that the last compaction wrote. */
   base: number
-  /** The lives of the room that the records are of, as far as the last writer knew. */
-  generation: string[]
   /** Unsaved edits, as each tab that has some last said. */
   unsaved: Record<string, number>
   /** When it was last opened, in ms since 1970 by this browser's clock. */

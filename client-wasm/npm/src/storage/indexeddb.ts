@@ -188,7 +188,7 @@ export class IndexedDbCopy implements Copy {
     this.#seen = row.next - 1
     this.#inherited = { ...row.unsaved }
     this.#storedUnsaved = 0
-    return { updates, unsaved: unsavedOf(row), generation: row.generation }
+    return { updates, unsaved: unsavedOf(row) }
   }
 
   #freshRow (): RoomRow {
@@ -199,7 +199,6 @@ export class IndexedDbCopy implements Copy {
       records: 0,
       bytes: 0,
       base: 0,
-      generation: this.#host.generation(),
       unsaved: {},
       openedMs: this.#now()
     }
@@ -260,7 +259,6 @@ export class IndexedDbCopy implements Copy {
     const found = await rooms.get(this.#scope)
     const row = found ?? this.#freshRow()
     if (row.life !== this.#life) throw new OtherLife()
-    row.generation = this.#host.generation()
     this.#tell(row, unsaved)
     // A copy that is not there any more (another tab has made room for its own) begins again with all of it.
     if (updates === undefined || found === undefined) {

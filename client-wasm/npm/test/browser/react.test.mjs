@@ -5,8 +5,8 @@ import { test } from 'node:test'
 import { APP_PAGE, bundled } from '../lib/bundle.mjs'
 import { pages, saved, until } from '../lib/page.mjs'
 
-async function app (t, react) {
-  const folder = await bundled(t, react)
+async function app (t) {
+  const folder = await bundled(t)
   const made = await pages(t, { page: APP_PAGE, folders: { '/app/': folder } })
   const start = async (person, options = {}, how = {}) => {
     const page = await made.tab(person)
@@ -71,8 +71,8 @@ test('[C22] of 400 cards, moving one draws one again; a drag of another person t
   assert.equal(added.adder, undefined)
 })
 
-for (const react of ['', '18']) test(`[C22] useRetroRoom${react && ` in React ${react}`} gives board, edits and connection in one, makes its client and closes it, also in strict mode`, async (t) => {
-  const { browser, tab, options } = await app(t, react)
+test('[C22] useRetroRoom gives board, edits and connection in one, makes its client and closes it, also in strict mode', async (t) => {
+  const { browser, tab, options } = await app(t)
   const page = await tab(await browser.person('ana'))
   await page.evaluate((options) => window.startWhole(options), options({ user: 'ana' }))
   await page.locator('[data-whole=synced]').waitFor()

@@ -12,8 +12,8 @@ const here = (path) => fileURLToPath(new URL(path, import.meta.url))
 export const APP_PAGE = `<!doctype html><meta charset=utf-8><link rel=icon href=data:,><title>app</title>
 <div id=root></div><script type=module src=/app/app.js></script>`
 
-/** Bundles app.jsx with the client and React (`'18'`: that one), and lays the wasm beside it. Returns the folder, which goes with the test. */
-export async function bundled (t, react = '') {
+/** Bundles app.jsx with the client, and lays the wasm beside it. Returns the folder, which goes with the test. */
+export async function bundled (t) {
   const folder = await mkdtemp(join(tmpdir(), 'ruang-app-'))
   t.after(() => rm(folder, { recursive: true, force: true }))
   await build({
@@ -22,7 +22,7 @@ export async function bundled (t, react = '') {
     format: 'esm',
     jsx: 'automatic',
     define: { 'process.env.NODE_ENV': '"production"' },
-    alias: { ...(react && { react: `react${react}`, 'react-dom': `react-dom${react}` }), 'ruang-client/react': here('../../dist/react/index.js'), 'ruang-client': here('../../dist/index.js') },
+    alias: { 'ruang-client/react': here('../../dist/react/index.js'), 'ruang-client': here('../../dist/index.js') },
     outfile: join(folder, 'app.js'),
     logLevel: 'warning'
   })

@@ -124,7 +124,7 @@ test('[C36, C38] a plain page: one script and the wasm beside it, with the READM
   assert.deepEqual(site.asked.filter((path) => /client/.test(path)).slice(0, 2), ['/ruang-client.browser.js', '/ruang_client_bg.wasm'])
 })
 
-test('[C36] Vite builds it, the wasm becomes a file of its own, loaded after the page', async (t) => {
+test('[C36] Vite builds it with React 18, the wasm becomes a file of its own, loaded after the page', async (t) => {
   const folder = await installed(t, 'vite')
   await run('npm', ['run', 'build', '--silent'], { cwd: folder })
   const assets = await readdir(join(folder, 'dist/assets'))
@@ -133,7 +133,7 @@ test('[C36] Vite builds it, the wasm becomes a file of its own, loaded after the
   await works(t, join(folder, 'dist'), 'from Vite')
 })
 
-test('[C36] Next builds it, as pages that a server rendered before', async (t) => {
+test('[C36] Next builds it with React 19, as pages that a server rendered before', async (t) => {
   const folder = await installed(t, 'next')
   const { stdout } = await run('npm', ['run', 'build', '--silent'], { cwd: folder, env: { ...process.env, NEXT_TELEMETRY_DISABLED: '1', CI: 'true' } })
   console.log(stdout.split('\n').filter((line) => /Next\.js|Compiled/.test(line)).join('\n'))

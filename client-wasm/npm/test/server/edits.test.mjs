@@ -2,6 +2,7 @@
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { isDeepStrictEqual } from 'node:util'
 import { RuangClient, RuangError } from '../../dist/index.js'
 import { Server } from '../../../../tests/clients/lib/server.mjs'
 import { eventually } from '../../../../tests/clients/lib/wait.mjs'
@@ -30,7 +31,7 @@ test('[C20, C23] every edit reaches the others, and counts as unsaved until it i
   edit.setActionItem(action, { done: true })
   edit.setMeta({ title: 'Sprint 41', phase: 'vote', voteLimit: 3 })
   await saved(ana)
-  await eventually('ben sees it', () => JSON.stringify(shown(ben)) === JSON.stringify(shown(ana)))
+  await eventually('ben sees it', () => isDeepStrictEqual(shown(ben), shown(ana)))
   const { meta, items, itemPositions, itemGroups, groups, actionItems, allUserVotes, signatureColors } = ben.state
   assert.deepEqual([meta.title, meta.phase, meta.voteLimit, meta.columns.length], ['Sprint 41', 'vote', 3, 3])
   assert.deepEqual(items[card], { text: 'A very fast review', column: 'well', author: 'ana', createdAt: items[card].createdAt })
