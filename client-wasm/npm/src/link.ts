@@ -177,11 +177,11 @@ export class Link {
     try {
       socket = new this.#Socket(this.#host.address(), protocols)
     } catch (error) {
-      // A page of https may not speak to a server without; a token that no subprotocol can carry is none.
-      const isToken = !(error instanceof Error) || error.name !== 'SecurityError'
-      this.#set('refused', isToken
+      // A token that no subprotocol can carry is none; else there is no socket to be had, as from https to http.
+      const { name, message } = error as Error
+      this.#set('refused', name === 'SyntaxError'
         ? { code: 4401, text: 'this token cannot be sent: it is no JWT' }
-        : { code: 1006, text: error.message })
+        : { code: 1006, text: message })
       return
     }
     this.#socket = socket

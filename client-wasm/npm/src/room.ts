@@ -202,7 +202,7 @@ export class Room {
       who: this.tokens.who(this.user ?? ''),
       copy,
       loaded,
-      Socket: this.#options.WebSocket ?? WebSocket as unknown as SocketMaker
+      Socket: this.#options.WebSocket ?? browserSocket()
     })
     this.session = session
     this.board.replace(session.ask((core) => core.state()))
@@ -380,4 +380,9 @@ export class Room {
       conflict: this.conflict
     }
   }
+}
+
+function browserSocket (): SocketMaker {
+  if (typeof WebSocket !== 'undefined') return WebSocket as unknown as SocketMaker
+  return class { constructor () { throw new Error('there is no WebSocket here: give the option WebSocket') } } as never
 }

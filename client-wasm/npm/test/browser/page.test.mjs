@@ -107,3 +107,28 @@ test('[C40] two tabs of one person vote without a server: both show the same, wi
   console.log(await votes(one))
   assert.equal(total, 3)
 })
+
+test('[C42] under a content security policy that lets wasm start, and nothing else beyond the page\'s own scripts', async (t) => {
+  const policy = "default-src 'none'; script-src 'self' 'unsafe-inline' 'wasm-unsafe-eval'; connect-src 'self' http://127.0.0.1:* ws://127.0.0.1:*; img-src data:"
+  const { browser, open } = await pages(t, { headers: { 'Content-Security-Policy': policy } })
+  const page = await open(await browser.person('ana'))
+  await write(page, 'x')
+  await saved(page)
+})
+
+test('[C42] the core is fetched after the page has shown itself, though the client is made first', async (t) => {
+  const page = `<!doctype html><meta charset=utf-8><link rel=icon href=data:,><title>x</title>
+    <p>shown at once<script type=module>
+    import { RuangClient } from '/client/ruang-client.browser.js'
+    window.client = new RuangClient({ url: 'http://127.0.0.1:9', room: 'x', connect: false })
+    await client.ready
+    document.title = 'ready'</script>`
+  const { browser, tab } = await pages(t, { page })
+  const opened = await tab(await browser.person('ana'))
+  const [paint, fetched] = await opened.evaluate(() => [
+    performance.getEntriesByName('first-contentful-paint')[0].startTime,
+    performance.getEntriesByType('resource').find(({ name }) => name.endsWith('.wasm')).startTime
+  ])
+  console.log(`first paint at ${Math.round(paint)} ms, the wasm asked for at ${Math.round(fetched)} ms`)
+  assert.ok(fetched >= paint)
+})
