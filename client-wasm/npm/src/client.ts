@@ -111,5 +111,5 @@ export class RuangClient {
   async stored (): Promise<void> { await this.#room.session?.copy.settled() }
 
   /** Leaves the room. What was edited stays in the local copy. */
-  async close (): Promise<void> { await this.#room.close(this.ready) }
+  async close (): Promise<void> { await this.#room.close() }
 }

@@ -74,6 +74,7 @@ export class Room {
   async start (): Promise<void> {
     const { wasm, load = 'first-paint', storage = 'indexeddb' } = this.#options
     const [module, user] = await Promise.all([loadCore(wasm, load), this.#whoIsThis()])
+    if (this.#isClosed) return
     this.#module = module
     this.user = user
     const copy = openCopy(this.#scope(this.name), storage, this.#copyHost())
@@ -129,11 +130,10 @@ export class Room {
     return this.session
   }
 
-  async close (started: Promise<void>): Promise<void> {
+  async close (): Promise<void> {
     if (this.#isClosed) return
     this.#isClosed = true
     this.#sleep()
-    await started.catch(() => {})
     const { session } = this
     this.session = undefined
     this.presence.end()

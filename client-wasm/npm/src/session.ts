@@ -218,7 +218,8 @@ export class Session {
       return
     }
     try {
-      this.#take(this.#core.merge(message.update, !message.sent), message.stored ? 'never' : 'now')
+      // Stored from here too: that tab may be killed before its own transaction is done.
+      this.#take(this.#core.merge(message.update, !message.sent), message.stored ? 'soon' : 'now')
     } catch {
       // Another version of this library, or not this library at all.
     }

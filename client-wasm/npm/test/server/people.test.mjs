@@ -5,15 +5,16 @@ import { writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
+import { isDeepStrictEqual } from 'node:util'
 import { Server } from '../../../../tests/clients/lib/server.mjs'
 import { SECRET, sign } from '../../../../tests/clients/lib/tokens.mjs'
 import { eventually } from '../../../../tests/clients/lib/wait.mjs'
-import { client, saved, synced } from '../lib/node.mjs'
+import { client, saved, shown, synced } from '../lib/node.mjs'
 
-async function guarded (t) {
+async function guarded (t, args = []) {
   const key = join(tmpdir(), `ruang-npm-key-${process.pid}`)
   await writeFile(key, SECRET)
-  return await Server.start(t, { args: ['--auth-key-file', key, '--auth-leeway', '0s'] })
+  return await Server.start(t, { args: ['--auth-key-file', key, '--auth-leeway', '0s', ...args] })
 }
 
 test('[C26] a token that ends during a drag: another one is fetched, the others see the drag go on, the card is dropped once', async (t) => {
@@ -95,6 +96,30 @@ test('[C37] what the server refuses is told with its reason, and counted', async
   console.log(told)
   assert.ok(told[0].edits >= 1 && told[0].reason.length > 10)
   assert.equal(eve.connection.refused, 1)
+})
+
+test('[C37] on a board, what its rules forbid is taken back for all, whoever wrote it is told why, and the rest stays', async (t) => {
+  const server = await guarded(t, ['--boards', '*'])
+  const ana = await synced(t, server, { token: sign({ sub: 'ana', role: 'facilitator' }) })
+  ana.edit.setMeta({ title: 'Ours', voteLimit: 2 })
+  const card = ana.edit.addItem({ text: 'ana\'s' })
+  await saved(ana)
+  // Written offline by a facilitator, who is an editor only when it comes.
+  const eve = await client(t, server, { connect: false, token: sign({ sub: 'eve', role: 'facilitator' }) })
+  const told = []
+  eve.on('refused', (refusal) => told.push(refusal))
+  eve.edit.setMeta({ title: 'Mine' })
+  const own = eve.edit.addItem({ text: 'eve\'s' })
+  eve.setToken(sign({ sub: 'eve', role: 'editor' }))
+  eve.connect()
+  await eventually('eve is told', () => told.length > 0)
+  await saved(eve)
+  await eventually('all agree', () => isDeepStrictEqual(shown(ana), shown(eve)))
+  console.log(told)
+  assert.equal(eve.state.meta.title, 'Ours')
+  assert.deepEqual([...eve.get('itemIds')].sort(), [card, own].sort())
+  assert.ok(told[0].reason.length > 10)
+  assert.ok(eve.connection.refused >= 1)
 })
 
 test('[C33] presence is sent at most every 50 ms, the last state always; a member that is undefined is taken off', async (t) => {
