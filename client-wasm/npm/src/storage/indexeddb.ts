@@ -92,7 +92,7 @@ export class IndexedDbCopy implements Copy {
     ])
     clearTimeout(patience)
     if (first !== late) return first ?? NOTHING
-    this.#warn('storage-blocked', 'the local copy cannot be opened, another tab holds it: close the other tabs of this site')
+    this.#warn('storage-blocked', 'the local copy cannot be opened yet; if it stays so, close the other tabs of this site')
     void opening.then((loaded) => {
       if (loaded === undefined) return
       if (this.#host.late(loaded)) {

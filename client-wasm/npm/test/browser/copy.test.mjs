@@ -21,8 +21,7 @@ test('[C27, C23] edits made without a server survive a reload, and are stored on
   await reload(tab)
   await shows(tab, ['online', 'offline 1', 'offline 2'])
   assert.deepEqual(await tab.evaluate((card) => client.get('itemPositions', card), card), { x: 3, y: 4 })
-  assert.equal(await tab.evaluate(() => client.unsaved), 3, 'the count outlives the page')
-  assert.equal(await tab.evaluate(() => client.connection.storage), 'indexeddb')
+  await until(tab, () => client.unsaved === 3 && client.connection.storage === 'indexeddb') // the count outlives the page
   await write(tab, 'offline 3')
   assert.equal(await tab.evaluate(() => client.unsaved), 4)
   await tab.evaluate(() => client.stored())
@@ -34,8 +33,8 @@ test('[C27, C23] edits made without a server survive a reload, and are stored on
   await shows(ben, ['online', 'offline 1', 'offline 2', 'offline 3'])
   await server.kill()
   await reload(tab)
+  await shows(tab, ['online', 'offline 1', 'offline 2', 'offline 3'])
   assert.equal(await tab.evaluate(() => client.unsaved), 0, 'what was stored is not counted again')
-  assert.deepEqual(await tab.evaluate(() => warnings), [])
 })
 
 test('[C28] two tabs on one copy without a server: each sees the other\'s edits at once, a reload sees all, the server gets each once', async (t) => {
@@ -95,7 +94,7 @@ test('[C28] two tabs write hundreds of edits while both make their records few: 
   await third.close()
   await reload(one)
   await shows(one, expected)
-  assert.equal(await one.evaluate(() => client.unsaved), 1600)
+  await until(one, () => client.unsaved === 1600)
   await server.startAgain()
   await saved(one, two)
   const ben = await open(await browser.person('ben'))
@@ -221,7 +220,7 @@ test('[C29] the disk is full: said, goes on in memory, other rooms\' copies go, 
   assert.equal(before.length, 62)
   await reload(page)
   await shows(page, before)
-  assert.equal(await page.evaluate(() => client.unsaved), 61)
+  await until(page, () => client.unsaved === 61)
 })
 
 test('[C29] a page that may keep nothing says so, and is a board all the same', async (t) => {
@@ -235,6 +234,28 @@ test('[C29] a page that may keep nothing says so, and is a board all the same', 
   await write(page, 'in memory')
   assert.deepEqual(await texts(page), ['in memory'])
   assert.match(await page.evaluate(() => client.user), /^guest-/)
+})
+
+test('[C29] a newer version of the page takes the database over: the older one says so, and works in memory, also after a reload', async (t) => {
+  const { browser, server, open, tab, reload } = await pages(t)
+  const ana = await browser.person('ana')
+  const page = await open(ana)
+  await write(page, 'before')
+  await saved(page)
+  const newer = await tab(ana)
+  await newer.evaluate(() => new Promise((resolve, reject) => {
+    Object.assign(indexedDB.open('ruang', 1000), { onsuccess: resolve, onblocked: () => reject(new Error('blocked')) })
+  }))
+  await until(page, () => warnings.includes('storage-lost'))
+  await write(page, 'after')
+  await saved(page)
+  assert.equal(await page.evaluate(() => client.connection.storage), 'memory')
+  await page.evaluate(() => client.stored())
+  await reload(page)
+  await until(page, () => warnings.includes('storage-unavailable'))
+  await saved(page)
+  await shows(page, ['before', 'after'])
+  assert.ok(server.running)
 })
 
 test('[C41] people of one browser have copies of their own', async (t) => {
