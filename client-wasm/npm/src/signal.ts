@@ -1,11 +1,11 @@
 // Listeners, by name of what happened.
 
 /** Calls back; throws nothing of what a listener throws, but lets the page see it as an uncaught error. */
-export class Listeners<Events extends object> {
-  readonly #of = new Map<keyof Events, Set<(value: never) => void>>()
+export class Listeners<Values extends object> {
+  readonly #of = new Map<keyof Values, Set<(value: never) => void>>()
 
   /** Returns what takes the listener off again. */
-  on<Name extends keyof Events> (name: Name, listener: (value: Events[Name]) => void): () => void {
+  on<Name extends keyof Values> (name: Name, listener: (value: Values[Name]) => void): () => void {
     const all = this.#of.get(name) ?? new Set()
     this.#of.set(name, all)
     all.add(listener)
@@ -13,8 +13,8 @@ export class Listeners<Events extends object> {
   }
 
   /** Tells everyone who listens now. */
-  tell<Name extends keyof Events> (name: Name, value: Events[Name]): void {
-    for (const listener of [...this.#of.get(name) ?? []]) call(listener as (value: Events[Name]) => void, value)
+  tell<Name extends keyof Values> (name: Name, value: Values[Name]): void {
+    for (const listener of [...this.#of.get(name) ?? []]) call(listener as (value: Values[Name]) => void, value)
   }
 
   clear (): void { this.#of.clear() }
