@@ -123,8 +123,10 @@ ensure_cargo_deny() {
     PATH="${CARGO_HOME:-$HOME/.cargo}/bin:$PATH"
 }
 
-# Bytes of wasm and glue that browsers load, gzipped, at most.
-CLIENT_GZIP_BYTES_MAX=180000
+# Bytes of wasm and glue that browsers load, gzipped, at most (docs/decisions/0022-client-core.md); and where the standard library
+# is rustup's, which is not built for size: for people at work, never published.
+CLIENT_GZIP_BYTES_MAX=195000
+CLIENT_GZIP_BYTES_MAX_RUSTUP=300000
 
 # wasm_cargo ARGUMENT...: cargo for wasm32, with rustup's compiler or, without one or with WASM_TOOLCHAIN=debian, Debian's.
 wasm_cargo() {
@@ -143,6 +145,7 @@ wasm_cargo() {
 
 # Debian's current Rust (it builds Debian's browsers with it) and the sources of the standard library.
 wasm_debian() {
+    WASM_WAY=debian
     apt_install rustc-web rust-web-src || return 1
     local llvm
     llvm=$(/usr/bin/rustc -Vv | sed -n 's/^LLVM version: \([0-9]*\).*/\1/p')
@@ -156,9 +159,10 @@ wasm_debian() {
 client_bundle() {
     wasm_cargo rustc --locked -p ruang-client --lib --crate-type cdylib --profile wasm || return 1
     cargo build --locked -p ruang-client --features bundle --bin bundle || return 1
-    local made
+    local made max=$CLIENT_GZIP_BYTES_MAX_RUSTUP
+    [ "${WASM_WAY:-}" = debian ] && max=$CLIENT_GZIP_BYTES_MAX
     made=$(mktemp -d) || return 1
-    target/debug/bundle target/wasm/wasm32-unknown-unknown/wasm/ruang_client.wasm "$made" "$CLIENT_GZIP_BYTES_MAX" || return 1
+    target/debug/bundle target/wasm/wasm32-unknown-unknown/wasm/ruang_client.wasm "$made" "$max" || return 1
     # Into its place as a whole: tests may be reading the one before.
     mkdir -p client-wasm/npm/wasm
     local file

@@ -4,6 +4,7 @@
 mod api;
 mod auth;
 mod board;
+mod boards;
 mod embedded;
 mod hocuspocus;
 mod instances;
@@ -16,6 +17,7 @@ mod y_sweet;
 pub use api::*;
 pub use auth::*;
 pub use board::*;
+pub use boards::*;
 pub use embedded::*;
 pub use hocuspocus::*;
 pub use instances::*;

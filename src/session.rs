@@ -35,6 +35,8 @@ pub use self::answers::READ_ONLY;
 pub enum Permit {
     /// It is taken.
     Taken,
+    /// It is taken if all of it may be, and else refused whole: its sender gets an answer, and can take it back.
+    TakenWhole,
     /// It is looked at, and taken if it brings nothing new. If it does, it is refused and the session stays: editors
     /// write by themselves (formatting is cleaned up, Step1 is answered), and that is no offence.
     OnlyIfNothingNew,
@@ -194,6 +196,12 @@ impl Session {
     #[must_use]
     pub fn submitted(&self) -> u64 {
         self.submitted
+    }
+
+    /// Something in one of its Step2 and Update messages breaks a rule, and is stored without its content. Returns what
+    /// to say at once.
+    pub fn on_broken(&mut self, ordinal: u64, code: &'static str, why: &str) -> Option<Bytes> {
+        self.answers.break_rule(ordinal, code, why)
     }
 
     /// These of its Step2 and Update messages were refused, in order. Returns what to say at once.

@@ -5,6 +5,7 @@
 
 use bytes::Bytes;
 use ruang::board::edit::{Author, Edit};
+use ruang::board::rules::may;
 use ruang::board::seed;
 use ruang::board::view::RetroRoomState;
 use ruang::gate::parse_state_vector;
@@ -13,7 +14,7 @@ use ruang::ids::RoomName;
 use ruang::limits::{CLIENT_ID_MAX, USER_ID_BYTES_MAX};
 use ruang::wire::y_websocket;
 
-use crate::copy::{LocalCopy, CopyError, Taken};
+use crate::copy::{CopyError, LocalCopy, Taken};
 use crate::heard::{Heard, hear};
 use crate::output::{ClientError, ClientOptions, Output, Said, Status, Who};
 use crate::presence::Presence;
@@ -138,6 +139,8 @@ impl Client {
     pub fn edit(&mut self, edit: &Edit, now_ms: u64) -> Result<Output, ClientError> {
         self.may_write()?;
         let Self { copy, who, .. } = self;
+        may(edit, who.role, who.identified.then_some(who.user.as_str()), copy.doc())
+            .map_err(|reason| ClientError::NotAllowed(reason.to_string()))?;
         let taken = copy.edit(edit, Author { user: &who.user, now_ms })?;
         Ok(self.made(taken))
     }
@@ -351,7 +354,9 @@ impl Client {
 }
 
 fn checked(who: Who) -> Result<Who, ClientError> {
-    let is_name = !who.user.is_empty() && who.user.len() <= USER_ID_BYTES_MAX && !who.user.chars().any(char::is_control);
+    let is_name = !who.user.is_empty()
+        && who.user.len() <= USER_ID_BYTES_MAX
+        && !who.user.chars().any(char::is_control);
     if is_name {
         return Ok(who);
     }

@@ -6,7 +6,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use ruang::board::edit::{Author, Edit, EditError, apply_in};
+use ruang::board::edit::{Author, Edit, EditError, make};
 use ruang::board::live::{Change, LiveBoard};
 use ruang::board::schema::ROOTS;
 use ruang::board::view::RetroRoomState;
@@ -116,7 +116,7 @@ impl LocalCopy {
         }
         let update = {
             let mut transaction = self.document.doc().transact_mut_with(EDIT);
-            apply_in(&mut transaction, edit, author)?;
+            make(&mut transaction, edit, author)?;
             transaction.has_changes().then(|| transaction.encode_update_v1())
         };
         self.written(update)

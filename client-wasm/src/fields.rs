@@ -37,8 +37,12 @@ impl Fields {
     /// # Errors
     /// Names the type that there is not, or the field that is missing.
     pub fn edit(self) -> Result<Edit, String> {
-        let Self { r#type, id, text, column, position, group, title, order, target, count, signature, .. } = self;
-        let Self { color, assignee, due, done, phase, columns, vote_limit, timer_ends_at, hide_cards, .. } = self;
+        let Self {
+            r#type, id, text, column, position, group, title, order, target, count, signature, ..
+        } = self;
+        let Self {
+            color, assignee, due, done, phase, columns, vote_limit, timer_ends_at, hide_cards, ..
+        } = self;
         Ok(match r#type.as_str() {
             "addItem" => Edit::AddItem { id: there("id", id)?, text: there("text", text)?, column, position },
             "setItemText" => Edit::SetItemText { id: there("id", id)?, text: there("text", text)? },
@@ -49,9 +53,10 @@ impl Fields {
             "setGroup" => Edit::SetGroup { id: there("id", id)?, title: there("title", title)?, order },
             "deleteGroup" => Edit::DeleteGroup { id: there("id", id)? },
             "vote" => Edit::Vote { target: there("target", target)?, count: there("count", count)? },
-            "setSignatureColor" => {
-                Edit::SetSignatureColor { signature: there("signature", signature)?, color: there("color", color)? }
-            }
+            "setSignatureColor" => Edit::SetSignatureColor {
+                signature: there("signature", signature)?,
+                color: there("color", color)?,
+            },
             "setActionItem" => Edit::SetActionItem {
                 id: there("id", id)?,
                 text: there("text", text)?,
@@ -115,7 +120,9 @@ mod tests {
             "[]",
         ];
         for json in none {
-            let ours = serde_json::from_str::<Fields>(json).map_err(|error| error.to_string()).and_then(Fields::edit);
+            let ours = serde_json::from_str::<Fields>(json)
+                .map_err(|error| error.to_string())
+                .and_then(Fields::edit);
             println!("{json}: {}", ours.unwrap_err());
             assert!(serde_json::from_str::<Edit>(json).is_err());
         }

@@ -10,6 +10,7 @@ const AUTH: u64 = 2;
 const ACK: u64 = 110;
 const EXPIRY: u64 = 111;
 const REFUSED: u64 = 112;
+const BROKEN_RULE: u64 = 113;
 
 /// Bytes of a position; it is opaque and kept.
 const POSITION_BYTES_MAX: usize = 128;
@@ -29,7 +30,8 @@ pub enum Heard {
     Ack(u64, String),
     /// The room may go in so many milliseconds.
     Expiry(u64),
-    /// A message of this connection was decided against.
+    /// A message of this connection was decided against, or something in it: that is stored without its content, and what was
+    /// there before comes back as an update.
     Refused {
         /// Which one, counted from 1; 0: it does not say.
         message: u64,
@@ -83,14 +85,12 @@ fn servers_own(kind: u64, message: &Bytes) -> Result<Heard, WireError> {
         }
         EXPIRY => Heard::Expiry(reader.var_uint()?),
         REFUSED => {
-            let (message, first) = (reader.var_uint()?, reader.string()?.to_owned());
-            // Servers before there were codes send the reason alone.
-            let (code, reason) = if reader.is_empty() {
-                (String::new(), first)
-            } else {
-                (first, reader.string()?.to_owned())
-            };
-            Heard::Refused { message, code, reason }
+            let (message, reason) = (reader.var_uint()?, reader.string()?.to_owned());
+            Heard::Refused { message, code: String::new(), reason }
+        }
+        BROKEN_RULE => {
+            let (message, code) = (reader.var_uint()?, reader.string()?.to_owned());
+            Heard::Refused { message, code, reason: reader.string()?.to_owned() }
         }
         AUTH => {
             reader.var_uint()?; // "permission denied", the only one
@@ -110,7 +110,10 @@ mod tests {
     #[test]
     fn the_servers_messages_are_heard() {
         let one = |bytes: Bytes| hear(&bytes).unwrap().pop().unwrap();
-        assert_eq!(one(y_websocket::ack(300, Position { ms: 12, seq: 4 })), Heard::Ack(300, "12-4".to_owned()));
+        assert_eq!(
+            one(y_websocket::ack(300, Position { ms: 12, seq: 4 })),
+            Heard::Ack(300, "12-4".to_owned())
+        );
         assert_eq!(one(y_websocket::expiry(300)), Heard::Expiry(300));
         let refused = |message, code: &str, reason: &str| Heard::Refused {
             message,
@@ -118,13 +121,15 @@ mod tests {
             reason: reason.to_owned(),
         };
         assert_eq!(one(Bytes::from_static(b"\x70\x03\x02no")), refused(3, "", "no"));
-        assert_eq!(one(Bytes::from_static(b"\x70\x03\x01c\x02no")), refused(3, "c", "no"));
+        assert_eq!(one(Bytes::from_static(b"\x71\x03\x01c\x02no")), refused(3, "c", "no"));
         assert_eq!(one(y_websocket::permission_denied("no")), refused(0, "", "no"));
         assert_eq!(one(y_websocket::sync_step2(&[0, 0])), Heard::Update(Bytes::from_static(&[0, 0]), true));
         assert_eq!(one(Bytes::from_static(&[99, 1, 2])), Heard::Unknown);
         let two = [&y_websocket::sync_step1(&[0])[..], y_websocket::KEEPALIVE].concat();
         assert_eq!(hear(&two.into()).unwrap().len(), 2);
-        for bad in [&[110][..], &[110, 1], &[110, 1, 9, 1], &[111], &[112, 1], &[112, 1, 1, 0xff], &[2, 0], &[0]] {
+        for bad in
+            [&[110][..], &[110, 1], &[110, 1, 9, 1], &[111], &[112, 1], &[112, 1, 1, 0xff], &[2, 0], &[0]]
+        {
             assert!(hear(&Bytes::copy_from_slice(bad)).is_err(), "{bad:?}");
         }
     }

@@ -114,7 +114,8 @@ impl Presence {
     /// Everyone's states, this client's own included.
     pub fn states(&self) -> impl Iterator<Item = (ClientId, &Arc<str>)> {
         let own = self.state.as_ref().map(|state| (self.own, state));
-        own.into_iter().chain(self.others.iter().filter_map(|other| Some((other.client, other.state.as_ref()?))))
+        own.into_iter()
+            .chain(self.others.iter().filter_map(|other| Some((other.client, other.state.as_ref()?))))
     }
 }
 

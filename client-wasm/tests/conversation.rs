@@ -55,7 +55,12 @@ impl Shown {
         self.told += usize::from(!taken.change.is_empty());
         taken.change.apply(&mut self.state);
         assert_eq!(&self.state, self.copy.state(), "what was told, after {what}: {:?}", taken.change);
-        assert_eq!(self.state, view(self.copy.doc()), "what the document says, after {what}: {:?}", taken.change);
+        assert_eq!(
+            self.state,
+            view(self.copy.doc()),
+            "what the document says, after {what}: {:?}",
+            taken.change
+        );
         let shown = taken.change.items.iter().filter(|(_, item)| item.is_some()).count();
         assert!(taken.update.is_some() || shown == 0, "nothing came, nothing is told");
     }
@@ -156,7 +161,10 @@ fn a_change_has_only_what_changed() {
     for id in ["a", "b"] {
         client.edit(&add(id, "text"), 1).unwrap();
     }
-    let output = client.edit(&Edit::MoveItem { id: "a".to_owned(), position: ruang::board::schema::Point { x: 5.0, y: 6.0 } }, 2);
+    let output = client.edit(
+        &Edit::MoveItem { id: "a".to_owned(), position: ruang::board::schema::Point { x: 5.0, y: 6.0 } },
+        2,
+    );
     let change = serde_json::to_value(output.unwrap().change).unwrap();
     assert_eq!(change, serde_json::json!({ "itemPositions": { "a": { "x": 5.0, "y": 6.0 } } }));
     client.edit(&Edit::Vote { target: "a".to_owned(), count: 2 }, 3).unwrap();
@@ -164,7 +172,11 @@ fn a_change_has_only_what_changed() {
     let gone = serde_json::json!({ "items": { "a": null }, "itemPositions": { "a": null }, "allUserVotes": { "ann": null } });
     assert_eq!(serde_json::to_value(change).unwrap(), gone);
     let again = client.undo().unwrap().change;
-    assert_eq!(again.all_user_votes.get("ann"), Some(Some(&BTreeMap::from([("a".to_owned(), 2)]))), "given again with the card");
+    assert_eq!(
+        again.all_user_votes.get("ann"),
+        Some(Some(&BTreeMap::from([("a".to_owned(), 2)]))),
+        "given again with the card"
+    );
     assert_eq!(client.edit(&title("same"), 5).unwrap().change.meta.unwrap().title, "same");
     assert!(client.edit(&title("same"), 5).unwrap().change.is_empty(), "written, but no other");
     let whole = client.state().clone();
@@ -243,13 +255,17 @@ fn honest_frames() -> Vec<Vec<u8>> {
     }
     frames.push(y_websocket::sync_step2(&other.encode().unwrap()).to_vec());
     frames.push(y_websocket::sync_step1(&other.state_vector()).to_vec());
-    for edit in [title("t"), Edit::Vote { target: "i1".to_owned(), count: 2 }, Edit::DeleteItem { id: "i2".to_owned() }] {
+    for edit in [
+        title("t"),
+        Edit::Vote { target: "i1".to_owned(), count: 2 },
+        Edit::DeleteItem { id: "i2".to_owned() },
+    ] {
         let update = other.edit(&edit, author).unwrap().update.unwrap();
         frames.push(y_websocket::update(&update).to_vec());
     }
     frames.push(y_websocket::presence(b"\x01\x07\x01\x07{\"a\":1}").to_vec());
     frames.push(y_websocket::ack(1, Position { ms: 7, seq: 8 }).to_vec());
-    frames.push(b"\x70\x01\x04code\x06reason".to_vec());
+    frames.push(b"\x71\x01\x04code\x06reason".to_vec());
     frames.push(y_websocket::expiry(90_000).to_vec());
     frames.push(y_websocket::permission_denied("no").to_vec());
     frames.push(vec![3]);
@@ -272,7 +288,11 @@ fn an_honest_server_is_heard() {
     }
     println!("{:?}", all.said);
     assert_eq!(all.frames.len(), 1, "the answer to the server's question");
-    let refused = |code: &str, reason: &str| Said::Refused { code: code.to_owned(), reason: reason.to_owned(), edits: 0 };
+    let refused = |code: &str, reason: &str| Said::Refused {
+        code: code.to_owned(),
+        reason: reason.to_owned(),
+        edits: 0,
+    };
     let said = [
         Said::Synced,
         Said::Saved { position: "7-8".to_owned() },

@@ -54,7 +54,16 @@ struct Tab {
 impl Tab {
     fn new(id: u64, user: &str, room: &str) -> Self {
         let (store, said, state) = (Vec::new(), Vec::new(), RetroRoomState::default());
-        Self { client: client(id, user, room), socket: None, store, state, unsaved: 0, said, code: None, sent: 0 }
+        Self {
+            client: client(id, user, room),
+            socket: None,
+            store,
+            state,
+            unsaved: 0,
+            said,
+            code: None,
+            sent: 0,
+        }
     }
 
     /// The tab is closed and opened again: another client on the same store.

@@ -45,7 +45,10 @@ pub fn edit(random: &mut StdRng) -> Edit {
     match random.random_range(0..13) {
         0..3 => add(&id(random), &text(random)),
         3 => Edit::SetItemText { id: id(random), text: text(random) },
-        4 => Edit::SetItemColumn { id: id(random), column: random.random_bool(0.5).then(|| "ideas".to_owned()) },
+        4 => Edit::SetItemColumn {
+            id: id(random),
+            column: random.random_bool(0.5).then(|| "ideas".to_owned()),
+        },
         5 => Edit::MoveItem { id: id(random), position: Point { x: number(random), y: number(random) } },
         6 => Edit::DeleteItem { id: id(random) },
         7 => {

@@ -195,20 +195,16 @@ pub enum EditError {
 /// # Errors
 /// [`EditError`]: the document is as it was.
 pub fn apply(doc: &Doc, edit: &Edit, author: Author<'_>) -> Result<(), EditError> {
-    apply_in(&mut doc.transact_mut(), edit, author)
+    make(&mut doc.transact_mut(), edit, author)
 }
 
-/// The same in a transaction that the caller has begun and ends.
+/// Makes an edit in a transaction, after those that were made in it before.
 ///
 /// # Errors
-/// [`EditError`]: the transaction is as it was.
-pub fn apply_in(
-    transaction: &mut TransactionMut<'_>,
-    edit: &Edit,
-    author: Author<'_>,
-) -> Result<(), EditError> {
+/// [`EditError`]: nothing of this edit is in the transaction.
+pub fn make(transaction: &mut TransactionMut<'_>, edit: &Edit, author: Author<'_>) -> Result<(), EditError> {
     check::form(edit)?;
-    check::target(transaction, edit)?;
+    check::target(&*transaction, edit)?;
     write(transaction, edit, author);
     Ok(())
 }
@@ -283,7 +279,7 @@ fn write(transaction: &mut TransactionMut<'_>, edit: &Edit, author: Author<'_>) 
 }
 
 /// The map under a root's key; one is made where there is none, or something else.
-fn open(transaction: &mut TransactionMut<'_>, root: &str, id: &str) -> MapRef {
+pub(super) fn open(transaction: &mut TransactionMut<'_>, root: &str, id: &str) -> MapRef {
     let root = transaction.get_or_insert_map(root);
     match root.get(transaction, id) {
         Some(Out::YMap(map)) => map,
@@ -291,19 +287,19 @@ fn open(transaction: &mut TransactionMut<'_>, root: &str, id: &str) -> MapRef {
     }
 }
 
-fn put_position(transaction: &mut TransactionMut<'_>, id: &str, position: Point) {
+pub(super) fn put_position(transaction: &mut TransactionMut<'_>, id: &str, position: Point) {
     let Some(Point { x, y }) = Point::new(position.x, position.y) else { return };
     let value = object([("x", Any::from(x)), ("y", Any::from(y))]);
     put(transaction, ITEM_POSITIONS, id, Some(value));
 }
 
 /// Sets or removes a value of a root.
-fn put(transaction: &mut TransactionMut<'_>, root: &str, key: &str, value: Option<Any>) {
+pub(super) fn put(transaction: &mut TransactionMut<'_>, root: &str, key: &str, value: Option<Any>) {
     let root = transaction.get_or_insert_map(root);
     set(transaction, &root, key, value);
 }
 
-fn set(transaction: &mut TransactionMut<'_>, map: &MapRef, key: &str, value: Option<Any>) {
+pub(super) fn set(transaction: &mut TransactionMut<'_>, map: &MapRef, key: &str, value: Option<Any>) {
     match value {
         Some(value) => {
             map.insert(transaction, key, value);
@@ -315,7 +311,7 @@ fn set(transaction: &mut TransactionMut<'_>, map: &MapRef, key: &str, value: Opt
 }
 
 /// As JavaScript writes it: whole numbers up to 2^53.
-fn whole(number: u64) -> Any {
+pub(super) fn whole(number: u64) -> Any {
     Any::from(i64::try_from(number).unwrap_or(i64::MAX))
 }
 
@@ -325,7 +321,7 @@ fn object<'a>(entries: impl IntoIterator<Item = (&'a str, Any)>) -> Any {
     Any::Map(Arc::new(entries))
 }
 
-fn columns_value(columns: &[Column]) -> Any {
+pub(super) fn columns_value(columns: &[Column]) -> Any {
     let column = |column: &Column| {
         let mut entries =
             vec![("id", Any::from(column.id.as_str())), ("title", Any::from(column.title.as_str()))];

@@ -94,8 +94,16 @@ impl Change {
     /// Whether nothing is another.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        let Self { meta, items, item_positions, item_groups, groups, signature_colors, action_items, all_user_votes } =
-            self;
+        let Self {
+            meta,
+            items,
+            item_positions,
+            item_groups,
+            groups,
+            signature_colors,
+            action_items,
+            all_user_votes,
+        } = self;
         meta.is_none()
             && action_items.is_none()
             && items.is_empty()
@@ -174,7 +182,11 @@ impl LiveBoard {
     }
 
     /// Reads the entries `(root, key)` again that a change has touched; others are not of this board.
-    pub fn refresh<'p>(&mut self, doc: &Doc, entries: impl IntoIterator<Item = (&'p str, &'p str)>) -> Change {
+    pub fn refresh<'p>(
+        &mut self,
+        doc: &Doc,
+        entries: impl IntoIterator<Item = (&'p str, &'p str)>,
+    ) -> Change {
         let mut touched = Touched::default();
         for (root, key) in entries {
             match root {

@@ -134,6 +134,12 @@ pub fn vote_key(user: &str, target: &str) -> String {
     format!("{}/{target}", user.replace('%', "%25").replace('/', "%2F"))
 }
 
+/// Whether a key is of this person's votes, on whatever target.
+#[must_use]
+pub fn is_vote_key_of(key: &str, user: &str) -> bool {
+    !user.is_empty() && key.starts_with(&vote_key(user, ""))
+}
+
 /// Back from that: the person and the target. Nothing if it is no such key.
 #[must_use]
 pub fn parse_vote_key(key: &str) -> Option<(String, &str)> {
@@ -153,6 +159,10 @@ mod tests {
             for target in ["t", "a/b", "%2F"] {
                 let key = vote_key(user, target);
                 assert_eq!(parse_vote_key(&key), Some((user.to_owned(), target)), "{key}");
+                assert!(is_vote_key_of(&key, user), "{key}");
+                for other in ["an", "ann ", "a", "", "a/b/t", "%2"] {
+                    assert!(other == user || !is_vote_key_of(&key, other), "{key} {other}");
+                }
             }
         }
         for bad in ["", "/", "ann", "ann/", "/t", "a%2f/t", "a%/t", "ann/\n"] {

@@ -7,6 +7,8 @@
 //! Source of the format: Yjs `UpdateEncoderV1`; yrs `Update::decode`.
 
 use sha2::{Digest, Sha256};
+use yrs::Any;
+use yrs::encoding::read::Cursor;
 
 use super::schema::META;
 use crate::ids::ClientId;
@@ -77,9 +79,42 @@ impl Template {
         u64::from_be_bytes(first) >> 11 & CLIENT_ID_MAX
     }
 
+    /// The keys of `meta` that it sets, in the order of its blocks.
+    pub fn keys(&self) -> impl Iterator<Item = &'static str> + use<> {
+        VALUES.into_iter()
+    }
+
+    /// Whether a value of `meta` under a key, in the block with this id, is this template's. Peers write the entries of an
+    /// object in an order of their own.
+    #[must_use]
+    pub fn has(&self, (client, clock): (ClientId, u32), key: &str, value: &Any) -> bool {
+        let at = usize::try_from(clock).unwrap_or(usize::MAX);
+        if client != self.client() || VALUES.get(at) != Some(&key) {
+            return false;
+        }
+        Any::decode(&mut Cursor::new(&self.values()[at])).is_ok_and(|own| own == *value)
+    }
+
     /// The update, V1: each value of `meta` as one block.
     #[must_use]
     pub fn update(&self) -> Vec<u8> {
+        let mut update = vec![1]; // one client
+        write_var_uint(&mut update, VALUES.len() as u64);
+        write_var_uint(&mut update, self.client());
+        update.push(0); // from its first clock
+        for (key, value) in VALUES.into_iter().zip(self.values()) {
+            update.extend_from_slice(&[ITEM_OF_ANY_WITH_KEY, PARENT_IS_ROOT]);
+            write_buffer(&mut update, META.as_bytes());
+            write_buffer(&mut update, key.as_bytes());
+            update.push(1); // one value
+            update.extend_from_slice(&value);
+        }
+        update.push(0); // nothing is deleted
+        update
+    }
+
+    /// Encoded, in the order of [`VALUES`].
+    fn values(&self) -> [Vec<u8>; 3] {
         let mut columns = vec![ANY_ARRAY];
         write_var_uint(&mut columns, self.columns.len() as u64);
         for (id, title, color) in self.columns {
@@ -94,23 +129,12 @@ impl Template {
         let mut phase = vec![ANY_STRING];
         write_buffer(&mut phase, b"write");
         let limit = vec![ANY_INTEGER, u8::try_from(BOARD_VOTES).expect("few votes: below 64")];
-        let values = [("columns", columns), ("phase", phase), ("voteLimit", limit)];
-
-        let mut update = vec![1]; // one client
-        write_var_uint(&mut update, values.len() as u64);
-        write_var_uint(&mut update, self.client());
-        update.push(0); // from its first clock
-        for (key, value) in values {
-            update.extend_from_slice(&[ITEM_OF_ANY_WITH_KEY, PARENT_IS_ROOT]);
-            write_buffer(&mut update, META.as_bytes());
-            write_buffer(&mut update, key.as_bytes());
-            update.push(1); // one value
-            update.extend_from_slice(&value);
-        }
-        update.push(0); // nothing is deleted
-        update
+        [columns, phase, limit]
     }
 }
+
+/// What a template sets.
+const VALUES: [&str; 3] = ["columns", "phase", "voteLimit"];
 
 const ITEM_OF_ANY_WITH_KEY: u8 = 0x28;
 const PARENT_IS_ROOT: u8 = 1;
@@ -121,6 +145,8 @@ const ANY_ARRAY: u8 = 117;
 
 #[cfg(test)]
 mod tests {
+    use base64::Engine;
+    use base64::prelude::BASE64_STANDARD;
     use yrs::updates::decoder::Decode;
     use yrs::{Doc, ReadTxn, Transact, Update};
 
@@ -161,5 +187,15 @@ mod tests {
         let digest = Sha256::digest(template("retro").unwrap().update());
         assert_eq!(digest[..8], [0x40, 0x30, 0x0d, 0xaa, 0x80, 0x92, 0x85, 0x1c]);
         assert_eq!(template("none"), None);
+    }
+
+    /// [B4] The page about boards has every template, for clients that are not ours.
+    #[test]
+    fn the_page_about_boards_has_every_template() {
+        let page = include_str!("../../docs/BOARD.md");
+        for template in &TEMPLATES {
+            let row = format!("| `{}` | `{}` |", template.name, BASE64_STANDARD.encode(template.update()));
+            assert!(page.contains(&row), "{row}");
+        }
     }
 }

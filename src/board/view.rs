@@ -14,7 +14,7 @@ use crate::limits::BOARD_VOTES;
 
 /// A board, as the API and the browser show it.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", default)]
 pub struct RetroRoomState {
     /// What the facilitator has set.
     pub meta: Meta,
@@ -40,7 +40,7 @@ pub struct RetroRoomState {
 
 /// What the facilitator has set.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", default)]
 pub struct Meta {
     /// The board's title; empty if there is none.
     pub title: String,
@@ -71,7 +71,7 @@ impl Default for Meta {
 
 /// A card.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", default)]
 pub struct Item {
     /// What stands on it.
     pub text: String,
@@ -85,7 +85,7 @@ pub struct Item {
 
 /// A group of cards.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", default)]
 pub struct Group {
     /// Its title; empty if there is none.
     pub title: String,
@@ -95,7 +95,7 @@ pub struct Group {
 
 /// Something to be done.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", default)]
 pub struct ActionItem {
     /// Its id.
     pub id: String,
@@ -113,7 +113,7 @@ pub struct ActionItem {
 
 /// Somebody who is here or has written.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", default)]
 pub struct Participant {
     /// The name under which the tokens know this person.
     pub user: String,

@@ -1,40 +1,16 @@
-//! Carries an edit out on a copy of a document, in one transaction.
+//! Carries an edit out, in one transaction.
 
 use std::collections::BTreeMap;
-use std::mem::ManuallyDrop;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use serde_json::Value;
-use yrs::{Any, Array, ArrayRef, Map, Out, ReadTxn, Text, TextRef, Transact, TransactionMut};
+use yrs::{Any, Array, ArrayRef, Map, Out, ReadTxn, Text, TextRef, TransactionMut};
 
 use super::place::follow;
 use super::value::{check_name, input};
 use super::{Edit, EditError, Kind, Misfit, Operation, Segment, Shape};
-use crate::document::Document;
 
-/// The update that the edit makes of the copy.
+/// Makes each of the edit's operations, or none.
 pub(super) fn carry_out(
-    copy: Document,
-    edit: &Edit,
-    is_late: &dyn Fn() -> bool,
-) -> Result<Vec<u8>, EditError> {
-    let edited = catch_unwind(AssertUnwindSafe(|| {
-        // Dropping a transaction commits it, and that would panic again while a panic unwinds. So it is
-        // dropped by hand, and in a panic not at all.
-        let mut transaction = ManuallyDrop::new(copy.doc().transact_mut());
-        let edited = carry_out_all(&mut transaction, edit, is_late);
-        let update = edited.map(|()| transaction.encode_update_v1());
-        drop(ManuallyDrop::into_inner(transaction));
-        update
-    }));
-    edited.unwrap_or_else(|_| {
-        // Its lock is held for ever: nobody may wait for it, not even to free it. Who asked keeps count: see `Trust`.
-        std::mem::forget(copy);
-        Err(EditError::Engine)
-    })
-}
-
-fn carry_out_all(
     transaction: &mut TransactionMut<'_>,
     edit: &Edit,
     is_late: &dyn Fn() -> bool,

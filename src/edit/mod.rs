@@ -2,7 +2,7 @@
 //!
 //! Pure: what a document holds and what is asked go in, an update V1 comes out. It is made on a copy of
 //! the document, in one transaction, and goes the way of every update after that: through the gate, into
-//! the log, and only then into the document.
+//! the log, and only then into the document. Edits that are typed (`board`) are made on a copy in the same way.
 //!
 //! | operation | what |
 //! |---|---|
@@ -14,6 +14,7 @@
 //! element of an array. Each operation sees what those before it have done.
 
 mod carry_out;
+mod copy;
 mod place;
 mod trust;
 mod value;
@@ -24,8 +25,9 @@ use std::fmt;
 use serde::Deserialize;
 use serde_json::Value;
 
+pub(crate) use self::copy::{CopyError, on_copy};
 pub use self::trust::Trust;
-use crate::document::{Document, FoldError};
+use crate::document::FoldError;
 use crate::ids::ClientId;
 use crate::limits::{EDIT_OPERATIONS_MAX, EDIT_PATH_MAX, NAME_BYTES_MAX, VALUE_DEPTH_MAX};
 
@@ -263,9 +265,18 @@ pub fn update_of(
     if count == 0 || count > EDIT_OPERATIONS_MAX {
         return Err(EditError::Count(count));
     }
-    let mut copy = Document::of_client(client);
-    copy.apply(&[full])?;
-    carry_out::carry_out(copy, edit, is_late)
+    let made = on_copy(full, client, |transaction| carry_out::carry_out(transaction, edit, is_late));
+    made.map(|(update, ())| update).map_err(EditError::from)
+}
+
+impl From<CopyError<EditError>> for EditError {
+    fn from(error: CopyError<EditError>) -> Self {
+        match error {
+            CopyError::Copy(error) => Self::Copy(error),
+            CopyError::Engine => Self::Engine,
+            CopyError::Refused(error) => error,
+        }
+    }
 }
 
 #[cfg(test)]

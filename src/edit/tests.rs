@@ -5,6 +5,7 @@ use yrs::{
 };
 
 use super::*;
+use crate::document::Document;
 use crate::gate::{Gate, Source};
 
 /// What a document becomes by an edit, by way of the gate as on a server.

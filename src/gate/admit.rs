@@ -13,24 +13,24 @@ use super::block::{Block, Kind, Parent, read_block, write_gc};
 use super::index::{Index, Mark, Spot, What};
 use super::names::NO_NAME;
 use super::order::Placed;
-use super::parse::{Parsed, Section, read_range};
-use super::ranges;
+use super::parse::{Parsed, Section};
 use super::read::{Id, Reader};
 use super::refusal::Refusal;
+use super::rewrite::{Rewrite, Turned};
 use super::walks::Account;
-use super::write::{DeletePart, OwnedPart, Part};
+use super::write::{OwnedPart, Part};
 use super::{Dropped, Source};
 use crate::ids::ClientId;
 use crate::limits::{CLIENTS_PER_DOCUMENT_MAX, TYPE_DEPTH_MAX};
 
 /// One client's part of the update, and how far it is judged.
-struct Cursor {
+pub(super) struct Cursor {
     /// The next block: where it stands, its clock, and how many are left with it.
     at: u32,
     clock: u32,
     left: u32,
     /// The client's next clock, before this update and now.
-    known_before: u32,
+    pub(super) known_before: u32,
     known: u32,
     /// What is new of it is left out.
     foreign: bool,
@@ -52,11 +52,15 @@ enum Place {
 
 /// One update on its way into the index.
 pub(super) struct Judgement<'g, 'u> {
-    index: &'g mut Index,
-    account: Account<'g>,
-    update: &'u Parsed<'u>,
+    pub(super) index: &'g mut Index,
+    pub(super) account: Account<'g>,
+    pub(super) update: &'u Parsed<'u>,
     source: Source,
-    cursors: Vec<Cursor>,
+    pub(super) cursors: Vec<Cursor>,
+    /// What is to be made of some of its blocks.
+    rewrite: &'u Rewrite,
+    /// New blocks that others get as deleted, and whose author holds them alive: `(client, from, to)`.
+    pub(super) turned: Vec<(ClientId, u32, u32)>,
     /// `(part, clock, waiting part)`: the last goes on when the first has brought that clock.
     waits: BTreeSet<(u32, u32, u32)>,
     /// Parts by client, built when the first block waits.
@@ -70,7 +74,7 @@ impl<'g, 'u> Judgement<'g, 'u> {
         index: &'g mut Index,
         account: Account<'g>,
         update: &'u Parsed<'u>,
-        source: Source,
+        (source, rewrite): (Source, &'u Rewrite),
     ) -> Self {
         let mark = index.mark();
         let cursors = update.sections.iter().map(|section| {
@@ -87,7 +91,8 @@ impl<'g, 'u> Judgement<'g, 'u> {
         });
         let cursors = cursors.collect();
         let (waits, parts, dropped) = (BTreeSet::new(), None, Dropped::default());
-        Self { index, account, update, source, cursors, waits, parts, dropped, mark }
+        let turned = Vec::new();
+        Self { index, account, update, source, cursors, rewrite, turned, waits, parts, dropped, mark }
     }
 
     /// Has what is new of these clients left out.
@@ -172,12 +177,19 @@ impl<'g, 'u> Judgement<'g, 'u> {
         }
         // What is left of a cut block continues the block before the cut.
         let origin = if offset > 0 { Some(Id { client, clock: known - 1 }) } else { block.origin };
-        let spot = match self.place(&block, origin)? {
+        let mut spot = match self.place(&block, origin)? {
             Place::Missing(id) => return Ok(Step::Waits(id)),
             Place::At(spot) => spot,
         };
-        let what = self.what(&block, spot)?;
+        let turned = self.rewrite.of(client, known);
+        if turned == Some(Turned::Garbage) {
+            spot = Spot::NOWHERE;
+        }
+        let what = if turned.is_some() { What::Deleted } else { self.what(&block, spot)? };
         let len = block.len - offset;
+        if turned.is_some() || self.rewrite.tells_garbage && spot.is_nowhere() && block.kind != Kind::Gc {
+            self.turned.push((client, known, known + len));
+        }
         let wide = spot.key != NO_NAME && len > 1 && what == What::Content;
         let id = Id { client, clock: known };
         let first = known == cursor_known_before;
@@ -195,6 +207,8 @@ impl<'g, 'u> Judgement<'g, 'u> {
         let (at, clock) = ((cursor.at, end), cursor.clock);
         if spot.is_nowhere() && block.kind != Kind::Gc {
             cursor.part.replace(at, 1, |out| write_gc(out, len));
+        } else if turned.is_some() {
+            cursor.part.replace(at, 1, |out| block.write_deleted(out, origin, len));
         } else if wide {
             // Undo may set a key to several values at once, of which all but the last are what it
             // was before. Peers show the last; with the type around it they delete the last only.
@@ -299,48 +313,6 @@ impl<'g, 'u> Judgement<'g, 'u> {
         }
     }
 
-    /// Judges the delete ranges, after the blocks: what they name must be known by now. Ranges of new blocks that
-    /// come as deleted ones stay: others may hold those blocks alive, and learn it from the range alone.
-    pub(super) fn deletes(&mut self) -> Deletes {
-        let mut deletes = Deletes { parts: Vec::new(), new: Vec::new() };
-        if self.update.deletes.is_empty() {
-            return deletes;
-        }
-        let before = self.cursors.iter().zip(&self.update.sections);
-        let before: HashMap<u64, u32> =
-            before.map(|(cursor, section)| (section.client, cursor.known_before)).collect();
-        for asked in &self.update.deletes {
-            let mut reader = Reader::starting_at(self.update.bytes, asked.at);
-            let read = (0..asked.ranges).map_while(|_| read_range(&mut reader).ok());
-            let mut wanted: Vec<ranges::Range> = read.collect();
-            ranges::normalise(&mut wanted);
-            let known = self.index.known(asked.client);
-            let total = ranges::clocks(&wanted);
-            wanted.retain_mut(|range| {
-                range.1 = range.1.min(known);
-                range.0 < range.1
-            });
-            let knowable = ranges::clocks(&wanted);
-            let new = self.index.delete(asked.client, &wanted);
-            for &range in &new {
-                self.account.cut(asked.client, range, self.index);
-            }
-            deletes.new.extend(new.iter().map(|&(from, to)| (asked.client, from, to)));
-            let mut kept = new;
-            if let Some(&before) = before.get(&asked.client) {
-                wanted.iter_mut().for_each(|range| range.0 = range.0.max(before));
-                wanted.retain(|range| range.0 < range.1);
-                ranges::insert(&mut kept, &wanted);
-            }
-            self.dropped.unknown_deletes += total - knowable;
-            self.dropped.known_deletes += knowable - ranges::clocks(&kept);
-            if !kept.is_empty() {
-                deletes.parts.push(DeletePart { client: asked.client, ranges: kept });
-            }
-        }
-        deletes
-    }
-
     /// What goes on, part by part, and what it takes to take it back.
     pub(super) fn finish(self) -> Finished {
         let (steps, named) = self.account.keep();
@@ -352,14 +324,6 @@ impl<'g, 'u> Judgement<'g, 'u> {
         });
         Finished { parts: owned.collect(), before: self.mark, steps, named }
     }
-}
-
-/// The delete ranges of an update, judged.
-pub(super) struct Deletes {
-    /// Those that go on.
-    pub(super) parts: Vec<DeletePart>,
-    /// Those that the index did not know as deleted: `(client, from, to)`, `to` exclusive.
-    pub(super) new: Vec<(ClientId, u32, u32)>,
 }
 
 /// An update that is judged.

@@ -173,6 +173,11 @@ impl Block<'_> {
             && (self.parent, self.key) == (other.parent, other.key)
     }
 
+    /// Whether it is bytes, of those kinds that cannot be cut.
+    pub(super) fn is_binary(&self) -> bool {
+        self.info & 0x1f == BINARY
+    }
+
     /// The bytes of its content that stay the same however it is cut and merged; nothing where none do.
     /// `None`: it has lost its content.
     pub(super) fn comparable(&self) -> Option<&[u8]> {

@@ -41,7 +41,7 @@ impl Gate {
                         return Ok(None);
                     }
                     entries.extend(self.entry(part.client, clock));
-                    clock = self.index.run_end(Id { client: part.client, clock }).max(clock + 1);
+                    clock = self.index.run_end(part.client, clock).unwrap_or(to).max(clock + 1);
                 }
             }
         }

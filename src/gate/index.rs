@@ -5,6 +5,7 @@
 
 use hashbrown::HashMap;
 
+use super::acts::Place;
 use super::block::Parent;
 use super::names::{NO_NAME, Name, Names};
 use super::ranges::{self, Range, push_tight};
@@ -100,6 +101,11 @@ pub(super) struct Mark {
 }
 
 impl Mark {
+    /// The number of the first type that came after it.
+    pub(super) fn types(self) -> TypeNumber {
+        self.types
+    }
+
     /// Whether a spot came after the mark: nothing lived in it before.
     pub(super) fn is_before(self, spot: Spot) -> bool {
         spot.parent >= self.types || spot.key != NO_NAME && spot.key >= self.names
@@ -127,13 +133,6 @@ impl Index {
         let at = client.runs.partition_point(|run| run.clock <= id.clock);
         let run = client.runs[at - 1];
         Some((run.spot, run.what()))
-    }
-
-    /// The clock behind the run of clocks that an id stands in: they live in one spot. 0 if the id is unknown.
-    pub(super) fn run_end(&self, id: Id) -> u32 {
-        let Some(client) = self.clients.get(&id.client).filter(|client| id.clock < client.end) else { return 0 };
-        let next = client.runs.partition_point(|run| run.clock <= id.clock);
-        client.runs.get(next).map_or(client.end, |run| run.clock)
     }
 
     /// How many types are above a type: at most [`TYPE_DEPTH_MAX`], so it is counted, not kept.
@@ -286,6 +285,30 @@ impl Index {
         }
         path.reverse();
         Some(path)
+    }
+
+    /// Where an id lives, for who has to tell places apart and to name them. Nothing for what is unknown or nowhere.
+    pub(super) fn place(&self, client: ClientId, clock: u32) -> Option<(Spot, Place<'_>)> {
+        let (found, _) = self.find(Id { client, clock }).filter(|(spot, _)| !spot.is_nowhere())?;
+        let mut next = Some(found);
+        let levels = std::iter::from_fn(|| {
+            let spot = next?;
+            next = (!spot.is_nowhere()).then(|| self.types[spot.parent as usize]);
+            Some((spot.key != NO_NAME).then(|| self.names.get(spot.key)))
+        });
+        Some((found, Place::upwards(levels)?))
+    }
+
+    /// Whether a spot is a root's own.
+    pub(super) fn is_in_root(&self, spot: Spot) -> bool {
+        self.types.get(spot.parent as usize).is_some_and(|parent| parent.is_nowhere())
+    }
+
+    /// Where the clocks end that live in the same spot as this one.
+    pub(super) fn run_end(&self, client: ClientId, clock: u32) -> Option<u32> {
+        let held = self.clients.get(&client).filter(|held| clock < held.end)?;
+        let next = held.runs.partition_point(|run| run.clock <= clock);
+        Some(held.runs.get(next).map_or(held.end, |run| run.clock))
     }
 
     /// Every client's next clock.

@@ -15,10 +15,12 @@
 //! - What the server hands out in a Step2 is accepted back.
 //! - After a refusal the gate is as it was before.
 
+mod acts;
 mod admit;
 mod block;
 mod clash;
 mod compare;
+mod deletes;
 mod entries;
 mod index;
 mod merge;
@@ -29,21 +31,25 @@ mod presence;
 mod ranges;
 mod read;
 mod refusal;
+mod rewrite;
 mod touched;
 mod value;
 mod vector;
 mod walks;
 mod write;
 
+pub use acts::{Act, Content, PLACE_KEYS, Place, Where};
 pub use clash::Recent;
 pub use compare::same_document;
 pub use merge::{merge, try_merge};
 pub use presence::{PresenceEntry, PresenceUser, parse_presence, parse_whispered, write_presence_user};
 pub use refusal::Refusal;
+pub use rewrite::{Rewrite, Turned};
 pub use touched::{Path, Touched};
 pub use vector::{StateVector, parse_state_vector};
 
-use admit::{Deletes, Finished, Judgement};
+use admit::{Finished, Judgement};
+use deletes::Deletes;
 use index::{Index, Mark};
 use read::Id;
 use walks::{Account, Walks};
@@ -168,6 +174,9 @@ pub struct Remainder {
     /// Steps that integrating its blocks can take, at most: each passes a block that stands between
     /// the neighbours of another.
     pub steps: u64,
+    /// It names new blocks as deleted that their author holds alive ([`Gate::admit_rewritten`]): the author has to get it
+    /// too.
+    pub turned: bool,
 }
 
 /// What one admission added to the index. Taken back newest first.
@@ -231,12 +240,27 @@ impl Gate {
         update: &ParsedUpdate<'_>,
         foreign: &[ClientId],
     ) -> Result<Admission, Refusal> {
+        self.admit_rewritten(update, foreign, &Rewrite::default())
+    }
+
+    /// The same, and what is new of some blocks is written anew: as deleted content, or as garbage. Whatever stands in
+    /// them becomes garbage by itself. Their author holds them alive, so the remainder names them as deleted.
+    ///
+    /// # Errors
+    /// As [`Gate::admit`].
+    pub fn admit_rewritten(
+        &mut self,
+        update: &ParsedUpdate<'_>,
+        foreign: &[ClientId],
+        rewrite: &Rewrite,
+    ) -> Result<Admission, Refusal> {
         let ParsedUpdate { parsed, source } = update;
         let source = *source;
         let account = Account::new(&mut self.walks, source, self.index.mark());
-        let mut judgement = Judgement::new(&mut self.index, account, parsed, source);
+        let mut judgement = Judgement::new(&mut self.index, account, parsed, (source, rewrite));
         judgement.leave_out(foreign);
         judgement.blocks()?;
+        let turned = !judgement.turned.is_empty();
         let Deletes { parts: mut deletes, new } = judgement.deletes();
         let dropped = judgement.dropped;
         let Finished { mut parts, before, steps, named } = judgement.finish();
@@ -253,7 +277,7 @@ impl Gate {
             number: self.admissions,
         };
         let update = write::write_update(parsed.bytes, &mut parts, &mut deletes);
-        Ok(Admission { remainder: Some(Remainder { update, receipt, steps }), dropped })
+        Ok(Admission { remainder: Some(Remainder { update, receipt, steps, turned }), dropped })
     }
 
     /// Takes an admission back: its append was refused. Newest first; what was admitted after it

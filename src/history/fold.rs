@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use super::kind::Known;
 use super::snapshot::{About, Snapshot, SnapshotError};
+use super::wrote::Wrote;
 use crate::document::{Document, ENGINE};
 use crate::gate::{self, Gate, Source};
 use crate::generation::Generations;
@@ -62,6 +63,7 @@ pub struct Fold {
     /// The largest that the encoded document can be: what was folded, never less what was overwritten.
     bytes: usize,
     claims: BTreeMap<ClientId, Arc<str>>,
+    pub(super) wrote: Wrote,
     /// As far as it is known.
     kind: Known,
     set_aside: Vec<SetAside>,
@@ -84,6 +86,8 @@ pub struct Parts {
     pub bytes: usize,
     /// See [`Fold::claims`].
     pub claims: BTreeMap<ClientId, Arc<str>>,
+    /// Who has written behind the snapshot that the fold began with.
+    pub wrote: Wrote,
     /// See [`Fold::kind`].
     pub kind: Option<RoomKind>,
 }
@@ -101,6 +105,7 @@ impl Fold {
             log_bytes: 0,
             bytes: 0,
             claims: BTreeMap::new(),
+            wrote: Wrote::default(),
             kind: Known::Nothing,
             set_aside: Vec::new(),
             left_out: Vec::new(),
@@ -229,8 +234,8 @@ impl Fold {
     #[must_use]
     pub fn into_parts(self) -> Parts {
         let kind = self.kind();
-        let Self { gate, document, last, bytes, claims, .. } = self;
-        Parts { gate, document, last, bytes, claims, kind }
+        let Self { gate, document, last, bytes, claims, wrote, .. } = self;
+        Parts { gate, document, last, bytes, claims, wrote, kind }
     }
 
     /// Folds the records of one page, merged: what costs most is paid once a page. Nothing happens
@@ -349,6 +354,9 @@ impl Fold {
         // Decoding has shown that the metadata can be read.
         if let Ok(metadata) = record.metadata() {
             self.kind = self.kind.and(record.kind(), metadata.room_kind);
+            if let Some(user) = &metadata.user {
+                self.wrote.note(user, record.kind(), position.ms);
+            }
             self.note_claims(metadata);
         }
         let update = admission.remainder.map(|remainder| remainder.update);

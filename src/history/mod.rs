@@ -6,6 +6,7 @@
 //! | `page` | whether a page of records is whole, and how it is folded | yes |
 //! | `snapshot` | the bytes of a snapshot | yes |
 //! | `kind` | what kind a room is of | |
+//! | `wrote` | who has written in a room | yes |
 //! | `plan` | when to compact, which snapshots stay, what is trimmed | yes |
 //! | `start` | reads the snapshot that a walk begins with, or an older one if that is damaged | |
 //! | `walk` | reads the log from there on | |
@@ -25,6 +26,7 @@ mod plan;
 mod snapshot;
 mod start;
 mod walk;
+mod wrote;
 
 pub use compact::{CompactError, Compacted, Outcome, Written, compact};
 pub use compactor::Compactor;
@@ -34,3 +36,4 @@ pub use plan::{Retention, Tail};
 pub use snapshot::{About, Snapshot, SnapshotError};
 pub use start::{DamagedSnapshot, Start};
 pub use walk::{Range, Step, Walk, WalkError, walk};
+pub use wrote::Wrote;

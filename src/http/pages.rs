@@ -11,6 +11,7 @@ use sha2::{Digest, Sha256};
 
 use super::App;
 use super::front::Client;
+use crate::log::Durability;
 
 const HOME: &str = include_str!("home.html");
 
@@ -33,10 +34,21 @@ static HOME_POLICY: LazyLock<String> = LazyLock::new(|| {
 pub async fn home(State(app): State<Arc<App>>, client: Client) -> Response {
     // `http` becomes `ws`, `https` becomes `wss`.
     let sockets = format!("ws{}/ws", app.front.public_url(&client).trim_start_matches("http"));
+    let (access, options) = if app.auth.is_open() {
+        ("open: no key is set, so whoever reaches this server may read, write and delete every room", "")
+    } else {
+        ("by token: a JWT that is signed with a key of this server", ", { protocols: ['bearer.' + token] }")
+    };
+    let durability = match app.log.durability() {
+        Durability::Memory => "memory: the store has it, in memory",
+        Durability::Fsync => "fsync: the store has it, on its disk",
+    };
     let page = HOME
         .replace("{version}", env!("CARGO_PKG_VERSION"))
         .replace("{store}", app.store)
-        .replace("{durability}", &app.log.durability().to_string())
+        .replace("{durability}", durability)
+        .replace("{access}", access)
+        .replace("{options}", options)
         .replace("{sockets}", &sockets);
     ([(header::CONTENT_SECURITY_POLICY, HOME_POLICY.as_str())], Html(page)).into_response()
 }

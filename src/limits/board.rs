@@ -29,3 +29,16 @@ pub const BOARD_COORDINATE_MAX: f64 = 1_000_000.0;
 
 /// Digits behind the point that a coordinate keeps: a hundredth of a pixel.
 pub const BOARD_COORDINATE_STEP: f64 = 0.01;
+
+/// Bytes of one value of a board as it is encoded: a text of a card, the columns, what a newer schema has.
+pub const BOARD_VALUE_BYTES_MAX: usize = 160 << 10;
+
+/// Bytes of a position, a group, a color or a count of votes as it is encoded.
+pub const BOARD_SMALL_VALUE_BYTES_MAX: usize = 4 << 10;
+
+/// Acts of one update that may break a rule and are mended; an update with more is refused whole. Somebody who was
+/// offline for a day and did what is not theirs to do stays far below it.
+pub const BOARD_BROKEN_MAX: usize = 4_096;
+
+/// Bytes of what is set again behind the broken acts of one update: it is stored, and shown to everyone.
+pub const BOARD_RESTORED_BYTES_MAX: usize = 1 << 20;

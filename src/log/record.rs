@@ -123,6 +123,12 @@ impl Kind {
         Self::Admin,
     ];
 
+    /// Whether records of this kind tell that their user has written something.
+    #[must_use]
+    pub const fn is_written(self) -> bool {
+        matches!(self, Self::Update | Self::Revive | Self::Import)
+    }
+
     /// The stored byte. Genesis and revive change which clients may enter: a reader that does not
     /// know such a kind must not go on.
     const fn to_byte(self) -> u8 {

@@ -96,6 +96,7 @@ pub(crate) async fn load(
     );
     state.set_kind(kind);
     state.owners().learn(parts.claims);
+    state.owners().learn_written(&parts.wrote);
     Ok(Loaded { state, tombstone, set_aside, damaged_snapshots, records, upkeep: Upkeep::new(all, covered) })
 }
 

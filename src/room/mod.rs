@@ -19,6 +19,7 @@ mod loss;
 mod order;
 pub mod outside;
 mod owners;
+pub(crate) mod people;
 mod presence;
 mod registry;
 mod removal;

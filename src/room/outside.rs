@@ -13,7 +13,9 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
+use super::state::Submission;
 use super::{Command, Rooms, Shared};
+use crate::board::rules::Reason;
 use crate::caller::{Caller, UserId};
 use crate::document::FoldError;
 use crate::gate::{Refusal, Source};
@@ -105,6 +107,9 @@ pub enum WriteError {
     /// Something else is stored under the ids that it uses.
     #[error("{0}")]
     Contradicts(String),
+    /// It breaks a rule of the board.
+    #[error(transparent)]
+    Broken(#[from] Reason),
     /// The store refuses it.
     #[error(transparent)]
     Store(#[from] LogError),
@@ -122,7 +127,9 @@ impl WriteError {
     pub fn leaves_no_trace(&self) -> bool {
         match self {
             Self::Moved { now } => now.is_some(),
-            Self::Refused(_) | Self::Generation(_) | Self::Record(_) | Self::Closed(_) => true,
+            Self::Refused(_) | Self::Generation(_) | Self::Record(_) | Self::Broken(_) | Self::Closed(_) => {
+                true
+            }
             Self::Contradicts(_) | Self::Store(_) | Self::Undecided => false,
         }
     }
@@ -293,6 +300,10 @@ pub(super) struct Writes {
     pub(super) undecided: HashMap<crate::ids::SessionId, Decided>,
     /// Made for the position that the room is at, while something else is under way: they are judged when that is decided.
     pub(super) waiting: std::collections::VecDeque<Write>,
+    /// An edit that can be judged only when nothing is under way. All that comes behind it is held until then.
+    pub(super) next: Option<Box<Command>>,
+    /// The session's edit that is under way and can be stored at one position only: it is judged anew if it is not.
+    pub(super) judged: Option<Box<Submission>>,
     /// Commands that have come while an edit is under way that nothing may come before: what is judged after it would
     /// build on it. What edits hold of the inflow bounds them; of the rest each session has one.
     pub(super) held: std::collections::VecDeque<Command>,
@@ -301,13 +312,14 @@ pub(super) struct Writes {
 impl Writes {
     /// Whether something waits for its turn.
     pub(super) fn are_put_off(&self) -> bool {
-        !self.waiting.is_empty() || !self.held.is_empty()
+        self.next.is_some() || !self.waiting.is_empty() || !self.held.is_empty()
     }
 
     /// All that does: nobody has judged it.
     pub(super) fn take_put_off(&mut self) -> impl Iterator<Item = Command> + use<> {
         let (waiting, held) = (std::mem::take(&mut self.waiting), std::mem::take(&mut self.held));
-        waiting.into_iter().map(Command::Write).chain(held)
+        let next = self.next.take().map(|next| *next);
+        next.into_iter().chain(waiting.into_iter().map(Command::Write)).chain(held)
     }
 }
 

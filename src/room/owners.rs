@@ -14,6 +14,7 @@
 //!   by another one, and an owned id cannot be announced by another one.
 
 mod metrics;
+mod writers;
 
 use std::sync::Arc;
 
@@ -22,6 +23,7 @@ use parking_lot::Mutex;
 
 use super::presence::Presence;
 use crate::caller::UserId;
+use crate::history::Wrote;
 use crate::ids::{ClientId, SessionId};
 pub use metrics::Metrics as OwnerMetrics;
 
@@ -46,6 +48,8 @@ struct Inner {
     seated: HashMap<SessionId, Seated>,
     /// How many of them each user has.
     connected: HashMap<UserId, usize>,
+    /// By stored records.
+    wrote: Wrote,
 }
 
 #[derive(Debug)]

@@ -14,6 +14,7 @@
 //!   declares everyone gone.
 //! - Removals by us keep the clock, so that the person's next renewal is newer.
 
+mod people;
 mod stamp;
 mod whisper;
 
@@ -31,6 +32,7 @@ use crate::limits::{
 };
 use crate::wire::lib0::{write_buffer, write_var_uint};
 use crate::wire::{websocket, y_websocket};
+pub(crate) use people::Shown;
 use stamp::Stamp;
 
 /// The presence of one room.

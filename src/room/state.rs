@@ -14,6 +14,8 @@ mod exact;
 mod kinds;
 mod lives;
 mod others;
+mod rules;
+mod submit;
 mod weight;
 
 use std::collections::{HashMap, VecDeque};
@@ -25,16 +27,18 @@ use answers::Answers;
 use authors::Authors;
 pub(crate) use authors::Suspect;
 pub(crate) use others::Foreign;
+use rules::Rules;
 
 use super::fan_out::{Author, Shown};
+use crate::board::rules::Reason;
 use crate::caller::{Caller, UserId};
 use crate::document::{Document, FoldError};
 use crate::gate::{self, Dropped, Gate, Receipt, Refusal, Source};
-use crate::generation::{Brings, Claim, GenerationError, Generations};
+use crate::generation::{Claim, GenerationError, Generations};
 use crate::ids::{ClientId, InstanceId, Position, SessionId};
-use crate::limits::{BATCH_BYTES_MAX, BATCH_UPDATES_MAX, DOCUMENT_BYTES_MAX};
+use crate::limits::DOCUMENT_BYTES_MAX;
 use crate::log::bus::{Epoch, Seen};
-use crate::log::record::{Kind, Record, RecordError, StoredRecord};
+use crate::log::record::{Record, RecordError, StoredRecord};
 use crate::log::{Appended, Batch, Expects};
 use crate::session::Permit;
 
@@ -64,6 +68,7 @@ pub(crate) struct State {
     /// Of sessions whose copy has markers that were not stored here when they came.
     claims: HashMap<SessionId, Claim>,
     authors: Authors,
+    rules: Rules,
     /// About how many bytes the document has when encoded.
     encoded_bytes: usize,
 }
@@ -87,12 +92,17 @@ struct Draft {
     at: Option<Position>,
     /// Per session: how many of its messages are decided once this batch is.
     acks: HashMap<SessionId, u64>,
+    /// Messages of which something breaks a rule of the board, and is stored without its content.
+    broken: Vec<Broken>,
     /// Inflow units to give back.
     cost: u32,
 }
 
+/// A session's message, by its ordinal, of which something breaks a rule.
+pub(crate) type Broken = (SessionId, u64, Reason);
+
 /// An update from a session.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Submission {
     pub(crate) session: SessionId,
     /// Which of the session's Step2 and Update messages this is, from 1.
@@ -137,6 +147,12 @@ pub(crate) enum SubmitError {
     /// Only where that is enforced.
     #[error("something else is stored under this client's id: reload without the local copy")]
     Contradicts(Suspect),
+    /// It breaks a rule of the board, and is not to be mended.
+    #[error(transparent)]
+    Broken(#[from] Reason),
+    /// No verdict, and never told to anybody: what it does can be judged only when nothing is under way.
+    #[error("it is to be judged when nothing is under way")]
+    NotNow,
 }
 
 /// What a committed batch means for the sessions.
@@ -145,6 +161,8 @@ pub(crate) struct Committed {
     /// All of the batch, as one.
     pub(crate) shown: Shown,
     pub(crate) acks: HashMap<SessionId, u64>,
+    /// To be told before the acks.
+    pub(crate) broken: Vec<Broken>,
     pub(crate) updates: usize,
     /// Bytes of their records.
     pub(crate) bytes: usize,
@@ -180,121 +198,9 @@ impl State {
             generations,
             claims: HashMap::new(),
             authors: Authors::default(),
+            rules: Rules::new(instance, life),
             encoded_bytes,
         }
-    }
-
-    /// Judges an update and puts what is new of it into the next batch.
-    ///
-    /// # Errors
-    /// [`SubmitError`] if it is refused whole: nothing has changed then.
-    pub(crate) fn submit(&mut self, submission: &Submission) -> Result<Judged, SubmitError> {
-        let update = gate::parse_update(&submission.update, submission.source)?;
-        self.choose_kind(&submission.caller);
-        let brings = self.judge_life(submission.session, &update)?;
-        let (suspect, foreign) = self.judge_authors(submission, &update, &brings)?;
-        let mut admission = match brings {
-            Brings::TooEarly => update.withheld(),
-            _ => self.gate.admit_without(&update, &foreign)?,
-        };
-        self.note_judged(submission.session, &suspect);
-        let refused = submission.permit == Permit::OnlyIfNothingNew && admission.brings_something();
-        if refused {
-            admission.remainder.take().iter().for_each(|remainder| self.gate.revert(&remainder.receipt));
-            admission.dropped = Dropped::default(); // what is missing is not asked for
-        }
-        if admission.dropped.is_foreign() {
-            self.note_left_out(submission.session);
-        }
-        if let Some(remainder) = &admission.remainder
-            && let Err(error) = self.generations.check(&remainder.receipt.blocks, &brings)
-        {
-            self.gate.revert(&remainder.receipt);
-            return Err(error.into());
-        }
-        if let Some(remainder) = &admission.remainder
-            && self.is_full(remainder.update.len())
-        {
-            self.gate.revert(&remainder.receipt);
-            let bytes = self.encoded_bytes + remainder.update.len();
-            return Err(Refusal::TooLarge { bytes, max: self.document_bytes_max }.into());
-        }
-        let Some(remainder) = admission.remainder else {
-            let decided_now = match self.drafts.back_mut() {
-                Some(draft) => {
-                    draft.acks.insert(submission.session, submission.ordinal);
-                    false
-                }
-                None => true,
-            };
-            return Ok(Judged {
-                dropped: admission.dropped,
-                suspect,
-                refused,
-                decided_now,
-                cost: submission.cost,
-            });
-        };
-        let number = self.open_draft(remainder.update.len());
-        let metadata = self.metadata(submission, &update, &remainder.receipt, number);
-        let kind = if brings == Brings::Nothing { Kind::Update } else { Kind::Revive };
-        match Record::new(kind, &metadata, &remainder.update) {
-            Ok(record) => {
-                self.draft_life(brings);
-                self.draft_claims(metadata.user.as_deref(), &metadata.claims);
-                self.draft(record, remainder.receipt, remainder.steps, submission);
-                let dropped = admission.dropped;
-                Ok(Judged { dropped, suspect, refused: false, decided_now: false, cost: 0 })
-            }
-            Err(error) => {
-                self.gate.revert(&remainder.receipt);
-                if self.drafts.back().is_some_and(|draft| draft.records.is_empty()) {
-                    self.drafts.pop_back();
-                }
-                Err(error.into())
-            }
-        }
-    }
-
-    /// Makes sure that the last draft takes `bytes` more; returns its number.
-    fn open_draft(&mut self, bytes: usize) -> u64 {
-        let first_open = usize::from(self.in_flight);
-        let fits = self.drafts.len() > first_open
-            && self.drafts.back().is_some_and(|draft| {
-                draft.is_open()
-                    && draft.records.len() < BATCH_UPDATES_MAX
-                    && draft.bytes + bytes <= BATCH_BYTES_MAX
-            });
-        if !fits {
-            self.batches += 1;
-            self.drafts.push_back(Draft {
-                number: self.batches,
-                records: Vec::new(),
-                receipts: Vec::new(),
-                claims: Vec::new(),
-                bytes: 0,
-                steps: 0,
-                author: Author::Nobody,
-                heals: false,
-                revives: false,
-                at: None,
-                acks: HashMap::new(),
-                cost: 0,
-            });
-        }
-        self.drafts.back().map_or(self.batches, |draft| draft.number)
-    }
-
-    fn draft(&mut self, record: Record, receipt: Receipt, steps: u64, submission: &Submission) {
-        let draft = self.drafts.back_mut().expect("open_draft has made one");
-        draft.bytes += record.encoded.len();
-        draft.records.push(record);
-        draft.receipts.push(receipt);
-        draft.steps += steps;
-        draft.author = draft.author.and(Author::One(submission.session));
-        draft.acks.insert(submission.session, submission.ordinal);
-        draft.cost += submission.cost;
-        draft.at = draft.at.or(submission.at);
     }
 
     /// Whether what waits is one batch that may still grow.
@@ -341,6 +247,7 @@ impl State {
         if !draft.claims.is_empty() {
             self.authors.owners.learn(std::mem::take(&mut draft.claims));
         }
+        self.note_written(&draft.records, appended.last.ms);
         let mut author = draft.author;
         let mut updates: Vec<Bytes> = Vec::with_capacity(draft.records.len() + 1);
         if let Some(StoredRecord::Intact { record: genesis, .. }) = &appended.created {
@@ -370,7 +277,9 @@ impl State {
         self.encoded_bytes += draft.bytes;
         let shown = Shown::of(updates, author);
         let (updates, bytes) = (draft.records.len(), draft.bytes);
-        Ok(Committed { shown, acks: draft.acks, updates, bytes, cost: draft.cost })
+        self.rules.commit(draft.number);
+        let Draft { acks, broken, cost, .. } = draft;
+        Ok(Committed { shown, acks, broken, updates, bytes, cost })
     }
 
     /// The log will never take the batch in flight: forgets it and everything behind it. Returns
@@ -404,6 +313,8 @@ impl State {
     }
 }
 
+#[cfg(test)]
+mod board;
 #[cfg(test)]
 mod corruption;
 #[cfg(test)]

@@ -26,6 +26,8 @@ pub(super) struct Answers {
     told: u64,
     /// Refused messages that were not told of: of those that a client counts, and so bounded as these are.
     refused: VecDeque<u64>,
+    /// The codes of the rules that were broken.
+    broken: Vec<&'static str>,
     /// Something was refused: from here on no answer may mean that all is stored.
     withheld: bool,
     /// Questions of y-sweet, each with the messages that must be decided first; `None` until the Step2 comes whose
@@ -44,7 +46,8 @@ impl Answers {
             Voice::Hocuspocus(named) => Some(Box::new(Counter::new(named.tells_version))),
             _ => None,
         };
-        Self { voice, told: 0, refused, withheld: false, echoes, synced: false, counter }
+        let broken = Vec::new();
+        Self { voice, told: 0, refused, broken, withheld: false, echoes, synced: false, counter }
     }
 
     /// What the client counts by itself, if it does.
@@ -115,6 +118,23 @@ impl Answers {
         first.then(|| y_websocket::permission_denied(READ_ONLY))
     }
 
+    /// Something in this message breaks a rule, and the rest of it is stored: for who counts, it is. Returns what to say
+    /// at once, in words of the family.
+    pub(super) fn break_rule(&mut self, ordinal: u64, code: &'static str, why: &str) -> Option<Bytes> {
+        let is_first = !self.broken.contains(&code);
+        if is_first {
+            self.broken.push(code); // as many as there are codes
+        }
+        match &self.voice {
+            Voice::YWebsocket { ruang: true } => Some(y_websocket::broken_rule(ordinal, code, why)),
+            // Its console has room for one line of each kind.
+            Voice::YWebsocket { ruang: false } => is_first.then(|| y_websocket::permission_denied(why)),
+            // "Permission denied" would end the document there.
+            Voice::Hocuspocus(_) => Some(hocuspocus::stateless(&broken_rule_json(code, why))),
+            Voice::YSweet => None, // it has no word for it
+        }
+    }
+
     /// All messages up to number `decided` are decided, as of `position`. Returns what to say.
     pub(super) fn settle(&mut self, decided: u64, position: Position) -> Vec<Bytes> {
         self.told = self.told.max(decided);
@@ -153,6 +173,11 @@ impl Answers {
         let is_due = self.refused.front().is_some_and(|ordinal| *ordinal <= decided);
         if is_due { self.refused.pop_front() } else { None }
     }
+}
+
+/// What a Hocuspocus client is told, as a message of its own kind for applications.
+fn broken_rule_json(code: &str, why: &str) -> String {
+    serde_json::json!({ "type": "ruang.brokenRule", "code": code, "message": why }).to_string()
 }
 
 #[cfg(test)]

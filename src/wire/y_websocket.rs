@@ -1,8 +1,8 @@
 //! The y-websocket family: `y-websocket`, `@y/websocket`, pycrdt, yrs.
 //!
 //! A frame begins with a message type: 0 sync, 1 awareness, 2 auth, 3 query awareness; `ruang.v1`
-//! adds 110, the ack, 111, the warning that the room may go, and 112, the refusal, which only the server sends. We
-//! write one message per frame, since the JavaScript client reads one and forgets the rest; we read several, since
+//! adds 110, the ack, 111, the warning that the room may go, 112, the refusal, and 113, the broken rule, which only the
+//! server sends. We write one message per frame, since the JavaScript client reads one and forgets the rest; we read several, since
 //! yrs clients pack them.
 //! Source: y-websocket `src/y-websocket.js`, y-protocols.
 
@@ -21,6 +21,7 @@ const QUERY_AWARENESS: u64 = 3;
 const ACK: u64 = 110;
 const EXPIRY: u64 = 111;
 const REFUSED: u64 = 112;
+const BROKEN_RULE: u64 = 113;
 const AUTH: u64 = 2;
 const PERMISSION_DENIED: u64 = 0;
 const STEP1: u64 = 0;
@@ -118,6 +119,18 @@ pub fn refused(ordinal: u64, reason: &str) -> Bytes {
     out.into()
 }
 
+/// The broken rule of `ruang.v1`: something in one of the session's Step2 and Update messages, counted from 1, breaks a
+/// rule of the board, and is stored without its content. The ack that counts it comes behind.
+#[must_use]
+pub fn broken_rule(ordinal: u64, code: &str, why: &str) -> Bytes {
+    let mut out = Vec::with_capacity(code.len() + why.len() + 16);
+    write_var_uint(&mut out, BROKEN_RULE);
+    write_var_uint(&mut out, ordinal);
+    write_buffer(&mut out, code.as_bytes());
+    write_buffer(&mut out, why.as_bytes());
+    out.into()
+}
+
 /// "Permission denied", the one word on rights that the family has. Clients write it to their console.
 #[must_use]
 pub fn permission_denied(reason: &str) -> Bytes {
@@ -183,6 +196,7 @@ mod tests {
         assert_eq!(update(&[0, 0])[..], [0, 2, 2, 0, 0]);
         assert_eq!(permission_denied("no")[..], *b"\x02\x00\x02no");
         assert_eq!(refused(3, "no")[..], *b"\x70\x03\x02no");
+        assert_eq!(broken_rule(300, "meta", "no")[..], *b"\x71\xac\x02\x04meta\x02no");
         assert_eq!(update_frame(&[0, 0]), websocket::frame(&update(&[0, 0])));
         assert_eq!(sync_step2_frame(&[7; 70_000]), websocket::frame(&sync_step2(&[7; 70_000])));
         assert_eq!(ack(3, Position { ms: 12, seq: 4 })[..], *b"\x6e\x03\x0412-4");

@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { Browser, LOST_SERVER, screenshot } from './lib/browser.mjs'
+import { Browser, LOST_SERVER, jumps, screenshot } from './lib/browser.mjs'
 import { example } from './lib/examples.mjs'
 import { Server, eventually, sleep } from './lib/server.mjs'
 
@@ -77,5 +77,8 @@ for (const { name, box, line, caret, label } of EDITORS) {
     await Promise.all([shows(a, all), shows(b, all)])
     const late = await (await browser.person(`${name}-late`)).open(at({ server: server.ws, room: name, user: 'Late' }))
     await shows(late, all)
+    const jumped = await jumps(late)
+    t.diagnostic(`jumps while it loads: ${jumped.toFixed(3)}`)
+    assert.ok(jumped < 0.1, 'nothing jumps while it loads')
   })
 }

@@ -8,7 +8,9 @@
     reason = "a test says what it expects by failing"
 )]
 
+mod api_board;
 mod api_conditions;
+mod api_description;
 mod api_history;
 mod api_hostile;
 mod api_openapi;

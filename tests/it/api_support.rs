@@ -15,7 +15,7 @@ use tokio::time::timeout;
 use yrs::updates::decoder::Decode;
 use yrs::{Doc, Map, ReadTxn, StateVector, Transact, Update};
 
-use crate::api_openapi;
+use crate::api_description;
 use crate::harness::{PATIENCE, Server};
 
 /// What a request was answered with.
@@ -81,7 +81,7 @@ pub async fn call(
     let mut bytes = Vec::new();
     timeout(PATIENCE, stream.read_to_end(&mut bytes)).await.expect("in time").expect("an answer");
     let answer = parse(&bytes, method == "HEAD");
-    api_openapi::check(method, path, &answer);
+    api_description::check(method, path, &answer);
     answer
 }
 

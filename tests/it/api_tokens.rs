@@ -22,18 +22,31 @@ async fn tokens_decide_what_is_done() {
     let body = update(&[("a", "1")]);
     let ask = async |method: &str, path: &str, token: Option<&str>| {
         let bearer = token.map(|token| format!("Bearer {token}"));
-        let kind = if method == "PATCH" { "application/json" } else { "application/octet-stream" };
+        let json = match path.split('?').next().and_then(|path| path.split_once('/')) {
+            _ if method == "PATCH" => Some(set("b", 2).to_string()),
+            Some((_, "edits")) => Some(json!({ "type": "vote", "target": "x", "count": 0 }).to_string()),
+            Some((_, "board")) => Some(json!({ "template": "retro" }).to_string()),
+            Some((_, "import")) => Some("{}".to_owned()),
+            _ => None,
+        };
+        let kind = if json.is_some() { "application/json" } else { "application/octet-stream" };
         let mut headers = vec![("Content-Type", kind)];
         headers.extend(bearer.as_deref().map(|bearer| ("Authorization", bearer)));
-        let edit = set("b", 2).to_string();
-        let body = if method == "PATCH" { edit.as_bytes() } else { &body };
+        let body = json.as_ref().map_or(&body[..], String::as_bytes);
         call(server.address, (method, &format!("/api/v1/rooms/{path}")), &headers, Some(body)).await
     };
     assert_eq!(ask("PATCH", "retro", Some(&editor)).await.status, 200);
     assert_eq!(ask("POST", "retro/update", Some(&editor)).await.status, 200);
 
     let reads = ["", "/update", "/document", "/log", "/at/head", "/export"].map(|path| ("GET", path, 0));
-    let others = [("PATCH", "", 1), ("POST", "/update", 1), ("DELETE", "", 3)];
+    let others = [
+        ("PATCH", "", 1),
+        ("POST", "/update", 1),
+        ("POST", "/edits", 1),
+        ("PUT", "/board", 1),
+        ("POST", "/import?merge=true", 1),
+        ("DELETE", "", 3),
+    ];
     let callers = [
         (0, Some(minted(json!({ "role": "viewer" })))),
         (1, Some(editor)),

@@ -86,6 +86,11 @@ impl Server {
         Self::start_app(log, RoomsOptions::default(), auth, FrontOptions::default()).await
     }
 
+    /// The same, with rooms that behave in a way of their own.
+    pub async fn start_for_with(log: Arc<dyn Log>, options: RoomsOptions, auth: Auth) -> Self {
+        Self::start_app(log, options, auth, FrontOptions::default()).await
+    }
+
     async fn start_app(log: Arc<dyn Log>, options: RoomsOptions, auth: Auth, front: FrontOptions) -> Self {
         let instance = InstanceId(rand::random());
         let app = server::app_behind(log, instance, "memory", options, Arc::new(auth), front);
@@ -142,6 +147,8 @@ pub struct Client {
     pub warned: Vec<u64>,
     /// Why edits were refused.
     pub denied: Vec<String>,
+    /// Messages that broke a rule: which, and with which code, by `ruang.v1`; and how much was acked then.
+    pub broken: Vec<(u64, String, u64)>,
 }
 
 impl Client {
@@ -173,6 +180,7 @@ impl Client {
             asked: Vec::new(),
             warned: Vec::new(),
             denied: Vec::new(),
+            broken: Vec::new(),
         }
     }
 
@@ -212,6 +220,24 @@ impl Client {
     pub fn state_vector(&self) -> Vec<u8> {
         use yrs::updates::encoder::Encode;
         self.doc.transact().state_vector().encode_v1()
+    }
+
+    /// Edits here, and sends what that comes to.
+    pub async fn edit(&mut self, edit: impl FnOnce(&mut yrs::TransactionMut<'_>)) {
+        let update = {
+            let mut transaction = self.doc.transact_mut();
+            edit(&mut transaction);
+            transaction.encode_update_v1()
+        };
+        self.send(y_websocket::update(&update)).await;
+        self.sent += 1;
+    }
+
+    /// What a root map has under a key, as text.
+    pub fn value(&self, root: &str, key: &str) -> Option<String> {
+        let map = self.doc.get_or_insert_map(root);
+        let transaction = self.doc.transact();
+        map.get(&transaction, key).map(|value| value.to_string(&transaction))
     }
 
     /// The whole document as one update.
@@ -294,6 +320,14 @@ impl Client {
             let mut reader = Reader::new(&bytes[1..]);
             self.warned.push(reader.var_uint().expect("a warning"));
             assert!(reader.is_empty(), "one message per frame");
+            return;
+        }
+        if bytes.first() == Some(&113) {
+            let mut reader = Reader::new(&bytes[1..]);
+            let ordinal = reader.var_uint().expect("which");
+            let code = String::from_utf8(reader.buffer().expect("a code").to_vec()).expect("text");
+            assert!(!reader.buffer().expect("a sentence").is_empty() && reader.is_empty());
+            self.broken.push((ordinal, code, self.acked));
             return;
         }
         if let Some(reason) = bytes.strip_prefix(&[2, 0]) {

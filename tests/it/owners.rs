@@ -25,6 +25,7 @@ use ruang::log::Log;
 use ruang::log::clock::system_clock;
 use ruang::log::memory::MemoryLog;
 use ruang::log::record::{Metadata, RoomKind, StoredRecord};
+use ruang::room::outside::Edit;
 use ruang::room::{Entry, Member, Rooms, RoomsOptions};
 use ruang::session::Permit;
 use ruang::telemetry::Metrics;
@@ -34,7 +35,10 @@ use ruang::wire::{Message, y_websocket};
 use serde_json::Value;
 use tokio::time::{Instant, timeout};
 use yrs::updates::decoder::Decode;
-use yrs::{Doc, GetString, ReadTxn, StateVector, Text, Transact, Update};
+use yrs::{
+    Doc, GetString, In, Map, MapPrelim, Out, ReadTxn, StateVector, Text, TextPrelim, TextRef, Transact,
+    Update,
+};
 
 const PATIENCE: Duration = Duration::from_secs(120);
 
@@ -46,7 +50,8 @@ struct Pair {
 }
 
 impl Pair {
-    fn start(kind: RoomKind) -> Self {
+    /// There is a text to write in already.
+    async fn start(kind: RoomKind) -> Self {
         let (log, _) = MemoryLog::for_instances(system_clock());
         let log: Arc<dyn Log> = Arc::new(log);
         let boards = if kind == RoomKind::Board { Boards::all() } else { Boards::default() };
@@ -57,6 +62,12 @@ impl Pair {
             Rooms::new(Arc::clone(&log), InstanceId(instance), options, Arc::new(Metrics::new()))
         };
         let (one, two) = (rooms(1), rooms(2));
+        let doc = Doc::with_client_id(1);
+        let fields = MapPrelim::from_iter([("text", In::from(TextPrelim::new("")))]);
+        doc.get_or_insert_map("actionItems").insert(&mut doc.transact_mut(), "t", fields);
+        let update = doc.transact().encode_state_as_update_v1(&StateVector::default());
+        let edit = Edit { update: update.into(), source: Source::Update, caller: Caller::anyone(), at: None };
+        one.write(&room("r"), edit).await.expect("the board begins");
         Self { log, one, two }
     }
 
@@ -68,6 +79,14 @@ impl Pair {
         };
         records.into_iter().map(metadata).collect()
     }
+}
+
+fn text_of(doc: &Doc) -> TextRef {
+    let items = doc.get_or_insert_map("actionItems");
+    let transaction = doc.transact();
+    let Some(Out::YMap(item)) = items.get(&transaction, "t") else { panic!("the item is there") };
+    let Some(Out::YText(text)) = item.get(&transaction, "text") else { panic!("the text is there") };
+    text
 }
 
 /// A page: a document, and the presence that it shows and sees.
@@ -122,7 +141,7 @@ impl Page {
 
     /// Writes a letter.
     fn letter(&self, letter: &str) -> Vec<u8> {
-        let text = self.doc.get_or_insert_text("t");
+        let text = text_of(&self.doc);
         let mut transaction = self.doc.transact_mut();
         text.push(&mut transaction, letter);
         transaction.encode_update_v1()
@@ -144,7 +163,7 @@ impl Page {
     }
 
     fn text(&self) -> String {
-        self.doc.get_or_insert_text("t").get_string(&self.doc.transact())
+        text_of(&self.doc).get_string(&self.doc.transact())
     }
 
     /// The name under which an id is seen.
@@ -195,7 +214,7 @@ impl Page {
 /// and of the other one; a forger on either instance changes nothing, and is counted.
 #[tokio::test(start_paused = true)]
 async fn people_are_seen_under_their_own_names() {
-    let pair = Pair::start(RoomKind::Free);
+    let pair = Pair::start(RoomKind::Free).await;
     let mut ann = Page::open(&pair.one, "ann", 7).await;
     let mut bob = Page::open(&pair.one, "bob", 8).await;
     let mut cleo = Page::open(&pair.two, "cleo", 9).await;
@@ -233,7 +252,7 @@ async fn people_are_seen_under_their_own_names() {
 /// hers, brought by mallory. A reload of the room still knows whose id it is.
 #[tokio::test(start_paused = true)]
 async fn nobody_writes_for_who_is_here() {
-    let pair = Pair::start(RoomKind::Board);
+    let pair = Pair::start(RoomKind::Board).await;
     let mut ann = Page::open(&pair.one, "ann", 7).await;
     let mut mallory = Page::open(&pair.two, "mallory", 8).await;
     ann.write("a").await;
@@ -243,7 +262,7 @@ async fn nobody_writes_for_who_is_here() {
     let forger = Doc::with_client_id(7);
     forger.transact_mut().apply_update(Update::decode_v1(&mallory.all()).unwrap()).unwrap();
     let forged = {
-        let text = forger.get_or_insert_text("t");
+        let text = text_of(&forger);
         let mut transaction = forger.transact_mut();
         text.push(&mut transaction, "!");
         transaction.encode_update_v1()
@@ -290,7 +309,7 @@ async fn nobody_writes_for_who_is_here() {
 #[tokio::test(start_paused = true)]
 async fn a_page_with_somebody_elses_id_is_told_to_reload() {
     for kind in [RoomKind::Board, RoomKind::Free] {
-        let pair = Pair::start(kind);
+        let pair = Pair::start(kind).await;
         let mut tab = Page::open(&pair.one, "ann", 7).await;
         let mut copy = Page::open(&pair.one, "ann", 7).await;
         tab.write("a").await;
@@ -304,7 +323,7 @@ async fn a_page_with_somebody_elses_id_is_told_to_reload() {
         tab.write("c").await;
         assert_eq!((tab.text().as_str(), tab.closed), ("ac", None));
         assert_eq!(pair.one.metrics().owners.updates_contradicting.get(), 1);
-        assert_eq!(pair.records().await.len(), 3, "the genesis record and two letters");
+        assert_eq!(pair.records().await.len(), 4, "the genesis record, the text, and two letters");
         pair.one.shut_down().await;
     }
 }
@@ -313,7 +332,7 @@ async fn a_page_with_somebody_elses_id_is_told_to_reload() {
 /// attributed.
 #[tokio::test(start_paused = true)]
 async fn kept_edits_of_the_absent_come_through_others() {
-    let pair = Pair::start(RoomKind::Board);
+    let pair = Pair::start(RoomKind::Board).await;
     let mut ann = Page::open(&pair.one, "ann", 7).await;
     ann.write("a").await;
     let _offline = ann.letter("n");

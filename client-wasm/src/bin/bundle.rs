@@ -27,7 +27,8 @@ fn main() -> Result<()> {
         .generate(out)?;
     let mut sum = 0;
     for name in ["ruang_client_bg.wasm", "ruang_client.js"] {
-        let bytes = std::fs::read(Path::new(out).join(name)).with_context(|| format!("{name} was not made"))?;
+        let bytes =
+            std::fs::read(Path::new(out).join(name)).with_context(|| format!("{name} was not made"))?;
         let mut gzip = GzEncoder::new(Vec::new(), Compression::best());
         gzip.write_all(&bytes)?;
         let gzipped = gzip.finish()?.len() as u64;

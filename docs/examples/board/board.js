@@ -16,11 +16,13 @@ export function edits (doc, user) {
     addCard: one((text, column) => make(items, { text, column, author: user, createdAt: Date.now() })),
     setText: one((id, text) => items.get(id)?.set('text', text)),
     moveCard: one((id, position, column) => {
+      if (!items.has(id)) return // somebody has deleted it meanwhile
       positions.set(id, position)
-      if (column !== items.get(id)?.get('column')) items.get(id)?.set('column', column)
+      if (column !== undefined && column !== items.get(id).get('column')) items.get(id).set('column', column)
     }),
     deleteCard: one((id) => [items, positions, groupOf].forEach((map) => map.delete(id))),
     groupWith: one((id, other) => {
+      if (!items.has(id) || !items.has(other)) return
       const group = groups.has(groupOf.get(other)) ? groupOf.get(other) : make(groups, { title: '' })
       for (const card of [id, other]) groupOf.set(card, group)
     }),

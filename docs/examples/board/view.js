@@ -3,6 +3,7 @@
 const object = (value) => value?.toJSON?.() ?? value
 const isObject = (value) => typeof value === 'object' && value !== null && !Array.isArray(value)
 const line = (value) => typeof value === 'string' ? value : ''
+const isId = (text) => text !== '' && !/\p{Cc}/u.test(text) && new TextEncoder().encode(text).length <= 128
 const number = (value) => Number.isFinite(value) ? value : undefined
 
 /** By the bytes of UTF-8, which is the order of code points. */
@@ -31,7 +32,7 @@ function voteOf (key) {
 
 export function view (doc) {
   const entries = (root) => Object.entries(doc.getMap(root).toJSON())
-  const objects = (root) => new Map(entries(root).filter(([, value]) => isObject(value)))
+  const objects = (root) => new Map(entries(root).filter(([id, value]) => isId(id) && isObject(value)))
   const meta = object(doc.getMap('meta'))
   const items = objects('items')
   const groups = new Map([...objects('groups')].map(([id, { title, order }]) => [id, { id, title: line(title), order: number(order) }]))

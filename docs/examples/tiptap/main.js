@@ -31,7 +31,8 @@ provider.awareness.on('change', () => {
   document.querySelector('#people').textContent = names.sort().join(', ')
 })
 addEventListener('hashchange', () => location.reload())
-// Without these it takes the provider 30 s to notice that the network is gone.
-for (const [name, act] of Object.entries({ offline: 'disconnect', online: 'connect' })) addEventListener(name, () => provider[act]())
-// Who is removed and comes back with the same state is no news to the provider, for up to 20 s: let it forget when it was last heard of.
+// Without these it takes the provider 30 s to notice that the network is gone. Who comes back says it again, so that it is news.
+addEventListener('offline', () => provider.disconnect())
+addEventListener('online', () => { provider.connect(); provider.awareness.setLocalState(provider.awareness.getLocalState()) })
+// It takes nobody back who was removed and has nothing new to say: let it forget when it heard of them.
 provider.awareness.on('update', ({ removed }) => removed.forEach((id) => id !== provider.awareness.clientID && provider.awareness.meta.delete(id)))

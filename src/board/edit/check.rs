@@ -72,8 +72,7 @@ fn check_point(point: Point) -> Result<(), EditError> {
 fn check_columns(columns: &[Column]) -> Result<(), EditError> {
     // Compared one by one: they are few, and a sort is more that browsers load.
     let is_new = |at: usize| columns[..at].iter().all(|column| column.id != columns[at].id);
-    if columns.len() > BOARD_COLUMNS_MAX
-        || !(0..columns.len()).all(|at| is_new(at) && is_id(&columns[at].id))
+    if columns.len() > BOARD_COLUMNS_MAX || !(0..columns.len()).all(|at| is_new(at) && is_id(&columns[at].id))
     {
         return Err(EditError::Columns);
     }

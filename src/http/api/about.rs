@@ -10,8 +10,8 @@ use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
-use super::ApiError;
 use super::request::{Asked, in_time};
+use super::{ApiError, board};
 use crate::caller::Role;
 use crate::history::kind_of;
 use crate::http::App;
@@ -24,23 +24,27 @@ use crate::log::{Head, LogError, Tombstone};
 /// `GET`: what is known of a room.
 pub(super) async fn show(State(app): State<Arc<App>>, asked: Asked) -> Result<Response, ApiError> {
     asked.needs(Role::Viewer)?;
-    let Asked { room, .. } = asked;
+    let room = &asked.room;
     let looked = async {
-        let head = app.log.open(&room).await?;
+        let head = app.log.open(room).await?;
         let kind = match &head {
-            Some(head) => kind_of(&*app.log, &room, head).await?,
+            Some(head) => kind_of(&*app.log, room, head).await?,
             None => None,
         };
-        Ok((head, kind, app.log.tombstone(&room).await?))
+        Ok((head, kind, app.log.tombstone(room).await?))
     };
     let (head, kind, tombstone) = in_time(looked).await?;
-    let sessions = app.rooms.sessions(&room);
+    let sessions = app.rooms.sessions(room);
     if head.is_none() && tombstone.is_none() && sessions == 0 {
         return Err(ApiError::NoRoom);
     }
     let now_ms = app.rooms.now().wall_ms;
-    Ok(([(header::CACHE_CONTROL, "no-store")], Json(about(&room, (head, kind), tombstone, sessions, now_ms)))
-        .into_response())
+    let is_board = head.is_some() && board::is_shown(&asked, kind);
+    let about = about(&asked.room, (head, kind), tombstone, sessions, now_ms);
+    if is_board {
+        return board::show(&app, &asked, about).await;
+    }
+    Ok(([(header::CACHE_CONTROL, "no-store")], Json(about)).into_response())
 }
 
 fn about(

@@ -6,6 +6,9 @@ use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
 use crate::auth::AuthError;
+use crate::board::import::ImportError;
+use crate::board::rules::Reason;
+use crate::board::seed::TEMPLATES;
 use crate::caller::Role;
 use crate::edit::EditError;
 use crate::gate::Refusal;
@@ -55,6 +58,8 @@ pub(in crate::http) enum ApiError {
     #[error("{0}")]
     Contradicts(String),
     #[error(transparent)]
+    Broken(Reason),
+    #[error(transparent)]
     OtherLife(#[from] GenerationError),
     #[error("what was there at that position is trimmed: {0}")]
     Trimmed(String),
@@ -70,6 +75,20 @@ pub(in crate::http) enum ApiError {
     Record(String),
     #[error(transparent)]
     Edit(EditError),
+    #[error("edit {index}: {why}")]
+    BoardEdit { index: usize, why: String },
+    #[error(transparent)]
+    Import(ImportError),
+    #[error("there is no template {0:?}: there are {names}", names = names())]
+    NoTemplate(String),
+    #[error(
+        "the board has columns, a phase or a limit already: they are changed by edits of the type setMeta"
+    )]
+    Begun,
+    #[error("edit {index}: {reason}")]
+    BoardRule { index: usize, reason: Reason },
+    #[error("what a token brings is in the name of its user")]
+    OthersName,
     #[error(transparent)]
     Log(#[from] LogError),
     #[error("{0}")]
@@ -103,6 +122,7 @@ impl ApiError {
             Self::SlowBody => (StatusCode::REQUEST_TIMEOUT, "body_too_slow"),
             Self::Gap { .. } => (StatusCode::CONFLICT, "gap"),
             Self::Foreign { .. } => (StatusCode::CONFLICT, "not_yours"),
+            Self::Broken(reason) => (StatusCode::FORBIDDEN, reason.code()),
             Self::Contradicts(_) => (StatusCode::CONFLICT, "contradicts"),
             Self::OtherLife(GenerationError::Forged) => (StatusCode::BAD_REQUEST, "bad_update"),
             Self::OtherLife(GenerationError::Undecided) => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
@@ -120,6 +140,12 @@ impl ApiError {
                 (StatusCode::INTERNAL_SERVER_ERROR, "damaged")
             }
             Self::Edit(_) => (StatusCode::UNPROCESSABLE_ENTITY, "bad_operation"),
+            Self::BoardEdit { .. } => (StatusCode::BAD_REQUEST, "bad_edit"),
+            Self::Import(ImportError::NotEmpty) | Self::Begun => (StatusCode::CONFLICT, "not_empty"),
+            Self::Import(ImportError::Form { .. }) => (StatusCode::BAD_REQUEST, "bad_board"),
+            Self::NoTemplate(_) => (StatusCode::BAD_REQUEST, "no_such_template"),
+            Self::BoardRule { reason, .. } => (StatusCode::FORBIDDEN, reason.code()),
+            Self::OthersName => (StatusCode::FORBIDDEN, Reason::AuthorIsNotYou.code()),
             Self::Log(error) if error.is_temporary() => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
             Self::Log(_) => (StatusCode::INTERNAL_SERVER_ERROR, "store_refuses"),
             Self::Damaged(_) => (StatusCode::INTERNAL_SERVER_ERROR, "damaged"),
@@ -135,9 +161,14 @@ impl ApiError {
                 Some(("stored", if *is_new { json!(written.to_string()) } else { Value::Null }))
             }
             Self::Edit(EditError::Operation { index, .. }) => Some(("operation", json!(index))),
+            Self::BoardEdit { index, .. } | Self::BoardRule { index, .. } => Some(("edit", json!(index))),
             _ => None,
         }
     }
+}
+
+fn names() -> String {
+    TEMPLATES.map(|template| template.name).join(", ")
 }
 
 impl IntoResponse for ApiError {
@@ -195,6 +226,7 @@ impl From<WriteError> for ApiError {
             WriteError::Generation(error) => Self::OtherLife(error),
             WriteError::Record(why) => Self::Record(why),
             WriteError::Contradicts(why) => Self::Contradicts(why),
+            WriteError::Broken(reason) => Self::Broken(reason),
             WriteError::Store(error) => Self::Log(error),
             error @ WriteError::Closed(_) => Self::Unavailable(error.to_string()),
             WriteError::Undecided => Self::Undecided,

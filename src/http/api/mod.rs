@@ -7,6 +7,7 @@
 //! | `read` | a document as it is committed, or as it was, as an update or as JSON |
 //! | `write` | an update, or an edit that is described in JSON, stored |
 //! | `log` | the records of a room, and all of it as a file |
+//! | `board` | a room's document as a board: read, edited, begun, exported, imported |
 //! | `request`, `answer`, `error` | what all of these share |
 //!
 //! Invariants:
@@ -16,6 +17,7 @@
 
 mod about;
 mod answer;
+mod board;
 mod error;
 mod log;
 mod read;
@@ -27,7 +29,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{MethodRouter, any, get};
+use axum::routing::{MethodRouter, any, get, post, put};
 use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 
@@ -47,6 +49,8 @@ pub struct Shares {
     bodies: Arc<Semaphore>,
     /// Large answers that are written.
     answers: Arc<Semaphore>,
+    /// Boards that were shown lately.
+    boards: board::Kept,
     /// Whether edits in JSON may still be tried.
     trust: Mutex<Trust>,
 }
@@ -81,6 +85,7 @@ impl Default for Shares {
             documents: semaphore(API_DOCUMENTS_MAX),
             bodies: semaphore(API_LARGE_BODIES_MAX),
             answers: semaphore(API_LARGE_ANSWERS_MAX),
+            boards: board::Kept::default(),
             trust: Mutex::default(),
         }
     }
@@ -99,7 +104,10 @@ pub(super) fn routes() -> Router<Arc<App>> {
         .route("/api/v1/rooms/{room}/document", only("GET, HEAD", get(read::document)))
         .route("/api/v1/rooms/{room}/at/{position}", only("GET, HEAD", get(read::at)))
         .route("/api/v1/rooms/{room}/log", only("GET, HEAD", get(log::records)))
-        .route("/api/v1/rooms/{room}/export", only("GET, HEAD", get(log::export)))
+        .route("/api/v1/rooms/{room}/export", only("GET, HEAD", get(board::export)))
+        .route("/api/v1/rooms/{room}/board", only("PUT", put(board::begin)))
+        .route("/api/v1/rooms/{room}/edits", only("POST", post(board::edit)))
+        .route("/api/v1/rooms/{room}/import", only("POST", post(board::import)))
         .route("/api", any(nothing_here))
         .route("/api/", any(nothing_here))
         .route("/api/{*rest}", any(nothing_here))

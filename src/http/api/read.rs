@@ -10,9 +10,9 @@ use bytes::Bytes;
 use serde_json::json;
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::ApiError;
 use super::answer::{self, JSON, OCTETS};
-use super::request::{Asked, Format, in_time, share};
+use super::request::{Asked, Format, Shape, in_time, share};
+use super::{ApiError, board};
 use crate::caller::Role;
 use crate::document::Document;
 use crate::gate;
@@ -62,7 +62,14 @@ pub(super) async fn document(State(app): State<Arc<App>>, asked: Asked) -> Resul
 pub(super) async fn at(State(app): State<Arc<App>>, asked: Asked) -> Result<Response, ApiError> {
     asked.needs(Role::Viewer)?;
     let place: Place = asked.position.as_deref().unwrap_or_default().parse()?;
-    let is_json = asked.query.format != Some(Format::Update);
+    let is_json = match asked.query.format {
+        None | Some(Format::Json) => true,
+        Some(Format::Update) => false,
+        Some(_) => {
+            return Err(ApiError::BadQuery("at a position there are the formats json and update".to_owned()));
+        }
+    };
+    let is_board = is_json && asked.query.shape == Some(Shape::Board);
     let (position, body) = in_time(async {
         let head = app.log.open(&asked.room).await?.ok_or(ApiError::NoRoom)?;
         let now_ms = app.rooms.now().wall_ms;
@@ -73,6 +80,9 @@ pub(super) async fn at(State(app): State<Arc<App>>, asked: Asked) -> Result<Resp
         let body = heavy(move || {
             let _share = share;
             let document = fold.document();
+            if is_board {
+                return board::past(&fold);
+            }
             if is_json { shown(position, document) } else { document.encode_full().into() }
         });
         Ok((position, body.await.map_err(stopped)?))
@@ -135,7 +145,7 @@ async fn read(
     Ok(Read::Document(copy?, Some(share)))
 }
 
-async fn walk(app: &App, room: &RoomName, range: Range) -> Result<Fold, ApiError> {
+pub(super) async fn walk(app: &App, room: &RoomName, range: Range) -> Result<Fold, ApiError> {
     let mut walk = history::walk(&app.log, room, range).await?.ok_or(ApiError::NoRoom)?;
     walk.to_end().await?;
     Ok(walk.into_fold()?)
@@ -171,7 +181,7 @@ fn shown(position: Position, document: &Document) -> Bytes {
     shown.to_string().into()
 }
 
-fn stopped(error: tokio::task::JoinError) -> ApiError {
+pub(super) fn stopped(error: tokio::task::JoinError) -> ApiError {
     ApiError::Damaged(format!("the document cannot be shown: {error}"))
 }
 

@@ -41,6 +41,11 @@ pub(super) struct Asks {
     /// A state vector in base64url.
     pub(super) sv: Option<String>,
     pub(super) format: Option<Format>,
+    /// As what a room is shown.
+    #[serde(rename = "as")]
+    pub(super) shape: Option<Shape>,
+    /// Whether a board is imported into one that is not empty.
+    pub(super) merge: Option<bool>,
     /// A position.
     pub(super) after: Option<String>,
     pub(super) count: Option<usize>,
@@ -52,6 +57,20 @@ pub(super) struct Asks {
 pub(super) enum Format {
     Json,
     Update,
+    Md,
+    Csv,
+}
+
+/// As what a room is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Shape {
+    /// With the board that its document holds.
+    Board,
+    /// Without.
+    About,
+    /// Any document.
+    Document,
 }
 
 impl FromRequestParts<Arc<App>> for Asked {

@@ -19,7 +19,7 @@ use crate::edit;
 use crate::gate::Source;
 use crate::heavy::heavy;
 use crate::http::App;
-use crate::ids::{Position, RoomName};
+use crate::ids::{ClientId, Position, RoomName};
 use crate::limits::{API_MS_MAX, DOCUMENT_BYTES_MAX, EDIT_BYTES_MAX};
 use crate::room::outside::{Edit, WriteError, Written};
 
@@ -52,6 +52,50 @@ pub(super) async fn patch(
         serde_json::from_slice(&body).map_err(|error| ApiError::BadJson(error.to_string()))?;
     let at = asked.expects(edit.at.as_deref())?;
 
+    let behind = at.map_or(Behind::Anything, Behind::Exactly);
+    let made = on_copy(&app, &asked, (behind, Source::Update), move |full, client, late| {
+        let made = edit::update_of(full, &edit, client, &|| Instant::now() >= late);
+        made.map(|update| (update, ())).map_err(ApiError::Edit)
+    });
+    Ok(made.await?.answer())
+}
+
+/// Behind which record an edit has to stand that is made on a copy.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Behind {
+    /// It is merged with what comes meanwhile.
+    Anything,
+    /// This one.
+    Exactly(Position),
+    /// The newest in the copy.
+    WhatWasRead,
+}
+
+/// What has become of an edit that was made on a copy.
+pub(super) struct Made<T> {
+    /// All that was decided by then is stored up to here.
+    pub(super) position: Position,
+    /// Something of it was new, and is stored.
+    pub(super) is_new: bool,
+    /// What making it has told.
+    pub(super) about: T,
+}
+
+impl<T> Made<T> {
+    pub(super) fn answer(&self) -> Response {
+        let Self { position, is_new, .. } = self;
+        json_at(*position, &json!({ "position": position.to_string(), "stored": is_new }))
+    }
+}
+
+/// Has an edit made on a copy of the committed document, off the async threads, and stored. `make` gets the document as an
+/// update, the client id to write under, and when it must give up.
+pub(super) async fn on_copy<T: Send + 'static>(
+    app: &App,
+    asked: &Asked,
+    (behind, source): (Behind, Source),
+    make: impl FnOnce(&[u8], ClientId, Instant) -> Result<(Vec<u8>, T), ApiError> + Send + 'static,
+) -> Result<Made<T>, ApiError> {
     let late = Instant::now() + Duration::from_millis(API_MS_MAX);
     let user = asked.caller.user.as_ref();
     let (made, position, lease) = in_time(async {
@@ -60,35 +104,40 @@ pub(super) async fn patch(
             return Err(ApiError::Edit(edit::EditError::Distrusted));
         }
         let (copy, lease) = app.rooms.read_to_edit(&asked.room, user).await?;
-        if at.is_some_and(|at| at != copy.position) {
+        if matches!(behind, Behind::Exactly(at) if at != copy.position) {
             lease.give_back();
             return Err(ApiError::Moved(copy.position));
         }
-        let client = lease.client;
+        let (client, position) = (lease.client, copy.position);
         let made = heavy(move || {
             let _share = share;
-            edit::update_of(&copy.update, &edit, client, &|| Instant::now() >= late)
+            make(&copy.update, client, late)
         });
-        Ok((made.await, copy.position, lease))
+        Ok((made.await, position, lease))
     })
     .await?;
-    let made = made.unwrap_or(Err(edit::EditError::Engine));
-    if matches!(made, Err(edit::EditError::Engine)) {
-        panicked(&app, &asked.room);
+    let made = made.unwrap_or(Err(ApiError::Edit(edit::EditError::Engine)));
+    if matches!(made, Err(ApiError::Edit(edit::EditError::Engine))) {
+        panicked(app, &asked.room);
     }
-    let update = match made {
-        Ok(update) if update != NOTHING => update,
+    let (update, about) = match made {
+        Ok((update, about)) if update != NOTHING => (update, about),
         unmade => {
             lease.give_back(); // nothing was written under it
-            unmade.map_err(ApiError::Edit)?;
-            return Ok(json_at(position, &json!({ "position": position.to_string(), "stored": false })));
+            return unmade.map(|(_, about)| Made { position, is_new: false, about });
         }
     };
-    let written = write(&app, &asked, (update.into(), Source::Update), at, late).await;
+    let at = match behind {
+        Behind::Anything => None,
+        Behind::Exactly(at) => Some(at),
+        Behind::WhatWasRead => Some(position),
+    };
+    let written = write(app, asked, (update.into(), source), at, late).await;
     if written.as_ref().map_or_else(WriteError::leaves_no_trace, |_| true) {
         lease.give_back();
     }
-    answer(known(&app, &asked, written).await?)
+    let Written { position, is_new, .. } = complete(known(app, asked, written).await?)?;
+    Ok(Made { position, is_new, about })
 }
 
 /// Keeps count of copies that cannot be freed.
@@ -113,7 +162,7 @@ pub(in crate::http) async fn store(
     complete(written.unwrap_or(Err(WriteError::Undecided))?).map(drop)
 }
 
-async fn write(
+pub(super) async fn write(
     app: &App,
     asked: &Asked,
     (update, source): (Bytes, Source),
@@ -126,7 +175,11 @@ async fn write(
 }
 
 /// What became of an edit; and where the room is, if it was another instance that has moved it.
-async fn known(app: &App, asked: &Asked, written: Result<Written, WriteError>) -> Result<Written, ApiError> {
+pub(super) async fn known(
+    app: &App,
+    asked: &Asked,
+    written: Result<Written, WriteError>,
+) -> Result<Written, ApiError> {
     match written {
         Err(WriteError::Moved { now: None }) => {
             let head = in_time(async { Ok(app.log.open(&asked.room).await?) }).await?;
@@ -148,7 +201,7 @@ fn complete(written: Written) -> Result<Written, ApiError> {
     Ok(written)
 }
 
-fn answer(written: Written) -> Result<Response, ApiError> {
+pub(super) fn answer(written: Written) -> Result<Response, ApiError> {
     let Written { position, is_new, .. } = complete(written)?;
     Ok(json_at(position, &json!({ "position": position.to_string(), "stored": is_new })))
 }

@@ -173,6 +173,11 @@ impl<C: Channel> Shell<C> {
         if let Some(said) = self.session.on_refused(post.refused) {
             self.say(&said);
         }
+        for (ordinal, reason) in post.broken {
+            if let Some(said) = self.session.on_broken(ordinal, reason.code(), &reason.to_string()) {
+                self.say(&said);
+            }
+        }
         if post.left_out {
             self.session.on_left_out();
         }

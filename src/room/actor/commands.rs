@@ -122,8 +122,13 @@ impl Actor {
             self.shared.inflow.leave(cost);
             return Ok(());
         }
+        let again = self.state().is_board().then(|| Box::new(submission.clone()));
         match self.judge(submission).await? {
+            Err(SubmitError::NotNow) if again.is_some() => {
+                self.writes.next = again.map(|submission| Box::new(Command::Submit(*submission)));
+            }
             Ok(judged) => {
+                self.writes.judged = again.filter(|_| self.state().is_exact_under_way());
                 self.shared.inflow.leave(judged.cost);
                 self.rooms.metrics.note_dropped(&judged.dropped);
                 self.rooms.metrics.edits_refused.inc_by(u64::from(judged.refused));
@@ -157,6 +162,8 @@ impl Actor {
                         Close::new(close::OTHER_GENERATION, error.to_string())
                     }
                     SubmitError::Record(_) => Close::new(close::TOO_LARGE, error.to_string()),
+                    SubmitError::Broken(_) => Close::new(close::FORBIDDEN, error.to_string()),
+                    SubmitError::NotNow => Close::new(close::BUSY, error.to_string()),
                 };
                 if let Some(seat) = self.seats.remove(session) {
                     seat.put(|post| post.close = Some(close));

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use super::super::append::Refused;
 use super::super::line::{ReadOn, read_on};
 use super::super::order::{Place, before_own, place};
-use super::super::state::{Committed, Foreign, State};
+use super::super::state::{Broken, Committed, Foreign, State};
 use super::{Actor, End};
 use crate::generation::GenerationError;
 use crate::ids::{Position, SessionId};
@@ -92,9 +92,10 @@ impl Actor {
         let created = appended.created.as_ref().map(StoredRecord::position);
         let heavy = self.state().is_batch_heavy();
         self.note_append(&appended);
-        let Committed { shown, acks, updates, bytes, cost } =
+        let Committed { shown, acks, broken, updates, bytes, cost } =
             self.with_state(heavy, move |state| state.on_committed(&appended)).await??;
         self.note_size();
+        self.writes.judged = None;
         self.shared.inflow.leave(cost);
         self.rooms.metrics.updates_stored.inc_by(updates as u64);
         self.upkeep.note_appended(position.seq, bytes as u64);
@@ -105,8 +106,19 @@ impl Actor {
         if self.fan_out.add(shown, self.seats.len()) {
             self.release().await;
         }
+        self.tell_broken(broken);
         self.ack(acks, position);
         Ok(())
+    }
+
+    /// Tells sessions why something of theirs is stored without its content.
+    fn tell_broken(&self, broken: Vec<Broken>) {
+        self.rooms.metrics.edits_mended.inc_by(broken.len() as u64);
+        for (session, ordinal, reason) in broken {
+            if let Some(seat) = self.seats.get(session) {
+                seat.put(|post| post.broken.push((ordinal, reason)));
+            }
+        }
     }
 
     /// Whose batch it was tells of it: nobody else does.

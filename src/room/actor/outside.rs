@@ -62,6 +62,7 @@ impl Actor {
             }
         }
         let Write { edit, cost, reply } = write;
+        let again = self.state().is_board().then(|| edit.clone());
         let session = self.rooms.next_session();
         let submission = Submission {
             session,
@@ -71,10 +72,15 @@ impl Actor {
             cost,
             admitted_ms: wall_clock_ms(),
             caller: edit.caller,
-            permit: Permit::Taken,
+            permit: Permit::TakenWhole,
             at: edit.at,
         };
-        match self.judge(submission).await? {
+        // While it is judged its user counts as here: the ids that it writes under become the user's as any session's do.
+        let user = submission.caller.user.clone();
+        self.shared.owners.seat(session, user.as_ref());
+        let judged = self.judge(submission).await;
+        self.shared.owners.leave(session);
+        match judged? {
             Ok(judged) => {
                 self.shared.inflow.leave(judged.cost);
                 self.rooms.metrics.note_dropped(&judged.dropped);
@@ -89,6 +95,11 @@ impl Actor {
                 } else {
                     self.writes.undecided.insert(session, decided);
                 }
+            }
+            Err(SubmitError::NotNow) if again.is_some() => {
+                self.state_mut().forget_session(session);
+                self.writes.next =
+                    again.map(|edit| Command::Write(Write { edit, cost, reply })).map(Box::new);
             }
             Err(error) => {
                 self.shared.inflow.leave(cost);
@@ -122,9 +133,14 @@ impl Actor {
     }
 
     /// Takes an edit back whose position is not the room's end any more. Unless it `is_decided`, nobody knows whether it was
-    /// stored.
+    /// stored. A session's is judged anew: if it was stored, nothing of it is new.
     pub(super) fn withdraw_exact(&mut self, is_decided: bool) {
         let Some((session, cost)) = self.state_mut().withdraw_exact() else { return };
+        if let Some(submission) = self.writes.judged.take() {
+            self.writes.next = Some(Box::new(Command::Submit(*submission)));
+            return;
+        }
+        self.state_mut().forget_session(session);
         self.shared.inflow.leave(cost);
         if let Some(decided) = self.writes.undecided.remove(&session)
             && is_decided
@@ -137,10 +153,10 @@ impl Actor {
     pub(super) fn hold(&mut self, command: Command) -> Option<Command> {
         let waits = match &command {
             Command::Submit(_) | Command::Write(_) | Command::Begin { .. } => {
-                self.state().is_exact_under_way()
+                self.writes.next.is_some() || self.state().is_exact_under_way()
             }
             // Who leaves leaves after the last edit.
-            Command::Leave { .. } => !self.writes.held.is_empty(),
+            Command::Leave { .. } => self.writes.next.is_some() || !self.writes.held.is_empty(),
             _ => false,
         };
         if waits {
@@ -155,12 +171,19 @@ impl Actor {
         if self.state.is_none() || self.retiring.is_some() {
             return Ok(());
         }
+        // Not before the log is read, if another instance was faster: it would be refused again.
+        if self.state().uncommitted() == 0
+            && !self.line.is_reading()
+            && let Some(next) = self.writes.next.take()
+        {
+            self.on_command(*next).await?;
+        }
         if !self.writes.waiting.is_empty() {
             for write in std::mem::take(&mut self.writes.waiting) {
                 self.on_command(Command::Write(write)).await?;
             }
         }
-        if !self.writes.held.is_empty() && !self.state().is_exact_under_way() {
+        if !self.writes.held.is_empty() && self.writes.next.is_none() && !self.state().is_exact_under_way() {
             for command in std::mem::take(&mut self.writes.held) {
                 self.on_command(command).await?;
             }
@@ -194,6 +217,8 @@ impl From<SubmitError> for WriteError {
             SubmitError::Generation(error) => Self::Generation(error),
             SubmitError::Record(error) => Self::Record(error.to_string()),
             error @ SubmitError::Contradicts(_) => Self::Contradicts(error.to_string()),
+            SubmitError::Broken(reason) => Self::Broken(reason),
+            error @ SubmitError::NotNow => Self::Closed(error.to_string()),
         }
     }
 }

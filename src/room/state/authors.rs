@@ -68,6 +68,7 @@ impl State {
     /// Goes on with what the room's sessions share: the owners that are there, and those that the log tells of.
     pub(crate) fn share_owners(&mut self, owners: &Arc<Owners>) {
         owners.learn(self.authors.owners.stored());
+        owners.learn_written(&self.authors.owners.written());
         self.authors.owners = Arc::clone(owners);
     }
 
@@ -87,7 +88,7 @@ impl State {
         brings: &Brings,
     ) -> Result<(Suspect, Vec<ClientId>), SubmitError> {
         let mut suspect = Suspect::default();
-        if submission.permit != Permit::Taken || self.authors.owners.is_off() {
+        if submission.permit == Permit::OnlyIfNothingNew || self.authors.owners.is_off() {
             return Ok((suspect, Vec::new()));
         }
         let (session, by) = (submission.session, bringer(submission));
@@ -204,11 +205,21 @@ impl State {
         draft.claims.extend(claims);
     }
 
+    /// Records are stored, at this time by the log.
+    pub(super) fn note_written<'r>(&self, records: impl IntoIterator<Item = &'r Record>, at_ms: u64) {
+        for record in records.into_iter().filter(|record| record.kind().is_written()) {
+            if let Ok(Metadata { user: Some(user), .. }) = record.metadata() {
+                self.authors.owners.note_written(&user, record.kind(), at_ms);
+            }
+        }
+    }
+
     /// A record of others is stored.
-    pub(super) fn learn_claims(&self, record: &Record) {
+    pub(super) fn learn_claims(&self, record: &Record, at_ms: u64) {
         // Decoding has shown that the metadata can be read.
         let Ok(Metadata { user: Some(user), claims, .. }) = record.metadata() else { return };
         let user = UserId::from(user);
+        self.authors.owners.note_written(&user, record.kind(), at_ms);
         self.authors.owners.learn(claims.into_iter().map(|client| (client, Arc::clone(&user))));
     }
 
@@ -217,6 +228,7 @@ impl State {
         let told = self.authors.owners.stored();
         let mut authors = std::mem::take(&mut old.authors);
         authors.owners.overrule(told);
+        authors.owners.learn_written(&self.authors.owners.written());
         if let Some(kept) = &mut authors.kept {
             kept.recent = Recent::default();
         }

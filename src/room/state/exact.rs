@@ -1,4 +1,4 @@
-//! Edits that were made for one position, and are stored right behind it or nowhere. What other sessions send
+//! Edits that were made, or judged, for one position, and are stored right behind it or nowhere. What other sessions send
 //! meanwhile is judged after them, so that nothing builds on an edit that may not be stored.
 
 use super::State;
@@ -29,7 +29,6 @@ impl State {
             self.gate.note_deleted(&deleted);
         }
         let session = draft.acks.into_keys().next()?;
-        self.forget_session(session);
         Some((session, draft.cost))
     }
 }

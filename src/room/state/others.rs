@@ -109,7 +109,7 @@ impl State {
             }
             return Err("it builds on something that is not in the room's log".to_owned());
         }
-        self.learn_claims(record);
+        self.learn_claims(record, stored.position().ms);
         self.learn_kind(record);
         // What is known may be known from what is in flight only.
         let whole = !self.drafts.is_empty();
@@ -226,6 +226,7 @@ impl State {
             match self.drafts.back_mut() {
                 Some(last) => {
                     last.acks.extend(draft.acks);
+                    last.broken.extend(draft.broken);
                     last.cost += draft.cost;
                     last.author = last.author.and(Author::Several);
                 }
@@ -235,6 +236,7 @@ impl State {
                 }
             }
         }
+        self.rules.take_over(&mut old.rules, self.batches);
         Ok((acks, cost))
     }
 
@@ -279,8 +281,27 @@ impl State {
     }
 }
 
-/// What is told of a draft that must not be joined by others.
+/// How a draft begins, and whether others may join it.
 impl Draft {
+    /// An empty batch.
+    pub(super) fn new(number: u64) -> Self {
+        Self {
+            number,
+            records: Vec::new(),
+            receipts: Vec::new(),
+            claims: Vec::new(),
+            bytes: 0,
+            steps: 0,
+            author: Author::Nobody,
+            heals: false,
+            revives: false,
+            at: None,
+            acks: HashMap::new(),
+            broken: Vec::new(),
+            cost: 0,
+        }
+    }
+
     /// Whether more may be put into it.
     pub(super) fn is_open(&self) -> bool {
         !self.heals

@@ -6,7 +6,7 @@ mod honest;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use yrs::{Doc, ReadTxn, StateVector, Text, Transact};
+use yrs::{Doc, In, Map, MapPrelim, Out, ReadTxn, StateVector, Text, TextPrelim, TextRef, Transact};
 
 use super::*;
 use crate::caller::Role;
@@ -50,6 +50,22 @@ impl Room {
         let owners = Arc::new(Owners::new(Arc::clone(&presence)));
         state.set_kind(kind);
         state.share_owners(&owners);
+        let mut room = Self::of(log, name, instance, state, owners, presence);
+        if room.state.is_new() {
+            let mut nobody = room.come("", None);
+            room.edit(&mut nobody, &text_of_all()).await;
+        }
+        room
+    }
+
+    fn of(
+        log: Arc<dyn Log>,
+        name: RoomName,
+        instance: InstanceId,
+        state: State,
+        owners: Arc<Owners>,
+        presence: Arc<Mutex<Presence>>,
+    ) -> Self {
         Self { log, name, instance, state, owners, presence, sessions: instance.0 * 1_000 }
     }
 
@@ -143,6 +159,14 @@ fn made(
     (Some(user.to_owned()), by.map(str::to_owned), claims.to_vec())
 }
 
+/// A board on which there is a text to write in, by a client of its own.
+fn text_of_all() -> Vec<u8> {
+    let doc = Doc::with_client_id(1);
+    let fields = MapPrelim::from_iter([("text", In::from(TextPrelim::new("")))]);
+    doc.get_or_insert_map("actionItems").insert(&mut doc.transact_mut(), "t", fields);
+    doc.transact().encode_state_as_update_v1(&StateVector::default())
+}
+
 /// A text that one client writes letter by letter; updates of single letters, and of all behind a state.
 struct Writer {
     doc: Doc,
@@ -151,17 +175,27 @@ struct Writer {
 
 impl Writer {
     fn new(client: ClientId, letter: &'static str) -> Self {
-        Self { doc: Doc::with_client_id(client), letter }
+        let writer = Self { doc: Doc::with_client_id(client), letter };
+        writer.receive(&text_of_all());
+        writer
+    }
+
+    fn text(&self) -> TextRef {
+        let items = self.doc.get_or_insert_map("actionItems");
+        let transaction = self.doc.transact();
+        let Some(Out::YMap(item)) = items.get(&transaction, "t") else { panic!("the item is there") };
+        let Some(Out::YText(text)) = item.get(&transaction, "text") else { panic!("the text is there") };
+        text
     }
 
     fn write(&self) -> Vec<u8> {
-        let text = self.doc.get_or_insert_text("t");
+        let text = self.text();
         let end = text.len(&self.doc.transact());
         self.write_at(end)
     }
 
     fn write_at(&self, at: u32) -> Vec<u8> {
-        let text = self.doc.get_or_insert_text("t");
+        let text = self.text();
         let mut transaction = self.doc.transact_mut();
         text.insert(&mut transaction, at, self.letter);
         transaction.encode_update_v1()
@@ -173,7 +207,9 @@ impl Writer {
     }
 
     fn all(&self) -> Vec<u8> {
-        self.doc.transact().encode_state_as_update_v1(&StateVector::default())
+        use yrs::updates::decoder::Decode;
+        let text = yrs::Update::decode_v1(&text_of_all()).unwrap().state_vector();
+        self.doc.transact().encode_state_as_update_v1(&text)
     }
 }
 
@@ -289,7 +325,7 @@ async fn tabs_of_one_user_are_one_owner() {
 /// never taken for that, however it is cut and merged.
 #[tokio::test]
 async fn other_content_under_one_id_is_noticed() {
-    use yrs::{Any, Array, Map, MapPrelim};
+    use yrs::{Any, Array};
     let doc = || Doc::with_client_id(7);
     let elsewhere = {
         let doc = doc();

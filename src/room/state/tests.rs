@@ -9,6 +9,7 @@ use std::sync::Arc;
 use super::*;
 use crate::ids::RoomName;
 use crate::limits::INFLOW_UNIT_BYTES;
+use crate::limits::{BATCH_BYTES_MAX, BATCH_UPDATES_MAX};
 use crate::log::Log;
 use crate::log::memory::MemoryLog;
 use crate::room::load;

@@ -142,6 +142,18 @@ export class Person {
   online () { return this.offline(false) }
 }
 
+/**
+ * How much of a page has jumped by itself since it was opened, as browsers measure it (the sum of layout shifts that no
+ * input came before); below 0.1 counts as good.
+ */
+export const jumps = (page) => page.evaluate(() => new Promise((resolve) => {
+  let sum = 0
+  new PerformanceObserver((list) => {
+    for (const { value, hadRecentInput } of list.getEntries()) if (!hadRecentInput) sum += value
+  }).observe({ type: 'layout-shift', buffered: true })
+  requestAnimationFrame(() => requestAnimationFrame(() => resolve(sum)))
+}))
+
 let folder
 /**
  * Takes a picture of what is on the screen. It is kept in RUANG_SCREENSHOTS if that is set; otherwise in a folder that

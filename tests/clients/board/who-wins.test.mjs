@@ -10,6 +10,8 @@ import { Y, converged, disconnected, join, leave, synced } from '../lib/client.m
 import { Server } from '../lib/server.mjs'
 
 const [LOW, HIGH] = [1_000, 2_000]
+/** Without identities: whose a card or a vote is decides nothing here. */
+const BOARDS = { args: ['--boards', 'board/'] }
 const root = (doc, name) => doc.getMap(name)
 const card = (doc, id) => root(doc, 'items').get(id)
 function put (doc, name, id, fields) { root(doc, name).set(id, new Y.Map(Object.entries(fields))) }
@@ -30,11 +32,11 @@ before(async () => {
  */
 const row = (words, { given = () => {}, ana, ben, then }) => test(`[B94] at the same time: ${words}`, async (t) => {
   assert.ok(rows.has(words), `docs/BOARD.md has this row: ${words}`)
-  const server = await Server.start(t)
+  const server = await Server.start(t, BOARDS)
   let number = 0
   for (const higher of ['ana', 'ben']) {
     for (const first of ['ana', 'ben']) {
-      const room = `who-wins/${++number}`
+      const room = `board/${++number}`
       const people = {}
       for (const name of ['ana', 'ben']) {
         const doc = new Y.Doc()
@@ -57,6 +59,7 @@ const row = (words, { given = () => {}, ana, ben, then }) => test(`[B94] at the 
       const late = join(t, server, room)
       await synced(late)
       await same([late, ...both])
+      await serverReads(server, room, view(late.doc))
       for (const { doc } of [late, ...both]) then(view(doc), { doc, higher, lower: higher === 'ana' ? 'ben' : 'ana' })
       ;[late, ...both].forEach(leave)
     }
@@ -69,6 +72,21 @@ async function same (clients) {
   await converged(clients)
   const [one, ...others] = clients.map(({ doc }) => view(doc))
   for (const other of others) assert.deepEqual(other, one)
+}
+
+/** The server reads the same board: what this file says of readers is true of its own, too. */
+async function serverReads (server, room, board) {
+  const answer = await fetch(`${server.http}/api/v1/rooms/${encodeURIComponent(room)}?as=board`)
+  assert.equal(answer.status, 200)
+  const { meta, items, itemPositions, itemGroups, groups, actionItems, allUserVotes } = await answer.json()
+  const cards = Object.fromEntries(board.cards.map(({ id, text, column }) => [id, { text, ...(column && { column }) }]))
+  const of = (field) => Object.fromEntries(board.cards.filter((card) => card[field]).map((card) => [card.id, card[field]]))
+  const plain = (value) => JSON.parse(JSON.stringify(value)) // without what is undefined
+  assert.deepEqual([meta.title, meta.phase, meta.voteLimit, meta.columns], plain([board.title, board.phase, board.voteLimit, board.columns]))
+  assert.deepEqual(Object.fromEntries(Object.entries(items).map(([id, { text, column }]) => [id, { text, ...(column && { column }) }])), cards)
+  assert.deepEqual([itemPositions, itemGroups, allUserVotes], [of('position'), of('group'), board.votes])
+  assert.deepEqual(Object.entries(groups).map(([id, { title, order }]) => [id, title, order ?? undefined]), [...board.groups.values()].map(({ id, title, order }) => [id, title, order]).sort())
+  assert.deepEqual(actionItems.map(({ id, text, done }) => [id, text, done]), board.actions.map(({ id, text, done }) => [id, text, done]))
 }
 
 row('two people move one card, or set its text, column or group', {
@@ -241,8 +259,8 @@ test('[B94] every row of the table has its test above', async () => {
 })
 
 test('[B94] of three, the first edit after what all had seen decides, with all that was built on it', async (t) => {
-  const server = await Server.start(t)
-  const [low, middle, high] = [1_000, 2_000, 3_000].map((id) => { const doc = new Y.Doc(); doc.clientID = id; return join(t, server, 'three', { doc }) })
+  const server = await Server.start(t, BOARDS)
+  const [low, middle, high] = [1_000, 2_000, 3_000].map((id) => { const doc = new Y.Doc(); doc.clientID = id; return join(t, server, 'board/three', { doc }) })
   const all = [low, middle, high]
   await synced(...all)
   addCard(low.doc, 'c')
@@ -260,8 +278,8 @@ test('[B94] of three, the first edit after what all had seen decides, with all t
 })
 
 test('[B95] undo on a board takes back one\'s own edits and nobody else\'s, and redo brings them back', async (t) => {
-  const server = await Server.start(t)
-  const [ana, ben] = [join(t, server, 'undo'), join(t, server, 'undo')]
+  const server = await Server.start(t, BOARDS)
+  const [ana, ben] = [join(t, server, 'board/undo'), join(t, server, 'board/undo')]
   await synced(ana, ben)
   begin(ana.doc, 'retro')
   addCard(ana.doc, 'c')
@@ -304,7 +322,7 @@ test('[B95] undo on a board takes back one\'s own edits and nobody else\'s, and 
     ana.doc.transact(() => ids.forEach((id) => root(ana.doc, 'items').delete(id)))
     card(ben.doc, ids[0]).set('text', 'on the train')
     card(ben.doc, ids[1]).get('text').insert(6, ' on the train')
-    const late = join(t, server, 'undo')
+    const late = join(t, server, 'board/undo')
     await synced(late)
     await converged([late, away === ben ? ana : ben])
     away.provider.connect()

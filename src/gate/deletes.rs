@@ -1,0 +1,86 @@
+//! The delete ranges of an update, judged once its blocks are.
+
+use hashbrown::HashMap;
+
+use super::admit::Judgement;
+use super::parse::read_range;
+use super::ranges::{self, Range};
+use super::read::Reader;
+use super::write::DeletePart;
+use crate::ids::ClientId;
+
+/// The delete ranges of an update, judged.
+pub(super) struct Deletes {
+    /// Those that go on.
+    pub(super) parts: Vec<DeletePart>,
+    /// Those that the index did not know as deleted: `(client, from, to)`, `to` exclusive.
+    pub(super) new: Vec<(ClientId, u32, u32)>,
+}
+
+impl Judgement<'_, '_> {
+    /// Judges the delete ranges, after the blocks: what they name must be known by now. Ranges of new blocks that
+    /// come as deleted ones stay: others may hold those blocks alive, and learn it from the range alone.
+    pub(super) fn deletes(&mut self) -> Deletes {
+        let mut deletes = Deletes { parts: Vec::new(), new: Vec::new() };
+        if self.update.deletes.is_empty() {
+            self.tell_turned(&mut deletes);
+            return deletes;
+        }
+        let before = self.cursors.iter().zip(&self.update.sections);
+        let before: HashMap<u64, u32> =
+            before.map(|(cursor, section)| (section.client, cursor.known_before)).collect();
+        for asked in &self.update.deletes {
+            let mut reader = Reader::starting_at(self.update.bytes, asked.at);
+            let read = (0..asked.ranges).map_while(|_| read_range(&mut reader).ok());
+            let mut wanted: Vec<Range> = read.collect();
+            ranges::normalise(&mut wanted);
+            let known = self.index.known(asked.client);
+            let total = ranges::clocks(&wanted);
+            wanted.retain_mut(|range| {
+                range.1 = range.1.min(known);
+                range.0 < range.1
+            });
+            let knowable = ranges::clocks(&wanted);
+            let new = self.index.delete(asked.client, &wanted);
+            for &range in &new {
+                self.account.cut(asked.client, range, self.index);
+            }
+            deletes.new.extend(new.iter().map(|&(from, to)| (asked.client, from, to)));
+            let mut kept = new;
+            if let Some(&before) = before.get(&asked.client) {
+                wanted.iter_mut().for_each(|range| range.0 = range.0.max(before));
+                wanted.retain(|range| range.0 < range.1);
+                ranges::insert(&mut kept, &wanted);
+            }
+            self.dropped.unknown_deletes += total - knowable;
+            self.dropped.known_deletes += knowable - ranges::clocks(&kept);
+            if !kept.is_empty() {
+                deletes.parts.push(DeletePart { client: asked.client, ranges: kept });
+            }
+        }
+        self.tell_turned(&mut deletes);
+        deletes
+    }
+
+    /// Names the blocks that were turned into deleted ones. They are new, so the index has them as deleted already.
+    fn tell_turned(&mut self, deletes: &mut Deletes) {
+        let mut turned = std::mem::take(&mut self.turned);
+        turned.sort_unstable();
+        deletes.parts.sort_unstable_by_key(|part| part.client);
+        let mut more_parts = Vec::new();
+        for of_client in turned.chunk_by(|a, b| a.0 == b.0) {
+            let client = of_client[0].0;
+            let mut named: Vec<Range> = of_client.iter().map(|&(_, from, to)| (from, to)).collect();
+            ranges::normalise(&mut named);
+            match deletes.parts.binary_search_by_key(&client, |part| part.client) {
+                Ok(at) => {
+                    let held = &mut deletes.parts[at].ranges;
+                    let more = ranges::subtract(&named, held);
+                    ranges::insert(held, &more);
+                }
+                Err(_) => more_parts.push(DeletePart { client, ranges: named }),
+            }
+        }
+        deletes.parts.append(&mut more_parts);
+    }
+}

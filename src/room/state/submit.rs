@@ -1,0 +1,169 @@
+//! An update on its way into a batch: what the gate, the owners, the lives and the rules of the room say of it, and what
+//! is written down.
+
+use super::rules::Mended;
+use super::{Draft, Judged, State, Submission, SubmitError};
+use crate::gate::{self, Dropped, ParsedUpdate, Refusal, Remainder};
+use crate::generation::Brings;
+use crate::limits::{BATCH_BYTES_MAX, BATCH_UPDATES_MAX};
+use crate::log::record::{Kind, Metadata, Record, Role};
+use crate::room::fan_out::Author;
+use crate::session::Permit;
+
+impl State {
+    /// Judges an update and puts what is new of it into the next batch.
+    ///
+    /// # Errors
+    /// [`SubmitError`] if it is refused whole: nothing has changed then. [`SubmitError::NotNow`] is no verdict: ask again
+    /// when nothing is under way.
+    pub(crate) fn submit(&mut self, submission: &Submission) -> Result<Judged, SubmitError> {
+        let update = gate::parse_update(&submission.update, submission.source)?;
+        self.choose_kind(&submission.caller);
+        let brings = self.judge_life(submission.session, &update)?;
+        let (suspect, mut foreign) = self.judge_authors(submission, &update, &brings)?;
+        let is_others = !foreign.is_empty();
+        self.keep_own_id(&update, &mut foreign);
+        let rewrites = self.rewrites();
+        let mut admission = match brings {
+            Brings::TooEarly => update.withheld(),
+            _ => self.gate.admit_rewritten(&update, &foreign, &rewrites)?,
+        };
+        let refused = submission.permit == Permit::OnlyIfNothingNew && admission.brings_something();
+        if refused {
+            admission.remainder.take().iter().for_each(|remainder| self.gate.revert(&remainder.receipt));
+            admission.dropped = Dropped::default(); // what is missing is not asked for
+        }
+        let Some(remainder) = admission.remainder else {
+            self.note_judged(submission.session, &suspect);
+            if admission.dropped.is_foreign() && is_others {
+                self.note_left_out(submission.session);
+            }
+            let decided_now = match self.drafts.back_mut() {
+                Some(draft) => {
+                    draft.acks.insert(submission.session, submission.ordinal);
+                    false
+                }
+                None => true,
+            };
+            let (dropped, cost) = (admission.dropped, submission.cost);
+            return Ok(Judged { dropped, suspect, refused, decided_now, cost });
+        };
+        let only_shape = suspect.pardoned || brings != Brings::Nothing;
+        let mended = self.keep_rules(submission, (&update, &foreign), remainder, only_shape)?;
+        self.note_judged(submission.session, &suspect);
+        if admission.dropped.is_foreign() && is_others {
+            self.note_left_out(submission.session);
+        }
+        self.take(submission, &update, brings, mended)?;
+        Ok(Judged { dropped: admission.dropped, suspect, refused: false, decided_now: false, cost: 0 })
+    }
+
+    /// Puts what was admitted into the next batch.
+    fn take(
+        &mut self,
+        submission: &Submission,
+        update: &ParsedUpdate<'_>,
+        brings: Brings,
+        mended: Mended,
+    ) -> Result<(), SubmitError> {
+        let bytes = mended.remainders().map(|remainder| remainder.update.len()).sum();
+        let checked = self.check(&mended.remainder, &brings, bytes);
+        if let Err(error) = checked {
+            self.revert(&mended);
+            return Err(error);
+        }
+        let number = self.open_draft(bytes);
+        let metadata = self.metadata(submission, update, &mended.remainder.receipt, number);
+        let kind = if brings == Brings::Nothing { Kind::Update } else { Kind::Revive };
+        let records = Record::new(kind, &metadata, &mended.remainder.update).and_then(|record| {
+            let restored = mended.restored.as_ref().map(|restored| self.compensation(&metadata, restored));
+            Ok((record, restored.transpose()?))
+        });
+        match records {
+            Ok((record, compensation)) => {
+                self.draft_life(brings);
+                self.draft_claims(metadata.user.as_deref(), &metadata.claims);
+                self.draft(record, mended, submission);
+                if let (Some(record), Some(draft)) = (compensation, self.drafts.back_mut()) {
+                    draft.bytes += record.encoded.len();
+                    draft.records.push(record);
+                }
+                Ok(())
+            }
+            Err(error) => {
+                self.revert(&mended);
+                if self.drafts.back().is_some_and(|draft| draft.records.is_empty()) {
+                    self.drafts.pop_back();
+                }
+                Err(error.into())
+            }
+        }
+    }
+
+    /// What is asked of all that is new, whoever brings it.
+    fn check(&mut self, remainder: &Remainder, brings: &Brings, bytes: usize) -> Result<(), SubmitError> {
+        self.generations.check(&remainder.receipt.blocks, brings)?;
+        if self.is_full(bytes) {
+            let bytes = self.encoded_bytes + bytes;
+            return Err(Refusal::TooLarge { bytes, max: self.document_bytes_max }.into());
+        }
+        Ok(())
+    }
+
+    /// The record of what the server sets behind an edit.
+    fn compensation(
+        &self,
+        of: &Metadata,
+        restored: &Remainder,
+    ) -> Result<Record, crate::log::record::RecordError> {
+        let metadata = Metadata {
+            user: None,
+            session: None,
+            role: Role::Server,
+            claims: Vec::new(),
+            relayed_by: None,
+            ..of.clone()
+        };
+        Record::new(Kind::Compensation, &metadata, &restored.update)
+    }
+
+    fn revert(&mut self, mended: &Mended) {
+        mended.restored.iter().for_each(|remainder| self.gate.revert(&remainder.receipt));
+        self.gate.revert(&mended.remainder.receipt);
+    }
+
+    /// Makes sure that the last draft takes `bytes` more; returns its number.
+    pub(super) fn open_draft(&mut self, bytes: usize) -> u64 {
+        let first_open = usize::from(self.in_flight);
+        let fits = self.drafts.len() > first_open
+            && self.drafts.back().is_some_and(|draft| {
+                draft.is_open()
+                    && draft.records.len() < BATCH_UPDATES_MAX
+                    && draft.bytes + bytes <= BATCH_BYTES_MAX
+            });
+        if !fits {
+            self.batches += 1;
+            self.drafts.push_back(Draft::new(self.batches));
+        }
+        self.drafts.back().map_or(self.batches, |draft| draft.number)
+    }
+
+    fn draft(&mut self, record: Record, mended: Mended, submission: &Submission) {
+        let draft = self.drafts.back_mut().expect("open_draft has made one");
+        draft.bytes += record.encoded.len();
+        draft.records.push(record);
+        draft.author = draft.author.and(Author::One(submission.session));
+        if mended.remainder.turned || mended.restored.is_some() {
+            draft.author = Author::Several; // what became of it is news for its author too
+        }
+        for remainder in [Some(mended.remainder), mended.restored].into_iter().flatten() {
+            draft.steps += remainder.steps;
+            draft.receipts.push(remainder.receipt);
+        }
+        draft.acks.insert(submission.session, submission.ordinal);
+        draft.broken.extend(mended.broken.map(|reason| (submission.session, submission.ordinal, reason)));
+        draft.cost += submission.cost;
+        draft.at = draft.at.or(submission.at).or(mended.at);
+        self.rules.note(mended.touches, draft.number);
+    }
+}
