@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use super::file::{ExportedRoom, FileError};
 use super::place::utc;
+use crate::board::rules::{self, Reason};
 use crate::history::{self, Fold, Range, WalkError};
 use crate::ids::{ClientId, Generation, InstanceId, Position, RoomName};
 use crate::kind::{Boards, RoomKind};
@@ -83,6 +84,9 @@ pub enum ImportError {
     /// The document does not fit into a record.
     #[error(transparent)]
     Record(#[from] RecordError),
+    /// The room would be a board, and the document is none.
+    #[error("the room would be a board, and the document is none: {0}; make it a free room with --kind free")]
+    NoBoard(#[from] Reason),
 }
 
 /// Reads a file, folds it and stores the result as a new room.
@@ -167,9 +171,12 @@ fn records(
     claims: &BTreeMap<ClientId, Arc<str>>,
     Maker { instance, kind }: Maker,
     now_ms: u64,
-) -> Result<Vec<Record>, RecordError> {
+) -> Result<Vec<Record>, ImportError> {
     /// An update that brings nothing.
     const NOTHING: [u8; 2] = [0, 0];
+    if kind == RoomKind::Board {
+        rules::fits(document)?;
+    }
     let metadata = Metadata {
         user: None,
         session: None,

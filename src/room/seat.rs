@@ -17,7 +17,6 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use super::ring::{Cursor, PresenceChange, Ring, Taken};
-use crate::board::rules::Reason;
 use crate::caller::Caller;
 use crate::ids::{Position, SessionId};
 use crate::life::deadline;
@@ -62,9 +61,8 @@ pub struct Post {
     /// Which of its Step2 and Update messages were refused, by their number, in order; the session stays. Whether all
     /// before them are decided is told by `ack`.
     pub refused: Vec<u64>,
-    /// Which of them had something in them that breaks a rule of the board and is stored without its content, by their
-    /// number, and which rule; in order.
-    pub broken: Vec<(u64, Reason)>,
+    /// Which of them broke a rule of the board, by their number, and which rule; in order.
+    pub broken: Vec<(u64, crate::board::rules::Reason)>,
     /// How many of its Step2 and Update messages are decided, and the newest stored position.
     pub ack: Option<(u64, Position)>,
     /// Something of what it sent builds on what the room does not have.

@@ -87,7 +87,9 @@ impl Boards {
 
 fn put(root: &'static str, key: &'static str, value: &str) -> impl FnOnce(&mut TransactionMut<'_>) {
     let value = value.to_owned();
-    move |t| drop(t.get_or_insert_map(root).insert(t, key, value))
+    move |t| {
+        t.get_or_insert_map(root).insert(t, key, value);
+    }
 }
 
 /// What a client has of the board.
@@ -270,7 +272,10 @@ async fn a_flood_of_broken_rules_ends_the_session() {
     })
     .await;
     assert_eq!(ann.until_closed().await, Some(4403));
-    lea.edit(|t| drop(t.get_or_insert_map("groups").insert(t, "g", MapPrelim::from([("title", "g")])))).await;
+    lea.edit(|t| {
+        t.get_or_insert_map("groups").insert(t, "g", MapPrelim::from([("title", "g")]));
+    })
+    .await;
     let mut late = boards.join(0, "bob", "editor", None).await;
     same(&mut [&mut lea, &mut late], "a board without it", |client| client.value("meta", "0").is_none())
         .await;

@@ -133,6 +133,8 @@ impl Server {
 pub struct Client {
     pub socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
     pub doc: Doc,
+    /// The root map that [`Self::set`] and the like are about.
+    pub root: &'static str,
     /// Messages sent that are to be acked, by [`Self::set`] and [`Self::sync`].
     pub sent: u64,
     /// Acked messages, by `ruang.v1`.
@@ -173,6 +175,7 @@ impl Client {
         Self {
             socket,
             doc: Doc::new(),
+            root: "m",
             sent: 0,
             acked: 0,
             received: Vec::new(),
@@ -252,7 +255,7 @@ impl Client {
 
     /// The root map `m`, its keys in order.
     pub fn doc_json(&self) -> String {
-        let map = self.doc.get_or_insert_map("m");
+        let map = self.doc.get_or_insert_map(self.root);
         let txn = self.doc.transact();
         let entries: std::collections::BTreeMap<String, String> =
             map.iter(&txn).map(|(key, value)| (key.to_owned(), value.to_string(&txn))).collect();
@@ -261,7 +264,7 @@ impl Client {
 
     /// Sets a key of the root map `m` here, without telling anyone. Returns the update.
     pub fn set_locally(&self, key: &str, value: &str) -> Vec<u8> {
-        let map = self.doc.get_or_insert_map("m");
+        let map = self.doc.get_or_insert_map(self.root);
         let mut txn = self.doc.transact_mut();
         map.insert(&mut txn, key, value);
         txn.encode_update_v1()
@@ -275,7 +278,7 @@ impl Client {
     }
 
     pub fn get(&self, key: &str) -> Option<String> {
-        let map = self.doc.get_or_insert_map("m");
+        let map = self.doc.get_or_insert_map(self.root);
         let txn = self.doc.transact();
         map.get(&txn, key).map(|value| value.to_string(&txn))
     }
@@ -288,9 +291,9 @@ impl Client {
 
     /// Comes back over a new socket, with the document that it has.
     pub async fn reconnect(&mut self, url: &str, protocol: Option<&'static str>) {
-        let doc = self.doc.clone();
+        let (doc, root) = (self.doc.clone(), self.root);
         *self = Self::connect(url, protocol).await;
-        self.doc = doc;
+        (self.doc, self.root) = (doc, root);
     }
 
     /// Goes away without a goodbye, as a crashed browser does. The document is all that is left.

@@ -20,8 +20,9 @@ use std::time::Duration;
 
 use auth_support::{auth, claims, public_key, token};
 use harness::Server;
-use kinds_stores::{a_room_keeps_its_kind, boards, kind, said, two_make_one_room};
+use kinds_stores::{ON_A_BOARD, a_room_keeps_its_kind, boards, kind, said, two_make_one_room};
 use life_support::room;
+use ruang::board::rules::Reason;
 use ruang::ids::InstanceId;
 use ruang::kind::{Boards, RoomKind};
 use ruang::log::Log;
@@ -29,7 +30,7 @@ use ruang::log::clock::system_clock;
 use ruang::log::embedded::EmbeddedLog;
 use ruang::log::memory::MemoryLog;
 use ruang::replay::export::export_to_file;
-use ruang::replay::import::{ImportOptions, import};
+use ruang::replay::import::{ImportError, ImportOptions, import};
 use ruang::room::RoomsOptions;
 use serde_json::{Value, json};
 
@@ -80,10 +81,10 @@ async fn about(server: &Server, name: &str, token: &str) -> Value {
     body
 }
 
-/// Sets a key of the root map `m`.
+/// Sets a key of a root map that boards have.
 async fn patch(server: &Server, name: &str, token: &str) -> u16 {
     let edit = json!({
-        "roots": { "m": "map" }, "operations": [{ "op": "set", "path": ["m", name], "value": 1 }]
+        "roots": { ON_A_BOARD: "map" }, "operations": [{ "op": "set", "path": [ON_A_BOARD, name], "value": 1 }]
     });
     ask(server, "PATCH", name, token, &edit.to_string()).await.0
 }
@@ -147,7 +148,7 @@ async fn a_claim_makes_a_board() {
 
     // Of a room that is there, it changes nothing.
     let free = made("free", json!({}));
-    let edit = json!({ "operations": [{ "op": "set", "path": ["m", "l"], "value": 1 }] }).to_string();
+    let edit = json!({ "operations": [{ "op": "set", "path": [ON_A_BOARD, "l"], "value": 1 }] }).to_string();
     assert_eq!(ask(&server, "PATCH", "api", &free, &edit).await.0, 200);
     assert_eq!(said(&log, &room("api")).await, [RoomKind::Board; 3]);
     // Nor does it let anybody in who means another kind than there is.
@@ -212,14 +213,17 @@ async fn a_healed_room_is_what_it_was() {
     let maker = Server::start_with(Arc::clone(&log), unloading(Boards::all())).await;
     let healer = Server::start(Arc::clone(&log)).await;
     let mut maker_page = maker.join("r").await;
+    maker_page.root = ON_A_BOARD;
     maker_page.set("k", "v").await;
     let mut page = healer.join("r").await;
+    page.root = ON_A_BOARD;
     page.until_set("k", "v").await;
     drop(maker_page);
     life_support::until_closed(&maker.app.rooms, &room("r")).await;
     faults.forget_room(&room("r"));
     page.set("l", "v").await;
     let mut other = healer.join("r").await;
+    other.root = ON_A_BOARD;
     other.until_set("l", "v").await;
     println!("{:?}", said(&log, &room("r")).await);
     assert_eq!(kind(&log, &room("r")).await, RoomKind::Board);
@@ -228,7 +232,8 @@ async fn a_healed_room_is_what_it_was() {
     maker.stop().await;
 }
 
-/// [B14] An exported room comes back as what it was, another kind only if that is asked for; what has no kind takes the rule.
+/// [B14] [B39] An exported room comes back as what it was, another kind only if that is asked for; what has no kind takes the rule;
+/// what is no board does not become one.
 #[tokio::test]
 async fn imports_keep_the_kind() {
     let (log, dir) = (memory(), tempfile::tempdir().unwrap());
@@ -251,7 +256,36 @@ async fn imports_keep_the_kind() {
         assert_eq!(import(&file, &into, &options).await.unwrap().kind, kept);
         assert_eq!(kind(&into, &room("r")).await, kept);
         let server = Server::start(Arc::clone(&into)).await;
-        server.join("r").await.until_set("k0", "x").await;
+        let mut client = server.join("r").await;
+        client.root = ON_A_BOARD;
+        client.until_set("k0", "x").await;
         server.stop().await;
+    }
+    // [B39] What is no board is none: nothing is stored.
+    let free = kinds_stores::instance(&log, &[]);
+    let mut person = life_support::Person::join(&free, &room("notes")).await;
+    person.set("k").await;
+    drop(person);
+    life_support::until_closed(&free, &room("notes")).await;
+    let file = dir.path().join("notes.ruang");
+    export_to_file(&log, &room("notes"), &file, 10).await.unwrap();
+    for kind in [RoomKind::Board, RoomKind::Free] {
+        let into = memory();
+        let options = ImportOptions {
+            name: None,
+            dry_run: false,
+            force: false,
+            kind: Some(kind),
+            boards: boards(&[]),
+            ttl_ms: None,
+            now_ms: 10,
+        };
+        match import(&file, &into, &options).await {
+            Err(ImportError::NoBoard(reason)) if kind == RoomKind::Board => {
+                assert_eq!(reason, Reason::UnknownRoot);
+                assert!(into.open(&room("notes")).await.unwrap().is_none());
+            }
+            imported => assert_eq!(imported.unwrap().kind, RoomKind::Free),
+        }
     }
 }

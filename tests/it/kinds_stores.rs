@@ -13,6 +13,9 @@ use ruang::room::{Rooms, RoomsOptions};
 
 use crate::life_support::{Person, room, rooms, until_closed};
 
+/// A root that boards have, in which anybody may set anything small.
+pub const ON_A_BOARD: &str = "signatureColors";
+
 pub fn boards(prefixes: &[&str]) -> Boards {
     Boards::new(prefixes.iter().map(|prefix| prefix.parse().expect("a prefix")).collect())
 }
@@ -52,6 +55,7 @@ pub async fn visit(rooms: &Arc<Rooms>, name: &RoomName, edits: usize) {
             None => tokio::time::sleep(Duration::from_millis(10)).await, // it ends at that moment
         }
     };
+    person.root = ON_A_BOARD;
     for n in 0..edits {
         person.set(&format!("k{n}")).await;
     }

@@ -93,6 +93,8 @@ impl Outlet for Nowhere {
 /// A person in a room, without a socket.
 pub struct Person {
     pub member: Member,
+    /// The root map that it writes to.
+    pub root: &'static str,
     doc: Doc,
     sent: u64,
 }
@@ -105,10 +107,10 @@ impl Person {
     /// The same; nobody if the room ends at that moment.
     pub async fn try_join(rooms: &Arc<Rooms>, name: &RoomName) -> Option<Self> {
         let member = rooms.join(name, Entry::anonymous(Arc::new(Nowhere))).await.ok()?;
-        Some(Self { member, doc: Doc::new(), sent: 0 })
+        Some(Self { member, root: "m", doc: Doc::new(), sent: 0 })
     }
 
-    /// The keys of the root map `m` in the room.
+    /// The keys of its root map in the room.
     pub async fn keys(&mut self) -> Vec<String> {
         use yrs::updates::decoder::Decode;
         let frame = self.member.sync(Bytes::from_static(&[0]), true).await.expect("the room answers");
@@ -119,7 +121,7 @@ impl Person {
         doc.transact_mut()
             .apply_update(yrs::Update::decode_v1(&update).expect("an update"))
             .expect("applies");
-        let map = doc.get_or_insert_map("m");
+        let map = doc.get_or_insert_map(self.root);
         let txn = doc.transact();
         let mut keys: Vec<String> = map.keys(&txn).map(ToString::to_string).collect();
         keys.sort();
@@ -133,7 +135,7 @@ impl Person {
 
     /// The same; false if the room has ended.
     async fn try_write(&mut self, key: &str) -> bool {
-        let map = self.doc.get_or_insert_map("m");
+        let map = self.doc.get_or_insert_map(self.root);
         let update = {
             let mut txn = self.doc.transact_mut();
             map.insert(&mut txn, key, "x");

@@ -1,6 +1,6 @@
 //! A board as a file for people: Markdown to read, CSV for spreadsheets. (As JSON it is what the view says.)
 //!
-//! Both put cards in the order of [`layout`]. Neither can be read back: [`import`](super::import) takes JSON.
+//! Both put cards in one order: see `layout`. Neither can be read back: [`import`](super::import) takes JSON.
 
 mod csv;
 mod markdown;

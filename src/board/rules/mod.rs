@@ -26,7 +26,7 @@ use super::schema::{
 };
 use super::seed;
 use crate::caller::Role;
-use crate::gate::{Act, Content};
+use crate::gate::{Act, Content, Gate, Source};
 use crate::limits::{BOARD_SMALL_VALUE_BYTES_MAX, BOARD_VALUE_BYTES_MAX};
 
 pub use before::Document;
@@ -103,6 +103,24 @@ impl Root {
 #[must_use]
 pub fn is_root(name: &str) -> bool {
     Root::of(name).is_some()
+}
+
+/// Whether a whole document, as one update, has what may stand on a board, and nothing else: for who brings one in from
+/// elsewhere. What was deleted is not asked.
+///
+/// # Errors
+/// The first rule that it breaks. What the gate would not take is misplaced too.
+pub fn fits(document: &[u8]) -> Result<(), Reason> {
+    let mut gate = Gate::new();
+    let admitted = gate.admit(document, Source::Record).map_err(|_| Reason::Misplaced)?;
+    let (Some(admitted), mut fits) = (admitted.remainder, Ok(())) else { return Ok(()) };
+    let gone = |act: &Act<'_>| act.content == Content::Deleted;
+    let shown = gate.acts(&admitted, |act| {
+        if fits.is_ok() && !gone(act) {
+            fits = shape(act);
+        }
+    });
+    shown.map_err(|_| Reason::Misplaced).and(fits)
 }
 
 /// Judges one act.

@@ -110,12 +110,16 @@ const SHAPES: [(&str, Does, Reason); 8] = [
     ("a map for a position", |t| entry(t, "itemPositions", "anns"), Reason::NotPlain),
     (
         "a map in a card",
-        |t| drop(map(t, "items", "anns").insert(t, "more", MapPrelim::default())),
+        |t| {
+            map(t, "items", "anns").insert(t, "more", MapPrelim::default());
+        },
         Reason::NotPlain,
     ),
     (
         "a text as a title",
-        |t| drop(map(t, "groups", "x").insert(t, "title", TextPrelim::new("x"))),
+        |t| {
+            map(t, "groups", "x").insert(t, "title", TextPrelim::new("x"));
+        },
         Reason::NotPlain,
     ),
     ("a large position", |t| set(t, "itemPositions", "anns", "x".repeat(5 << 10)), Reason::TooLarge),
@@ -250,6 +254,24 @@ fn the_table_of_rights() {
     }
 }
 
+/// [B39] A document from elsewhere is a board, or is not; what was deleted in it is not asked.
+#[test]
+fn documents_from_elsewhere_fit_or_do_not() {
+    let all = |doc: &Doc| doc.transact().encode_state_as_update_v1(&yrs::StateVector::default());
+    assert_eq!(fits(&all(&board())), Ok(()));
+    assert_eq!(fits(&[0, 0]), Ok(()));
+    for (what, does, reason) in SHAPES {
+        let doc = Page::open().doc;
+        edit(&doc, does);
+        assert_eq!(fits(&all(&doc)), Err(reason), "{what}");
+    }
+    let doc = Page::open().doc;
+    edit(&doc, |t| entry(t, "itemPositions", "anns"));
+    edit(&doc, |t| remove(t, "itemPositions", "anns"));
+    assert_eq!(fits(&all(&doc)), Ok(()), "it is gone");
+    assert_eq!(fits(b"\x01"), Err(Reason::Misplaced));
+}
+
 /// [B24] What may stand where holds for everyone.
 #[test]
 fn the_table_of_shapes() {
@@ -291,9 +313,7 @@ fn with_undo(page: &mut Page, does: Does, who: &Who<'_>, what: &str) -> Result<(
             assert!(turn == "does" || found.is_ok(), "{what}, {turn}: {found:?}");
             judged = judged.and(found);
         }
-        if judged.is_err() {
-            return judged;
-        }
+        judged?;
         let done = match turn {
             "does" | "redoes" => undo.undo_blocking(),
             _ => undo.redo_blocking(),

@@ -47,7 +47,9 @@ fn edit(random: &mut Random, t: &mut TransactionMut<'_>, who: usize) {
         }
         8 => set(t, "itemPositions", id, random.below(100) as i64),
         9 => set(t, "itemGroups", id, "g"),
-        10 => drop(t.get_or_insert_map("groups").insert(t, "g", MapPrelim::from([("title", "g")]))),
+        10 => {
+            t.get_or_insert_map("groups").insert(t, "g", MapPrelim::from([("title", "g")]));
+        }
         11 | 12 => {
             let key = vote_key(if user.is_empty() { "nobody" } else { user }, id);
             set(t, "votes", &key, random.below(9) as i64);
@@ -68,7 +70,9 @@ fn edit(random: &mut Random, t: &mut TransactionMut<'_>, who: usize) {
             // Carl's card is taken away, or signed by somebody else.
             match random.below(3) {
                 0 => remove(t, "items", "carls"),
-                1 => drop(t.get_or_insert_map("items").insert(t, "carls", bad.as_str())),
+                1 => {
+                    t.get_or_insert_map("items").insert(t, "carls", bad.as_str());
+                }
                 _ => {
                     if let Some(card) = map_in(t, "items", "carls") {
                         card.insert(t, "author", bad.as_str());
@@ -78,9 +82,15 @@ fn edit(random: &mut Random, t: &mut TransactionMut<'_>, who: usize) {
         }
         19 => paragraph(t, &bad),
         20 => match random.below(3) {
-            0 => drop(t.get_or_insert_map("itemPositions").insert(t, id, TextPrelim::new(bad))),
-            1 => drop(t.get_or_insert_map("groups").insert(t, id, yrs::ArrayPrelim::from([bad]))),
-            _ => drop(t.get_or_insert_array("list").push_back(t, bad)),
+            0 => {
+                t.get_or_insert_map("itemPositions").insert(t, id, TextPrelim::new(bad));
+            }
+            1 => {
+                t.get_or_insert_map("groups").insert(t, id, yrs::ArrayPrelim::from([bad]));
+            }
+            _ => {
+                t.get_or_insert_array("list").push_back(t, bad);
+            }
         },
         21 => {
             if let Some(card) = map_in(t, "items", id) {
