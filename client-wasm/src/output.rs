@@ -13,7 +13,6 @@ use crate::presence;
 
 /// Who edits.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(test, derive(ts_rs::TS))]
 #[serde(rename_all = "camelCase")]
 pub struct Who {
     /// Under which name edits are made: the token's `sub`, or a name that the app has made up.
@@ -21,27 +20,23 @@ pub struct Who {
     /// Whether a token says so. Without identity the rules about *whose* something is are off, as at the server.
     pub identified: bool,
     /// What this person may do.
-    #[cfg_attr(test, ts(type = "\"viewer\" | \"editor\" | \"facilitator\" | \"admin\""))]
     pub role: Role,
 }
 
 /// What a client begins with.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(test, derive(ts_rs::TS))]
 #[serde(rename_all = "camelCase")]
 pub struct ClientOptions {
     /// The room's name.
     pub room: String,
     /// Under which id this client writes and is present: random, from 1 to 2^32 - 1, new for each client. Two that
     /// write under one id lose edits.
-    #[cfg_attr(test, ts(type = "number"))]
     pub client_id: ClientId,
     /// As in [`Who`].
     pub user: String,
     /// As in [`Who`].
     pub identified: bool,
     /// As in [`Who`].
-    #[cfg_attr(test, ts(type = "\"viewer\" | \"editor\" | \"facilitator\" | \"admin\""))]
     pub role: Role,
 }
 
@@ -70,7 +65,6 @@ pub struct Output {
 
 /// Something to be told.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(test, derive(ts_rs::TS))]
 #[serde(tag = "type", rename_all = "camelCase", rename_all_fields = "camelCase")]
 pub enum Said {
     /// The first answer of this connection has been taken in: the board is what the server has.
@@ -92,7 +86,6 @@ pub enum Said {
     /// The room may go: offer to keep a copy.
     Expiry {
         /// In so many milliseconds.
-        #[cfg_attr(test, ts(type = "number"))]
         in_ms: u64,
     },
     /// Somebody else writes under this client's id: go on with a new client that loads this one's document.
@@ -105,7 +98,6 @@ pub enum Said {
 
 /// How a client stands.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(test, derive(ts_rs::TS))]
 #[serde(rename_all = "camelCase")]
 pub struct Status {
     /// Whether there is a connection.
@@ -121,7 +113,6 @@ pub struct Status {
     /// The lives of the room that this copy is of; empty before the first stored edit has come.
     pub generation: Vec<String>,
     /// Under which id this client writes.
-    #[cfg_attr(test, ts(type = "number"))]
     pub client_id: ClientId,
     /// Client ids in the document.
     pub clients: usize,

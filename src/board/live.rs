@@ -19,7 +19,6 @@ use crate::limits::BOARD_ITEMS_MAX;
 
 /// What of a board is another than before, with its new values; in maps `None` is gone.
 #[derive(Debug, Clone, PartialEq, Default, Serialize)]
-#[cfg_attr(test, derive(ts_rs::TS), ts(optional_fields))]
 #[serde(rename_all = "camelCase")]
 pub struct Change {
     /// All of it, if anything of it changed.
@@ -27,30 +26,24 @@ pub struct Change {
     pub meta: Option<Meta>,
     /// Cards by id.
     #[serde(skip_serializing_if = "Changes::is_empty")]
-    #[cfg_attr(test, ts(optional, as = "Option<BTreeMap<String, Option<Item>>>"))]
     pub items: Changes<Item>,
     /// Places by card.
     #[serde(skip_serializing_if = "Changes::is_empty")]
-    #[cfg_attr(test, ts(optional, as = "Option<BTreeMap<String, Option<Point>>>"))]
     pub item_positions: Changes<Point>,
     /// Groups by card.
     #[serde(skip_serializing_if = "Changes::is_empty")]
-    #[cfg_attr(test, ts(optional, as = "Option<BTreeMap<String, Option<String>>>"))]
     pub item_groups: Changes<String>,
     /// Groups by id.
     #[serde(skip_serializing_if = "Changes::is_empty")]
-    #[cfg_attr(test, ts(optional, as = "Option<BTreeMap<String, Option<Group>>>"))]
     pub groups: Changes<Group>,
     /// Colors by signature.
     #[serde(skip_serializing_if = "Changes::is_empty")]
-    #[cfg_attr(test, ts(optional, as = "Option<BTreeMap<String, Option<String>>>"))]
     pub signature_colors: Changes<String>,
     /// The whole list, if anything in it changed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub action_items: Option<Vec<ActionItem>>,
     /// All votes of a person that count, by person.
     #[serde(skip_serializing_if = "Changes::is_empty")]
-    #[cfg_attr(test, ts(optional, as = "Option<BTreeMap<String, Option<BTreeMap<String, u32>>>>"))]
     pub all_user_votes: Changes<BTreeMap<String, u32>>,
 }
 
