@@ -98,6 +98,35 @@ test('[C37] what the server refuses is told with its reason, and counted', async
   assert.equal(eve.connection.refused, 1)
 })
 
+test('[C37] on a board, what its rules forbid is refused here before it is made, and what they allow is stored', async (t) => {
+  const server = await guarded(t, ['--boards', '*'])
+  const people = await Promise.all(['facilitator', 'editor', 'editor', 'viewer'].map((role, n) =>
+    synced(t, server, { token: sign({ sub: `${role} ${n}`, role }) })))
+  const [lead, ana, ben, eve] = people
+  lead.edit.seed('retro')
+  lead.edit.setMeta({ title: 'Sprint 41' })
+  const card = ana.edit.addItem({ text: 'ana\'s', column: 'well' })
+  await saved(lead, ana)
+  await eventually('all have it', () => people.every((one) => one.get('items', card) && one.state.meta.title === 'Sprint 41'))
+  const refused = (edit) => assert.throws(edit, { name: 'RuangError', code: 'not-allowed' })
+  refused(() => ben.edit.deleteItem(card))
+  refused(() => ben.edit.setMeta({ title: 'Ben\'s' }))
+  refused(() => eve.edit.vote(card, 1))
+  refused(() => eve.edit.moveItem(card, { x: 1, y: 1 }))
+  ben.edit.setItemText(card, 'better said by ben')
+  ben.edit.vote(card, 2)
+  ana.edit.vote(card, 1)
+  await saved(ben, ana)
+  lead.edit.deleteItem(card)
+  await saved(lead)
+  lead.edit.undo()
+  await saved(lead)
+  await eventually('all agree', () => people.every((one) => isDeepStrictEqual(shown(one), shown(lead))))
+  assert.equal(eve.get('items', card).text, 'better said by ben')
+  assert.deepEqual(eve.state.allUserVotes, { 'editor 1': { [card]: 1 }, 'editor 2': { [card]: 2 } })
+  assert.deepEqual(people.map((one) => one.connection.refused), [0, 0, 0, 0])
+})
+
 test('[C37] on a board, what its rules forbid is taken back for all, whoever wrote it is told why, and the rest stays', async (t) => {
   const server = await guarded(t, ['--boards', '*'])
   const ana = await synced(t, server, { token: sign({ sub: 'ana', role: 'facilitator' }) })
