@@ -108,6 +108,7 @@ impl Actor {
         }
         self.tell_broken(broken);
         self.ack(acks, position);
+        self.watch(true);
         Ok(())
     }
 
@@ -163,6 +164,7 @@ impl Actor {
         {
             self.release().await;
         }
+        self.watch(false);
         Ok(())
     }
 
