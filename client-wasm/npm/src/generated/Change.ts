@@ -1,16 +1,26 @@
-import type { ActionItem } from "./ActionItem";
-import type { Group } from "./Group";
-import type { Item } from "./Item";
-import type { Meta } from "./Meta";
-import type { Point } from "./Point";
+// Written by scripts/types.mjs from src/board.
+import type { ActionItem } from './ActionItem.js'
+import type { Group } from './Group.js'
+import type { Item } from './Item.js'
+import type { Meta } from './Meta.js'
+import type { Point } from './Point.js'
 
+/** What of a board is another than before, with its new values; in maps `None` is gone. */
 export type Change = {
-  meta?: Meta;
-  items?: { [key in string]?: Item | null };
-  itemPositions?: { [key in string]?: Point | null };
-  itemGroups?: { [key in string]?: string | null };
-  groups?: { [key in string]?: Group | null };
-  signatureColors?: { [key in string]?: string | null };
-  actionItems?: Array<ActionItem>;
-  allUserVotes?: { [key in string]?: { [key in string]?: number } | null };
-};
+  /** All of it, if anything of it changed. */
+  meta?: Meta
+  /** Cards by id. */
+  items?: { [id: string]: Item | null | undefined }
+  /** Places by card. */
+  itemPositions?: { [id: string]: Point | null | undefined }
+  /** Groups by card. */
+  itemGroups?: { [id: string]: string | null | undefined }
+  /** Groups by id. */
+  groups?: { [id: string]: Group | null | undefined }
+  /** Colors by signature. */
+  signatureColors?: { [id: string]: string | null | undefined }
+  /** The whole list, if anything in it changed. */
+  actionItems?: ActionItem[]
+  /** All votes of a person that count, by person. */
+  allUserVotes?: { [id: string]: { [id: string]: number | undefined } | null | undefined }
+}
