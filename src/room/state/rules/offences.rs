@@ -67,3 +67,28 @@ impl Offences {
         minute.bytes += bytes;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// [B30] Edits and bytes are counted for a minute, each person for itself; also when the clock is set back.
+    #[test]
+    fn a_minute_is_counted() {
+        let by = |user: &str| Offender::User(UserId::from(user));
+        let mut offences = Offences::default();
+        for _ in 0..BOARD_OFFENCES_MAX {
+            assert!(offences.may(&by("ann"), 1_000));
+            offences.note(by("ann"), 1_000, 0);
+        }
+        assert!(!offences.may(&by("ann"), 1_000 + BOARD_OFFENCES_MS - 1));
+        assert!(offences.may(&by("bob"), 1_000) && offences.may(&by("ann"), 1_000 + BOARD_OFFENCES_MS));
+        assert!(offences.may(&by("ann"), 999), "the clock was set back");
+        offences.note(by("bob"), 1_000, BOARD_OFFENCES_BYTES_MAX - 1);
+        assert!(offences.may(&by("bob"), 1_000));
+        offences.note(by("bob"), 1_000, 1);
+        assert!(!offences.may(&by("bob"), 1_000));
+        offences.note(Offender::Session(SessionId(1)), 1_000 + BOARD_OFFENCES_MS, 0);
+        assert_eq!(offences.by.len(), 1, "others are forgotten");
+    }
+}
