@@ -15,10 +15,12 @@
 mod answers;
 mod counter;
 pub mod desk;
+mod stateless;
 
 use bytes::Bytes;
 
 use self::answers::Answers;
+use self::stateless::is_passed_on;
 use crate::caller::Role;
 use crate::gate::Source;
 use crate::ids::Position;
@@ -162,7 +164,9 @@ impl Session {
                 self.answers.ask(self.submitted, question);
                 Intent::Answer
             }
-            Message::Stateless(payload) if permit == Permit::Taken => Intent::Relay(payload),
+            Message::Stateless(payload) if permit == Permit::Taken && is_passed_on(&payload) => {
+                Intent::Relay(payload)
+            }
             Message::QueryPresence | Message::Stateless(_) | Message::Unknown(_) => Intent::Ignore,
         }
     }

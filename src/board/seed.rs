@@ -6,13 +6,12 @@
 //!
 //! Source of the format: Yjs `UpdateEncoderV1`; yrs `Update::decode`.
 
-use sha2::{Digest, Sha256};
 use yrs::Any;
 use yrs::encoding::read::Cursor;
 
 use super::schema::META;
 use crate::ids::ClientId;
-use crate::limits::{BOARD_VOTES, CLIENT_ID_MAX};
+use crate::limits::BOARD_VOTES;
 use crate::wire::lib0::{write_buffer, write_var_uint};
 
 /// What a board begins with. A template never changes: another one is another version.
@@ -22,6 +21,8 @@ pub struct Template {
     pub name: &'static str,
     /// Which version of it.
     pub version: u32,
+    /// The client id under which this version of it is written: the first 53 bits of a SHA-256 of both.
+    client: ClientId,
     /// Its columns from left to right: id, title, color.
     pub columns: &'static [(&'static str, &'static str, &'static str)],
 }
@@ -31,6 +32,7 @@ pub const TEMPLATES: [Template; 4] = [
     Template {
         name: "retro",
         version: 1,
+        client: 884_741_012_628_879,
         columns: &[
             ("well", "Went well", "#2e7d32"),
             ("improve", "To improve", "#c62828"),
@@ -40,6 +42,7 @@ pub const TEMPLATES: [Template; 4] = [
     Template {
         name: "start-stop-continue",
         version: 1,
+        client: 3_514_158_076_256_507,
         columns: &[
             ("start", "Start", "#2e7d32"),
             ("stop", "Stop", "#c62828"),
@@ -49,11 +52,13 @@ pub const TEMPLATES: [Template; 4] = [
     Template {
         name: "mad-sad-glad",
         version: 1,
+        client: 5_965_170_500_048_555,
         columns: &[("mad", "Mad", "#c62828"), ("sad", "Sad", "#1565c0"), ("glad", "Glad", "#2e7d32")],
     },
     Template {
         name: "4ls",
         version: 1,
+        client: 1_327_159_728_094_679,
         columns: &[
             ("liked", "Liked", "#2e7d32"),
             ("learned", "Learned", "#1565c0"),
@@ -69,14 +74,17 @@ pub fn template(name: &str) -> Option<&'static Template> {
     TEMPLATES.iter().filter(|template| template.name == name).max_by_key(|template| template.version)
 }
 
+/// The template that is written under a client id.
+#[must_use]
+pub fn template_of(client: ClientId) -> Option<&'static Template> {
+    TEMPLATES.iter().find(|template| template.client == client)
+}
+
 impl Template {
-    /// The client id under which this version of it is written: the first 53 bits of a SHA-256 of both.
+    /// The client id under which it is written.
     #[must_use]
-    pub fn client(&self) -> ClientId {
-        let digest = Sha256::digest(format!("ruang board template {} {}", self.name, self.version));
-        let mut first = [0; 8];
-        first.copy_from_slice(&digest[..8]);
-        u64::from_be_bytes(first) >> 11 & CLIENT_ID_MAX
+    pub const fn client(&self) -> ClientId {
+        self.client
     }
 
     /// The keys of `meta` that it sets, in the order of its blocks.
@@ -84,15 +92,27 @@ impl Template {
         VALUES.into_iter()
     }
 
+    /// The key of `meta` that its block with this clock sets.
+    #[must_use]
+    pub fn key(&self, clock: u32) -> Option<&'static str> {
+        VALUES.get(usize::try_from(clock).ok()?).copied()
+    }
+
     /// Whether a value of `meta` under a key, in the block with this id, is this template's. Peers write the entries of an
     /// object in an order of their own.
     #[must_use]
     pub fn has(&self, (client, clock): (ClientId, u32), key: &str, value: &Any) -> bool {
         let at = usize::try_from(clock).unwrap_or(usize::MAX);
-        if client != self.client() || VALUES.get(at) != Some(&key) {
+        if client != self.client || VALUES.get(at) != Some(&key) {
             return false;
         }
         Any::decode(&mut Cursor::new(&self.values()[at])).is_ok_and(|own| own == *value)
+    }
+
+    /// The same of an encoded value, in a block under this template's client id.
+    #[must_use]
+    pub fn is(&self, clock: u32, key: &str, value: &[u8]) -> bool {
+        Any::decode(&mut Cursor::new(value)).is_ok_and(|value| self.has((self.client, clock), key, &value))
     }
 
     /// The update, V1: each value of `meta` as one block.
@@ -147,6 +167,7 @@ const ANY_ARRAY: u8 = 117;
 mod tests {
     use base64::Engine;
     use base64::prelude::BASE64_STANDARD;
+    use sha2::{Digest, Sha256};
     use yrs::updates::decoder::Decode;
     use yrs::{Doc, ReadTxn, Transact, Update};
 
@@ -154,6 +175,7 @@ mod tests {
     use crate::board::schema::Phase;
     use crate::board::view::view;
     use crate::gate::{Gate, Source};
+    use crate::limits::CLIENT_ID_MAX;
 
     /// [B4] A template is the same bytes for ever, the gate takes it whole, and a board that is seeded twice, also in
     /// two places at once, has its columns once.
@@ -187,6 +209,13 @@ mod tests {
         let digest = Sha256::digest(template("retro").unwrap().update());
         assert_eq!(digest[..8], [0x40, 0x30, 0x0d, 0xaa, 0x80, 0x92, 0x85, 0x1c]);
         assert_eq!(template("none"), None);
+        for template in &TEMPLATES {
+            let of = Sha256::digest(format!("ruang board template {} {}", template.name, template.version));
+            let mut first = [0; 8];
+            first.copy_from_slice(&of[..8]);
+            assert_eq!(template.client(), u64::from_be_bytes(first) >> 11 & CLIENT_ID_MAX, "{template:?}");
+            assert_eq!(template_of(template.client()), Some(template));
+        }
     }
 
     /// [B4] The page about boards has every template, for clients that are not ours.

@@ -49,6 +49,11 @@ impl<'a> Place<'a> {
         Some(Self { root: root??, keys, levels: u8::try_from(count).unwrap_or(u8::MAX) })
     }
 
+    /// The key right below the root, however deep it is.
+    pub(crate) fn first_key(&self) -> Option<&'a str> {
+        if self.levels == 0 { None } else { self.keys[0] }
+    }
+
     /// The levels below the root; nothing if there are more than [`PLACE_KEYS`].
     #[must_use]
     pub fn keys(&self) -> Option<&[Option<&'a str>]> {
@@ -121,6 +126,21 @@ impl Gate {
     /// # Errors
     /// [`Refusal`] if it is no remainder of this gate.
     pub fn acts(&self, admitted: &Remainder, mut look: impl FnMut(&Act<'_>)) -> Result<(), Refusal> {
+        self.acts_while(admitted, |act| {
+            look(act);
+            true
+        })
+    }
+
+    /// The same, until `look` says that it has seen enough.
+    ///
+    /// # Errors
+    /// As [`Gate::acts`].
+    pub fn acts_while(
+        &self,
+        admitted: &Remainder,
+        mut look: impl FnMut(&Act<'_>) -> bool,
+    ) -> Result<(), Refusal> {
         let parsed = parse::<false>(&admitted.update)?;
         let first_new = admitted.receipt.before.types();
         for section in &parsed.sections {
@@ -134,15 +154,10 @@ impl Gate {
                 let Some((spot, place)) = self.index.place(section.client, clocks.0) else { continue };
                 let origin = block.origin.map(|id| (id.client, id.clock));
                 let in_new = spot.parent >= first_new && !self.index.is_in_root(spot);
-                look(&Act {
-                    client: section.client,
-                    clocks,
-                    origin,
-                    place,
-                    at: Where(spot),
-                    content,
-                    in_new,
-                });
+                let (client, at) = (section.client, Where(spot));
+                if !look(&Act { client, clocks, origin, place, at, content, in_new }) {
+                    return Ok(());
+                }
             }
         }
         let mut new = admitted.receipt.blocks.clone();
@@ -150,22 +165,33 @@ impl Gate {
         for &(client, from, to) in &admitted.receipt.deletes {
             let own = new.binary_search_by_key(&client, |part| part.0).ok().map(|at| (new[at].1, new[at].2));
             for old in ranges::subtract(&[(from, to)], own.as_slice()) {
-                self.deleted_acts(client, old, &mut look);
+                if !self.deleted_acts(client, old, &mut look) {
+                    return Ok(());
+                }
             }
         }
         Ok(())
     }
 
-    fn deleted_acts(&self, client: ClientId, range: Range, look: &mut impl FnMut(&Act<'_>)) {
+    fn deleted_acts(
+        &self,
+        client: ClientId,
+        range: Range,
+        look: &mut impl FnMut(&Act<'_>) -> bool,
+    ) -> bool {
         let mut from = range.0;
         while from < range.1 {
             let to = self.index.run_end(client, from).unwrap_or(range.1).min(range.1);
             if let Some((spot, place)) = self.index.place(client, from) {
                 let (at, content) = (Where(spot), Content::Delete);
-                look(&Act { client, clocks: (from, to), origin: None, place, at, content, in_new: false });
+                let clocks = (from, to);
+                if !look(&Act { client, clocks, origin: None, place, at, content, in_new: false }) {
+                    return false;
+                }
             }
             from = to;
         }
+        true
     }
 }
 

@@ -58,7 +58,7 @@ pub(super) struct Judgement<'g, 'u> {
     source: Source,
     pub(super) cursors: Vec<Cursor>,
     /// What is to be made of some of its blocks.
-    rewrite: &'u Rewrite,
+    pub(super) rewrite: &'u Rewrite,
     /// New blocks that others get as deleted, and whose author holds them alive: `(client, from, to)`.
     pub(super) turned: Vec<(ClientId, u32, u32)>,
     /// `(part, clock, waiting part)`: the last goes on when the first has brought that clock.

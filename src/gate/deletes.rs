@@ -40,6 +40,11 @@ impl Judgement<'_, '_> {
                 range.1 = range.1.min(known);
                 range.0 < range.1
             });
+            let unknown = total - ranges::clocks(&wanted);
+            let spared = self.rewrite.spared(asked.client);
+            if !spared.is_empty() {
+                wanted = ranges::subtract(&wanted, &spared);
+            }
             let knowable = ranges::clocks(&wanted);
             let new = self.index.delete(asked.client, &wanted);
             for &range in &new {
@@ -52,7 +57,7 @@ impl Judgement<'_, '_> {
                 wanted.retain(|range| range.0 < range.1);
                 ranges::insert(&mut kept, &wanted);
             }
-            self.dropped.unknown_deletes += total - knowable;
+            self.dropped.unknown_deletes += unknown;
             self.dropped.known_deletes += knowable - ranges::clocks(&kept);
             if !kept.is_empty() {
                 deletes.parts.push(DeletePart { client: asked.client, ranges: kept });

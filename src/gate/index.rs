@@ -323,6 +323,25 @@ impl Index {
             .flat_map(|(&client, held)| held.deleted.iter().map(move |&(from, to)| (client, from, to)))
     }
 
+    /// Of every type that has something in its sequence: how many clocks of that are not deleted.
+    pub(super) fn live_in_sequences(&self) -> HashMap<TypeNumber, u64> {
+        let mut live = HashMap::new();
+        for held in self.clients.values() {
+            let ends = held.runs.iter().skip(1).map(|next| next.clock).chain([held.end]);
+            for (run, end) in held.runs.iter().zip(ends) {
+                if run.spot.key != NO_NAME || run.spot.is_nowhere() {
+                    continue;
+                }
+                let first = held.deleted.partition_point(|range| range.1 <= run.clock);
+                let deleted = held.deleted[first..].iter().take_while(|range| range.0 < end);
+                let gone: u64 =
+                    deleted.map(|range| u64::from(range.1.min(end) - range.0.max(run.clock))).sum();
+                *live.entry(run.spot.parent).or_default() += u64::from(end - run.clock) - gone;
+            }
+        }
+        live
+    }
+
     pub(super) fn runs(&self) -> usize {
         self.clients.values().map(|held| held.runs.len()).sum()
     }

@@ -33,6 +33,7 @@ mod ranges;
 mod read;
 mod refusal;
 mod rewrite;
+mod sequences;
 mod touched;
 mod value;
 mod vector;
@@ -47,6 +48,7 @@ pub use merge::{merge, try_merge};
 pub use presence::{PresenceEntry, PresenceUser, parse_presence, parse_whispered, write_presence_user};
 pub use refusal::Refusal;
 pub use rewrite::{Rewrite, Turned};
+pub use sequences::Sequences;
 pub use touched::{Path, Touched};
 pub use vector::{StateVector, parse_state_vector};
 

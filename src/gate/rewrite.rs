@@ -18,6 +18,8 @@ pub enum Turned {
 pub struct Rewrite {
     /// By client, then by clock; no two overlap.
     blocks: Vec<(ClientId, Range, Turned)>,
+    /// What is not deleted, though the update says so: by client, then by clock; no two overlap.
+    spared: Vec<(ClientId, Range)>,
     /// Blocks that turn into garbage by themselves (what they stand in or beside is garbage here) are named as deleted
     /// too: their author may hold alive what only here is gone.
     pub tells_garbage: bool,
@@ -32,20 +34,28 @@ impl Rewrite {
     ) -> Self {
         let mut blocks = Vec::new();
         for (of, turned) in [(collect(deleted), Turned::Deleted), (collect(garbage), Turned::Garbage)] {
-            for of_client in of.chunk_by(|a, b| a.0 == b.0) {
-                let mut all: Vec<Range> = of_client.iter().map(|&(_, from, to)| (from, to)).collect();
-                ranges::normalise(&mut all);
-                blocks.extend(all.into_iter().map(|range| (of_client[0].0, range, turned)));
-            }
+            blocks.extend(of.into_iter().map(|(client, range)| (client, range, turned)));
         }
         blocks.sort_unstable_by_key(|&(client, range, _)| (client, range));
-        Self { blocks, tells_garbage: false }
+        Self { blocks, spared: Vec::new(), tells_garbage: false }
+    }
+
+    /// The same, and these ids are not deleted.
+    #[must_use]
+    pub fn sparing(self, ids: impl IntoIterator<Item = (ClientId, u32, u32)>) -> Self {
+        Self { spared: collect(ids), ..self }
     }
 
     /// The same, telling of garbage.
     #[must_use]
     pub fn telling_garbage(self) -> Self {
         Self { tells_garbage: true, ..self }
+    }
+
+    /// What of a client's clocks is not deleted.
+    pub(super) fn spared(&self, client: ClientId) -> Vec<Range> {
+        let from = self.spared.partition_point(|(of, _)| *of < client);
+        self.spared[from..].iter().take_while(|(of, _)| *of == client).map(|(_, range)| *range).collect()
     }
 
     /// What becomes of the block that begins at an id.
@@ -59,8 +69,14 @@ impl Rewrite {
     }
 }
 
-fn collect(ranges: impl IntoIterator<Item = (ClientId, u32, u32)>) -> Vec<(ClientId, u32, u32)> {
-    let mut all: Vec<_> = ranges.into_iter().collect();
+fn collect(ids: impl IntoIterator<Item = (ClientId, u32, u32)>) -> Vec<(ClientId, Range)> {
+    let mut all: Vec<_> = ids.into_iter().collect();
     all.sort_unstable();
-    all
+    let mut collected = Vec::with_capacity(all.len());
+    for of_client in all.chunk_by(|a, b| a.0 == b.0) {
+        let mut ranges: Vec<Range> = of_client.iter().map(|&(_, from, to)| (from, to)).collect();
+        ranges::normalise(&mut ranges);
+        collected.extend(ranges.into_iter().map(|range| (of_client[0].0, range)));
+    }
+    collected
 }

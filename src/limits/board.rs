@@ -40,5 +40,25 @@ pub const BOARD_SMALL_VALUE_BYTES_MAX: usize = 4 << 10;
 /// offline for a day and did what is not theirs to do stays far below it.
 pub const BOARD_BROKEN_MAX: usize = 4_096;
 
-/// Bytes of what is set again behind the broken acts of one update: it is stored, and shown to everyone.
+/// Bytes of what is set again behind the broken acts of one update: it is stored, and shown to everyone. What is beyond
+/// is kept as it was instead, see `room::state::rules`.
 pub const BOARD_RESTORED_BYTES_MAX: usize = 1 << 20;
+
+/// Bytes of one card that is set again, its fields together: the text and all that readers show fit. Of what only newer
+/// schemas know it has as much as fits, so no card can be padded until it cannot be set again.
+pub const BOARD_CARD_RESTORED_BYTES_MAX: usize = 384 << 10;
+
+/// Formats of a shared text that are set again with it: to read them the engine takes memory by their square, here 10 MiB.
+/// A text with more comes back without formats.
+pub const BOARD_TEXT_MARKS_MAX: u64 = 512;
+
+/// Edits of one person in one room that are mended in [`BOARD_OFFENCES_MS`]; who breaks rules more often has to come back
+/// later. Whoever does what a page offers and the server forbids stays below: two a second.
+pub const BOARD_OFFENCES_MAX: u32 = 120;
+
+/// Bytes that are set again behind one person's edits in [`BOARD_OFFENCES_MS`]: an offence of 30 bytes may have 1 MiB
+/// stored and sent to everyone.
+pub const BOARD_OFFENCES_BYTES_MAX: usize = 8 << 20;
+
+/// A minute, in milliseconds: for so long offences are counted.
+pub const BOARD_OFFENCES_MS: u64 = 60_000;

@@ -150,6 +150,9 @@ pub(crate) enum SubmitError {
     /// It breaks a rule of the board, and is not to be mended.
     #[error(transparent)]
     Broken(#[from] Reason),
+    /// Its sender has had so much mended that more has to wait: it keeps the edit, and may bring it later.
+    #[error("the rules of this board were broken too often: what is here is kept, and taken in a minute")]
+    TooOften,
     /// No verdict, and never told to anybody: what it does can be judged only when nothing is under way.
     #[error("it is to be judged when nothing is under way")]
     NotNow,

@@ -1,7 +1,7 @@
 //! The board before an edit, read from a document: a few values by their keys, never all of it.
 
 use yrs::branch::{Branch, BranchPtr};
-use yrs::{Any, Map, MapRef, Out, ReadTxn};
+use yrs::{Any, Map, MapRef, Out, ReadTxn, TextRef};
 
 use super::{Before, Card, signature};
 use crate::board::schema::{ITEMS, META};
@@ -44,16 +44,29 @@ pub(super) fn get<T: ReadTxn>(transaction: &T, root: &str, key: &str) -> Option<
 
 /// The entries of a shared type, whatever it says it is: readers read them so.
 pub(super) fn as_map(value: &Out) -> Option<MapRef> {
-    fn of<B: AsRef<Branch>>(shared: &B) -> MapRef {
-        MapRef::from(BranchPtr::from(shared.as_ref()))
-    }
+    branch(value).map(MapRef::from)
+}
+
+/// The text in a shared type that may be one, whatever it says it is: Yjs 14 writes a text that nobody has named as XML.
+pub(crate) fn as_text(value: &Out) -> Option<TextRef> {
     match value {
-        Out::YMap(map) => Some(map.clone()),
-        Out::YArray(array) => Some(of(array)),
-        Out::YText(text) => Some(of(text)),
-        Out::YXmlElement(xml) => Some(of(xml)),
-        Out::YXmlFragment(xml) => Some(of(xml)),
-        Out::UndefinedRef(branch) => Some(MapRef::from(*branch)),
-        _ => None,
+        Out::YMap(_) | Out::YArray(_) => None,
+        shared => branch(shared).map(TextRef::from),
     }
+}
+
+fn branch(value: &Out) -> Option<BranchPtr> {
+    fn of<B: AsRef<Branch>>(shared: &B) -> BranchPtr {
+        BranchPtr::from(shared.as_ref())
+    }
+    Some(match value {
+        Out::YMap(map) => of(map),
+        Out::YArray(array) => of(array),
+        Out::YText(text) => of(text),
+        Out::YXmlElement(xml) => of(xml),
+        Out::YXmlFragment(xml) => of(xml),
+        Out::YXmlText(xml) => of(xml),
+        Out::UndefinedRef(branch) => *branch,
+        _ => return None,
+    })
 }

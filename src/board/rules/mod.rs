@@ -30,6 +30,7 @@ use crate::gate::{Act, Content, Gate, Source};
 use crate::limits::{BOARD_SMALL_VALUE_BYTES_MAX, BOARD_VALUE_BYTES_MAX};
 
 pub use before::Document;
+pub(crate) use before::as_text;
 pub use may::{may, may_on};
 pub use reason::Reason;
 
@@ -225,7 +226,7 @@ fn template(act: &Act<'_>, key: Option<&str>, before: &impl Before) -> Verdict {
     let (Some(key), Content::Values(bytes)) = (key, act.content) else { return BROKEN };
     let Some(value) = decode(bytes) else { return BROKEN };
     let of = (act.client, act.clocks.0);
-    let Some(template) = seed::TEMPLATES.iter().find(|template| template.has(of, key, &value)) else {
+    let Some(template) = seed::template_of(act.client).filter(|template| template.has(of, key, &value)) else {
         return BROKEN;
     };
     for key in template.keys() {

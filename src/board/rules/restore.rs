@@ -6,12 +6,13 @@
 
 use std::sync::Arc;
 
-use yrs::types::Attrs;
+use yrs::branch::Branch;
 use yrs::types::text::YChange;
-use yrs::{Any, Map, Out, ReadTxn, Text};
+use yrs::{Any, GetString, Map, MapRef, Out, ReadTxn, Text, TextRef};
 
-use super::before::{as_map, get};
+use super::before::{as_map, as_text, get};
 use crate::ids::ClientId;
+use crate::limits::{BOARD_CARD_RESTORED_BYTES_MAX, BOARD_TEXT_MARKS_MAX};
 use crate::wire::lib0::{write_buffer, write_var_uint};
 
 /// A value that a key had.
@@ -25,45 +26,120 @@ pub enum Former {
     Text(Vec<Piece>),
 }
 
-/// A piece of a shared text, and what it is formatted with.
+/// A piece of a shared text, and what it is formatted with, by name.
 pub type Piece = (Any, Vec<(Arc<str>, Any)>);
 
 /// What a board has under a root's key, or in a field of the map there. Nothing if that is not set, or is something that
-/// a board does not have.
+/// a board does not have. Of a map as much as [`BOARD_CARD_RESTORED_BYTES_MAX`] has room for, what readers know first. `marks`
+/// tells how many formats a text has at most: the engine is not asked for more than [`BOARD_TEXT_MARKS_MAX`].
 #[must_use]
-pub fn former<T: ReadTxn>(transaction: &T, root: &str, keys: &[Option<&str>]) -> Option<Former> {
+pub fn former<T: ReadTxn>(
+    transaction: &T,
+    root: &str,
+    keys: &[Option<&str>],
+    marks: &impl Fn(&Branch) -> u64,
+) -> Option<Former> {
+    let mut copier = Copier { transaction, marks, left: usize::MAX };
     match *keys {
-        [Some(key)] => former_of(transaction, get(transaction, root, key)?, 0),
+        [Some(key)] => match get(transaction, root, key)? {
+            Out::Any(plain) => Some(Former::Plain(plain)),
+            shared => {
+                copier.left = BOARD_CARD_RESTORED_BYTES_MAX;
+                as_map(&shared).map(|map| copier.map(&map))
+            }
+        },
         [Some(key), Some(field)] => {
             let map = as_map(&get(transaction, root, key)?)?;
-            former_of(transaction, map.get(transaction, field)?, 1)
+            copier.field(&map.get(transaction, field)?).ok()?
         }
         _ => None,
     }
 }
 
-fn former_of<T: ReadTxn>(transaction: &T, value: Out, level: u8) -> Option<Former> {
-    match value {
-        Out::Any(plain) => Some(Former::Plain(plain)),
-        // A text is a field, a map is not.
-        Out::YText(text) if level > 0 => {
-            let pieces = text.diff(transaction, YChange::identity).into_iter().filter_map(|piece| {
+/// What readers know of cards, groups and action items, the most important first.
+const KNOWN_FIELDS: [&str; 9] =
+    ["author", "createdAt", "text", "column", "title", "order", "done", "assignee", "due"];
+
+/// There is no room for it.
+struct Full;
+
+struct Copier<'c, T, M> {
+    transaction: &'c T,
+    marks: &'c M,
+    /// Bytes that there is room for.
+    left: usize,
+}
+
+impl<T: ReadTxn, M: Fn(&Branch) -> u64> Copier<'_, T, M> {
+    fn map(&mut self, map: &MapRef) -> Former {
+        let mut fields = Vec::new();
+        for field in KNOWN_FIELDS {
+            let value = map.get(self.transaction, field).map(|value| self.field(&value));
+            if let Some(Ok(Some(value))) = value {
+                fields.push((field.to_owned(), value));
+            }
+        }
+        for (field, value) in map.iter(self.transaction) {
+            if KNOWN_FIELDS.contains(&field) {
+                continue;
+            }
+            match self.take(field.len()).and_then(|()| self.field(&value)) {
+                Ok(Some(value)) => fields.push((field.to_owned(), value)),
+                Ok(None) => {}
+                Err(Full) => break,
+            }
+        }
+        fields.sort_by(|a, b| a.0.cmp(&b.0));
+        Former::Map(fields)
+    }
+
+    fn field(&mut self, value: &Out) -> Result<Option<Former>, Full> {
+        if let Out::Any(plain) = value {
+            self.take(bytes_of(plain))?;
+            return Ok(Some(Former::Plain(plain.clone())));
+        }
+        as_text(value).map(|text| self.text(&text)).transpose()
+    }
+
+    fn text(&mut self, text: &TextRef) -> Result<Former, Full> {
+        let branch: &Branch = text.as_ref();
+        // A unit of text is a byte or more.
+        if branch.len() as usize > self.left {
+            return Err(Full);
+        }
+        let pieces: Vec<Piece> = if (self.marks)(branch) > BOARD_TEXT_MARKS_MAX {
+            vec![(Any::from(text.get_string(self.transaction)), Vec::new())]
+        } else {
+            let pieces = text.diff(self.transaction, YChange::identity).into_iter().filter_map(|piece| {
                 let Out::Any(content) = piece.insert else { return None };
-                let formats = |formats: Box<Attrs>| formats.into_iter().collect();
-                Some((content, piece.attributes.map(formats).unwrap_or_default()))
+                let mut formats: Vec<_> = piece.attributes.into_iter().flat_map(|all| *all).collect();
+                formats.sort_by(|a, b| a.0.cmp(&b.0));
+                Some((content, formats))
             });
-            Some(Former::Text(pieces.collect()))
+            pieces.collect()
+        };
+        for (content, _) in &pieces {
+            self.take(bytes_of(content))?;
         }
-        shared if level == 0 => {
-            let map = as_map(&shared)?;
-            let fields = map
-                .iter(transaction)
-                .filter_map(|(field, value)| Some((field.to_owned(), former_of(transaction, value, 1)?)));
-            let mut fields: Vec<_> = fields.collect();
-            fields.sort_by(|a, b| a.0.cmp(&b.0));
-            Some(Former::Map(fields))
-        }
-        _ => None,
+        Ok(Former::Text(pieces))
+    }
+
+    fn take(&mut self, bytes: usize) -> Result<(), Full> {
+        self.left = self.left.checked_sub(bytes + VALUE_OVERHEAD_BYTES).ok_or(Full)?;
+        Ok(())
+    }
+}
+
+/// About what a block has beside its content.
+const VALUE_OVERHEAD_BYTES: usize = 16;
+
+fn bytes_of(value: &Any) -> usize {
+    match value {
+        Any::String(text) => text.len(),
+        Any::Buffer(bytes) => bytes.len(),
+        Any::Array(values) => values.iter().map(|value| 1 + bytes_of(value)).sum(),
+        Any::Map(entries) => entries.iter().map(|(key, value)| 1 + key.len() + bytes_of(value)).sum(),
+        _ => 9,
     }
 }
 
@@ -76,22 +152,51 @@ pub struct Restore {
     pub value: Former,
 }
 
-/// The update that sets all of them, under a client id from a clock on.
-#[must_use]
-pub fn compensation((client, clock): (ClientId, u32), restores: &[Restore]) -> Vec<u8> {
-    let mut blocks = Blocks { client, clock, count: 0, out: Vec::new() };
-    for Restore { behind, value } in restores {
-        for &origin in behind {
-            blocks.put(Stands::Behind(origin), value);
-        }
+/// The update that sets former values again.
+pub struct Compensation {
+    first: (ClientId, u32),
+    blocks: Blocks,
+}
+
+impl Compensation {
+    /// One that has nothing yet: under a client id from a clock on, of so many bytes at most.
+    #[must_use]
+    pub fn new((client, clock): (ClientId, u32), bytes_max: usize) -> Self {
+        let blocks = Blocks { client, clock, count: 0, out: Vec::new(), bytes_max };
+        Self { first: (client, clock), blocks }
     }
-    let mut update = vec![1]; // one client
-    write_var_uint(&mut update, blocks.count);
-    write_var_uint(&mut update, client);
-    write_var_uint(&mut update, u64::from(clock));
-    update.extend_from_slice(&blocks.out);
-    update.push(0); // nothing is deleted by name: each deletes what it stands behind
-    update
+
+    /// Has it set a value behind each of its ids, if there is room for all of that. Tells whether there was.
+    #[must_use]
+    pub fn put(&mut self, restore: &Restore) -> bool {
+        let Blocks { clock, count, ref out, .. } = self.blocks;
+        let len = out.len();
+        for &origin in &restore.behind {
+            self.blocks.put(Stands::Behind(origin), &restore.value);
+            if self.blocks.is_full() {
+                (self.blocks.clock, self.blocks.count) = (clock, count);
+                self.blocks.out.truncate(len);
+                return false;
+            }
+        }
+        true
+    }
+
+    /// The update; nothing if it sets nothing.
+    #[must_use]
+    pub fn finish(self) -> Option<Vec<u8>> {
+        let Self { first: (client, clock), blocks } = self;
+        if blocks.count == 0 {
+            return None;
+        }
+        let mut update = vec![1]; // one client
+        write_var_uint(&mut update, blocks.count);
+        write_var_uint(&mut update, client);
+        write_var_uint(&mut update, u64::from(clock));
+        update.extend_from_slice(&blocks.out);
+        update.push(0); // nothing is deleted by name: each deletes what it stands behind
+        Some(update)
+    }
 }
 
 /// Where a block stands.
@@ -110,9 +215,15 @@ struct Blocks {
     clock: u32,
     count: u64,
     out: Vec<u8>,
+    /// Of `out`: with more it is of no use, and nothing is added.
+    bytes_max: usize,
 }
 
 impl Blocks {
+    fn is_full(&self) -> bool {
+        self.out.len() > self.bytes_max
+    }
+
     fn put(&mut self, stands: Stands<'_>, value: &Former) {
         match value {
             Former::Plain(value) => {
@@ -124,6 +235,9 @@ impl Blocks {
                 let map = self.head(TYPE, stands, 1);
                 self.out.push(MAP);
                 for (field, value) in fields {
+                    if self.is_full() {
+                        return;
+                    }
                     self.put(Stands::In(map, Some(field)), value);
                 }
             }
@@ -135,12 +249,16 @@ impl Blocks {
         }
     }
 
+    /// Each piece with the formats that begin and end before it, as they change.
     fn put_text(&mut self, text: (ClientId, u32), pieces: &[Piece]) {
         let mut stands = Stands::In(text, None);
+        let mut now: &[(Arc<str>, Any)] = &[];
         for (content, formats) in pieces {
-            for (name, value) in formats {
-                stands = self.put_format(stands, name, value);
+            if self.is_full() {
+                return;
             }
+            stands = self.put_formats(stands, now, formats);
+            now = formats;
             stands = match content {
                 Any::String(piece) if !piece.is_empty() => {
                     let units = u32::try_from(piece.encode_utf16().count()).unwrap_or(u32::MAX);
@@ -155,10 +273,27 @@ impl Blocks {
                     Stands::Behind(id)
                 }
             };
-            for (name, _) in formats {
-                stands = self.put_format(stands, name, &Any::Null);
+        }
+        self.put_formats(stands, now, &[]);
+    }
+
+    /// Ends what is not there any more, and begins what is new or other.
+    fn put_formats<'a>(
+        &mut self,
+        mut stands: Stands<'a>,
+        from: &[(Arc<str>, Any)],
+        to: &[(Arc<str>, Any)],
+    ) -> Stands<'a> {
+        let find = |all: &[(Arc<str>, Any)], name: &str| all.binary_search_by(|(of, _)| (**of).cmp(name)).ok();
+        for (name, _) in from.iter().filter(|(name, _)| find(to, name).is_none()) {
+            stands = self.put_format(stands, name, &Any::Null);
+        }
+        for (name, value) in to {
+            if find(from, name).is_none_or(|at| from[at].1 != *value) {
+                stands = self.put_format(stands, name, value);
             }
         }
+        stands
     }
 
     fn put_format<'a>(&mut self, stands: Stands<'_>, name: &str, value: &Any) -> Stands<'a> {

@@ -164,6 +164,7 @@ impl Actor {
                     }
                     SubmitError::Record(_) => Close::new(close::TOO_LARGE, error.to_string()),
                     SubmitError::Broken(_) => Close::new(close::FORBIDDEN, error.to_string()),
+                    SubmitError::TooOften => Close::new(close::TOO_FAST, error.to_string()),
                     SubmitError::NotNow => Close::new(close::BUSY, error.to_string()),
                 };
                 if let Some(seat) = self.seats.remove(session) {

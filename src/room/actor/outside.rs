@@ -218,7 +218,7 @@ impl From<SubmitError> for WriteError {
             SubmitError::Record(error) => Self::Record(error.to_string()),
             error @ SubmitError::Contradicts(_) => Self::Contradicts(error.to_string()),
             SubmitError::Broken(reason) => Self::Broken(reason),
-            error @ SubmitError::NotNow => Self::Closed(error.to_string()),
+            error @ (SubmitError::NotNow | SubmitError::TooOften) => Self::Closed(error.to_string()),
         }
     }
 }

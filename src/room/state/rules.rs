@@ -7,18 +7,25 @@
 //! - What is set again is what the log has there: it is judged with nothing under way, and stored right behind the
 //!   position at which it was judged, or not at all.
 
-use std::collections::{HashMap, HashSet};
+mod offences;
+mod plan;
+
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use sha2::{Digest, Sha256};
 use yrs::Transact;
 
+use offences::{Offences, Offender};
+use plan::Plan;
+
 use super::{State, Submission, SubmitError};
-use crate::board::rules::restore::{Restore, compensation, former};
 use crate::board::rules::{self, Before, Card, Reason, Verdict, Who, judge};
 use crate::board::schema::{ITEMS, META};
-use crate::gate::{Act, ParsedUpdate, Remainder, Rewrite, Source, Where};
+use crate::board::seed::{self, Template};
+use crate::caller::Role;
+use crate::gate::{Act, Admission, Content, Dropped, ParsedUpdate, Remainder, Rewrite, Where};
 use crate::ids::{ClientId, InstanceId, Position};
-use crate::limits::{BOARD_BROKEN_MAX, BOARD_RESTORED_BYTES_MAX, CLIENT_ID_MAX};
+use crate::limits::{BOARD_BROKEN_MAX, CLIENT_ID_MAX};
 use crate::log::record::RoomKind;
 use crate::session::Permit;
 
@@ -32,7 +39,12 @@ pub(super) struct Rules {
     meta: u64,
     /// The newest that is committed.
     committed: u64,
+    offences: Offences,
 }
+
+/// How often something of one update is left out because others own it: all of that is known after the first time, unless
+/// it is more than is counted.
+const LEAVINGS_MAX: usize = 8;
 
 /// What an update does that rules may have to know of it while it is under way.
 #[derive(Debug, Default)]
@@ -71,7 +83,7 @@ impl Rules {
         let mut first = [0; 8];
         first.copy_from_slice(&digest.finalize()[..8]);
         let client = u64::from_be_bytes(first) >> 11 & CLIENT_ID_MAX;
-        Self { client, cards: HashMap::new(), meta: 0, committed: 0 }
+        Self { client, cards: HashMap::new(), meta: 0, committed: 0, offences: Offences::default() }
     }
 
     #[cfg(test)]
@@ -91,6 +103,7 @@ impl Rules {
     pub(super) fn take_over(&mut self, old: &mut Self, batch: u64) {
         self.cards.extend(std::mem::take(&mut old.cards).into_keys().map(|card| (card, batch)));
         self.meta = batch;
+        self.offences = std::mem::take(&mut old.offences);
     }
 
     /// A batch is committed; what of older ones is not was dropped.
@@ -129,31 +142,26 @@ struct Findings {
     keys: HashSet<Where>,
     /// Other blocks that do.
     garbage: Vec<(ClientId, u32, u32)>,
-    /// Acts that do.
+    /// Entries in which they are.
+    entries: HashSet<plan::Entry>,
+    /// Clients of blocks that do, which somebody else owns.
+    theirs: BTreeSet<ClientId>,
+    /// Ids of templates under which something else is written.
+    forged: Vec<ClientId>,
+    /// Acts that do; not counted beyond what is mended.
     count: usize,
     first: Option<Reason>,
     unclear: bool,
     touches: Touches,
 }
 
-/// What becomes of an update that breaks a rule.
-struct Plan {
-    rewrite: Rewrite,
-    restores: Vec<Restore>,
-    /// The position for which this is so; `None`: for any.
-    at: Option<Position>,
-}
-
-/// What an update does under one key.
-struct Key {
-    root: String,
-    levels: Vec<Option<String>>,
-    /// The map came with the update: there was nothing.
-    in_new: bool,
-    /// The last ids of its blocks, and those that it deletes.
-    ends: HashSet<(ClientId, u32)>,
-    /// What its blocks stand behind.
-    origins: HashSet<(ClientId, u32)>,
+/// What became of an update.
+pub(super) struct Kept {
+    /// What is new of it; nothing if that is nothing.
+    pub(super) mended: Option<Mended>,
+    pub(super) dropped: Dropped,
+    /// Something of it waits for whom it is owned by.
+    pub(super) left_to_owners: bool,
 }
 
 impl State {
@@ -176,56 +184,104 @@ impl State {
         }
     }
 
-    /// Has an update keep the rules, which the gate has admitted just now. On an error the admission is taken back.
+    /// Has an update keep the rules, which the gate has admitted just now. On an error the admission is taken back. What
+    /// breaks a rule under an id that somebody else owns is left out, and waits for that one: mended it would be deleted in
+    /// its owner's own copy.
     ///
     /// # Errors
-    /// [`SubmitError::NotNow`], [`SubmitError::Broken`], and what the gate says.
+    /// [`SubmitError::NotNow`], [`SubmitError::Broken`], [`SubmitError::TooOften`], and what the gate says.
     pub(super) fn keep_rules(
         &mut self,
         submission: &Submission,
-        (update, foreign): (&ParsedUpdate<'_>, &[ClientId]),
-        remainder: Remainder,
+        (update, mut foreign): (&ParsedUpdate<'_>, Vec<ClientId>),
+        mut admission: Admission,
         only_shape: bool,
-    ) -> Result<Mended, SubmitError> {
-        if !self.is_board() {
-            return Ok(Mended::as_it_was(remainder, Touches::default()));
-        }
-        let caller = &submission.caller;
-        let who = Who { role: caller.role, user: caller.user.as_deref(), only_shape };
-        let found = self.find(&remainder, &who);
-        let Some(reason) = found.first.filter(|_| !found.unclear) else {
+    ) -> Result<Kept, SubmitError> {
+        let mut left_to_owners = false;
+        for _ in 0..LEAVINGS_MAX {
+            let dropped = admission.dropped;
+            let Some(remainder) = admission.remainder.take() else {
+                return Ok(Kept { mended: None, dropped, left_to_owners });
+            };
+            if !self.is_board() {
+                let mended = Some(Mended::as_it_was(remainder, Touches::default()));
+                return Ok(Kept { mended, dropped, left_to_owners });
+            }
+            let found = self.find(&remainder, submission, only_shape);
             if found.unclear {
                 self.gate.revert(&remainder.receipt);
                 return Err(SubmitError::NotNow);
             }
-            return Ok(Mended::as_it_was(remainder, found.touches));
-        };
-        let planned = if submission.permit == Permit::TakenWhole {
-            Err(SubmitError::Broken(reason))
-        } else if found.count > BOARD_BROKEN_MAX {
-            Err(SubmitError::Broken(Reason::TooMany))
-        } else {
-            self.plan(&remainder, &found)
-        };
-        self.gate.revert(&remainder.receipt);
-        let Plan { rewrite, restores, at } = planned?;
-        let admission = self.gate.admit_rewritten(update, foreign, &rewrite)?;
-        let remainder = admission.remainder.ok_or(SubmitError::Broken(reason))?;
-        let mut restored = None;
-        if !restores.is_empty() {
-            match self.restore(&restores) {
-                Some(remainder) => restored = Some(remainder),
-                None => {
-                    self.gate.revert(&remainder.receipt);
-                    return Err(SubmitError::Broken(Reason::TooMany));
-                }
+            let leaves = submission.permit != Permit::TakenWhole && !found.theirs.is_empty();
+            if !leaves && found.forged.is_empty() {
+                let mended = match found.first {
+                    None => Some(Mended::as_it_was(remainder, found.touches)),
+                    Some(reason) => self.mend(submission, (update, &foreign), remainder, (reason, found))?,
+                };
+                return Ok(Kept { mended, dropped, left_to_owners });
             }
+            self.gate.revert(&remainder.receipt);
+            foreign.extend(found.forged);
+            if leaves {
+                foreign.extend(found.theirs);
+                left_to_owners = true;
+            }
+            admission = self.gate.admit_rewritten(update, &foreign, &self.rewrites())?;
         }
-        Ok(Mended { remainder, restored, broken: Some(reason), at, touches: found.touches })
+        admission.remainder.iter().for_each(|remainder| self.gate.revert(&remainder.receipt));
+        Err(SubmitError::Broken(Reason::TooMany))
     }
 
-    /// Asks the rules about every act.
-    fn find(&self, admitted: &Remainder, who: &Who<'_>) -> Findings {
+    /// Has the gate admit anew what breaks a rule, and what the server sets behind it. Nothing if nothing is left.
+    fn mend(
+        &mut self,
+        submission: &Submission,
+        (update, foreign): (&ParsedUpdate<'_>, &[ClientId]),
+        remainder: Remainder,
+        (reason, found): (Reason, Findings),
+    ) -> Result<Option<Mended>, SubmitError> {
+        let (by, now_ms) = (Offender::of(submission), submission.admitted_ms);
+        let refused = if submission.permit == Permit::TakenWhole {
+            Some(SubmitError::Broken(reason))
+        } else if found.count > BOARD_BROKEN_MAX {
+            Some(SubmitError::Broken(Reason::TooMany))
+        } else if !self.rules.offences.may(&by, now_ms) {
+            Some(SubmitError::TooOften)
+        } else {
+            None
+        };
+        if let Some(error) = refused {
+            self.gate.revert(&remainder.receipt);
+            return Err(error);
+        }
+        let offence = self.offence(&remainder, &found);
+        self.gate.revert(&remainder.receipt);
+        if offence.needs_former() && !self.drafts.is_empty() {
+            return Err(SubmitError::NotNow);
+        }
+        let Plan { rewrite, compensation, at, is_beyond } = self.plan(offence);
+        let bytes = compensation.as_ref().map_or(0, Vec::len);
+        let Some(remainder) = self.gate.admit_rewritten(update, foreign, &rewrite)?.remainder else {
+            self.rules.offences.note(by, now_ms, bytes);
+            return Ok(None); // all that it does is kept from being done
+        };
+        let mut restored = None;
+        if let Some(compensation) = compensation {
+            restored = self.restore(&compensation);
+            if restored.is_none() {
+                self.gate.revert(&remainder.receipt);
+                return Err(SubmitError::Broken(Reason::TooMany));
+            }
+        }
+        self.rules.offences.note(by, now_ms, bytes);
+        let broken = Some(if is_beyond { Reason::TooMany } else { reason });
+        Ok(Some(Mended { remainder, restored, broken, at, touches: found.touches }))
+    }
+
+    /// Asks the rules about every act, as long as the answer matters.
+    fn find(&self, admitted: &Remainder, submission: &Submission, only_shape: bool) -> Findings {
+        let caller = &submission.caller;
+        let who = Who { role: caller.role, user: caller.user.as_deref(), only_shape };
         let transaction = self.document.doc().transact();
         let before = Now {
             committed: rules::Document::new(&transaction),
@@ -233,82 +289,56 @@ impl State {
             still: self.drafts.is_empty(),
         };
         let mut found = Findings::default();
-        let shown = self.gate.acts(admitted, |act| {
+        let mut seeds: Vec<Seed> = admitted.receipt.blocks.iter().filter_map(Seed::of).collect();
+        let shown = self.gate.acts_while(admitted, |act| {
             found.touches.note(act);
-            match judge(act, who, &before) {
+            if let Some(seed) = seeds.iter_mut().find(|seed| seed.template.client() == act.client) {
+                seed.note(act, &who);
+            }
+            match judge(act, &who, &before) {
                 Verdict::Allowed => {}
                 Verdict::Unclear => found.unclear = true,
-                Verdict::Broken(reason) => found.note(act, reason),
+                Verdict::Broken(reason) => {
+                    found.note(act, reason);
+                    let owner = act.is_block().then(|| self.authors.owners.owner(act.client)).flatten();
+                    if owner.is_some_and(|owner| Some(&owner) != caller.user.as_ref()) && !only_shape {
+                        found.theirs.insert(act.client);
+                    }
+                }
             }
+            !found.unclear && found.count <= BOARD_BROKEN_MAX
         });
         debug_assert!(shown.is_ok(), "the gate has written it");
+        found.forged.extend(seeds.iter().filter(|seed| seed.left > 0).map(|seed| seed.template.client()));
         found
     }
+}
 
-    /// What is to become of the blocks of an update, and what is to be set again.
-    fn plan(&self, admitted: &Remainder, found: &Findings) -> Result<Plan, SubmitError> {
-        let mut deleted = Vec::new();
-        let mut keys: HashMap<Where, Key> = HashMap::new();
-        let shown = self.gate.acts(admitted, |act| {
-            if !found.keys.contains(&act.at) {
-                return;
-            }
-            let key = keys.entry(act.at).or_insert_with(|| Key::of(act));
-            key.ends.insert((act.client, act.clocks.1 - 1));
-            key.origins.extend(act.origin);
-            if act.is_block() {
-                deleted.push((act.client, act.clocks.0, act.clocks.1));
-            }
-        });
-        debug_assert!(shown.is_ok(), "the gate has written it");
-        let had: Vec<Key> = keys.into_values().filter(|key| !key.in_new).collect();
-        if !had.is_empty() && !self.drafts.is_empty() {
-            return Err(SubmitError::NotNow);
-        }
-        // Also where there was nothing: what others set meanwhile may stand before what has lost its content.
-        let at = (!had.is_empty()).then_some(self.committed);
-        let rewrite = Rewrite::new(deleted, found.garbage.iter().copied()).telling_garbage();
-        Ok(Plan { rewrite, restores: self.restores(had), at })
+/// New blocks under the client id of a template: nobody writes there but the template. Taken by something else it could
+/// never be begun with.
+struct Seed {
+    template: &'static Template,
+    /// Clocks that are not the template's, as far as was looked.
+    left: u32,
+}
+
+impl Seed {
+    fn of(&(client, from, to): &(ClientId, u32, u32)) -> Option<Self> {
+        seed::template_of(client).map(|template| Self { template, left: to - from })
     }
 
-    /// What keys have had, as it is committed; in the order of their names.
-    fn restores(&self, mut keys: Vec<Key>) -> Vec<Restore> {
-        keys.sort_by(|a, b| (&a.root, &a.levels).cmp(&(&b.root, &b.levels)));
-        let transaction = self.document.doc().transact();
-        let mut restores = Vec::new();
-        let mut whole: HashSet<(String, Option<String>)> = HashSet::new();
-        for key in keys {
-            let card = (key.root, key.levels.first().cloned().flatten());
-            // What is set again as a whole has its fields.
-            if whole.contains(&card) {
-                continue;
+    fn note(&mut self, act: &Act<'_>, who: &Who<'_>) {
+        let (META, Some([Some(key)])) = (act.place.root, act.place.keys()) else { return };
+        let is_own = match act.content {
+            Content::Deleted if who.only_shape || who.role >= Role::Facilitator => {
+                self.template.key(act.clocks.0) == Some(key)
             }
-            let levels: Vec<Option<&str>> = key.levels.iter().map(Option::as_deref).collect();
-            let Some(value) = former(&transaction, &card.0, &levels) else { continue };
-            let mut behind: Vec<_> = key.ends.difference(&key.origins).copied().collect();
-            behind.sort_unstable();
-            restores.push(Restore { behind, value });
-            if levels.len() == 1 {
-                whole.insert(card);
-            }
+            Content::Values(bytes) => self.template.is(act.clocks.0, key, bytes),
+            _ => false,
+        };
+        if is_own {
+            self.left = self.left.saturating_sub(act.clocks.1 - act.clocks.0);
         }
-        restores
-    }
-
-    /// Takes in what the server sets again. Nothing if that is too much.
-    fn restore(&mut self, restores: &[Restore]) -> Option<Remainder> {
-        let client = self.rules.client;
-        let update = compensation((client, self.gate.known(client)), restores);
-        if update.len() > BOARD_RESTORED_BYTES_MAX {
-            return None;
-        }
-        let admission = self.gate.admit(&update, Source::Record).ok()?;
-        let remainder = admission.remainder?;
-        if admission.dropped.is_gap() {
-            self.gate.revert(&remainder.receipt);
-            return None;
-        }
-        Some(remainder)
     }
 }
 
@@ -327,27 +357,18 @@ impl Touches {
 }
 
 impl Findings {
+    /// What is deleted in a sequence was garbage where it is not allowed: nothing is lost by it, and nothing is said.
     fn note(&mut self, act: &Act<'_>, reason: Reason) {
-        self.first.get_or_insert(reason);
-        self.count += 1;
         let is_key = act.place.keys().is_some_and(|keys| keys.last().is_some_and(Option::is_some));
         if is_key && rules::is_root(act.place.root) {
             self.keys.insert(act.at);
+            self.entries.extend(plan::entry(act));
         } else if act.is_block() {
             self.garbage.push((act.client, act.clocks.0, act.clocks.1));
+        } else {
+            return;
         }
-    }
-}
-
-impl Key {
-    fn of(act: &Act<'_>) -> Self {
-        let levels = act.place.keys().unwrap_or_default();
-        Self {
-            root: act.place.root.to_owned(),
-            levels: levels.iter().map(|level| level.map(str::to_owned)).collect(),
-            in_new: act.in_new,
-            ends: HashSet::new(),
-            origins: HashSet::new(),
-        }
+        self.first.get_or_insert(reason);
+        self.count += 1;
     }
 }

@@ -1,7 +1,7 @@
 //! An update on its way into a batch: what the gate, the owners, the lives and the rules of the room say of it, and what
 //! is written down.
 
-use super::rules::Mended;
+use super::rules::{Kept, Mended};
 use super::{Draft, Judged, State, Submission, SubmitError};
 use crate::gate::{self, Dropped, ParsedUpdate, Refusal, Remainder};
 use crate::generation::Brings;
@@ -33,11 +33,14 @@ impl State {
             admission.remainder.take().iter().for_each(|remainder| self.gate.revert(&remainder.receipt));
             admission.dropped = Dropped::default(); // what is missing is not asked for
         }
-        let Some(remainder) = admission.remainder else {
-            self.note_judged(submission.session, &suspect);
-            if admission.dropped.is_foreign() && is_others {
-                self.note_left_out(submission.session);
-            }
+        let only_shape = suspect.pardoned || brings != Brings::Nothing;
+        let Kept { mended, dropped, left_to_owners } =
+            self.keep_rules(submission, (&update, foreign), admission, only_shape)?;
+        self.note_judged(submission.session, &suspect);
+        if dropped.is_foreign() && (is_others || left_to_owners) {
+            self.note_left_out(submission.session);
+        }
+        let Some(mended) = mended else {
             let decided_now = match self.drafts.back_mut() {
                 Some(draft) => {
                     draft.acks.insert(submission.session, submission.ordinal);
@@ -45,17 +48,10 @@ impl State {
                 }
                 None => true,
             };
-            let (dropped, cost) = (admission.dropped, submission.cost);
-            return Ok(Judged { dropped, suspect, refused, decided_now, cost });
+            return Ok(Judged { dropped, suspect, refused, decided_now, cost: submission.cost });
         };
-        let only_shape = suspect.pardoned || brings != Brings::Nothing;
-        let mended = self.keep_rules(submission, (&update, &foreign), remainder, only_shape)?;
-        self.note_judged(submission.session, &suspect);
-        if admission.dropped.is_foreign() && is_others {
-            self.note_left_out(submission.session);
-        }
         self.take(submission, &update, brings, mended)?;
-        Ok(Judged { dropped: admission.dropped, suspect, refused: false, decided_now: false, cost: 0 })
+        Ok(Judged { dropped, suspect, refused: false, decided_now: false, cost: 0 })
     }
 
     /// Puts what was admitted into the next batch.

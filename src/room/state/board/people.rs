@@ -105,6 +105,10 @@ impl Person {
         self.doc.client_id().get()
     }
 
+    pub(super) fn session(&self) -> SessionId {
+        self.session
+    }
+
     pub(super) fn clients(&self) -> Vec<ClientId> {
         self.doc.transact().state_vector().iter().map(|(client, _)| client.get()).collect()
     }
@@ -155,6 +159,7 @@ pub(super) struct Board {
     pub(super) state: State,
     pub(super) people: Vec<Person>,
     pub(super) permit: Permit,
+    pub(super) now_ms: u64,
     loads: u32,
 }
 
@@ -163,7 +168,7 @@ impl Board {
         let log: Arc<dyn Log> = Arc::new(MemoryLog::new());
         let name = RoomName::parse("r").unwrap();
         let state = Self::load(&log, &name, 1).await;
-        Self { log, name, state, people: Vec::new(), permit: Permit::Taken, loads: 1 }
+        Self { log, name, state, people: Vec::new(), permit: Permit::Taken, now_ms: 1, loads: 1 }
     }
 
     async fn load(log: &Arc<dyn Log>, name: &RoomName, life: u32) -> State {
@@ -218,7 +223,7 @@ impl Board {
             permit: self.permit,
             at: None,
             cost: 1,
-            admitted_ms: 1,
+            admitted_ms: self.now_ms,
         };
         let judged = self.state.submit(&submission);
         self.people[who].sent += u64::from(judged.is_ok());

@@ -4,9 +4,9 @@
 use yrs::{Any, Array, MapPrelim, Text, TextPrelim, TransactionMut, WriteTxn};
 
 use super::super::tests::random_docs::Random;
-use super::people::{map_in, paragraph};
+use super::people::{Person, map_in, paragraph};
 use super::*;
-use crate::board::schema::vote_key;
+use crate::board::schema::{is_vote_key_of, vote_key};
 use crate::board::view::view;
 
 const PEOPLE: [(&str, Role); 5] = [
@@ -127,11 +127,46 @@ impl Board {
     }
 }
 
+/// What a board has that is not this person's to change, by the rules: `meta`, votes of others, the authors of their cards.
+fn not_theirs(board: &Board, who: usize) -> serde_json::Value {
+    let (user, role) = PEOPLE[who];
+    if role == Role::Admin {
+        return serde_json::Value::Null;
+    }
+    let reader = Person::of(900_100);
+    reader.receive(&board.state.document.encode_full());
+    let json = reader.json();
+    let of = |root: &str| json[root].as_object().cloned().unwrap_or_default();
+    let has_name = !user.is_empty();
+    let votes = of("votes").into_iter().filter(|(key, _)| has_name && !is_vote_key_of(key, user));
+    let cards = of("items").into_iter().filter_map(|(id, card)| {
+        let author = card.get("author")?.as_str()?.to_owned();
+        let is_others = has_name && author != user;
+        is_others.then(|| (id, serde_json::json!([author, card.get("createdAt")])))
+    });
+    if role == Role::Facilitator {
+        return serde_json::json!({ "votes": votes.collect::<serde_json::Map<_, _>>() });
+    }
+    serde_json::json!({
+        "meta": json["meta"],
+        "votes": votes.collect::<serde_json::Map<_, _>>(),
+        "cards": cards.collect::<serde_json::Map<_, _>>(),
+    })
+}
+
+/// Somebody brings an update, with nothing else under way: whatever it does, what is not theirs is as it was.
+async fn bring_checked(board: &mut Board, who: usize, update: &[u8], source: Source) {
+    board.store().await;
+    let before = not_theirs(board, who);
+    board.bring_as(who, update, source).await;
+    board.store().await;
+    assert_eq!(not_theirs(board, who), before, "{:?} has changed what is others'", PEOPLE[who]);
+}
+
 /// Who comes back brings all that is there, and gets what it lacks.
 async fn come_back(board: &mut Board, who: usize) {
     let kept = board.people[who].all();
-    board.bring_as(who, &kept, Source::Step2).await;
-    board.store().await;
+    bring_checked(board, who, &kept, Source::Step2).await;
     let all = board.state.document.encode_full();
     board.people[who].receive(&all);
     board.people[who].away = false;
@@ -160,8 +195,10 @@ async fn history(seed: u64) {
             _ => {
                 let edits = 1 + random.below(3);
                 let update = board.make(who, |t| (0..edits).for_each(|_| edit(&mut random, t, who)));
-                if !board.people[who].away {
-                    board.bring(who, &update).await;
+                match random.below(2) {
+                    _ if board.people[who].away => {}
+                    0 => bring_checked(&mut board, who, &update, Source::Update).await,
+                    _ => board.bring(who, &update).await, // what others have under way is there too
                 }
             }
         }
