@@ -16,6 +16,7 @@ use super::{State, Submission, SubmitError};
 use crate::board::rules::restore::{Restore, compensation, former};
 use crate::board::rules::{self, Before, Card, Reason, Verdict, Who, judge};
 use crate::board::schema::{ITEMS, META};
+use crate::caller::{Role, UserId};
 use crate::gate::{Act, ParsedUpdate, Remainder, Rewrite, Source, Where};
 use crate::ids::{ClientId, InstanceId, Position};
 use crate::limits::{BOARD_BROKEN_MAX, BOARD_RESTORED_BYTES_MAX, CLIENT_ID_MAX};
@@ -26,12 +27,20 @@ use crate::session::Permit;
 pub(super) struct Rules {
     /// Under which the server writes, in this load of the room. Nobody else may.
     client: ClientId,
-    /// Cards that are made, taken away or signed by what is under way, each with the newest batch that does.
-    cards: HashMap<Box<str>, u64>,
+    /// Cards that are made, taken away or signed by what is under way.
+    cards: HashMap<Box<str>, UnderWay>,
     /// The newest batch that touches `meta`.
     meta: u64,
     /// The newest that is committed.
     committed: u64,
+}
+
+/// What is under way to one card.
+struct UnderWay {
+    /// The newest batch that does something to it.
+    batch: u64,
+    /// The editor whose doing all of it is, and who may: whatever becomes of it, the card is nobody else's.
+    by: Option<UserId>,
 }
 
 /// What an update does that rules may have to know of it while it is under way.
@@ -39,6 +48,8 @@ pub(super) struct Rules {
 pub(super) struct Touches {
     cards: Vec<Box<str>>,
     meta: bool,
+    /// The editor who does it, and may.
+    by: Option<UserId>,
 }
 
 /// An update that keeps the rules, by now.
@@ -81,7 +92,14 @@ impl Rules {
 
     /// A batch has this on its way into the log.
     pub(super) fn note(&mut self, touches: Touches, batch: u64) {
-        self.cards.extend(touches.cards.into_iter().map(|card| (card, batch)));
+        for card in touches.cards {
+            let by = touches.by.clone();
+            let under_way = self.cards.entry(card).or_insert_with(|| UnderWay { batch, by });
+            under_way.batch = batch;
+            if under_way.by != touches.by {
+                under_way.by = None;
+            }
+        }
         if touches.meta {
             self.meta = batch;
         }
@@ -89,14 +107,15 @@ impl Rules {
 
     /// What was under way in another load of the room is under way here, in batches up to this one.
     pub(super) fn take_over(&mut self, old: &mut Self, batch: u64) {
-        self.cards.extend(std::mem::take(&mut old.cards).into_keys().map(|card| (card, batch)));
+        let under_way = |card| (card, UnderWay { batch, by: None });
+        self.cards.extend(std::mem::take(&mut old.cards).into_keys().map(under_way));
         self.meta = batch;
     }
 
     /// A batch is committed; what of older ones is not was dropped.
     pub(super) fn commit(&mut self, batch: u64) {
         self.committed = batch;
-        self.cards.retain(|_, of| *of > batch);
+        self.cards.retain(|_, of| of.batch > batch);
         if self.cards.is_empty() {
             self.cards = HashMap::new(); // as in most rooms at most times
         }
@@ -107,13 +126,24 @@ impl Rules {
 struct Now<'s, B> {
     committed: B,
     rules: &'s Rules,
+    /// Who asks.
+    user: Option<&'s str>,
     /// Nothing is under way.
     still: bool,
 }
 
 impl<B: Before> Before for Now<'_, B> {
     fn card(&self, id: &str) -> Card {
-        if !self.still && self.rules.cards.contains_key(id) { Card::Unclear } else { self.committed.card(id) }
+        let under_way = self.rules.cards.get(id).filter(|_| !self.still);
+        let committed = self.committed.card(id);
+        match under_way.map(|under_way| under_way.by.as_deref()) {
+            None => committed,
+            Some(by) if by.is_some() && by == self.user => match committed {
+                Card::Of(author) if Some(&*author) != by => Card::Unclear,
+                own => own,
+            },
+            Some(_) => Card::Unclear,
+        }
     }
 
     fn has_meta(&self, key: &str) -> Option<bool> {
@@ -192,7 +222,10 @@ impl State {
         }
         let caller = &submission.caller;
         let who = Who { role: caller.role, user: caller.user.as_deref(), only_shape };
-        let found = self.find(&remainder, &who);
+        let mut found = self.find(&remainder, &who);
+        if found.first.is_none() && caller.role == Role::Editor && !only_shape {
+            found.touches.by.clone_from(&caller.user);
+        }
         let Some(reason) = found.first.filter(|_| !found.unclear) else {
             if found.unclear {
                 self.gate.revert(&remainder.receipt);
@@ -230,6 +263,7 @@ impl State {
         let before = Now {
             committed: rules::Document::new(&transaction),
             rules: &self.rules,
+            user: who.user,
             still: self.drafts.is_empty(),
         };
         let mut found = Findings::default();
