@@ -26,7 +26,8 @@ use bytes::Bytes;
 use answers::Answers;
 use authors::Authors;
 pub(crate) use authors::Suspect;
-pub(crate) use others::Foreign;
+pub(crate) use exact::Withdrawn;
+pub(crate) use others::{Foreign, StoredError};
 use rules::Rules;
 
 use super::fan_out::{Author, Shown};
@@ -53,6 +54,8 @@ pub(crate) struct State {
     epoch: Epoch,
     /// Records of others were stored while edits were under way here: the two cannot be told apart any more.
     mingled: bool,
+    /// Some of those hold blocks that are under way here too: they are committed, and must not be taken back.
+    overlaps: bool,
     /// Batches that are not committed, oldest first. The first is in flight if `in_flight`.
     drafts: VecDeque<Draft>,
     in_flight: bool,
@@ -189,6 +192,7 @@ impl State {
             committed: seen.last,
             epoch: seen.epoch,
             mingled: false,
+            overlaps: false,
             drafts: VecDeque::new(),
             in_flight: false,
             batches: u64::from(life) << 32,
@@ -270,6 +274,7 @@ impl State {
         draft.receipts.iter().for_each(|receipt| self.gate.settle(receipt));
         (self.committed, self.epoch) = (appended.last, appended.epoch);
         self.mingled &= !self.drafts.is_empty();
+        self.overlaps &= self.mingled;
         if self.drafts.is_empty() {
             self.drafts = VecDeque::new(); // a quiet room keeps no place for batches
         }
@@ -284,22 +289,25 @@ impl State {
 
     /// The log will never take the batch in flight: forgets it and everything behind it. Returns
     /// the sessions whose edits are dropped here (they still hold them), and the inflow units to
-    /// give back.
-    pub(crate) fn drop_overlay(&mut self) -> (Vec<SessionId>, u32) {
+    /// give back. Nothing if it cannot be told from what others have stored: the state is of no use then, load the room
+    /// again.
+    pub(crate) fn drop_overlay(&mut self) -> Option<(Vec<SessionId>, u32)> {
+        if self.mingled {
+            return None;
+        }
         self.in_flight = false;
-        self.mingled = false;
         self.generations.revert();
         self.authors.owners.revert();
         let mut authors = Vec::new();
         let mut cost = 0;
         for draft in std::mem::take(&mut self.drafts).into_iter().rev() {
-            for receipt in draft.receipts.iter().rev() {
-                self.gate.revert(receipt);
+            if !draft.receipts.iter().rev().all(|receipt| self.gate.try_revert(receipt)) {
+                return None;
             }
             authors.extend(draft.acks.into_keys());
             cost += draft.cost;
         }
-        (authors, cost)
+        Some((authors, cost))
     }
 
     /// The newest committed position.

@@ -28,6 +28,16 @@ pub(crate) struct Foreign {
     pub(crate) set_aside: Vec<SetAside>,
 }
 
+/// Why records of others cannot be taken in.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum StoredError {
+    #[error(transparent)]
+    Fold(#[from] FoldError),
+    /// Nothing of them was taken in.
+    #[error("somebody writes under one client id on two instances, and not the same")]
+    Apart,
+}
+
 /// Why what is here cannot be stored again. Nothing of it is acknowledged then: its authors still hold it.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum HealError {
@@ -56,11 +66,16 @@ impl State {
     /// Takes in records that others have stored: the next ones of the log.
     ///
     /// # Errors
-    /// [`FoldError`] if the document cannot take them. The state is of no use then: load the room again.
+    /// [`StoredError`]: the state is of no use then, load the room again.
     ///
     /// # Panics
     /// If they are not the next ones.
-    pub(crate) fn on_stored(&mut self, records: &[StoredRecord], epoch: Epoch) -> Result<Foreign, FoldError> {
+    pub(crate) fn on_stored(
+        &mut self,
+        records: &[StoredRecord],
+        epoch: Epoch,
+    ) -> Result<Foreign, StoredError> {
+        self.compare_with_overlay(records)?;
         let mut foreign = Foreign { shown: None, set_aside: Vec::new() };
         let mut updates: Vec<Bytes> = Vec::with_capacity(records.len());
         let mut receipts = Vec::with_capacity(records.len());
@@ -94,6 +109,34 @@ impl State {
         Ok(foreign)
     }
 
+    /// Looks for blocks that are under way here, and that others have stored. On a board they have to stand where they stand
+    /// here: what builds on them is judged by that place.
+    fn compare_with_overlay(&mut self, records: &[StoredRecord]) -> Result<(), StoredError> {
+        let receipts = self.drafts.iter().flat_map(|draft| &draft.receipts);
+        let under_way: Vec<_> = receipts.flat_map(|receipt| receipt.blocks.iter().copied()).collect();
+        if under_way.is_empty() {
+            return Ok(());
+        }
+        for stored in records {
+            let StoredRecord::Intact { record, .. } = stored else { continue };
+            let update = record.update();
+            let Ok(update) = gate::parse_update(&update, Source::Record) else { continue };
+            let is_under_way = |part: gate::UpdatePart| {
+                let meets = |&(client, from, to): &(ClientId, u32, u32)| {
+                    client == part.client && from < part.clocks.1 && part.clocks.0 < to
+                };
+                under_way.iter().any(meets)
+            };
+            if update.parts().any(is_under_way) {
+                self.overlaps = true;
+                if self.is_board() && self.gate.stands_apart(&update) {
+                    return Err(StoredError::Apart);
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// What of a stored record goes into the document; empty if all of it is there. An error says why the
     /// record is set aside.
     fn admit_stored(&mut self, stored: &StoredRecord) -> Result<(Bytes, Option<gate::Receipt>), String> {
@@ -119,11 +162,6 @@ impl State {
             None if whole => (update, None),
             None => (Bytes::new(), None),
         })
-    }
-
-    /// Whether what is in flight can be forgotten without touching what is stored.
-    pub(crate) fn is_overlay_apart(&self) -> bool {
-        !self.mingled
     }
 
     /// The committed state vector, encoded.
