@@ -14,6 +14,7 @@ mod exact;
 mod kinds;
 mod lives;
 mod others;
+mod races;
 mod rules;
 mod submit;
 mod weight;
@@ -28,6 +29,7 @@ use authors::Authors;
 pub(crate) use authors::Suspect;
 pub(crate) use exact::Withdrawn;
 pub(crate) use others::{Foreign, StoredError};
+use races::{CardSet, Races};
 use rules::Rules;
 
 use super::fan_out::{Author, Shown};
@@ -72,6 +74,7 @@ pub(crate) struct State {
     claims: HashMap<SessionId, Claim>,
     authors: Authors,
     rules: Rules,
+    races: Races,
     /// About how many bytes the document has when encoded.
     encoded_bytes: usize,
 }
@@ -97,6 +100,8 @@ struct Draft {
     acks: HashMap<SessionId, u64>,
     /// Messages of which something breaks a rule of the board, and is stored without its content.
     broken: Vec<Broken>,
+    /// Cards that editors set.
+    sets: Vec<CardSet>,
     /// Inflow units to give back.
     cost: u32,
 }
@@ -203,6 +208,7 @@ impl State {
             claims: HashMap::new(),
             authors: Authors::default(),
             rules: Rules::new(instance, life),
+            races: Races::default(),
             encoded_bytes,
         }
     }
@@ -283,7 +289,8 @@ impl State {
         let shown = Shown::of(updates, author);
         let (updates, bytes) = (draft.records.len(), draft.bytes);
         self.rules.commit(draft.number);
-        let Draft { acks, broken, cost, .. } = draft;
+        let Draft { acks, mut broken, cost, .. } = draft;
+        broken.extend(self.end_races(draft.number));
         Ok(Committed { shown, acks, broken, updates, bytes, cost })
     }
 

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use bytes::Bytes;
 
+use super::rules::Touches;
 use super::{Draft, State};
 use crate::caller::UserId;
 use crate::document::FoldError;
@@ -79,11 +80,12 @@ impl State {
         let mut foreign = Foreign { shown: None, set_aside: Vec::new() };
         let mut updates: Vec<Bytes> = Vec::with_capacity(records.len());
         let mut receipts = Vec::with_capacity(records.len());
+        let mut touches = Touches::default();
         for stored in records {
             let position = stored.position();
             assert_eq!(position.seq, self.committed.seq + 1, "records of others come in order");
             (self.committed, self.epoch) = (position, epoch);
-            match self.admit_stored(stored) {
+            match self.admit_stored(stored, &mut touches) {
                 Ok((update, receipt)) => {
                     self.encoded_bytes += update.len();
                     updates.extend((!update.is_empty()).then_some(update));
@@ -104,6 +106,7 @@ impl State {
         let deletes = self.document.apply(&slices)?;
         self.gate.note_deleted(&deletes);
         receipts.iter().for_each(|receipt| self.gate.settle(receipt));
+        self.note_races(&touches);
         self.answers = super::Answers::default();
         foreign.shown = Some(Shown::of(updates, Author::Several));
         Ok(foreign)
@@ -139,7 +142,11 @@ impl State {
 
     /// What of a stored record goes into the document; empty if all of it is there. An error says why the
     /// record is set aside.
-    fn admit_stored(&mut self, stored: &StoredRecord) -> Result<(Bytes, Option<gate::Receipt>), String> {
+    fn admit_stored(
+        &mut self,
+        stored: &StoredRecord,
+        touches: &mut Touches,
+    ) -> Result<(Bytes, Option<gate::Receipt>), String> {
         let record = match stored {
             StoredRecord::Intact { record, .. } => record,
             StoredRecord::Damaged { why, .. } => return Err(why.clone()),
@@ -156,6 +163,10 @@ impl State {
         self.learn_kind(record);
         // What is known may be known from what is in flight only.
         let whole = !self.drafts.is_empty();
+        if let Some(remainder) = admission.remainder.as_ref().filter(|_| whole && self.is_board()) {
+            let shown = self.gate.acts(remainder, |act| touches.note(act));
+            debug_assert!(shown.is_ok(), "the gate has written it");
+        }
         Ok(match admission.remainder {
             Some(remainder) if whole => (update, Some(remainder.receipt)),
             Some(remainder) => (remainder.update.into(), Some(remainder.receipt)),
@@ -336,6 +347,7 @@ impl Draft {
             at: None,
             acks: HashMap::new(),
             broken: Vec::new(),
+            sets: Vec::new(),
             cost: 0,
         }
     }

@@ -17,7 +17,7 @@ use crate::board::rules::restore::{Restore, compensation, former};
 use crate::board::rules::{self, Before, Card, Reason, Verdict, Who, judge};
 use crate::board::schema::{ITEMS, META};
 use crate::caller::{Role, UserId};
-use crate::gate::{Act, ParsedUpdate, Remainder, Rewrite, Source, Where};
+use crate::gate::{Act, Content, ParsedUpdate, Remainder, Rewrite, Source, Where};
 use crate::ids::{ClientId, InstanceId, Position};
 use crate::limits::{BOARD_BROKEN_MAX, BOARD_RESTORED_BYTES_MAX, CLIENT_ID_MAX};
 use crate::log::record::RoomKind;
@@ -49,7 +49,9 @@ pub(super) struct Touches {
     cards: Vec<Box<str>>,
     meta: bool,
     /// The editor who does it, and may.
-    by: Option<UserId>,
+    pub(super) by: Option<UserId>,
+    /// Cards that it sets, each with the last id of the block.
+    pub(super) sets: Vec<(Box<str>, (ClientId, u32))>,
 }
 
 /// An update that keeps the rules, by now.
@@ -85,9 +87,14 @@ impl Rules {
         Self { client, cards: HashMap::new(), meta: 0, committed: 0 }
     }
 
-    #[cfg(test)]
+    /// Under which the server writes.
     pub(super) fn client(&self) -> ClientId {
         self.client
+    }
+
+    /// Which of these cards are touched by what is under way.
+    pub(super) fn under_way<'t>(&self, touches: &'t Touches) -> impl Iterator<Item = &'t str> {
+        touches.cards.iter().filter(|card| self.cards.contains_key(*card)).map(AsRef::as_ref)
     }
 
     /// A batch has this on its way into the log.
@@ -347,7 +354,18 @@ impl State {
 }
 
 impl Touches {
-    fn note(&mut self, act: &Act<'_>) {
+    /// That of one card, whoever does it.
+    pub(super) fn of_card(id: &str) -> Self {
+        Self { cards: vec![Box::from(id)], ..Self::default() }
+    }
+
+    pub(super) fn note(&mut self, act: &Act<'_>) {
+        if let (ITEMS, Some([Some(id)])) = (act.place.root, act.place.keys())
+            && act.is_block()
+            && act.content != Content::Deleted
+        {
+            self.sets.push((Box::from(*id), (act.client, act.clocks.1 - 1)));
+        }
         match (act.place.root, act.place.keys().unwrap_or_default()) {
             (META, _) => self.meta = true,
             (ITEMS, [Some(id)] | [Some(id), Some("author")])

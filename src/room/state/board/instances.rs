@@ -107,3 +107,61 @@ async fn an_edit_is_taken_back_beside_others() {
     assert_eq!(one.told(here), [Reason::Meta]);
     one.same().await;
 }
+
+/// [B57] A card that is made on one instance, and set by somebody else through another one that has not heard of it yet, is
+/// its author's again once both are stored, whichever of the two writes would win.
+#[tokio::test]
+async fn a_card_is_not_taken_where_it_is_not_known_yet() {
+    for client in [5, 900_000] {
+        let mut one = Board::open().await;
+        let ann = one.come("ann", Role::Editor);
+        one.edit(ann, |t| set(t, "itemPositions", "x", 1)).await;
+        let mut two = one.beside().await;
+        let bob = two.come_as(Person::of(client), "bob", Role::Editor);
+        let made = one.make(ann, |t| card(t, "x", Some("ann")));
+        one.bring(ann, &made).await;
+        one.store().await;
+        // Bob has heard of it by the other instance, or guesses.
+        let taken = two.make(bob, |t| {
+            card(t, "x", Some("bob"));
+            card(t, "y", Some("bob"));
+        });
+        two.submit(bob, &taken).unwrap();
+        two.hear().await.unwrap();
+        two.store().await;
+        let told = two.told(bob);
+        println!("bob writes as {client}: {told:?}");
+        assert!(told.iter().all(|reason| *reason == Reason::OthersCard));
+        two.same().await;
+        one.hear().await.unwrap();
+        one.same().await;
+        let items = one.json(ann)["items"].clone();
+        assert_eq!(items, two.json(bob)["items"]);
+        assert_eq!((&items["x"]["author"], &items["x"]["text"]), (&"ann".into(), &"text of x".into()));
+        assert_eq!(items["y"]["author"], "bob");
+        // And it is hers to take away.
+        one.edit(ann, |t| super::people::remove(t, "items", "x")).await;
+        assert_eq!(one.told(ann), []);
+    }
+}
+
+/// [B57] Who makes the same card twice by two ways, or may set any card, is not in the way of anybody.
+#[tokio::test]
+async fn ones_own_card_by_two_ways_is_left_alone() {
+    for (user, role) in [("ann", Role::Editor), ("lea", Role::Facilitator)] {
+        let mut one = Board::open().await;
+        let ann = one.come("ann", Role::Editor);
+        one.edit(ann, |t| card(t, "x", Some("ann"))).await;
+        let mut two = one.beside().await;
+        let other = two.come_as(Person::of(900_000), user, role);
+        one.edit(ann, |t| card(t, "x", Some("ann"))).await;
+        let theirs = two.make(other, |t| card(t, "x", Some(user)));
+        two.submit(other, &theirs).unwrap();
+        two.hear().await.unwrap();
+        two.store().await;
+        assert_eq!((two.told(other), two.state.uncommitted()), (vec![], 0));
+        assert!(
+            two.records().await.iter().all(|record| record.kind() != crate::log::record::Kind::Compensation)
+        );
+    }
+}
