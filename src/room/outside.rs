@@ -210,7 +210,7 @@ impl Rooms {
     }
 
     /// A room, once nobody removes it.
-    async fn enter(self: &Arc<Self>, name: &RoomName) -> Result<Arc<Shared>, Close> {
+    pub(super) async fn enter(self: &Arc<Self>, name: &RoomName) -> Result<Arc<Shared>, Close> {
         loop {
             if self.stop.is_cancelled() {
                 return Err(super::restarts());

@@ -47,6 +47,7 @@ impl Actor {
             }
             Command::Read { part, reply } => self.on_read_outside(part, reply).await?,
             Command::Write(write) => self.on_write(write).await?,
+            Command::Look { reply } => self.on_look(reply),
             Command::Relay { session, payload, cost } => {
                 self.shared.inflow.leave(cost);
                 self.tell_others(Some(session), &payload);

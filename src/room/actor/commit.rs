@@ -110,6 +110,7 @@ impl Actor {
         }
         self.tell_broken(broken);
         self.ack(acks, position);
+        self.watch(true);
         Ok(())
     }
 
@@ -165,6 +166,7 @@ impl Actor {
         {
             self.release().await;
         }
+        self.watch(false);
         Ok(())
     }
 

@@ -272,7 +272,7 @@ async fn a_day_offline_keeps_what_is_allowed() {
     assert!(!board.people[bob].saw("mine"));
 }
 
-/// [B38] What the store has lost comes back, whoever brings it: of that only what it may look like is asked.
+/// [B23] What the store has lost comes back, whoever brings it: of that only what it may look like is asked.
 #[tokio::test]
 async fn what_was_lost_comes_back_by_anyone() {
     let mut board = Board::open().await;
