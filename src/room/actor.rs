@@ -33,7 +33,7 @@ use super::line::{Line, News};
 use super::outside::Writes;
 use super::registry::Rooms;
 use super::removal::Retire;
-use super::state::State;
+use super::state::{State, StoredError};
 use super::upkeep::Upkeep;
 use crate::document::FoldError;
 use crate::limits::{BEAT_MS, PRESENCE_TICK_MS, ROUND_APPEND_MS, ROUND_SESSIONS_MIN};
@@ -100,6 +100,15 @@ enum End {
     Moved(String),
     #[error("the store has taken no edit of it for {} s", .0.as_secs())]
     Away(Duration),
+}
+
+impl From<StoredError> for End {
+    fn from(error: StoredError) -> Self {
+        match error {
+            StoredError::Fold(error) => Self::Fold(error),
+            error @ StoredError::Apart => Self::Moved(error.to_string()),
+        }
+    }
 }
 
 impl Actor {

@@ -129,7 +129,10 @@ impl Actor {
                 self.writes.next = again.map(|submission| Box::new(Command::Submit(*submission)));
             }
             Ok(judged) => {
-                self.writes.judged = again.filter(|_| self.state().is_exact_under_way());
+                match again.filter(|_| self.state().is_exact_under_way()) {
+                    Some(submission) => self.writes.judged = Some(submission),
+                    None => self.writes.note_decided(),
+                }
                 self.shared.inflow.leave(judged.cost);
                 self.rooms.metrics.note_dropped(&judged.dropped);
                 self.rooms.metrics.edits_refused.inc_by(u64::from(judged.refused));
@@ -150,6 +153,7 @@ impl Actor {
                 }
             }
             Err(error) => {
+                self.writes.note_decided();
                 self.shared.inflow.leave(cost);
                 self.rooms.metrics.updates_refused.inc();
                 let close = match &error {
