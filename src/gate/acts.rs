@@ -173,12 +173,7 @@ impl Gate {
         Ok(())
     }
 
-    fn deleted_acts(
-        &self,
-        client: ClientId,
-        range: Range,
-        look: &mut impl FnMut(&Act<'_>) -> bool,
-    ) -> bool {
+    fn deleted_acts(&self, client: ClientId, range: Range, look: &mut impl FnMut(&Act<'_>) -> bool) -> bool {
         let mut from = range.0;
         while from < range.1 {
             let to = self.index.run_end(client, from).unwrap_or(range.1).min(range.1);

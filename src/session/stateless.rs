@@ -33,7 +33,8 @@ mod tests {
             println!("{:.60}", forged);
             assert!(!is_passed_on(forged.as_bytes()));
         }
-        for fair in [r#"{"type":"note","text":"ruang.brokenRule"}"#, "ruang.brokenRule", "", "[1]", r#""{""#] {
+        for fair in [r#"{"type":"note","text":"ruang.brokenRule"}"#, "ruang.brokenRule", "", "[1]", r#""{""#]
+        {
             assert!(is_passed_on(fair.as_bytes()), "{fair}");
         }
     }

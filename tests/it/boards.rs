@@ -293,7 +293,18 @@ async fn viewers_are_refused_as_everywhere() {
     vic.edit(put("itemPositions", "a", "1")).await;
     vic.until("a refusal", |vic| !vic.denied.is_empty()).await;
     assert!(vic.denied[0].contains("not yours to write"), "{:?}", vic.denied);
+    let before = boards.kinds().await;
     vic.send(y_websocket::update(&vic.encode_full())).await;
+    lea.edit(put("meta", "title", "y")).await;
+    vic.until("what is stored behind it", |vic| vic.value("meta", "title").as_deref() == Some("y")).await;
+    vic.send(y_websocket::update(&vic.encode_full())).await;
+    // What was sent before is judged when this is answered.
+    let received = vic.received.len();
+    vic.send(y_websocket::sync_step1(&[0])).await;
+    vic.until("an answer", |vic| vic.received.len() > received).await;
+    assert_eq!(boards.kinds().await, [before, vec![Kind::Update]].concat(), "nothing of it is stored");
+    assert!(lea.value("itemPositions", "a").is_none());
+    assert_eq!(boards.servers[0].app.rooms.metrics().edits_mended.get(), 0);
     boards.stop().await;
 }
 

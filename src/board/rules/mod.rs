@@ -226,7 +226,8 @@ fn template(act: &Act<'_>, key: Option<&str>, before: &impl Before) -> Verdict {
     let (Some(key), Content::Values(bytes)) = (key, act.content) else { return BROKEN };
     let Some(value) = decode(bytes) else { return BROKEN };
     let of = (act.client, act.clocks.0);
-    let Some(template) = seed::template_of(act.client).filter(|template| template.has(of, key, &value)) else {
+    let Some(template) = seed::template_of(act.client).filter(|template| template.has(of, key, &value))
+    else {
         return BROKEN;
     };
     for key in template.keys() {

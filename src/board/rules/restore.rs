@@ -284,7 +284,8 @@ impl Blocks {
         from: &[(Arc<str>, Any)],
         to: &[(Arc<str>, Any)],
     ) -> Stands<'a> {
-        let find = |all: &[(Arc<str>, Any)], name: &str| all.binary_search_by(|(of, _)| (**of).cmp(name)).ok();
+        let find =
+            |all: &[(Arc<str>, Any)], name: &str| all.binary_search_by(|(of, _)| (**of).cmp(name)).ok();
         for (name, _) in from.iter().filter(|(name, _)| find(to, name).is_none()) {
             stands = self.put_format(stands, name, &Any::Null);
         }

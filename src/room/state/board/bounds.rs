@@ -80,6 +80,7 @@ async fn what_has_no_room_is_kept() {
     board.same().await;
     assert_eq!(board.json(bob), before);
     assert!(largest_compensation(&board).await <= BOARD_RESTORED_BYTES_MAX + 64);
+    assert_eq!(board.told(bob), [Reason::TooMany, Reason::OthersCard]);
     // Replaced instead of deleted.
     board.edit(bob, |t| (0..40).for_each(|id| card(t, &id.to_string(), Some("bob")))).await;
     assert_eq!(board.told(bob), [Reason::TooMany]);
@@ -276,12 +277,36 @@ async fn clearing_up_is_no_offence() {
     board.state.set_kind(RoomKind::Free);
     board.edit(adm, |t| t.get_or_insert_text("meta").push(t, "from before the rules")).await;
     board.state.set_kind(RoomKind::Board);
-    board.edit(ann, |t| {
-        let text = t.get_or_insert_text("meta");
-        text.remove_range(t, 0, 4);
-    })
-    .await;
+    board
+        .edit(ann, |t| {
+            let text = t.get_or_insert_text("meta");
+            text.remove_range(t, 0, 4);
+        })
+        .await;
     assert_eq!(board.told(ann), []);
     let kinds: Vec<Kind> = board.records().await.iter().map(|record| record.kind()).collect();
     assert_eq!(kinds.last(), Some(&Kind::Update));
+}
+
+/// [B30] Who looks at what an update does is shown no more of it than wanted.
+#[test]
+fn looking_ends_when_enough_is_seen() {
+    let ann = Person::of(1);
+    let update = ann.make(|t| {
+        for n in 0..10 {
+            set(t, "meta", &format!("k{n}"), 1);
+            remove(t, "meta", &format!("k{n}"));
+        }
+    });
+    let mut gate = Gate::new();
+    let admitted = gate.admit(&update, Source::Update).unwrap().remainder.unwrap();
+    for enough in [1, 3, 10] {
+        let mut seen = 0;
+        gate.acts_while(&admitted, |_| {
+            seen += 1;
+            seen < enough
+        })
+        .unwrap();
+        assert_eq!(seen, enough);
+    }
 }

@@ -287,7 +287,8 @@ impl Board {
             }
             let (update, author) = match shown {
                 Shown::Small(update, author) => (update, author),
-                other => panic!("{other:?}"),
+                Shown::Large(frame, author) => (update_in(&frame), author),
+                Shown::Apart(..) => panic!("one instance stores one update after the other"),
             };
             for person in
                 self.people.iter().filter(|person| author.sole() != Some(person.session) && !person.away)
@@ -348,4 +349,12 @@ impl Board {
 fn state_vector(person: &Person) -> Vec<u8> {
     use yrs::updates::encoder::Encode;
     person.doc.transact().state_vector().encode_v1()
+}
+
+/// The update in a whole frame: behind a long header of WebSocket, two tags and a length.
+fn update_in(frame: &crate::wire::voice::SharedFrame) -> Bytes {
+    let frame = frame.for_voice(&crate::wire::voice::Voice::YSweet);
+    assert_eq!((frame[1], &frame[10..12]), (127, &[0, 2][..]), "an update that is large");
+    let digits = frame[12..].iter().take_while(|byte| **byte >= 0x80).count() + 1;
+    frame.slice(12 + digits..)
 }

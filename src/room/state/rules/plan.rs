@@ -113,8 +113,7 @@ impl State {
         let transaction = self.document.doc().transact();
         let marks = self.marks();
         let client = self.rules.client;
-        let mut compensation =
-            Compensation::new((client, self.gate.known(client)), BOARD_RESTORED_BYTES_MAX);
+        let mut compensation = Compensation::new((client, self.gate.known(client)), BOARD_RESTORED_BYTES_MAX);
         let mut deleted = Vec::new();
         // Entries that are set again as a whole have their fields; those that are kept have them too.
         let (mut whole, mut kept) = (HashSet::new(), HashSet::new());
