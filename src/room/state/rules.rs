@@ -230,15 +230,20 @@ impl State {
         let caller = &submission.caller;
         let who = Who { role: caller.role, user: caller.user.as_deref(), only_shape };
         let mut found = self.find(&remainder, &who);
-        if found.first.is_none() && caller.role == Role::Editor && !only_shape {
+        let editor = caller.role == Role::Editor && !only_shape;
+        if found.first.is_none() && editor {
             found.touches.by.clone_from(&caller.user);
         }
+        // What an editor may set in `meta` is a template, where there is nothing: of two that begin at once one does.
+        let begins = editor && found.touches.meta && submission.permit != Permit::TakenWhole;
+        found.unclear |= begins && !self.drafts.is_empty();
         let Some(reason) = found.first.filter(|_| !found.unclear) else {
             if found.unclear {
                 self.gate.revert(&remainder.receipt);
                 return Err(SubmitError::NotNow);
             }
-            return Ok(Mended::as_it_was(remainder, found.touches));
+            let at = begins.then_some(self.committed);
+            return Ok(Mended { at, ..Mended::as_it_was(remainder, found.touches) });
         };
         let planned = if submission.permit == Permit::TakenWhole {
             Err(SubmitError::Broken(reason))
