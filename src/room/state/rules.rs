@@ -245,9 +245,13 @@ impl State {
             }
             let mut found = self.find(&remainder, submission, only_shape);
             let caller = &submission.caller;
-            if found.first.is_none() && caller.role == Role::Editor && !only_shape {
+            let editor = caller.role == Role::Editor && !only_shape;
+            if found.first.is_none() && editor {
                 found.touches.by.clone_from(&caller.user);
             }
+            // What an editor may set in `meta` is a template, where there is nothing: of two that begin at once one does.
+            let begins = editor && found.touches.meta && submission.permit != Permit::TakenWhole;
+            found.unclear |= begins && !self.drafts.is_empty();
             if found.unclear {
                 self.gate.revert(&remainder.receipt);
                 return Err(SubmitError::NotNow);
@@ -255,7 +259,10 @@ impl State {
             let leaves = submission.permit != Permit::TakenWhole && !found.theirs.is_empty();
             if !leaves && found.forged.is_empty() {
                 let mended = match found.first {
-                    None => Some(Mended::as_it_was(remainder, found.touches)),
+                    None => {
+                        let at = begins.then_some(self.committed);
+                        Some(Mended { at, ..Mended::as_it_was(remainder, found.touches) })
+                    }
                     Some(reason) => self.mend(submission, (update, &foreign), remainder, (reason, found))?,
                 };
                 return Ok(Kept { mended, dropped, left_to_owners });

@@ -3,6 +3,7 @@
 use super::people::{Board, Person, card, set};
 use super::*;
 use crate::board::rules::Reason;
+use crate::board::seed::template;
 use crate::caller::Role;
 
 /// One board on two instances, and on both of them ann with one client id.
@@ -24,7 +25,7 @@ async fn folded(board: &mut Board) -> serde_json::Value {
     newcomer.json()
 }
 
-/// [B56] The same clock in one place here, and in another one in the log: the room is loaded again, and what builds on it is
+/// [B34] The same clock in one place here, and in another one in the log: the room is loaded again, and what builds on it is
 /// judged by where it stands in the log.
 #[tokio::test]
 async fn an_id_with_two_places_ends_the_load() {
@@ -46,7 +47,7 @@ async fn an_id_with_two_places_ends_the_load() {
     assert_eq!(folded(&mut one).await["meta"]["title"], "Sprint 7");
 }
 
-/// [B56] The same edit by two ways ends nothing, whichever instance has turned it into deleted content.
+/// [B34] The same edit by two ways ends nothing, whichever instance has turned it into deleted content.
 #[tokio::test]
 async fn the_same_edit_by_two_ways_goes_on() {
     let (mut one, mut two, here, there) = two_with_ann().await;
@@ -65,7 +66,7 @@ async fn the_same_edit_by_two_ways_goes_on() {
     assert_eq!(folded(&mut two).await["items"]["x"]["author"], "ann");
 }
 
-/// [B56] An edit for one position is taken back after others have stored blocks of it, or more of its client: what is
+/// [B34] An edit for one position is taken back after others have stored blocks of it, or more of its client: what is
 /// stored stays known, and the room is to be loaded again.
 #[tokio::test]
 async fn what_others_have_stored_is_not_taken_back() {
@@ -108,7 +109,7 @@ async fn an_edit_is_taken_back_beside_others() {
     one.same().await;
 }
 
-/// [B57] A card that is made on one instance, and set by somebody else through another one that has not heard of it yet, is
+/// [B34] A card that is made on one instance, and set by somebody else through another one that has not heard of it yet, is
 /// its author's again once both are stored, whichever of the two writes would win.
 #[tokio::test]
 async fn a_card_is_not_taken_where_it_is_not_known_yet() {
@@ -145,7 +146,7 @@ async fn a_card_is_not_taken_where_it_is_not_known_yet() {
     }
 }
 
-/// [B57] Who makes the same card twice by two ways, or may set any card, is not in the way of anybody.
+/// [B34] Who makes the same card twice by two ways, or may set any card, is not in the way of anybody.
 #[tokio::test]
 async fn ones_own_card_by_two_ways_is_left_alone() {
     for (user, role) in [("ann", Role::Editor), ("lea", Role::Facilitator)] {
@@ -164,4 +165,25 @@ async fn ones_own_card_by_two_ways_is_left_alone() {
             two.records().await.iter().all(|record| record.kind() != crate::log::record::Kind::Compensation)
         );
     }
+}
+
+/// [B34] Two templates at once on two instances: one is begun with. The other one's is stored at its position only, and breaks
+/// a rule when it is judged anew.
+#[tokio::test]
+async fn of_two_templates_at_once_one_counts() {
+    let mut one = Board::open().await;
+    let ann = one.come("ann", Role::Editor);
+    one.edit(ann, |t| set(t, "itemPositions", "x", 1)).await;
+    let mut two = one.beside().await;
+    let bob = two.come("bob", Role::Editor);
+    let (theirs, ours) = (template("4ls").unwrap().update(), template("retro").unwrap().update());
+    two.submit(bob, &theirs).unwrap();
+    assert!(two.state.is_exact_under_way() && two.state.next_batch().is_some());
+    one.bring(ann, &ours).await;
+    one.store().await;
+    two.hear().await.unwrap();
+    assert!(two.state.withdraw_exact().unwrap().is_whole, "the log has moved");
+    two.bring(bob, &theirs).await;
+    assert_eq!(two.told(bob), [Reason::Meta]);
+    assert_eq!(folded(&mut two).await["meta"]["columns"].as_array().map(Vec::len), Some(3));
 }
