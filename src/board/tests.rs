@@ -10,8 +10,10 @@ use yrs::{
 };
 
 use super::edit::{Author, Edit, EditError, apply};
+use super::rules::{Reason, may};
 use super::schema::{Column, ITEMS, META, Phase, Point, ROOTS, VOTES, vote_key};
 use super::view::view;
+use crate::caller::Role;
 
 const ANN: Author<'_> = Author { user: "ann", now_ms: 1_700_000_000_000 };
 const BOB: Author<'_> = Author { user: "bob", now_ms: 1_700_000_000_001 };
@@ -224,6 +226,35 @@ fn foreign_values_are_read_or_passed_over() {
     assert_eq!(board.items["shared"].column, None);
     assert_eq!((board.meta.phase, board.meta.vote_limit, board.meta.timer_ends_at), (Phase::Write, 5, None));
     assert_eq!(board.all_user_votes["ann"], BTreeMap::from([("shared".to_owned(), 2)]));
+}
+
+/// [B2] A card that is a plain object becomes a map with all of its fields when one of them is edited; that is to replace it, so only
+/// who may do that may.
+#[test]
+fn a_plain_card_keeps_its_fields() {
+    let doc = Doc::new();
+    let fields = [("text", "old"), ("author", "ann"), ("column", "well"), ("later", "kept")];
+    let fields = fields.map(|(key, value)| (key.to_owned(), Any::from(value)));
+    {
+        let mut transaction = doc.transact_mut();
+        let items = transaction.get_or_insert_map(ITEMS);
+        items.insert(&mut transaction, "a", Any::Map(std::sync::Arc::new(fields.into())));
+    }
+    let text = Edit::SetItemText { id: "a".to_owned(), text: "new".to_owned() };
+    let column = Edit::SetItemColumn { id: "a".to_owned(), column: None };
+    for edit in [&text, &column] {
+        assert_eq!(may(edit, Role::Editor, Some("bob"), &doc), Err(Reason::OthersCard));
+        assert_eq!(may(edit, Role::Editor, Some("ann"), &doc), Ok(()));
+        assert_eq!(may(edit, Role::Facilitator, Some("fay"), &doc), Ok(()));
+    }
+    done(&doc, &[text.clone()], ANN);
+    let item = &view(&doc).items["a"];
+    println!("{item:?}");
+    assert_eq!((item.text.as_str(), item.author.as_deref()), ("new", Some("ann")));
+    assert_eq!(item.column.as_deref(), Some("well"));
+    assert_eq!(may(&text, Role::Editor, Some("bob"), &doc), Ok(()), "a field of a map is anybody's");
+    let json = doc.transact().get_map(ITEMS).unwrap().to_json(&doc.transact());
+    assert!(json.to_string().contains("kept"), "{json}");
 }
 
 /// Anything under any key of any root: what a hostile client may have put there.

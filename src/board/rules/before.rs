@@ -1,10 +1,10 @@
 //! The board before an edit, read from a document: a few values by their keys, never all of it.
 
-use yrs::branch::{Branch, BranchPtr};
-use yrs::{Any, Map, MapRef, Out, ReadTxn};
+use yrs::{Any, Map, Out, ReadTxn};
 
 use super::{Before, Card, signature};
 use crate::board::schema::{ITEMS, META};
+pub(super) use crate::board::shared::as_map;
 
 /// A document, with nothing under way.
 pub struct Document<'t, T> {
@@ -40,20 +40,4 @@ impl<T: ReadTxn> Before for Document<'_, T> {
 /// What stands in a root under a key.
 pub(super) fn get<T: ReadTxn>(transaction: &T, root: &str, key: &str) -> Option<Out> {
     transaction.get_map(root)?.get(transaction, key)
-}
-
-/// The entries of a shared type, whatever it says it is: readers read them so.
-pub(super) fn as_map(value: &Out) -> Option<MapRef> {
-    fn of<B: AsRef<Branch>>(shared: &B) -> MapRef {
-        MapRef::from(BranchPtr::from(shared.as_ref()))
-    }
-    match value {
-        Out::YMap(map) => Some(map.clone()),
-        Out::YArray(array) => Some(of(array)),
-        Out::YText(text) => Some(of(text)),
-        Out::YXmlElement(xml) => Some(of(xml)),
-        Out::YXmlFragment(xml) => Some(of(xml)),
-        Out::UndefinedRef(branch) => Some(MapRef::from(*branch)),
-        _ => None,
-    }
 }
