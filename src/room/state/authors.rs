@@ -4,7 +4,7 @@
 //! A room of kind `board` enforces: what is somebody else's to bring is left out, and who contradicts what is
 //! stored is told to reload. A `free` room takes both in, as far as it can, and reports them.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use super::kinds::Choice;
@@ -33,6 +33,9 @@ struct Kept {
     recent: Recent,
     /// Sessions of whose update something was left out: they may bring it once its owner has gone.
     owing: HashSet<SessionId>,
+    /// Of what was left out until its owner brings it, each client's next clock then: what the session has built on it
+    /// can be taken when there is more.
+    waiting: HashMap<SessionId, Vec<(ClientId, u32)>>,
     /// Sessions that are asked for all they have, because the store has lost something: whoever has it.
     pardoned: HashSet<SessionId>,
     /// Sessions that were reported once.
@@ -131,9 +134,27 @@ impl State {
         self.authors.kept.get_or_insert_default().owing.insert(session);
     }
 
-    /// Sessions of which something was left out since this was asked last. Asked again, they may bring it.
+    /// What a session has brought of these clients waits for their owners, whoever is here. Its newest update counts.
+    pub(super) fn note_waiting(&mut self, session: SessionId, clients: &[ClientId]) {
+        if !clients.is_empty() {
+            let waiting = clients.iter().map(|client| (*client, self.gate.known(*client))).collect();
+            self.authors.kept.get_or_insert_default().waiting.insert(session, waiting);
+        }
+    }
+
+    /// Sessions of which something was left out since this was asked last, and those for which an owner has brought
+    /// something that they wait for. Asked again, they may bring it.
     pub(crate) fn take_owing(&mut self) -> HashSet<SessionId> {
-        self.authors.kept.as_mut().map(|kept| std::mem::take(&mut kept.owing)).unwrap_or_default()
+        let Some(kept) = self.authors.kept.as_mut() else { return HashSet::new() };
+        let mut owing = std::mem::take(&mut kept.owing);
+        kept.waiting.retain(|session, waiting| {
+            let has_come = waiting.iter().any(|(client, known)| self.gate.known(*client) > *known);
+            if has_come {
+                owing.insert(*session);
+            }
+            !has_come
+        });
+        owing
     }
 
     /// What a session answers next is taken, whoever has made it.
@@ -146,7 +167,8 @@ impl State {
     /// A session has gone.
     pub(super) fn forget_author(&mut self, session: SessionId) {
         let Some(kept) = self.authors.kept.as_mut() else { return };
-        let Kept { owing, pardoned, reported, .. } = &mut **kept;
+        let Kept { owing, waiting, pardoned, reported, .. } = &mut **kept;
+        waiting.remove(&session);
         for of in [owing, pardoned, reported] {
             of.remove(&session);
         }

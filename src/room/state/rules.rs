@@ -196,8 +196,8 @@ pub(super) struct Kept {
     /// What is new of it; nothing if that is nothing.
     pub(super) mended: Option<Mended>,
     pub(super) dropped: Dropped,
-    /// Something of it waits for whom it is owned by.
-    pub(super) left_to_owners: bool,
+    /// What is new of these clients waits for who owns them.
+    pub(super) left_to_owners: Vec<ClientId>,
 }
 
 impl State {
@@ -233,7 +233,7 @@ impl State {
         mut admission: Admission,
         only_shape: bool,
     ) -> Result<Kept, SubmitError> {
-        let mut left_to_owners = false;
+        let mut left_to_owners = Vec::new();
         for _ in 0..LEAVINGS_MAX {
             let dropped = admission.dropped;
             let Some(remainder) = admission.remainder.take() else {
@@ -270,8 +270,8 @@ impl State {
             self.gate.revert(&remainder.receipt);
             foreign.extend(found.forged);
             if leaves {
+                left_to_owners.extend(&found.theirs);
                 foreign.extend(found.theirs);
-                left_to_owners = true;
             }
             admission = self.gate.admit_rewritten(update, &foreign, &self.rewrites())?;
         }

@@ -38,9 +38,10 @@ impl State {
         let Kept { mended, dropped, left_to_owners } =
             self.keep_rules(submission, (&update, foreign), admission, only_shape)?;
         self.note_judged(submission.session, &suspect);
-        if dropped.is_foreign() && (is_others || left_to_owners) {
+        if dropped.is_foreign() && is_others {
             self.note_left_out(submission.session);
         }
+        self.note_waiting(submission.session, &left_to_owners);
         let Some(mended) = mended else {
             let decided_now = match self.drafts.back_mut() {
                 Some(draft) => {
