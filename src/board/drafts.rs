@@ -99,8 +99,11 @@ fn percent_decode(text: &str) -> Option<String> {
 /// Whether a board's cards are for their authors alone now.
 #[must_use]
 pub fn hides(board: &Doc) -> bool {
-    let transaction = board.transact();
-    let hides = transaction.get_map(META).and_then(|meta| meta.get(&transaction, "hideCards"));
+    hides_in(&board.transact())
+}
+
+pub(super) fn hides_in(transaction: &impl ReadTxn) -> bool {
+    let hides = transaction.get_map(META).and_then(|meta| meta.get(transaction, "hideCards"));
     matches!(hides, Some(Out::Any(Any::Bool(true))))
 }
 

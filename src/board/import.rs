@@ -1,21 +1,26 @@
 //! A board that is one JSON value becomes edits of a document, all in one transaction.
 //!
-//! What was exported comes back as it was. What could not be read back is refused by name, before anything is written.
+//! What was exported comes back as it was, and what it does not say stays as it is. Cards that are hidden stay so: an import is no reveal. What could not be read back is refused by name, before anything is written.
+
+mod brought;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use yrs::{Any, Map, ReadTxn, TransactionMut, WriteTxn};
 
+use super::drafts::hides_in;
 use super::edit::{columns_value, open, put, put_position, set, whole};
 use super::schema::{
     ACTION_ITEMS, GROUPS, ITEM_GROUPS, ITEM_POSITIONS, ITEMS, META, Point, SIGNATURE_COLORS, VOTES, is_color,
     is_id, is_line, is_text, vote_key,
 };
-use super::view::{ActionItem, Meta, RetroRoomState};
+use super::view::ActionItem;
 use crate::limits::{
     BOARD_COLUMNS_MAX, BOARD_ITEMS_MAX, BOARD_LINE_BYTES_MAX, BOARD_TEXT_BYTES_MAX, BOARD_VOTES_MAX,
     BOARD_WHOLE_MAX,
 };
+
+pub use brought::{Brought, BroughtMeta};
 
 /// What of a board is taken in.
 #[derive(Debug, Clone, Copy, Default)]
@@ -47,6 +52,8 @@ pub struct Taken {
     pub votes_left: usize,
     /// What the facilitator has set was left out.
     pub meta_left: bool,
+    /// Cards would be shown if the board did as it is told, and stay hidden.
+    pub hiding_stays: bool,
     /// Cards, groups, action items and votes that the board has already.
     pub known: usize,
 }
@@ -67,21 +74,24 @@ pub enum ImportError {
     },
 }
 
-/// Takes a board in. `participants` and `last_updated` follow from a room's log, and are passed over.
+/// Takes a board in.
 ///
 /// # Errors
 /// [`ImportError`].
 pub fn write(
     transaction: &mut TransactionMut<'_>,
-    board: &RetroRoomState,
+    board: &Brought,
     takes: Takes<'_>,
 ) -> Result<Taken, ImportError> {
     check(board)?;
     if !takes.merge && !is_empty(&*transaction) {
         return Err(ImportError::NotEmpty);
     }
-    let mut taken = Taken { meta_left: takes.without_meta, ..Taken::default() };
-    if !takes.without_meta {
+    let mut taken = Taken::default();
+    if takes.without_meta {
+        taken.meta_left = board.meta != BroughtMeta::default();
+    } else {
+        taken.hiding_stays = board.meta.hide_cards == Some(false) && hides_in(&*transaction);
         write_meta(transaction, &board.meta, takes.merge);
     }
     write_items(transaction, board, takes, &mut taken);
@@ -134,17 +144,21 @@ fn is_new(transaction: &TransactionMut<'_>, root: &str, key: &str, taken: &mut T
     !is_known
 }
 
-fn write_meta(transaction: &mut TransactionMut<'_>, meta: &Meta, merge: bool) {
+fn write_meta(transaction: &mut TransactionMut<'_>, meta: &BroughtMeta, merge: bool) {
+    let hides = hides_in(&*transaction);
+    let (title, columns) = (meta.title.as_deref(), meta.columns.as_deref());
+    // What is said, and whether that is a value or that there is none.
     let values = [
-        ("title", (!meta.title.is_empty()).then(|| Any::from(meta.title.as_str()))),
-        ("phase", Some(Any::from(meta.phase.as_str()))),
-        ("columns", (!meta.columns.is_empty()).then(|| columns_value(&meta.columns))),
-        ("voteLimit", Some(whole(u64::from(meta.vote_limit)))),
-        ("timerEndsAt", meta.timer_ends_at.map(whole)),
-        ("hideCards", Some(Any::from(meta.hide_cards))),
+        ("title", title.map(|title| (!title.is_empty()).then(|| Any::from(title)))),
+        ("phase", meta.phase.map(|phase| Some(Any::from(phase.as_str())))),
+        ("columns", columns.map(|columns| (!columns.is_empty()).then(|| columns_value(columns)))),
+        ("voteLimit", meta.vote_limit.map(|limit| Some(whole(u64::from(limit))))),
+        ("timerEndsAt", meta.timer_ends_at.map(|at| at.map(whole))),
+        ("hideCards", meta.hide_cards.filter(|hide| *hide || !hides).map(|hide| Some(Any::from(hide)))),
     ];
     let root = transaction.get_or_insert_map(META);
     for (key, value) in values {
+        let Some(value) = value else { continue };
         if merge && has(&*transaction, META, key) {
             continue;
         }
@@ -154,12 +168,7 @@ fn write_meta(transaction: &mut TransactionMut<'_>, meta: &Meta, merge: bool) {
     }
 }
 
-fn write_items(
-    transaction: &mut TransactionMut<'_>,
-    board: &RetroRoomState,
-    takes: Takes<'_>,
-    taken: &mut Taken,
-) {
+fn write_items(transaction: &mut TransactionMut<'_>, board: &Brought, takes: Takes<'_>, taken: &mut Taken) {
     for (id, item) in &board.items {
         if !is_new(transaction, ITEMS, id, taken) {
             continue;
@@ -205,7 +214,7 @@ fn write_action_item(transaction: &mut TransactionMut<'_>, item: &ActionItem, ta
 }
 
 /// What is wrong with a board, if anything is.
-fn check(board: &RetroRoomState) -> Result<(), ImportError> {
+fn check(board: &Brought) -> Result<(), ImportError> {
     check_meta(&board.meta)?;
     for (root, count) in
         [(ITEMS, board.items.len()), (GROUPS, board.groups.len()), (ACTION_ITEMS, board.action_items.len())]
@@ -253,18 +262,19 @@ fn check(board: &RetroRoomState) -> Result<(), ImportError> {
     check_votes(board)
 }
 
-fn check_meta(meta: &Meta) -> Result<(), ImportError> {
-    line_at(|| format!("{META}/title"), &meta.title)?;
-    let is_limit = meta.vote_limit <= BOARD_VOTES_MAX;
+fn check_meta(meta: &BroughtMeta) -> Result<(), ImportError> {
+    line_at(|| format!("{META}/title"), meta.title.as_deref().unwrap_or_default())?;
+    let is_limit = meta.vote_limit.is_none_or(|limit| limit <= BOARD_VOTES_MAX);
     require(is_limit, || (format!("{META}/voteLimit"), format!("at most {BOARD_VOTES_MAX}")))?;
-    let ends_at = meta.timer_ends_at.unwrap_or_default();
+    let ends_at = meta.timer_ends_at.flatten().unwrap_or_default();
     require(ends_at <= BOARD_WHOLE_MAX, || (format!("{META}/timerEndsAt"), time()))?;
-    let ids: BTreeSet<&str> = meta.columns.iter().map(|column| column.id.as_str()).collect();
-    require(ids.len() == meta.columns.len() && ids.len() <= BOARD_COLUMNS_MAX, || {
+    let columns = meta.columns.as_deref().unwrap_or_default();
+    let ids: BTreeSet<&str> = columns.iter().map(|column| column.id.as_str()).collect();
+    require(ids.len() == columns.len() && ids.len() <= BOARD_COLUMNS_MAX, || {
         let why = format!("at most {BOARD_COLUMNS_MAX} columns, each with an id of its own");
         (format!("{META}/columns"), why)
     })?;
-    for column in &meta.columns {
+    for column in columns {
         id_at("meta/columns", &column.id)?;
         line_at(|| format!("{META}/columns/{}/title", column.id), &column.title)?;
         let is_good = column.color.as_deref().is_none_or(is_color);
@@ -273,7 +283,7 @@ fn check_meta(meta: &Meta) -> Result<(), ImportError> {
     Ok(())
 }
 
-fn check_votes(board: &RetroRoomState) -> Result<(), ImportError> {
+fn check_votes(board: &Brought) -> Result<(), ImportError> {
     let is_there = |target: &String| board.items.contains_key(target) || board.groups.contains_key(target);
     let of_all: BTreeMap<&String, _> = board.all_user_votes.iter().collect();
     for (user, votes) in of_all {

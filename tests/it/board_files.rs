@@ -76,7 +76,8 @@ fn exports_are_the_same_bytes_as_ever() {
     for row in &rows[1..] {
         let text = &board.items[row[0].trim_start_matches('\'')].text;
         let said = row[3].strip_prefix('\'').filter(|_| !text.starts_with('\'')).unwrap_or(&row[3]);
-        assert_eq!(said, text.replace('\u{0}', "\u{FFFD}"), "{row:?}");
+        let guarded = text.replace("\n-", "\n'-"); // a cell may begin there
+        assert_eq!(said, guarded.replace('\u{0}', "\u{FFFD}"), "{row:?}");
         for cell in row.iter().take(6) {
             assert!(!cell.starts_with(['=', '+', '-', '@', '\t', '\r']), "a spreadsheet may run {cell:?}");
         }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;
-use ruang::board::import::{ImportError, Takes, write};
+use ruang::board::import::{Brought, ImportError, Takes, write};
 use ruang::board::schema::{Column, Phase, Point};
 use ruang::board::view::{ActionItem, Group, Item, Meta, RetroRoomState, view};
 use serde_json::json;
@@ -71,6 +71,41 @@ async fn what_is_there_stays() {
     let again = boards.send("ada", ("POST", "/import?merge=true"), &board()).await;
     assert_eq!((&again.json()["stored"], again.position()), (&json!(false), merged.position()));
     assert_eq!(in_document(boards.shown().await), in_document(shown));
+    boards.server.stop().await;
+}
+
+/// [B47] What an import does not say stays: not even a board of its own would be left with a new one's phase and limit. And it shows
+/// no cards: those that are hidden stay so, whatever the file says.
+#[tokio::test]
+async fn an_import_reveals_nothing() {
+    let boards = Boards::start().await;
+    let set = json!({ "type": "setMeta", "title": "Ours", "phase": "group", "voteLimit": 3, "timerEndsAt": 7, "hideCards": true });
+    boards.done("fay", &set).await;
+    let before = boards.shown().await.meta;
+    let actions = json!({ "actionItems": [{ "id": "x", "text": "last sprint's" }] });
+    let brought = boards.send("fay", ("POST", "/import"), &actions).await;
+    println!("{}", brought.json());
+    assert_eq!((brought.status, &brought.json()["notKept"]), (200, &json!([])));
+    let shown = boards.shown().await;
+    assert_eq!((&shown.meta, shown.action_items.len()), (&before, 1));
+    assert_eq!(
+        boards.send("ann", ("POST", "/import?merge=true"), &actions).await.json()["notKept"]
+            .as_array()
+            .unwrap()
+            .len(),
+        1
+    );
+    boards.server.stop().await;
+
+    let boards = Boards::start().await;
+    boards.done("fay", &set).await;
+    let meta = json!({ "meta": { "title": "", "phase": "vote", "timerEndsAt": null, "hideCards": false } });
+    let brought = boards.send("fay", ("POST", "/import"), &meta).await;
+    println!("{}", brought.json());
+    assert_eq!((brought.status, brought.json()["notKept"].as_array().unwrap().len()), (200, 1));
+    let after = boards.shown().await.meta;
+    assert_eq!((after.title.as_str(), after.phase, after.timer_ends_at), ("", Phase::Vote, None));
+    assert_eq!((after.vote_limit, after.hide_cards), (3, true));
     boards.server.stop().await;
 }
 
@@ -236,7 +271,7 @@ fn a_board() -> impl Strategy<Value = RetroRoomState> {
         })
 }
 
-fn taken(doc: &Doc, board: &RetroRoomState) -> Result<(), ImportError> {
+fn taken(doc: &Doc, board: &Brought) -> Result<(), ImportError> {
     write(&mut doc.transact_mut(), board, Takes::default()).map(drop)
 }
 
@@ -246,7 +281,7 @@ proptest! {
     #[test]
     fn any_board_comes_back_as_it_was(board in a_board()) {
         let json = serde_json::to_vec(&board).unwrap();
-        let read: RetroRoomState = serde_json::from_slice(&json).unwrap();
+        let read: Brought = serde_json::from_slice(&json).unwrap();
         for begun in [false, true] {
             let doc = Doc::new();
             if begun {

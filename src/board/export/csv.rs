@@ -2,10 +2,14 @@
 //!
 //! RFC 4180, with a byte order mark, since spreadsheets take UTF-8 for something else without one. A text that a
 //! spreadsheet would take for a formula gets an apostrophe in front (OWASP, "CSV Injection"): who opens the file must
-//! not run what somebody wrote on a card.
+//! not run what somebody wrote on a card. Where the list's separator is a semicolon this table is cut at semicolons, tabs and
+//! line breaks, also within quotes, so what stands behind one may be a cell of its own: it gets the apostrophe, too.
 
 use super::super::view::RetroRoomState;
 use super::{Card, layout, visible};
+
+/// Behind which another cell may begin.
+const CUTS: [char; 4] = [';', '\t', '\r', '\n'];
 
 const HEAD: &str = "id,column,group,text,author,created,votes,x,y";
 
@@ -48,13 +52,25 @@ fn row(
 }
 
 fn cell(out: &mut String, text: &str) {
-    let is_quoted = text.contains([',', '"', '\r', '\n']) || text != text.trim() || is_formula(text);
+    let is_quoted =
+        text.contains([',', '"']) || text.contains(CUTS) || text != text.trim() || is_formula(text);
     if is_quoted {
         out.push('"');
     }
-    if is_formula(text) {
-        out.push('\'');
+    for (at, piece) in text.split_inclusive(CUTS).enumerate() {
+        let is_run = if at == 0 { is_formula(text) } else { begins_formula(piece) };
+        if is_run {
+            out.push('\'');
+        }
+        quoted(out, piece);
     }
+    if is_quoted {
+        out.push('"');
+    }
+}
+
+/// Text as it stands within quotes.
+fn quoted(out: &mut String, text: &str) {
     let mut rest = text;
     while let Some(at) = rest.find(|character| character == '"' || visible(character) != character) {
         out.push_str(&rest[..at]);
@@ -66,17 +82,18 @@ fn cell(out: &mut String, text: &str) {
         rest = &rest[at + character.len_utf8()..];
     }
     out.push_str(rest);
-    if is_quoted {
-        out.push('"');
-    }
 }
 
 /// Whether a spreadsheet may run a text: by its first character, or the first that is no space. Some take the wide forms
 /// for the narrow ones.
 fn is_formula(text: &str) -> bool {
-    let first =
-        text.trim_start_matches(|character: char| character.is_whitespace() || character.is_control());
-    text.starts_with(['\t', '\r', '\n']) || first.starts_with(['=', '+', '-', '@', '＝', '＋', '－', '＠'])
+    text.starts_with(['\t', '\r', '\n']) || begins_formula(text)
+}
+
+/// Behind quotes, too: where a cell is cut the ones around it do not count.
+fn begins_formula(text: &str) -> bool {
+    let is_passed = |character: char| character.is_whitespace() || character.is_control() || character == '"';
+    text.trim_start_matches(is_passed).starts_with(['=', '+', '-', '@', '＝', '＋', '－', '＠'])
 }
 
 #[cfg(test)]
@@ -98,7 +115,16 @@ mod tests {
             ("-2", "\"'-2\""),
             ("@SUM(A1)", "\"'@SUM(A1)\""),
             ("＝1+1", "\"'＝1+1\""),
-            ("\t=x", "\"'\t=x\""),
+            ("\t=x", "\"'\t'=x\""),
+            ("a;b", "\"a;b\""),
+            ("a\tb", "\"a\tb\""),
+            ("a;=1+1", "\"a;'=1+1\""),
+            ("a; =1;b;@x", "\"a;' =1;b;'@x\""),
+            ("a;\"=1\"", "\"a;'\"\"=1\"\"\""),
+            ("\"=1\"", "\"'\"\"=1\"\"\""),
+            ("a\t-2", "\"a\t'-2\""),
+            ("a\r\n＝1", "\"a\r\n'＝1\""),
+            ("a\n- b", "\"a\n'- b\""),
             ("\r\nx", "\"'\r\nx\""),
             ("a=b", "a=b"),
             (" x", "\" x\""),

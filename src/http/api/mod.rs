@@ -37,7 +37,7 @@ use tokio::sync::Semaphore;
 
 pub(in crate::http) use self::error::ApiError;
 pub(in crate::http) use self::read::whole;
-pub(in crate::http) use self::request::read_body;
+pub(in crate::http) use self::request::{ReadBody, read_body};
 pub(in crate::http) use self::write::store;
 use super::App;
 use crate::edit::Trust;

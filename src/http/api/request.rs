@@ -1,5 +1,6 @@
 //! What a request asks: of which room, by whom, under which condition, with which body.
 
+use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -145,7 +146,7 @@ impl Asked {
         app: &App,
         body: Body,
         (media_type, bytes_max): (&'static str, usize),
-    ) -> Result<Bytes, ApiError> {
+    ) -> Result<ReadBody, ApiError> {
         if !self.content_type().eq_ignore_ascii_case(media_type) {
             return Err(ApiError::MediaType(media_type));
         }
@@ -153,23 +154,54 @@ impl Asked {
     }
 }
 
-/// A request's body, of any family: bounded in bytes and in time, and if it may be large, in how many are read at once.
+/// A request's body. One that may be large has its share of those that there are at once for as long as its bytes are here, also
+/// while they wait to be worked on.
+pub(in crate::http) struct ReadBody {
+    bytes: Bytes,
+    _share: Option<OwnedSemaphorePermit>,
+}
+
+impl ReadBody {
+    /// The same bytes. They count for as long as this body is there.
+    pub(in crate::http) fn bytes(&self) -> Bytes {
+        self.bytes.clone()
+    }
+}
+
+impl Deref for ReadBody {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+/// A request's body, of any family: bounded in bytes and in time, and if it may be large, in how many there are at once.
 pub(in crate::http) async fn read_body(
     app: &App,
     headers: &HeaderMap,
     body: Body,
     bytes_max: usize,
-) -> Result<Bytes, ApiError> {
+) -> Result<ReadBody, ApiError> {
+    read(&app.api.bodies, headers, body, bytes_max).await
+}
+
+async fn read(
+    bodies: &Arc<Semaphore>,
+    headers: &HeaderMap,
+    body: Body,
+    bytes_max: usize,
+) -> Result<ReadBody, ApiError> {
     let length = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
     if length.is_some_and(|length: usize| length > bytes_max) {
         return Err(ApiError::TooLarge(bytes_max));
     }
     // Those of small ones are bounded by the connections.
     let is_small = length.unwrap_or(bytes_max) <= EDIT_BYTES_MAX;
-    let _share = if is_small { None } else { Some(share(&app.api.bodies).await?) };
+    let _share = if is_small { None } else { Some(share(bodies).await?) };
     let read = Limited::new(body, bytes_max).collect();
     match timeout(Duration::from_millis(API_BODY_MS_MAX), read).await {
-        Ok(Ok(body)) => Ok(body.to_bytes()),
+        Ok(Ok(body)) => Ok(ReadBody { bytes: body.to_bytes(), _share }),
         Ok(Err(error)) if error.is::<LengthLimitError>() => Err(ApiError::TooLarge(bytes_max)),
         Ok(Err(_)) => Err(ApiError::BadBody),
         Err(_) => Err(ApiError::SlowBody),
@@ -217,6 +249,25 @@ mod tests {
             assert_eq!(allowed, index + 1);
         }
         assert!(matches!(asked(Role::Viewer).needs(Role::Editor), Err(ApiError::Role(Role::Editor))));
+    }
+
+    /// [P11] A large body has its share until its bytes are gone, not only while it is read; a small one needs none.
+    #[tokio::test(start_paused = true)]
+    async fn a_large_body_keeps_its_share() {
+        let bodies = Arc::new(Semaphore::new(1));
+        let (large, headers) = (vec![b'x'; EDIT_BYTES_MAX + 1], HeaderMap::new());
+        let ask = |bytes: Vec<u8>, headers: &HeaderMap| {
+            let (bodies, headers) = (Arc::clone(&bodies), headers.clone());
+            async move { read(&bodies, &headers, Body::from(bytes), 2 * EDIT_BYTES_MAX).await }
+        };
+        let Ok(first) = ask(large.clone(), &headers).await else { panic!("there is a share") };
+        assert_eq!((first.len(), bodies.available_permits()), (large.len(), 0));
+        assert!(matches!(ask(large.clone(), &headers).await, Err(ApiError::Unavailable(_))));
+        let small: HeaderMap = [(header::CONTENT_LENGTH, "2".parse().unwrap())].into_iter().collect();
+        assert!(ask(b"{}".to_vec(), &small).await.is_ok(), "small ones go on");
+        drop(first);
+        assert!(ask(large, &headers).await.is_ok());
+        assert_eq!(bodies.available_permits(), 1);
     }
 
     /// [P11] A request that finds no place waits, but not for ever.

@@ -36,7 +36,8 @@ pub(super) async fn update(
     let at = asked.expects(None)?;
     let update = asked.body(&app, body, (OCTETS, DOCUMENT_BYTES_MAX)).await?;
     let late = Instant::now() + Duration::from_millis(API_MS_MAX);
-    let written = write(&app, &asked, (update, Source::Step2), at, late).await;
+    let written = write(&app, &asked, (update.bytes(), Source::Step2), at, late).await;
+    drop(update); // and its share
     answer(known(&app, &asked, written).await?)
 }
 

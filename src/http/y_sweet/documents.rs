@@ -7,7 +7,6 @@ use axum::Json;
 use axum::extract::{Request, State};
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
-use bytes::Bytes;
 use rand::Rng;
 use rand::distr::Alphanumeric;
 use serde::Deserialize;
@@ -100,7 +99,7 @@ pub(super) async fn write(
         return Err(Refusal::ReadOnly);
     }
     let update = read_body(&app, request, DOCUMENT_BYTES_MAX).await?;
-    api::store(&app, &id, caller, update).await?;
+    api::store(&app, &id, caller, update.bytes()).await?;
     Ok(().into_response())
 }
 
@@ -154,7 +153,7 @@ pub(super) async fn read_json<T: Default + DeserializeOwned>(
     read.map_err(|error| Refusal::Body(error.to_string()))
 }
 
-async fn read_body(app: &App, request: Request, bytes_max: usize) -> Result<Bytes, Refusal> {
+async fn read_body(app: &App, request: Request, bytes_max: usize) -> Result<api::ReadBody, Refusal> {
     let (head, body) = request.into_parts();
     Ok(api::read_body(app, &head.headers, body, bytes_max).await?)
 }

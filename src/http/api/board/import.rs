@@ -8,8 +8,7 @@ use axum::response::Response;
 use serde_json::{Value, json};
 
 use super::edits::unmade;
-use crate::board::import::{Taken, Takes, write as take_in};
-use crate::board::view::RetroRoomState;
+use crate::board::import::{Brought, Taken, Takes, write as take_in};
 use crate::caller::{Role, UserId};
 use crate::edit;
 use crate::gate::Source;
@@ -40,9 +39,9 @@ pub(in crate::http::api) async fn import(
     let is_board = super::kind(&app, &asked).await? == RoomKind::Board;
     let (role, user) = (asked.caller.role, asked.caller.user.clone());
     let made = write::on_copy(&app, &asked, (behind, Source::Step2), move |full, client, _| {
-        let board: RetroRoomState =
+        let board: Brought =
             serde_json::from_slice(&body).map_err(|error| ApiError::BadJson(error.to_string()))?;
-        drop(body);
+        drop(body); // and its share
         let takes = Takes { merge, ..takes(is_board, role, user.as_ref()) };
         let made = edit::on_copy(full, client, |transaction| {
             take_in(transaction, &board, takes).map_err(ApiError::Import)
@@ -90,6 +89,9 @@ fn not_kept(taken: &Taken) -> Vec<String> {
         taken
             .meta_left
             .then(|| "title, phase, columns and limits: they are the facilitator's to set".to_owned()),
+        taken
+            .hiding_stays
+            .then(|| "that cards are shown: they are hidden until they are revealed".to_owned()),
         of(taken.authors_changed, "cards have another author now: who imports them"),
         of(taken.votes_left, "votes of others"),
         of(taken.known, "cards, groups, action items and votes that the board had already"),
