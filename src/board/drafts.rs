@@ -149,6 +149,19 @@ pub struct Copy {
     pub updates: Vec<Vec<u8>>,
     /// The cards that they bring.
     pub cards: Vec<String>,
+    /// How many of them each update brings.
+    pub counts: Vec<usize>,
+    /// The board hides its cards: nothing may come into it, and nothing is to be taken out of the draft.
+    pub hides: bool,
+}
+
+/// What to write into a board so that it follows a draft.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Amended {
+    /// An update V1; `None`: there is nothing to follow.
+    pub update: Option<Vec<u8>>,
+    /// As [`Copy::hides`].
+    pub hides: bool,
 }
 
 /// Copies a draft's cards into a board, written under `client`, with `user` as their author: cards, places, groups. What the board
@@ -158,6 +171,10 @@ pub struct Copy {
 /// [`FoldError`]: one of the documents is damaged.
 pub fn copy(draft: &[u8], board: &[u8], user: &str, client: ClientId) -> Result<Copy, FoldError> {
     let (mut from, mut onto) = (Document::new(), Document::of_client(client));
+    onto.apply(&[board])?;
+    if hides(onto.doc()) {
+        return Ok(Copy { hides: true, ..Copy::default() });
+    }
     from.apply(&[draft])?;
     let known = gate::keys_of_root(board, ITEMS)?;
     let missing: Vec<String> = cards(from.doc()).into_iter().filter(|card| !known.contains(card)).collect();
@@ -165,8 +182,7 @@ pub fn copy(draft: &[u8], board: &[u8], user: &str, client: ClientId) -> Result<
         return Ok(Copy::default());
     }
     let mut groups = gate::keys_of_root(board, GROUPS)?;
-    onto.apply(&[board])?;
-    let mut copy = Copy { updates: Vec::new(), cards: missing.clone() };
+    let mut copy = Copy { cards: missing.clone(), ..Copy::default() };
     let mut waiting = vec![missing];
     while let Some(cards) = waiting.pop() {
         // Tried on a copy if it may be too large for one update: cards have up to 128 KiB.
@@ -180,6 +196,7 @@ pub fn copy(draft: &[u8], board: &[u8], user: &str, client: ClientId) -> Result<
             cards.iter().for_each(|card| put(to, from.doc(), card, user, &mut groups));
         })?;
         copy.updates.push(update);
+        copy.counts.push(cards.len());
     }
     Ok(copy)
 }
@@ -265,8 +282,8 @@ fn put(to: &mut TransactionMut<'_>, draft: &Doc, card: &str, user: &str, groups:
     }
 }
 
-/// What an author has changed in a draft since it was copied: an update V1 that changes the same in the board, written under `client`;
-/// nothing if that is nothing. `before` is the draft as it was copied.
+/// What an author has changed in a draft since it was copied: an update V1 that changes the same in the board, written under `client`.
+/// `before` is the draft as it was copied.
 ///
 /// # Errors
 /// [`FoldError`]: one of the documents is damaged.
@@ -275,17 +292,20 @@ pub fn amend(
     now: &[u8],
     board: &[u8],
     client: ClientId,
-) -> Result<Option<Vec<u8>>, FoldError> {
+) -> Result<Amended, FoldError> {
     let (mut was, mut is, mut onto) = (Document::new(), Document::new(), Document::of_client(client));
     was.apply(&[before])?;
     is.apply(&[now])?;
     onto.apply(&[board])?;
+    if hides(onto.doc()) {
+        return Ok(Amended { update: None, hides: true });
+    }
     let copied = cards(was.doc());
     let mut is_new = false;
     let (_, update) = written(onto, |to| {
         copied.iter().for_each(|card| is_new |= carry_over(was.doc(), is.doc(), to, card));
     })?;
-    Ok(is_new.then_some(update))
+    Ok(Amended { update: is_new.then_some(update), hides: false })
 }
 
 /// Whether there was anything to carry over.

@@ -6,7 +6,8 @@
 //!
 //! Invariants:
 //! - One task of this process at a time moves cards into one board.
-//! - A draft's cards are moved only while its board shows cards, so by a reveal or after it.
+//! - A draft's cards are moved only while its board shows cards, so by a reveal or after it: each record of a move stands right behind
+//!   the state of the room that it was made of.
 //! - What is copied is stored in its author's name, under a client id that is the author's from there on.
 
 mod moving;
@@ -17,7 +18,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
-use super::outside::{Edit, ReadError, WriteError};
+use super::outside::{Copy, Edit, ReadError, WriteError};
 use super::{Command, Rooms};
 use crate::board::drafts::{self, Draft};
 use crate::caller::Caller;
@@ -65,12 +66,22 @@ pub enum RevealError {
     /// A document is damaged.
     #[error(transparent)]
     Fold(#[from] FoldError),
+    /// Cards are hidden again, by somebody who came meanwhile: what has not been moved stays where it is.
+    #[error("the board hides its cards again")]
+    Hides,
     /// The board or a draft is written to all the time.
     #[error("some cards could not be moved while others write: try again")]
     Busy,
     /// The work was stopped.
     #[error("the work was stopped: {0}")]
     Stopped(#[from] tokio::task::JoinError),
+}
+
+impl RevealError {
+    /// As [`WriteError::leaves_no_trace`].
+    fn leaves_no_trace(&self) -> bool {
+        matches!(self, Self::Write(error) if error.leaves_no_trace())
+    }
 }
 
 /// How a room is looked at for its cards.
@@ -90,6 +101,8 @@ pub(super) struct Look {
 pub(super) struct Movers {
     /// Who moves into a board holds its lock; it goes with the last who wants it.
     boards: Mutex<HashMap<RoomName, Arc<tokio::sync::Mutex<()>>>>,
+    /// Drafts whose copied cards could not be taken out of them, as they were copied last.
+    copied: Mutex<HashMap<RoomName, Copy>>,
     /// Rooms whose cards a task sees to, and whether something came since it has looked.
     busy: Mutex<HashMap<RoomName, bool>>,
 }
@@ -99,7 +112,8 @@ impl Rooms {
     /// whatever was cut off is made up for.
     ///
     /// # Errors
-    /// [`RevealError`]: what was moved is moved; the rest follows when it is asked again.
+    /// [`RevealError`]: what was moved is moved; the rest follows when it is asked again. That somebody hides cards again meanwhile is
+    /// none: what was not moved by then stays hidden.
     pub async fn reveal(
         self: &Arc<Self>,
         board: &RoomName,
@@ -117,7 +131,11 @@ impl Rooms {
             // First: what comes into a draft from here on finds that cards are shown, and moves by itself.
             revealed.position = self.show_cards(board, by).await?;
         }
-        self.move_all(board, revealed).await
+        let moved = self.move_all(board, revealed).await;
+        if let Err(RevealError::Busy) = moved {
+            self.note_cards(board); // goes on, whether it is asked again or not
+        }
+        moved
     }
 
     /// How many cards each person has hidden, by user. Counts what is stored.

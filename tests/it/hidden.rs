@@ -12,6 +12,7 @@
 mod auth_support;
 mod harness;
 mod hidden_process;
+mod hidden_races;
 mod hidden_stores;
 mod kinds_stores;
 mod life_support;

@@ -59,7 +59,7 @@ proptest! {
     #[test]
     fn names_do_not_collide(
         boards in proptest::array::uniform2("[a~%/]{1,6}"),
-        users in proptest::array::uniform2("[a~%/25FE7]{1,8}"),
+        users in proptest::array::uniform2("[a~%/ ?#25FE7]{1,8}"),
     ) {
         let names: Vec<_> = (0..2).map(|n| name(&room(&boards[n]), &users[n])).collect();
         if let [Some(one), Some(two)] = &names[..] {
@@ -159,7 +159,7 @@ fn what_changes_after_the_copy_follows() {
     }
     let copied = full(&draft);
     merge(&board, &copy(&copied, &full(&board), "ann", 77).unwrap().updates[0]);
-    assert_eq!(amend(&copied, &full(&draft), &full(&board), 78).unwrap(), None);
+    assert_eq!(amend(&copied, &full(&draft), &full(&board), 78).unwrap(), Amended::default());
     let (ann, bob) = (Author { user: "ann", now_ms: 8 }, Author { user: "bob", now_ms: 8 });
     let text = |id: &str, text: &str| Edit::SetItemText { id: id.to_owned(), text: text.to_owned() };
     apply(&board, &text("b", "by bob"), bob).unwrap();
@@ -169,7 +169,7 @@ fn what_changes_after_the_copy_follows() {
     let place = Point { x: 9.0, y: 9.0 };
     apply(&draft, &Edit::MoveItem { id: "b".to_owned(), position: place }, ann).unwrap();
     add(&draft, "d", "ann");
-    merge(&board, &amend(&copied, &full(&draft), &full(&board), 78).unwrap().unwrap());
+    merge(&board, &amend(&copied, &full(&draft), &full(&board), 78).unwrap().update.unwrap());
     let seen = view(&board);
     println!("{:?} {:?}", seen.items, seen.item_positions);
     assert_eq!(seen.items.keys().collect::<Vec<_>>(), ["a", "b"]);
@@ -195,6 +195,24 @@ fn large_cards_come_in_several_updates() {
         merge(&board, update);
     }
     assert_eq!(count(&board), 40);
+}
+
+/// [B53] A board that hides its cards is not copied into, and what changes in a draft does not follow.
+#[test]
+fn nothing_comes_into_a_board_that_hides() {
+    let (draft, board) = (Doc::new(), Doc::new());
+    add(&draft, "a", "ann");
+    let before = full(&draft);
+    merge(&board, &copy(&before, &full(&board), "ann", 77).unwrap().updates[0]);
+    board.get_or_insert_map(META).insert(&mut board.transact_mut(), "hideCards", true);
+    let text = Edit::SetItemText { id: "a".to_owned(), text: "later".to_owned() };
+    apply(&draft, &text, Author { user: "ann", now_ms: 8 }).unwrap();
+    add(&draft, "b", "ann");
+    let copied = copy(&full(&draft), &full(&board), "ann", 78).unwrap();
+    let amended = amend(&before, &full(&draft), &full(&board), 78).unwrap();
+    println!("{copied:?} {amended:?}");
+    assert!(copied.hides && copied.updates.is_empty() && copied.cards.is_empty());
+    assert_eq!(amended, Amended { update: None, hides: true });
 }
 
 /// [B53] Whether cards are hidden is one value of `meta`; showing them sets it.
