@@ -16,3 +16,6 @@ pub const DRAFTS_COPIED_BYTES_MAX: usize = 16 << 20;
 
 /// How long cards that came late wait for the next try if the store does not take them: in seconds, for each try.
 pub const DRAFT_LATE_WAITS_S: [u64; 4] = [1, 5, 30, 120];
+
+/// A draft and its board go at the same time, but for this: what the clocks of an instance and of a store may differ by.
+pub const DRAFT_APART_MS_MAX: u64 = 300_000;

@@ -30,6 +30,14 @@ async fn edit(rooms: &Arc<Rooms>, name: &RoomName, user: &str, role: Role, edit:
     assert!(rooms.write(name, edit).await.expect("it is stored").is_new);
 }
 
+/// A card, as an edit from outside.
+pub fn one_edit(user: &str) -> outside::Edit {
+    let doc = Doc::new();
+    apply(&doc, &card("a"), Author { user, now_ms: 7 }).expect("an edit");
+    let update = doc.transact().encode_diff_v1(&StateVector::default()).into();
+    outside::Edit { update, source: Source::Update, caller: caller(user, Role::Editor), at: None }
+}
+
 fn card(id: &str) -> Edit {
     Edit::AddItem { id: id.to_owned(), text: id.to_owned(), column: None, position: None }
 }
