@@ -1,7 +1,9 @@
 //! Hidden cards: the room that a person's cards live in until they are revealed, and what of it goes into the board then.
 //!
-//! A draft room is named `board~user`. The user's name stands there with `%`, `/` and `~` percent-encoded, and a board that has drafts
-//! has no `~` in its own name, so that a name has one meaning at most. Names that look so and are written differently are nobody's.
+//! A draft room is named `board~user`. In the user's name each sign of [`ESCAPED`] is written as `~` and its two hex digits: those that
+//! an address takes for something else, so that a name is the same however a client puts it into an address and however often that is
+//! decoded. A board that has drafts has no `~` in its own name, so that a name has one meaning at most. Names that look so and are
+//! written differently are nobody's.
 
 use std::collections::HashSet;
 use std::mem::ManuallyDrop;
@@ -20,6 +22,10 @@ use crate::limits::{BOARD_ITEMS_MAX, UPDATE_BYTES_MAX};
 const MARK: char = '~';
 
 /// What a draft room's name says.
+/// Signs of a user's name that an address may lose, or take for its own, and what they are written as.
+const ESCAPED: [(char, &str); 7] =
+    [(' ', "20"), ('#', "23"), ('%', "25"), ('/', "2F"), ('?', "3F"), ('\\', "5C"), (MARK, "7E")];
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Draft {
     /// Of which board.
@@ -28,12 +34,12 @@ pub struct Draft {
 }
 
 impl Draft {
-    /// Reads a name; `None`: it is no draft room's.
+    /// Reads a name; `None`: it is no draft room's. Whatever has a `~` between two parts is one, so that no way of writing a draft's
+    /// name makes it a room that others may enter.
     #[must_use]
     pub fn of(name: &RoomName) -> Option<Self> {
         let (board, user) = name.as_str().split_once(MARK)?;
-        let is_one = !board.is_empty() && !user.is_empty() && !user.contains([MARK, '/']);
-        let board = RoomName::parse(board).ok().filter(|_| is_one)?;
+        let board = RoomName::parse(board).ok().filter(|_| !user.is_empty())?;
         Some(Self { board, name: name.clone() })
     }
 
@@ -47,7 +53,7 @@ impl Draft {
     #[must_use]
     pub fn user(&self) -> Option<String> {
         let (_, written) = self.name.as_str().split_once(MARK)?;
-        let user = percent_decode(written)?;
+        let user = unescape(written)?;
         self.is_of(&user).then_some(user)
     }
 }
@@ -61,11 +67,9 @@ pub fn name(board: &RoomName, user: &str) -> Option<RoomName> {
     }
     let mut name = format!("{}{MARK}", board.as_str());
     for letter in user.chars() {
-        match letter {
-            '%' => name.push_str("%25"),
-            '/' => name.push_str("%2F"),
-            MARK => name.push_str("%7E"),
-            letter => name.push(letter),
+        match ESCAPED.iter().find(|(escaped, _)| *escaped == letter) {
+            Some((_, written)) => name.extend(["~", *written]),
+            None => name.push(letter),
         }
     }
     RoomName::parse(&name).ok()
@@ -78,17 +82,13 @@ pub fn beginning(board: &RoomName) -> Option<RoomName> {
     RoomName::parse(&format!("{}{MARK}", board.as_str())).ok().filter(|_| has)
 }
 
-fn percent_decode(text: &str) -> Option<String> {
+fn unescape(text: &str) -> Option<String> {
     let mut user = String::new();
     let mut rest = text;
-    while let Some((before, after)) = rest.split_once('%') {
+    while let Some((before, after)) = rest.split_once(MARK) {
         user.push_str(before);
-        user.push(match after.get(..2)? {
-            "25" => '%',
-            "2F" => '/',
-            "7E" => MARK,
-            _ => return None,
-        });
+        let written = after.get(..2)?;
+        user.push(ESCAPED.iter().find(|(_, escaped)| *escaped == written)?.0);
         rest = &after[2..];
     }
     user.push_str(rest);
