@@ -5,10 +5,11 @@
 //! decoded. A board that has drafts has no `~` in its own name, so that a name has one meaning at most. Names that look so and are
 //! written differently are nobody's.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::mem::ManuallyDrop;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use sha2::{Digest, Sha256};
 use yrs::types::{AsPrelim, ToJson};
 use yrs::{Any, Doc, In, Map, MapPrelim, MapRef, Out, ReadTxn, Transact, TransactionMut, WriteTxn};
 
@@ -16,16 +17,16 @@ use super::schema::{GROUPS, ITEM_GROUPS, ITEM_POSITIONS, ITEMS, META, is_id};
 use crate::document::{Document, FoldError};
 use crate::gate;
 use crate::ids::{ClientId, RoomName};
-use crate::limits::{BOARD_ITEMS_MAX, UPDATE_BYTES_MAX};
+use crate::limits::{BOARD_ID_BYTES_MAX, BOARD_ITEMS_MAX, UPDATE_BYTES_MAX};
 
-/// Between a board's name and a user's.
+/// Between a board's name and a user's, and before what stands for a sign of the latter.
 const MARK: char = '~';
 
-/// What a draft room's name says.
 /// Signs of a user's name that an address may lose, or take for its own, and what they are written as.
 const ESCAPED: [(char, &str); 7] =
     [(' ', "20"), ('#', "23"), ('%', "25"), ('/', "2F"), ('?', "3F"), ('\\', "5C"), (MARK, "7E")];
 
+/// What a draft room's name says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Draft {
     /// Of which board.
@@ -165,7 +166,8 @@ pub struct Amended {
 }
 
 /// Copies a draft's cards into a board, written under `client`, with `user` as their author: cards, places, groups. What the board
-/// has, or has had, is left out, so that nothing comes twice, and nothing comes back that was deleted.
+/// has, or has had, is left out, so that nothing comes twice, and nothing comes back that was deleted. A card whose id somebody else's
+/// card has comes under another one.
 ///
 /// # Errors
 /// [`FoldError`]: one of the documents is damaged.
@@ -177,10 +179,12 @@ pub fn copy(draft: &[u8], board: &[u8], user: &str, client: ClientId) -> Result<
     }
     from.apply(&[draft])?;
     let known = gate::keys_of_root(board, ITEMS)?;
-    let missing: Vec<String> = cards(from.doc()).into_iter().filter(|card| !known.contains(card)).collect();
-    if missing.is_empty() {
+    let mut ids = ids_in(onto.doc(), &known, cards(from.doc()), user);
+    ids.retain(|_, id| !known.contains(id));
+    if ids.is_empty() {
         return Ok(Copy::default());
     }
+    let missing: Vec<String> = ids.keys().cloned().collect();
     let mut groups = gate::keys_of_root(board, GROUPS)?;
     let mut copy = Copy { cards: missing.clone(), ..Copy::default() };
     let mut waiting = vec![missing];
@@ -193,12 +197,45 @@ pub fn copy(draft: &[u8], board: &[u8], user: &str, client: ClientId) -> Result<
         }
         let update;
         (onto, update) = written(onto, |to| {
-            cards.iter().for_each(|card| put(to, from.doc(), card, user, &mut groups));
+            cards.iter().for_each(|card| put(to, from.doc(), (card, &ids[card]), user, &mut groups));
         })?;
         copy.updates.push(update);
         copy.counts.push(cards.len());
     }
     Ok(copy)
+}
+
+/// Under which ids a user's cards stand in a board, or are to stand there: their own, unless somebody else's card has that one.
+/// A card that the board had, and has not, may have been anybody's: it counts as the user's, so that nothing comes back.
+fn ids_in(board: &Doc, known: &HashSet<String>, cards: Vec<String>, user: &str) -> BTreeMap<String, String> {
+    let transaction = board.transact();
+    let items = transaction.get_map(ITEMS);
+    let author = |card: &str| {
+        let item = items.as_ref()?.get(&transaction, card)?;
+        Some(match item.to_json(&transaction) {
+            Any::Map(fields) => fields.get("author").cloned(),
+            _ => None,
+        })
+    };
+    let id = |card: String| {
+        let is_others = known.contains(&card)
+            && author(&card).is_some_and(|author| author != Some(Any::String(user.into())));
+        let id = if is_others { other_id(&card, user) } else { card.clone() };
+        (card, id)
+    };
+    cards.into_iter().map(id).collect()
+}
+
+/// A user's card whose id is taken has this one, whoever copies it and however often.
+fn other_id(card: &str, user: &str) -> String {
+    let mut hash = Sha256::new();
+    hash.update(user);
+    hash.update([0]);
+    hash.update(card);
+    let mark = hash.finalize()[..8].iter().fold(String::new(), |mark, byte| format!("{mark}{byte:02x}"));
+    let fits = BOARD_ID_BYTES_MAX - mark.len() - 1;
+    let end = (0..=fits.min(card.len())).rev().find(|end| card.is_char_boundary(*end)).unwrap_or_default();
+    format!("{}-{mark}", &card[..end])
 }
 
 /// Writes into a copy of a document, in one transaction. Returns it, and the update that came of it.
@@ -234,7 +271,14 @@ fn size(draft: &Doc, cards: &[String]) -> usize {
     cards.iter().map(|card| of(card) + 2 * card.len() + 256).sum()
 }
 
-fn put(to: &mut TransactionMut<'_>, draft: &Doc, card: &str, user: &str, groups: &mut HashSet<String>) {
+/// `card`: its id in the draft, and in the board.
+fn put(
+    to: &mut TransactionMut<'_>,
+    draft: &Doc,
+    (card, id): (&str, &str),
+    user: &str,
+    groups: &mut HashSet<String>,
+) {
     let from = draft.transact();
     let value = |root: &str, key: &str| from.get_map(root)?.get(&from, key);
     let Some(found) = value(ITEMS, card).as_ref().and_then(fields) else { return };
@@ -257,7 +301,7 @@ fn put(to: &mut TransactionMut<'_>, draft: &Doc, card: &str, user: &str, groups:
         Card::Plain(Any::Map(entries)) => entries.iter().for_each(|(key, any)| note(key, any.clone())),
         Card::Plain(_) => {}
     }
-    let item = to.get_or_insert_map(ITEMS).insert(to, card, MapPrelim::default());
+    let item = to.get_or_insert_map(ITEMS).insert(to, id, MapPrelim::default());
     for (key, any) in plain {
         item.insert(to, key, any);
     }
@@ -266,15 +310,22 @@ fn put(to: &mut TransactionMut<'_>, draft: &Doc, card: &str, user: &str, groups:
     }
     item.insert(to, "author", user);
     if let Some(Out::Any(place)) = value(ITEM_POSITIONS, card) {
-        to.get_or_insert_map(ITEM_POSITIONS).insert(to, card, place);
+        to.get_or_insert_map(ITEM_POSITIONS).insert(to, id, place);
     }
     let Some(Out::Any(Any::String(group))) = value(ITEM_GROUPS, card) else { return };
-    to.get_or_insert_map(ITEM_GROUPS).insert(to, card, Any::String(group.clone()));
-    if !groups.insert(group.to_string()) {
+    to.get_or_insert_map(ITEM_GROUPS).insert(to, id, Any::String(group.clone()));
+    put_group(to, draft, &group, groups);
+}
+
+/// A group's map, unless the board has it or has had it.
+fn put_group(to: &mut TransactionMut<'_>, draft: &Doc, group: &str, groups: &mut HashSet<String>) {
+    let from = draft.transact();
+    if !groups.insert(group.to_owned()) {
         return;
     }
-    let Some(Card::Shared(map)) = value(GROUPS, &group).as_ref().and_then(fields) else { return };
-    let copied = to.get_or_insert_map(GROUPS).insert(to, &*group, MapPrelim::default());
+    let found = from.get_map(GROUPS).and_then(|groups| groups.get(&from, group));
+    let Some(Card::Shared(map)) = found.as_ref().and_then(fields) else { return };
+    let copied = to.get_or_insert_map(GROUPS).insert(to, group, MapPrelim::default());
     for (key, value) in map.iter(&from) {
         if let Out::Any(any) = value {
             copied.insert(to, key, any);
@@ -291,6 +342,7 @@ pub fn amend(
     before: &[u8],
     now: &[u8],
     board: &[u8],
+    user: &str,
     client: ClientId,
 ) -> Result<Amended, FoldError> {
     let (mut was, mut is, mut onto) = (Document::new(), Document::new(), Document::of_client(client));
@@ -300,18 +352,27 @@ pub fn amend(
     if hides(onto.doc()) {
         return Ok(Amended { update: None, hides: true });
     }
-    let copied = cards(was.doc());
+    let copied = ids_in(onto.doc(), &gate::keys_of_root(board, ITEMS)?, cards(was.doc()), user);
+    let mut groups = gate::keys_of_root(board, GROUPS)?;
     let mut is_new = false;
     let (_, update) = written(onto, |to| {
-        copied.iter().for_each(|card| is_new |= carry_over(was.doc(), is.doc(), to, card));
+        for (card, id) in &copied {
+            is_new |= carry_over(was.doc(), is.doc(), to, (card, id), &mut groups);
+        }
     })?;
     Ok(Amended { update: is_new.then_some(update), hides: false })
 }
 
 /// Whether there was anything to carry over.
-fn carry_over(was: &Doc, is: &Doc, to: &mut TransactionMut<'_>, card: &str) -> bool {
-    let (was, is) = (was.transact(), is.transact());
-    let (Some(old), Some(new), Some(item)) = (shared(&was, card), shared(&is, card), shared(to, card)) else {
+fn carry_over(
+    was: &Doc,
+    now: &Doc,
+    to: &mut TransactionMut<'_>,
+    (card, id): (&str, &str),
+    groups: &mut HashSet<String>,
+) -> bool {
+    let (was, is) = (was.transact(), now.transact());
+    let (Some(old), Some(new), Some(item)) = (shared(&was, card), shared(&is, card), shared(to, id)) else {
         return false;
     };
     let mut is_new = false;
@@ -331,7 +392,10 @@ fn carry_over(was: &Doc, is: &Doc, to: &mut TransactionMut<'_>, card: &str) -> b
         if let Some(Out::Any(value)) = new
             && old.is_none_or(|old| old.to_json(&was) != value)
         {
-            to.get_or_insert_map(root).insert(to, card, value);
+            if let (ITEM_GROUPS, Any::String(group)) = (root, &value) {
+                put_group(to, now, group, groups);
+            }
+            to.get_or_insert_map(root).insert(to, id, value);
             is_new = true;
         }
     }

@@ -47,7 +47,8 @@ fn names_have_one_meaning() {
     for plain in ["r", "~r", "r~", "~", "~r~a"] {
         assert_eq!(Draft::of(&room(plain)), None, "{plain}");
     }
-    for nobodys in ["r~a/b", "r~a~b", "r~a%2Fb", "r~a~2fb", "r~a~", "r~a~41", "r~~C3~A9", "r~é b", "team~x/r"] {
+    for nobodys in ["r~a/b", "r~a~b", "r~a%2Fb", "r~a~2fb", "r~a~", "r~a~41", "r~~C3~A9", "r~é b", "team~x/r"]
+    {
         let draft = Draft::of(&room(nobodys)).unwrap();
         assert_eq!(draft.user(), None, "{nobodys}");
         assert!(!["a/b", "a%2Fb", "a~b", "aA", "é", "é b", "x/r"].iter().any(|user| draft.is_of(user)));
@@ -154,6 +155,35 @@ fn a_copy_is_made_once() {
     assert!(view(&draft).item_positions.is_empty());
 }
 
+/// [B55] Two people's pages number their cards: each card comes, the second one under another id, once, and follows its author.
+#[test]
+fn a_taken_id_costs_no_card() {
+    let (draft, board) = (Doc::new(), Doc::new());
+    add(&board, "1", "bob");
+    add(&draft, "1", "ann");
+    let before = full(&draft);
+    let copied = copy(&before, &full(&board), "ann", 77).unwrap();
+    merge(&board, &copied.updates[0]);
+    let seen = view(&board);
+    println!("{:?}", seen.items.keys());
+    assert_eq!((copied.cards, seen.items.len()), (vec!["1".to_owned()], 2));
+    let (id, item) = seen.items.iter().find(|(_, item)| item.author.as_deref() == Some("ann")).unwrap();
+    assert_eq!((item.text.as_str(), seen.items["1"].author.as_deref()), ("text of 1", Some("bob")));
+    assert!(seen.item_positions.contains_key(id));
+    assert!(copy(&before, &full(&board), "ann", 78).unwrap().updates.is_empty());
+    let ann = Author { user: "ann", now_ms: 8 };
+    apply(&draft, &Edit::SetItemText { id: "1".to_owned(), text: "later".to_owned() }, ann).unwrap();
+    group(&draft, "1", "g");
+    merge(&board, &amend(&before, &full(&draft), &full(&board), "ann", 79).unwrap().update.unwrap());
+    let amended = view(&board);
+    assert_eq!((amended.items[id].text.as_str(), amended.items["1"].text.as_str()), ("later", "text of 1"));
+    assert_eq!((amended.item_groups[id].as_str(), amended.groups["g"].title.as_str()), ("g", "Build"));
+    apply(&board, &Edit::DeleteItem { id: id.clone() }, ann).unwrap();
+    assert!(copy(&before, &full(&board), "ann", 80).unwrap().updates.is_empty(), "it was deleted");
+    let long = "é".repeat(BOARD_ID_BYTES_MAX / 2);
+    assert!(is_id(&other_id(&long, "ann")) && other_id(&long, "ann") != other_id(&long, "bob"));
+}
+
 /// [B57] What an author changes between the copy and the removal is changed on the board, and nothing else is.
 #[test]
 fn what_changes_after_the_copy_follows() {
@@ -163,7 +193,7 @@ fn what_changes_after_the_copy_follows() {
     }
     let copied = full(&draft);
     merge(&board, &copy(&copied, &full(&board), "ann", 77).unwrap().updates[0]);
-    assert_eq!(amend(&copied, &full(&draft), &full(&board), 78).unwrap(), Amended::default());
+    assert_eq!(amend(&copied, &full(&draft), &full(&board), "ann", 78).unwrap(), Amended::default());
     let (ann, bob) = (Author { user: "ann", now_ms: 8 }, Author { user: "bob", now_ms: 8 });
     let text = |id: &str, text: &str| Edit::SetItemText { id: id.to_owned(), text: text.to_owned() };
     apply(&board, &text("b", "by bob"), bob).unwrap();
@@ -173,7 +203,7 @@ fn what_changes_after_the_copy_follows() {
     let place = Point { x: 9.0, y: 9.0 };
     apply(&draft, &Edit::MoveItem { id: "b".to_owned(), position: place }, ann).unwrap();
     add(&draft, "d", "ann");
-    merge(&board, &amend(&copied, &full(&draft), &full(&board), 78).unwrap().update.unwrap());
+    merge(&board, &amend(&copied, &full(&draft), &full(&board), "ann", 78).unwrap().update.unwrap());
     let seen = view(&board);
     println!("{:?} {:?}", seen.items, seen.item_positions);
     assert_eq!(seen.items.keys().collect::<Vec<_>>(), ["a", "b"]);
@@ -213,7 +243,7 @@ fn nothing_comes_into_a_board_that_hides() {
     apply(&draft, &text, Author { user: "ann", now_ms: 8 }).unwrap();
     add(&draft, "b", "ann");
     let copied = copy(&full(&draft), &full(&board), "ann", 78).unwrap();
-    let amended = amend(&before, &full(&draft), &full(&board), 78).unwrap();
+    let amended = amend(&before, &full(&draft), &full(&board), "ann", 78).unwrap();
     println!("{copied:?} {amended:?}");
     assert!(copied.hides && copied.updates.is_empty() && copied.cards.is_empty());
     assert_eq!(amended, Amended { update: None, hides: true });

@@ -219,8 +219,9 @@ impl Way<'_> {
     /// Its author has changed a draft while it was copied: the same changes in the board. Returns how far it is stored.
     async fn amend(&self, before: Copy, now: &Copy) -> Result<Position, RevealError> {
         let (onto, lease) = self.board().await?;
-        let (now, full, client) = (now.update.clone(), onto.update, lease.client);
-        let made = heavy(move || drafts::amend(&before.update, &now, &full, client)).await??;
+        let (user, now, full) = (self.user(), now.update.clone(), onto.update);
+        let client = lease.client;
+        let made = heavy(move || drafts::amend(&before.update, &now, &full, &user, client)).await??;
         let Some(update) = made.update.filter(|_| !made.hides) else {
             lease.give_back();
             return if made.hides { Err(RevealError::Hides) } else { Ok(Position::START) };
@@ -240,8 +241,8 @@ impl Way<'_> {
         revealed: &mut Revealed,
     ) -> Result<(), RevealError> {
         let (onto, lease) = self.board().await?;
-        let user = self.author.user.clone().expect("a draft's author is somebody");
-        let (draft, full, client) = (from.update.clone(), onto.update, lease.client);
+        let (user, draft, full) = (self.user(), from.update.clone(), onto.update);
+        let client = lease.client;
         let made = heavy(move || drafts::copy(&draft, &full, &user, client)).await??;
         if made.hides {
             lease.give_back();
@@ -287,3 +288,7 @@ async fn breathe(tried: usize) {
     let ms = rand::random_range(1..=4 + 2 * tried as u64);
     sleep(Duration::from_millis(ms)).await;
 }
+    fn user(&self) -> UserId {
+        self.author.user.clone().expect("a draft's author is somebody")
+    }
+
