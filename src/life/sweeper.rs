@@ -143,7 +143,9 @@ impl Sweeper {
     async fn visit(&mut self, room: &RoomName, swept: &mut Swept) -> Result<(), LogError> {
         match self.keep_together(room).await {
             Err(error) if error.is_temporary() => return Err(error),
-            Err(error) => tracing::warn!(room = %room.log_id(), %error, "a draft cannot be kept with its board"),
+            Err(error) => {
+                tracing::warn!(room = %room.log_id(), %error, "a draft cannot be kept with its board")
+            }
             Ok(()) => {}
         }
         if self.rooms.is_open(room) {

@@ -17,5 +17,17 @@ pub const DRAFTS_COPIED_BYTES_MAX: usize = 16 << 20;
 /// How long cards that came late wait for the next try if the store does not take them: in seconds, for each try.
 pub const DRAFT_LATE_WAITS_S: [u64; 4] = [1, 5, 30, 120];
 
+/// So many more tries follow, each after the longest wait: about an hour.
+pub const DRAFT_LATE_TRIES: usize = 30;
+
+/// Drafts whose cards are on their way at a time, in all boards of an instance: each has copies of its board and of itself.
+pub const DRAFTS_MOVED_MAX: usize = 4;
+
+/// Reveals that are asked for and not answered, on one instance: above that it is busy.
+pub const REVEALS_MAX: usize = 16;
+
+/// Drafts whose number of cards is remembered.
+pub const DRAFT_COUNTS_MAX: usize = 16_384;
+
 /// A draft and its board go at the same time, but for this: what the clocks of an instance and of a store may differ by.
 pub const DRAFT_APART_MS_MAX: u64 = 300_000;

@@ -11,6 +11,7 @@
 #[allow(dead_code, reason = "the tests of tokens use the rest")]
 mod auth_support;
 mod harness;
+mod hidden_bounds;
 mod hidden_life;
 mod hidden_process;
 mod hidden_races;

@@ -5,12 +5,14 @@ use std::time::Duration;
 use ruang::board::edit::Edit;
 use ruang::board::view::view;
 use ruang::log::LogError;
+use ruang::log::memory::Fate;
+use ruang::log::record::Kind;
 use ruang::wire::y_websocket;
 use serde_json::json;
 use tokio::time::sleep;
 
 use crate::auth_support::room;
-use crate::harness::Client;
+use crate::harness::{Client, PATIENCE};
 use crate::{World, edit, hidden_board, hide, locally, token_for, with_cards};
 
 /// A reveal that has shown the cards and waits for the list of drafts.
@@ -73,14 +75,13 @@ async fn an_edit_between_copy_and_removal_follows() {
     let (reads, revealing) = revealing!(world, fay);
     let stalled = world.faults.stall_replies();
     reads.release();
-    stalled.arrived(1).await;
+    until_of(&world, "retro", "ann", 1).await;
     println!("the copy is stored, and not answered");
     send(&mut ann, &Edit::SetItemText { id: "a".to_owned(), text: "later".to_owned() }).await;
-    stalled.arrived(2).await;
+    until_of(&world, "retro~ann", "ann", 2).await;
     world.faults.fail_appends(1, LogError::Fatal("a test".to_owned()));
     stalled.release();
     println!("{}", revealing.await.unwrap());
-    ann.until_acked().await.unwrap();
     loop {
         let (status, told) = world.reveal(0, "retro", "fay", "facilitator").await;
         println!("{status} {told}");
@@ -92,6 +93,43 @@ async fn an_edit_between_copy_and_removal_follows() {
     world.until_empty("retro~ann").await;
     assert_eq!(world.board("retro").await.items["a"].text, "later");
     world.stop().await;
+}
+
+/// [B53] An instance that has not heard of a reveal takes cards for hidden; when it hears of it they are moved.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn cards_written_before_the_news_are_moved() {
+    let world = World::start(2).await;
+    let mut fay = hidden_board(&world).await;
+    let mut wim = world.page(1, "retro", "wim", "viewer").await;
+    let url = format!("{}?token={}", world.at(1).url("retro~ann"), token_for("ann", "editor"));
+    let mut ann = Client::connect(&url, Some("ruang.v1")).await;
+    ann.sync().await;
+    ann.until_acked().await.unwrap();
+    world.faults.on_bus(|_| Fate::Lost);
+    edit(&mut fay, &hide(false), "fay").await;
+    edit(&mut ann, &crate::card("a"), "ann").await;
+    sleep(Duration::from_millis(300)).await;
+    println!("{} cards wait on the instance that knows nothing", world.left("retro~ann").await);
+    world.faults.on_bus(|_| Fate::Heard);
+    world.faults.check_heads();
+    wim.until("the card", |page| view(&page.doc).items.contains_key("a")).await;
+    world.until_empty("retro~ann").await;
+    world.stop().await;
+}
+
+async fn until_of(world: &World, name: &str, user: &str, count: usize) {
+    let of = async || {
+        let records = world.records(name).await;
+        records
+            .iter()
+            .filter(|(record, of)| of.user.as_deref() == Some(user) && record.kind() == Kind::Update)
+            .count()
+    };
+    let deadline = tokio::time::Instant::now() + PATIENCE;
+    while of().await < count {
+        assert!(tokio::time::Instant::now() < deadline, "{name} has no {count} records of {user}");
+        sleep(Duration::from_millis(5)).await;
+    }
 }
 
 async fn send(page: &mut Client, change: &Edit) {

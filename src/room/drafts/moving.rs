@@ -1,9 +1,13 @@
 //! The way of cards into their board: copied, then taken out, until a draft has none.
 
+use std::iter::repeat_n;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::sleep;
+use bytes::Bytes;
+use futures_util::FutureExt;
+use tokio::sync::Notify;
+use tokio::time::{sleep, timeout};
 
 use super::{RevealError, Revealed};
 use crate::board::drafts::{self, Draft};
@@ -12,7 +16,9 @@ use crate::gate::Source;
 use crate::heavy::heavy;
 use crate::ids::{Position, RoomName};
 use crate::kind::RoomKind;
-use crate::limits::{DRAFT_LATE_WAITS_S, DRAFT_TRIES, DRAFTS_COPIED_BYTES_MAX};
+use crate::limits::{
+    DRAFT_LATE_TRIES, DRAFT_LATE_WAITS_S, DRAFT_TRIES, DRAFTS_COPIED_BYTES_MAX, UPDATE_BYTES_MAX,
+};
 use crate::room::Rooms;
 use crate::room::outside::{Copy, Edit, Lease, WriteError, Written};
 
@@ -20,40 +26,39 @@ impl Rooms {
     /// Cards may have to be moved: those of a draft, if something came into it, or of all drafts of a board that has begun to show
     /// cards. Seen to by a task of its own, which ends with the rooms.
     pub(in crate::room) fn note_cards(self: &Arc<Self>, room: &RoomName) {
+        let more = Arc::new(Notify::new());
         {
             let mut busy = self.movers.busy.lock();
-            if let Some(again) = busy.get_mut(room) {
-                *again = true;
+            if let Some(more) = busy.get(room) {
+                more.notify_one();
                 return;
             }
-            busy.insert(room.clone(), false);
+            busy.insert(room.clone(), Arc::clone(&more));
         }
-        let (rooms, room) = (Arc::clone(self), room.clone());
+        let busy = Busy { rooms: Arc::clone(self), room: room.clone(), more };
         self.tasks.spawn(async move {
-            let stop = rooms.stop.clone();
+            let stop = busy.rooms.stop.clone();
             tokio::select! {
                 () = stop.cancelled() => {}
-                () = rooms.see_to_all_that_comes(&room) => {}
+                () = busy.see_to_all_that_comes() => {}
             }
         });
     }
 
-    async fn see_to_all_that_comes(self: &Arc<Self>, room: &RoomName) {
-        loop {
-            self.see_to(room).await;
-            let mut busy = self.movers.busy.lock();
-            match busy.get_mut(room) {
-                Some(again) if *again => *again = false,
-                _ => {
-                    busy.remove(room);
-                    return;
-                }
-            }
-        }
+    /// A board is found to show cards that it hid: those that were stored here meanwhile, by whoever took them for hidden, are moved.
+    pub(in crate::room) fn note_open_drafts(self: &Arc<Self>, board: &RoomName) {
+        let is_of = |name: &RoomName| Draft::of(name).is_some_and(|draft| draft.board == *board);
+        let open: Vec<RoomName> =
+            self.listed.lock().open.keys().filter(|name| is_of(name)).cloned().collect();
+        open.iter().for_each(|draft| self.note_cards(draft));
     }
 
-    async fn see_to(self: &Arc<Self>, room: &RoomName) {
-        for wait_s in DRAFT_LATE_WAITS_S {
+    /// Tries until the cards are moved, at once if something comes meanwhile. Gives up in the end.
+    async fn see_to(self: &Arc<Self>, room: &RoomName, more: &Notify) {
+        let [.., longest] = DRAFT_LATE_WAITS_S;
+        let waits = || DRAFT_LATE_WAITS_S.into_iter().chain(repeat_n(longest, DRAFT_LATE_TRIES));
+        let mut left = waits();
+        while let Some(wait_s) = left.next() {
             match self.try_see_to(room).await {
                 // That cards are hidden, or the board is gone, is nobody's trouble.
                 Ok(_) | Err(RevealError::Hides | RevealError::NoRoom | RevealError::NoBoard) => return,
@@ -64,7 +69,9 @@ impl Rooms {
                 }
                 Err(error) => {
                     tracing::warn!(room = %room.log_id(), %error, "cards cannot be moved into their board yet");
-                    sleep(Duration::from_secs(wait_s)).await;
+                    if timeout(Duration::from_secs(wait_s), more.notified()).await.is_ok() {
+                        left = waits();
+                    }
                 }
             }
         }
@@ -96,7 +103,7 @@ impl Rooms {
         for draft in self.drafts_of(board).await? {
             // One person's trouble keeps nobody else's cards back.
             match self.move_draft(&draft).await {
-                Ok(Revealed { position, authors, cards }) => {
+                Ok(Revealed { position, authors, cards, .. }) => {
                     revealed.position = revealed.position.max(position);
                     revealed.authors += authors;
                     revealed.cards += cards;
@@ -104,6 +111,11 @@ impl Rooms {
                 // Of the others' cards the same would come. That cards are hidden again is no failure.
                 Err(RevealError::Hides) => return Ok(revealed),
                 Err(error @ (RevealError::NoRoom | RevealError::NoBoard)) => return Err(error),
+                // Asked again it would fail again: that must not make the others' reveal a failure.
+                Err(error) if error.is_lasting() => {
+                    tracing::error!(room = %draft.log_id(), %error, "cards cannot be moved into their board");
+                    revealed.failed.extend(Draft::of(&draft).and_then(|draft| draft.user()));
+                }
                 Err(error) => failed = Some(error),
             }
         }
@@ -118,6 +130,7 @@ impl Rooms {
         let lock = Arc::clone(self.movers.boards.lock().entry(draft.board.clone()).or_default());
         let moved = {
             let _one_at_a_time = lock.lock().await;
+            let _copies = self.movers.moves.acquire().await.expect("it is never closed");
             self.move_cards(name, &draft.board, &user).await
         };
         let mut boards = self.movers.boards.lock();
@@ -147,6 +160,36 @@ impl Rooms {
             }
         }
         moved
+    }
+}
+
+/// A room whose cards a task sees to.
+struct Busy {
+    rooms: Arc<Rooms>,
+    room: RoomName,
+    more: Arc<Notify>,
+}
+
+impl Busy {
+    async fn see_to_all_that_comes(&self) {
+        loop {
+            self.rooms.see_to(&self.room, &self.more).await;
+            let mut busy = self.rooms.movers.busy.lock();
+            if self.more.notified().now_or_never().is_none() {
+                busy.remove(&self.room);
+                return;
+            }
+        }
+    }
+}
+
+impl Drop for Busy {
+    /// However the task ends, by a panic too: the next one is let begin.
+    fn drop(&mut self) {
+        let mut busy = self.rooms.movers.busy.lock();
+        if busy.get(&self.room).is_some_and(|more| Arc::ptr_eq(more, &self.more)) {
+            busy.remove(&self.room);
+        }
     }
 }
 
@@ -271,10 +314,17 @@ impl Way<'_> {
         Ok(())
     }
 
+    fn user(&self) -> UserId {
+        self.author.user.clone().expect("a draft's author is somebody")
+    }
+
     /// Right behind `at`, in the author's name.
     async fn write(&self, room: &RoomName, update: Vec<u8>, at: Position) -> Result<Position, RevealError> {
-        let (update, caller) = (update.into(), Arc::clone(&self.author));
-        let edit = Edit { update, source: Source::Update, caller, at: Some(at) };
+        let (update, caller) = (Bytes::from(update), Arc::clone(&self.author));
+        // A card that came in as several edits may be larger than one: it comes all the same, though under an id that nobody claims.
+        let is_large = update.len() > UPDATE_BYTES_MAX;
+        let source = if is_large { Source::Step2 } else { Source::Update };
+        let edit = Edit { update, source, caller, at: Some(at) };
         match self.rooms.write(room, edit).await? {
             // A gap, or what is somebody else's, would be a fault of ours: it is tried again, as something else.
             Written { has_gap: true, .. } | Written { is_foreign: true, .. } => Err(RevealError::Busy),
@@ -288,7 +338,3 @@ async fn breathe(tried: usize) {
     let ms = rand::random_range(1..=4 + 2 * tried as u64);
     sleep(Duration::from_millis(ms)).await;
 }
-    fn user(&self) -> UserId {
-        self.author.user.clone().expect("a draft's author is somebody")
-    }
-
