@@ -1,12 +1,15 @@
 //! Hidden cards: the room that a person's cards live in until they are revealed, and what of it goes into the board then.
 //!
-//! A draft room is named `board~user`. The user's name stands there with `%`, `/` and `~` percent-encoded, and a board that has drafts
-//! has no `~` in its own name, so that a name has one meaning at most. Names that look so and are written differently are nobody's.
+//! A draft room is named `board~user`. In the user's name each sign of [`ESCAPED`] is written as `~` and its two hex digits: those that
+//! an address takes for something else, so that a name is the same however a client puts it into an address and however often that is
+//! decoded. A board that has drafts has no `~` in its own name, so that a name has one meaning at most. Names that look so and are
+//! written differently are nobody's.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::mem::ManuallyDrop;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use sha2::{Digest, Sha256};
 use yrs::types::{AsPrelim, Delta, ToJson};
 use yrs::{Any, Doc, In, Map, MapPrelim, Out, ReadTxn, Transact, TransactionMut, WriteTxn};
 
@@ -15,10 +18,14 @@ use super::shared::{as_map, as_text};
 use crate::document::{Document, FoldError};
 use crate::gate;
 use crate::ids::{ClientId, RoomName};
-use crate::limits::{BOARD_ITEMS_MAX, UPDATE_BYTES_MAX};
+use crate::limits::{BOARD_ID_BYTES_MAX, BOARD_ITEMS_MAX, UPDATE_BYTES_MAX};
 
-/// Between a board's name and a user's.
+/// Between a board's name and a user's, and before what stands for a sign of the latter.
 const MARK: char = '~';
+
+/// Signs of a user's name that an address may lose, or take for its own, and what they are written as.
+const ESCAPED: [(char, &str); 7] =
+    [(' ', "20"), ('#', "23"), ('%', "25"), ('/', "2F"), ('?', "3F"), ('\\', "5C"), (MARK, "7E")];
 
 /// What a draft room's name says.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,12 +36,12 @@ pub struct Draft {
 }
 
 impl Draft {
-    /// Reads a name; `None`: it is no draft room's.
+    /// Reads a name; `None`: it is no draft room's. Whatever has a `~` between two parts is one, so that no way of writing a draft's
+    /// name makes it a room that others may enter.
     #[must_use]
     pub fn of(name: &RoomName) -> Option<Self> {
         let (board, user) = name.as_str().split_once(MARK)?;
-        let is_one = !board.is_empty() && !user.is_empty() && !user.contains([MARK, '/']);
-        let board = RoomName::parse(board).ok().filter(|_| is_one)?;
+        let board = RoomName::parse(board).ok().filter(|_| !user.is_empty())?;
         Some(Self { board, name: name.clone() })
     }
 
@@ -48,7 +55,7 @@ impl Draft {
     #[must_use]
     pub fn user(&self) -> Option<String> {
         let (_, written) = self.name.as_str().split_once(MARK)?;
-        let user = percent_decode(written)?;
+        let user = unescape(written)?;
         self.is_of(&user).then_some(user)
     }
 }
@@ -62,11 +69,9 @@ pub fn name(board: &RoomName, user: &str) -> Option<RoomName> {
     }
     let mut name = format!("{}{MARK}", board.as_str());
     for letter in user.chars() {
-        match letter {
-            '%' => name.push_str("%25"),
-            '/' => name.push_str("%2F"),
-            MARK => name.push_str("%7E"),
-            letter => name.push(letter),
+        match ESCAPED.iter().find(|(escaped, _)| *escaped == letter) {
+            Some((_, written)) => name.extend(["~", *written]),
+            None => name.push(letter),
         }
     }
     RoomName::parse(&name).ok()
@@ -79,17 +84,13 @@ pub fn beginning(board: &RoomName) -> Option<RoomName> {
     RoomName::parse(&format!("{}{MARK}", board.as_str())).ok().filter(|_| has)
 }
 
-fn percent_decode(text: &str) -> Option<String> {
+fn unescape(text: &str) -> Option<String> {
     let mut user = String::new();
     let mut rest = text;
-    while let Some((before, after)) = rest.split_once('%') {
+    while let Some((before, after)) = rest.split_once(MARK) {
         user.push_str(before);
-        user.push(match after.get(..2)? {
-            "25" => '%',
-            "2F" => '/',
-            "7E" => MARK,
-            _ => return None,
-        });
+        let written = after.get(..2)?;
+        user.push(ESCAPED.iter().find(|(_, escaped)| *escaped == written)?.0);
         rest = &after[2..];
     }
     user.push_str(rest);
@@ -179,24 +180,43 @@ pub struct Copy {
     pub updates: Vec<Vec<u8>>,
     /// The cards that they bring.
     pub cards: Vec<String>,
+    /// How many of them each update brings.
+    pub counts: Vec<usize>,
+    /// The board hides its cards: nothing may come into it, and nothing is to be taken out of the draft.
+    pub hides: bool,
+}
+
+/// What to write into a board so that it follows a draft.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Amended {
+    /// An update V1; `None`: there is nothing to follow.
+    pub update: Option<Vec<u8>>,
+    /// As [`Copy::hides`].
+    pub hides: bool,
 }
 
 /// Copies a draft's cards into a board, written under `client`, with `user` as their author: cards, places, groups. What the board
-/// has, or has had, is left out, so that nothing comes twice, and nothing comes back that was deleted.
+/// has, or has had, is left out, so that nothing comes twice, and nothing comes back that was deleted. A card whose id somebody else's
+/// card has comes under another one.
 ///
 /// # Errors
 /// [`FoldError`]: one of the documents is damaged.
 pub fn copy(draft: &[u8], board: &[u8], user: &str, client: ClientId) -> Result<Copy, FoldError> {
     let (mut from, mut onto) = (Document::new(), Document::of_client(client));
+    onto.apply(&[board])?;
+    if hides(onto.doc()) {
+        return Ok(Copy { hides: true, ..Copy::default() });
+    }
     from.apply(&[draft])?;
     let known = gate::keys_of_root(board, ITEMS)?;
-    let missing: Vec<String> = cards(from.doc()).into_iter().filter(|card| !known.contains(card)).collect();
-    if missing.is_empty() {
+    let mut ids = ids_in(onto.doc(), &known, cards(from.doc()), user);
+    ids.retain(|_, id| !known.contains(id));
+    if ids.is_empty() {
         return Ok(Copy::default());
     }
+    let missing: Vec<String> = ids.keys().cloned().collect();
     let mut groups = gate::keys_of_root(board, GROUPS)?;
-    onto.apply(&[board])?;
-    let mut copy = Copy { updates: Vec::new(), cards: missing.clone() };
+    let mut copy = Copy { cards: missing.clone(), ..Copy::default() };
     let mut waiting = vec![missing];
     while let Some(cards) = waiting.pop() {
         // Tried on a copy if it may be too large for one update: cards have up to 128 KiB.
@@ -207,11 +227,45 @@ pub fn copy(draft: &[u8], board: &[u8], user: &str, client: ClientId) -> Result<
         }
         let update;
         (onto, update) = written(onto, |to| {
-            cards.iter().for_each(|card| put(to, from.doc(), card, user, &mut groups));
+            cards.iter().for_each(|card| put(to, from.doc(), (card, &ids[card]), user, &mut groups));
         })?;
         copy.updates.push(update);
+        copy.counts.push(cards.len());
     }
     Ok(copy)
+}
+
+/// Under which ids a user's cards stand in a board, or are to stand there: their own, unless somebody else's card has that one.
+/// A card that the board had, and has not, may have been anybody's: it counts as the user's, so that nothing comes back.
+fn ids_in(board: &Doc, known: &HashSet<String>, cards: Vec<String>, user: &str) -> BTreeMap<String, String> {
+    let transaction = board.transact();
+    let items = transaction.get_map(ITEMS);
+    let author = |card: &str| {
+        let item = items.as_ref()?.get(&transaction, card)?;
+        Some(match item.to_json(&transaction) {
+            Any::Map(fields) => fields.get("author").cloned(),
+            _ => None,
+        })
+    };
+    let id = |card: String| {
+        let is_others = known.contains(&card)
+            && author(&card).is_some_and(|author| author != Some(Any::String(user.into())));
+        let id = if is_others { other_id(&card, user) } else { card.clone() };
+        (card, id)
+    };
+    cards.into_iter().map(id).collect()
+}
+
+/// A user's card whose id is taken has this one, whoever copies it and however often.
+fn other_id(card: &str, user: &str) -> String {
+    let mut hash = Sha256::new();
+    hash.update(user);
+    hash.update([0]);
+    hash.update(card);
+    let mark = hash.finalize()[..8].iter().fold(String::new(), |mark, byte| format!("{mark}{byte:02x}"));
+    let fits = BOARD_ID_BYTES_MAX - mark.len() - 1;
+    let end = (0..=fits.min(card.len())).rev().find(|end| card.is_char_boundary(*end)).unwrap_or_default();
+    format!("{}-{mark}", &card[..end])
 }
 
 /// Writes into a copy of a document, in one transaction. Returns it, and the update that came of it.
@@ -248,32 +302,46 @@ fn size(draft: &Doc, cards: &[String]) -> usize {
     cards.iter().map(|card| of(card) + 2 * card.len() + 256).sum()
 }
 
-fn put(to: &mut TransactionMut<'_>, draft: &Doc, card: &str, user: &str, groups: &mut HashSet<String>) {
+/// `card`: its id in the draft, and in the board.
+fn put(
+    to: &mut TransactionMut<'_>,
+    draft: &Doc,
+    (card, id): (&str, &str),
+    user: &str,
+    groups: &mut HashSet<String>,
+) {
     let from = draft.transact();
     let value = |root: &str, key: &str| from.get_map(root)?.get(&from, key);
     let Some(found) = value(ITEMS, card).and_then(|card| fields(&from, &card)) else { return };
-    let item = to.get_or_insert_map(ITEMS).insert(to, card, MapPrelim::default());
+    let item = to.get_or_insert_map(ITEMS).insert(to, id, MapPrelim::default());
     for (key, value) in found.into_iter().filter(|(key, _)| key != "author") {
         item.insert(to, key, value);
     }
     item.insert(to, "author", user);
     if let Some(Out::Any(place)) = value(ITEM_POSITIONS, card) {
-        to.get_or_insert_map(ITEM_POSITIONS).insert(to, card, place);
+        to.get_or_insert_map(ITEM_POSITIONS).insert(to, id, place);
     }
     let Some(Out::Any(Any::String(group))) = value(ITEM_GROUPS, card) else { return };
-    to.get_or_insert_map(ITEM_GROUPS).insert(to, card, Any::String(group.clone()));
-    if !groups.insert(group.to_string()) {
+    to.get_or_insert_map(ITEM_GROUPS).insert(to, id, Any::String(group.clone()));
+    put_group(to, draft, &group, groups);
+}
+
+/// A group's map, unless the board has it or has had it.
+fn put_group(to: &mut TransactionMut<'_>, draft: &Doc, group: &str, groups: &mut HashSet<String>) {
+    let from = draft.transact();
+    if !groups.insert(group.to_owned()) {
         return;
     }
-    let Some(found) = value(GROUPS, &group).and_then(|group| fields(&from, &group)) else { return };
-    let copied = to.get_or_insert_map(GROUPS).insert(to, &*group, MapPrelim::default());
+    let found = from.get_map(GROUPS).and_then(|groups| groups.get(&from, group));
+    let Some(found) = found.and_then(|group| fields(&from, &group)) else { return };
+    let copied = to.get_or_insert_map(GROUPS).insert(to, group, MapPrelim::default());
     for (key, value) in found.into_iter().filter(|(_, value)| matches!(value, In::Any(_))) {
         copied.insert(to, key, value);
     }
 }
 
-/// What an author has changed in a draft since it was copied: an update V1 that changes the same in the board, written under `client`;
-/// nothing if that is nothing. `before` is the draft as it was copied.
+/// What an author has changed in a draft since it was copied: an update V1 that changes the same in the board, written under `client`.
+/// `before` is the draft as it was copied.
 ///
 /// # Errors
 /// [`FoldError`]: one of the documents is damaged.
@@ -281,26 +349,39 @@ pub fn amend(
     before: &[u8],
     now: &[u8],
     board: &[u8],
+    user: &str,
     client: ClientId,
-) -> Result<Option<Vec<u8>>, FoldError> {
+) -> Result<Amended, FoldError> {
     let (mut was, mut is, mut onto) = (Document::new(), Document::new(), Document::of_client(client));
     was.apply(&[before])?;
     is.apply(&[now])?;
     onto.apply(&[board])?;
-    let copied = cards(was.doc());
+    if hides(onto.doc()) {
+        return Ok(Amended { update: None, hides: true });
+    }
+    let copied = ids_in(onto.doc(), &gate::keys_of_root(board, ITEMS)?, cards(was.doc()), user);
+    let mut groups = gate::keys_of_root(board, GROUPS)?;
     let mut is_new = false;
     let (_, update) = written(onto, |to| {
-        copied.iter().for_each(|card| is_new |= carry_over(was.doc(), is.doc(), to, card));
+        for (card, id) in &copied {
+            is_new |= carry_over(was.doc(), is.doc(), to, (card, id), &mut groups);
+        }
     })?;
-    Ok(is_new.then_some(update))
+    Ok(Amended { update: is_new.then_some(update), hides: false })
 }
 
 /// Whether there was anything to carry over.
-fn carry_over(was: &Doc, is: &Doc, to: &mut TransactionMut<'_>, card: &str) -> bool {
-    let (was, is) = (was.transact(), is.transact());
+fn carry_over(
+    was: &Doc,
+    now: &Doc,
+    to: &mut TransactionMut<'_>,
+    (card, id): (&str, &str),
+    groups: &mut HashSet<String>,
+) -> bool {
+    let (was, is) = (was.transact(), now.transact());
     let (Some(old), Some(new)) = (card_of(&was, card), card_of(&is, card)) else { return false };
     let (Some(old), Some(new)) = (fields(&was, &old), fields(&is, &new)) else { return false };
-    let Some(item) = card_of(to, card).as_ref().and_then(as_map) else { return false };
+    let Some(item) = card_of(to, id).as_ref().and_then(as_map) else { return false };
     let mut is_new = false;
     for field in new.into_iter().filter(|field| field.0 != "author" && !old.contains(field)) {
         item.insert(to, field.0, field.1);
@@ -312,7 +393,10 @@ fn carry_over(was: &Doc, is: &Doc, to: &mut TransactionMut<'_>, card: &str) -> b
         if let Some(Out::Any(value)) = new
             && old.is_none_or(|old| old.to_json(&was) != value)
         {
-            to.get_or_insert_map(root).insert(to, card, value);
+            if let (ITEM_GROUPS, Any::String(group)) = (root, &value) {
+                put_group(to, now, group, groups);
+            }
+            to.get_or_insert_map(root).insert(to, id, value);
             is_new = true;
         }
     }

@@ -5,6 +5,8 @@
 //! It rests between pages of names, so that a store with many rooms notices little of it, and looks
 //! at the clocks more often than it sweeps.
 
+mod drafts;
+
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
@@ -139,6 +141,13 @@ impl Sweeper {
 
     /// Looks at one room: what is open is its own task's business.
     async fn visit(&mut self, room: &RoomName, swept: &mut Swept) -> Result<(), LogError> {
+        match self.keep_together(room).await {
+            Err(error) if error.is_temporary() => return Err(error),
+            Err(error) => {
+                tracing::warn!(room = %room.log_id(), %error, "a draft cannot be kept with its board")
+            }
+            Ok(()) => {}
+        }
         if self.rooms.is_open(room) {
             self.sweeps.forget(room);
             return Ok(());

@@ -7,12 +7,27 @@ pub const DRAFTS_PER_BOARD_MAX: usize = 4_096;
 pub const DRAFTS_PAGE: usize = 256;
 
 /// How often a person's cards are tried to be moved while others write to the board or the person to the draft. Each try takes what
-/// the one before has left.
+/// the one before has left, and is stored only right behind what was read.
 pub const DRAFT_TRIES: usize = 32;
 
-/// Tries that are stored only right behind what was read, so that two instances that reveal at once do not both copy a card. In a
-/// board that is never quiet for that long, the tries behind these are stored wherever they come.
-pub const DRAFT_EXACT_TRIES: usize = 16;
+/// Bytes of drafts that are remembered as they were copied, when their cards could not be taken out of them at once: what their
+/// authors change until then follows. Of what is above it, that is lost.
+pub const DRAFTS_COPIED_BYTES_MAX: usize = 16 << 20;
 
 /// How long cards that came late wait for the next try if the store does not take them: in seconds, for each try.
 pub const DRAFT_LATE_WAITS_S: [u64; 4] = [1, 5, 30, 120];
+
+/// So many more tries follow, each after the longest wait: about an hour.
+pub const DRAFT_LATE_TRIES: usize = 30;
+
+/// Drafts whose cards are on their way at a time, in all boards of an instance: each has copies of its board and of itself.
+pub const DRAFTS_MOVED_MAX: usize = 4;
+
+/// Reveals that are asked for and not answered, on one instance: above that it is busy.
+pub const REVEALS_MAX: usize = 16;
+
+/// Drafts whose number of cards is remembered.
+pub const DRAFT_COUNTS_MAX: usize = 16_384;
+
+/// A draft and its board go at the same time, but for this: what the clocks of an instance and of a store may differ by.
+pub const DRAFT_APART_MS_MAX: u64 = 300_000;

@@ -324,7 +324,7 @@ impl Actor {
     fn unload(&mut self) -> bool {
         let stored = !self.append.is_running() && self.state().uncommitted() == 0;
         let settled = self.seats.is_empty() && stored && self.is_deadline_set();
-        let gone = settled && self.rooms.forget_if(&self.shared, || self.shared.inbox.is_empty());
+        let gone = settled && self.rooms.forget_if(&self.shared, || self.is_left());
         if gone {
             self.upkeep.start_if_worth_it(&self.rooms, &self.shared.name);
         } else {

@@ -6,18 +6,19 @@
 //!
 //! Invariants:
 //! - One task of this process at a time moves cards into one board.
-//! - A draft's cards are moved only while its board shows cards, so by a reveal or after it.
+//! - A draft's cards are moved only while its board shows cards, so by a reveal or after it: each record of a move stands right behind
+//!   the state of the room that it was made of.
 //! - What is copied is stored in its author's name, under a client id that is the author's from there on.
 
 mod moving;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, Semaphore, oneshot};
 
-use super::outside::{Edit, ReadError, WriteError};
+use super::outside::{Copy, Edit, ReadError, WriteError};
 use super::{Command, Rooms};
 use crate::board::drafts::{self, Draft};
 use crate::caller::Caller;
@@ -27,11 +28,11 @@ use crate::heavy::heavy;
 use crate::history::{self, Range, WalkError};
 use crate::ids::{Position, RoomName};
 use crate::kind::RoomKind;
-use crate::limits::{DRAFTS_PAGE, DRAFTS_PER_BOARD_MAX};
+use crate::limits::{DRAFT_COUNTS_MAX, DRAFTS_MOVED_MAX, DRAFTS_PAGE, DRAFTS_PER_BOARD_MAX, REVEALS_MAX};
 use crate::log::LogError;
 
 /// What a reveal has done by itself; others may do so at the same time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Revealed {
     /// The newest record that it has stored in the board; [`Position::START`] if there was nothing to do.
     pub position: Position,
@@ -39,6 +40,8 @@ pub struct Revealed {
     pub authors: usize,
     /// How many cards were moved.
     pub cards: usize,
+    /// Whose cards cannot be moved, however often it is asked: a document is damaged, or a card is more than a board takes.
+    pub failed: Vec<String>,
 }
 
 /// Why cards are not, or not all, revealed. Asked again, the rest follows.
@@ -65,12 +68,37 @@ pub enum RevealError {
     /// A document is damaged.
     #[error(transparent)]
     Fold(#[from] FoldError),
+    /// Cards are hidden again, by somebody who came meanwhile: what has not been moved stays where it is.
+    #[error("the board hides its cards again")]
+    Hides,
     /// The board or a draft is written to all the time.
     #[error("some cards could not be moved while others write: try again")]
     Busy,
     /// The work was stopped.
     #[error("the work was stopped: {0}")]
     Stopped(#[from] tokio::task::JoinError),
+}
+
+impl RevealError {
+    /// Whether the same comes of it when it is asked again.
+    fn is_lasting(&self) -> bool {
+        match self {
+            Self::Fold(_) | Self::Read(ReadError::Fold(_) | ReadError::Refused(_)) => true,
+            Self::Write(error) => matches!(
+                error,
+                WriteError::Refused(_)
+                    | WriteError::Record(_)
+                    | WriteError::Contradicts(_)
+                    | WriteError::Broken(_)
+            ),
+            _ => false,
+        }
+    }
+
+    /// As [`WriteError::leaves_no_trace`].
+    fn leaves_no_trace(&self) -> bool {
+        matches!(self, Self::Write(error) if error.leaves_no_trace())
+    }
 }
 
 /// How a room is looked at for its cards.
@@ -86,12 +114,48 @@ pub(super) struct Look {
 }
 
 /// What is under way with drafts.
-#[derive(Default)]
 pub(super) struct Movers {
     /// Who moves into a board holds its lock; it goes with the last who wants it.
     boards: Mutex<HashMap<RoomName, Arc<tokio::sync::Mutex<()>>>>,
+    /// Drafts whose copied cards could not be taken out of them, as they were copied last.
+    copied: Mutex<HashMap<RoomName, Copy>>,
     /// Rooms whose cards a task sees to, and whether something came since it has looked.
-    busy: Mutex<HashMap<RoomName, bool>>,
+    busy: Mutex<HashMap<RoomName, Arc<Notify>>>,
+    /// Boards that hid their cards when a room's task looked at them last, unless it has come to rest since.
+    hid: Mutex<HashSet<RoomName>>,
+    /// How many cards drafts have that are not open, and as of which record.
+    counts: Mutex<HashMap<RoomName, (Position, usize)>>,
+    /// One for each draft whose cards are on their way.
+    moves: Semaphore,
+    /// One for each reveal that is asked for.
+    reveals: Semaphore,
+}
+
+impl Default for Movers {
+    fn default() -> Self {
+        Self {
+            boards: Mutex::default(),
+            copied: Mutex::default(),
+            busy: Mutex::default(),
+            hid: Mutex::default(),
+            counts: Mutex::default(),
+            moves: Semaphore::new(DRAFTS_MOVED_MAX),
+            reveals: Semaphore::new(REVEALS_MAX),
+        }
+    }
+}
+
+impl Movers {
+    /// Notes whether a board hides its cards. Returns whether it did, as far as is known here.
+    pub(super) fn note_hides(&self, board: &RoomName, hides: bool) -> bool {
+        let mut hid = self.hid.lock();
+        if hides { !hid.insert(board.clone()) } else { hid.remove(board) }
+    }
+
+    /// The board's task has come to rest, with all that it has seen.
+    pub(super) fn forget_hides(&self, board: &RoomName) {
+        self.hid.lock().remove(board);
+    }
 }
 
 impl Rooms {
@@ -99,12 +163,14 @@ impl Rooms {
     /// whatever was cut off is made up for.
     ///
     /// # Errors
-    /// [`RevealError`]: what was moved is moved; the rest follows when it is asked again.
+    /// [`RevealError`]: what was moved is moved; the rest follows when it is asked again. That somebody hides cards again meanwhile is
+    /// none: what was not moved by then stays hidden.
     pub async fn reveal(
         self: &Arc<Self>,
         board: &RoomName,
         by: &Arc<Caller>,
     ) -> Result<Revealed, RevealError> {
+        let _one = self.movers.reveals.try_acquire().map_err(|_| RevealError::Busy)?;
         let look = self.look(board).await?;
         if look.is_new {
             return Err(RevealError::NoRoom);
@@ -117,7 +183,11 @@ impl Rooms {
             // First: what comes into a draft from here on finds that cards are shown, and moves by itself.
             revealed.position = self.show_cards(board, by).await?;
         }
-        self.move_all(board, revealed).await
+        let moved = self.move_all(board, revealed).await;
+        if let Err(RevealError::Busy) = moved {
+            self.note_cards(board); // goes on, whether it is asked again or not
+        }
+        moved
     }
 
     /// How many cards each person has hidden, by user. Counts what is stored.
@@ -134,17 +204,34 @@ impl Rooms {
             let cards = if self.is_open(&draft) {
                 self.look(&draft).await?.cards
             } else {
-                let Some(mut walk) = history::walk(&self.log, &draft, Range::TO_HEAD).await? else {
-                    continue;
-                };
-                walk.to_end().await?;
-                drafts::count(walk.fold()?.document().doc())
+                match self.count_closed(&draft).await? {
+                    Some(cards) => cards,
+                    None => continue,
+                }
             };
             if cards > 0 {
                 counts.push((user, cards));
             }
         }
         Ok(counts)
+    }
+
+    /// `None`: there is no such draft.
+    async fn count_closed(&self, draft: &RoomName) -> Result<Option<usize>, RevealError> {
+        let Some(mut walk) = history::walk(&self.log, draft, Range::TO_HEAD).await? else { return Ok(None) };
+        let last = walk.head().last;
+        let known = self.movers.counts.lock().get(draft).copied();
+        if let Some((_, cards)) = known.filter(|(at, _)| *at == last) {
+            return Ok(Some(cards));
+        }
+        walk.to_end().await?;
+        let cards = heavy(move || walk.fold().map(|fold| drafts::count(fold.document().doc()))).await??;
+        let mut counts = self.movers.counts.lock();
+        if counts.len() >= DRAFT_COUNTS_MAX {
+            counts.clear();
+        }
+        counts.insert(draft.clone(), (last, cards));
+        Ok(Some(cards))
     }
 
     /// The draft rooms of a board that are stored, by name.
@@ -204,5 +291,22 @@ const LOOKS: usize = 4;
 impl Look {
     pub(super) fn of(kind: RoomKind, is_new: bool, is_draft: bool, doc: &yrs::Doc) -> Self {
         Self { kind, is_new, hides: drafts::hides(doc), cards: if is_draft { drafts::count(doc) } else { 0 } }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// [B56] That a board has begun to show cards is seen by the task that loads it anew, once; not if the one before had seen it.
+    #[test]
+    fn what_a_board_hid_outlives_its_task() {
+        let (movers, board) = (Movers::default(), RoomName::parse("retro").unwrap());
+        assert!(!movers.note_hides(&board, true) && movers.note_hides(&board, true));
+        assert!(movers.note_hides(&board, false), "its task has ended in between");
+        assert!(!movers.note_hides(&board, false));
+        movers.note_hides(&board, true);
+        movers.forget_hides(&board);
+        assert!(!movers.note_hides(&board, false) && movers.hid.lock().is_empty());
     }
 }

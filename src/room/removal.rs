@@ -14,7 +14,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::registry::Listed;
 use super::{Command, Rooms, Shared};
+use crate::history;
 use crate::ids::{Position, RoomName};
+use crate::kind::RoomKind;
 use crate::limits::RETIRE_MS_MAX;
 use crate::log::LogError;
 use crate::webhooks::{Kind, Notice};
@@ -58,13 +60,22 @@ impl Rooms {
         deletion.await.unwrap_or_else(|failed| Err(LogError::Unknown(failed.to_string())))
     }
 
-    /// A board's drafts go with it. If that is cut off, the deletion that is asked again makes up for it.
+    /// A board's drafts go with it. They are looked for first: if the store does not say which there are, nothing is deleted. If
+    /// the rest is cut off, the deletion that is asked again makes up for it.
     async fn delete_whole(self: Arc<Self>, name: RoomName) -> Result<bool, LogError> {
-        let existed = self.delete_one(name.clone()).await?;
-        for draft in self.drafts_of(&name).await? {
+        let drafts = if self.is_free(&name).await { Vec::new() } else { self.drafts_of(&name).await? };
+        let existed = self.delete_one(name).await?;
+        for draft in drafts {
             self.delete_one(draft).await?;
         }
         Ok(existed)
+    }
+
+    /// Whether a room is known to be no board: then it has no drafts, and nobody has to look through all rooms for them.
+    async fn is_free(&self, name: &RoomName) -> bool {
+        let Ok(Some(head)) = self.log.open(name).await else { return false };
+        let kind = history::kind_of(&*self.log, name, &head).await;
+        kind.is_ok_and(|kind| kind == Some(RoomKind::Free))
     }
 
     async fn delete_one(self: &Arc<Self>, name: RoomName) -> Result<bool, LogError> {

@@ -28,10 +28,11 @@ fn names_have_one_meaning() {
     for (board, user, expected) in [
         ("retro", "ada", Some("retro~ada")),
         ("team/retro", "ada@example.org", Some("team/retro~ada@example.org")),
-        ("r", "a~b", Some("r~a%7Eb")),
-        ("r", "a/b", Some("r~a%2Fb")),
-        ("r", "a%2Fb", Some("r~a%252Fb")),
-        ("r", "房間 🙂", Some("r~房間 🙂")),
+        ("r", "a~b", Some("r~a~7Eb")),
+        ("r", "a/b", Some("r~a~2Fb")),
+        ("r", "a%2Fb", Some("r~a~252Fb")),
+        ("r", "a b?c#d\\", Some("r~a~20b~3Fc~23d~5C")),
+        ("r", "房間 🙂", Some("r~房間~20🙂")),
         ("r~x", "ada", None),
         ("r", "", None),
     ] {
@@ -44,13 +45,14 @@ fn names_have_one_meaning() {
             assert!(draft.is_of(user) && !draft.is_of("bob"));
         }
     }
-    for plain in ["r", "~r", "r~", "r~a/b", "r~a~b", "~"] {
+    for plain in ["r", "~r", "r~", "~", "~r~a"] {
         assert_eq!(Draft::of(&room(plain)), None, "{plain}");
     }
-    for nobodys in ["r~a%2fb", "r~a%", "r~a%41", "r~%C3%A9"] {
+    for nobodys in ["r~a/b", "r~a~b", "r~a%2Fb", "r~a~2fb", "r~a~", "r~a~41", "r~~C3~A9", "r~é b", "team~x/r"]
+    {
         let draft = Draft::of(&room(nobodys)).unwrap();
         assert_eq!(draft.user(), None, "{nobodys}");
-        assert!(!draft.is_of("a/b") && !draft.is_of("aA") && !draft.is_of("é"));
+        assert!(!["a/b", "a%2Fb", "a~b", "aA", "é", "é b", "x/r"].iter().any(|user| draft.is_of(user)));
     }
     assert_eq!(name(&room(&"r".repeat(120)), "a-long-name"), None, "too long together");
 }
@@ -60,12 +62,15 @@ proptest! {
     #[test]
     fn names_do_not_collide(
         boards in proptest::array::uniform2("[a~%/]{1,6}"),
-        users in proptest::array::uniform2("[a~%/25FE7]{1,8}"),
+        users in proptest::array::uniform2("[a~%/ ?#25FE7]{1,8}"),
     ) {
         let names: Vec<_> = (0..2).map(|n| name(&room(&boards[n]), &users[n])).collect();
         if let [Some(one), Some(two)] = &names[..] {
             prop_assert_eq!(one == two, boards[0] == boards[1] && users[0] == users[1]);
             prop_assert_eq!(Draft::of(one).unwrap().user(), Some(users[0].clone()));
+            // What no address changes, however often it is decoded.
+            let user = one.as_str().split_once(MARK).unwrap().1;
+            prop_assert!(!user.contains(['%', '/', ' ', '?', '#', '\\']));
         }
     }
 }
@@ -148,13 +153,14 @@ fn cards_of_yjs_14_are_copied() {
             let pieces = yrs::Text::diff(&text, &transaction, yrs::types::text::YChange::identity);
             assert!(pieces[0].attributes.as_ref().is_some_and(|formats| formats.contains_key("bold")));
         }
-        assert_eq!(amend(&was, &full(&draft), &full(&board), 78).unwrap(), None);
+        assert_eq!(amend(&was, &full(&draft), &full(&board), "ann", 78).unwrap().update, None);
         {
             let mut transaction = draft.transact_mut();
             let text = edited.get(&transaction, "text").as_ref().and_then(as_text).expect("a shared text");
             text.insert(&mut transaction, 0, "once more ");
         }
-        merge(&board, &amend(&was, &full(&draft), &full(&board), 78).unwrap().expect("a change"));
+        let amended = amend(&was, &full(&draft), &full(&board), "ann", 78).unwrap();
+        merge(&board, &amended.update.expect("a change"));
         assert_eq!(view(&board).items["b"].text, "once more edited later");
     }
 }
@@ -207,6 +213,35 @@ fn a_copy_is_made_once() {
     assert!(view(&draft).item_positions.is_empty());
 }
 
+/// [B55] Two people's pages number their cards: each card comes, the second one under another id, once, and follows its author.
+#[test]
+fn a_taken_id_costs_no_card() {
+    let (draft, board) = (Doc::new(), Doc::new());
+    add(&board, "1", "bob");
+    add(&draft, "1", "ann");
+    let before = full(&draft);
+    let copied = copy(&before, &full(&board), "ann", 77).unwrap();
+    merge(&board, &copied.updates[0]);
+    let seen = view(&board);
+    println!("{:?}", seen.items.keys());
+    assert_eq!((copied.cards, seen.items.len()), (vec!["1".to_owned()], 2));
+    let (id, item) = seen.items.iter().find(|(_, item)| item.author.as_deref() == Some("ann")).unwrap();
+    assert_eq!((item.text.as_str(), seen.items["1"].author.as_deref()), ("text of 1", Some("bob")));
+    assert!(seen.item_positions.contains_key(id));
+    assert!(copy(&before, &full(&board), "ann", 78).unwrap().updates.is_empty());
+    let ann = Author { user: "ann", now_ms: 8 };
+    apply(&draft, &Edit::SetItemText { id: "1".to_owned(), text: "later".to_owned() }, ann).unwrap();
+    group(&draft, "1", "g");
+    merge(&board, &amend(&before, &full(&draft), &full(&board), "ann", 79).unwrap().update.unwrap());
+    let amended = view(&board);
+    assert_eq!((amended.items[id].text.as_str(), amended.items["1"].text.as_str()), ("later", "text of 1"));
+    assert_eq!((amended.item_groups[id].as_str(), amended.groups["g"].title.as_str()), ("g", "Build"));
+    apply(&board, &Edit::DeleteItem { id: id.clone() }, ann).unwrap();
+    assert!(copy(&before, &full(&board), "ann", 80).unwrap().updates.is_empty(), "it was deleted");
+    let long = "é".repeat(BOARD_ID_BYTES_MAX / 2);
+    assert!(is_id(&other_id(&long, "ann")) && other_id(&long, "ann") != other_id(&long, "bob"));
+}
+
 /// [B57] What an author changes between the copy and the removal is changed on the board, and nothing else is.
 #[test]
 fn what_changes_after_the_copy_follows() {
@@ -216,7 +251,7 @@ fn what_changes_after_the_copy_follows() {
     }
     let copied = full(&draft);
     merge(&board, &copy(&copied, &full(&board), "ann", 77).unwrap().updates[0]);
-    assert_eq!(amend(&copied, &full(&draft), &full(&board), 78).unwrap(), None);
+    assert_eq!(amend(&copied, &full(&draft), &full(&board), "ann", 78).unwrap(), Amended::default());
     let (ann, bob) = (Author { user: "ann", now_ms: 8 }, Author { user: "bob", now_ms: 8 });
     let text = |id: &str, text: &str| Edit::SetItemText { id: id.to_owned(), text: text.to_owned() };
     apply(&board, &text("b", "by bob"), bob).unwrap();
@@ -226,7 +261,7 @@ fn what_changes_after_the_copy_follows() {
     let place = Point { x: 9.0, y: 9.0 };
     apply(&draft, &Edit::MoveItem { id: "b".to_owned(), position: place }, ann).unwrap();
     add(&draft, "d", "ann");
-    merge(&board, &amend(&copied, &full(&draft), &full(&board), 78).unwrap().unwrap());
+    merge(&board, &amend(&copied, &full(&draft), &full(&board), "ann", 78).unwrap().update.unwrap());
     let seen = view(&board);
     println!("{:?} {:?}", seen.items, seen.item_positions);
     assert_eq!(seen.items.keys().collect::<Vec<_>>(), ["a", "b"]);
@@ -265,6 +300,24 @@ fn large_cards_of_yjs_14_come_in_several_updates() {
     let lengths: Vec<_> = copied.updates.iter().map(Vec::len).collect();
     println!("{lengths:?}");
     assert!(lengths.len() > 1 && lengths.iter().all(|len| *len <= UPDATE_BYTES_MAX));
+}
+
+/// [B53] A board that hides its cards is not copied into, and what changes in a draft does not follow.
+#[test]
+fn nothing_comes_into_a_board_that_hides() {
+    let (draft, board) = (Doc::new(), Doc::new());
+    add(&draft, "a", "ann");
+    let before = full(&draft);
+    merge(&board, &copy(&before, &full(&board), "ann", 77).unwrap().updates[0]);
+    board.get_or_insert_map(META).insert(&mut board.transact_mut(), "hideCards", true);
+    let text = Edit::SetItemText { id: "a".to_owned(), text: "later".to_owned() };
+    apply(&draft, &text, Author { user: "ann", now_ms: 8 }).unwrap();
+    add(&draft, "b", "ann");
+    let copied = copy(&full(&draft), &full(&board), "ann", 78).unwrap();
+    let amended = amend(&before, &full(&draft), &full(&board), "ann", 78).unwrap();
+    println!("{copied:?} {amended:?}");
+    assert!(copied.hides && copied.updates.is_empty() && copied.cards.is_empty());
+    assert_eq!(amended, Amended { update: None, hides: true });
 }
 
 /// [B53] Whether cards are hidden is one value of `meta`; showing them sets it.

@@ -234,7 +234,9 @@ impl From<RevealError> for ApiError {
             RevealError::Log(error) => error.into(),
             RevealError::Walk(error) => error.into(),
             RevealError::Fold(error) => Self::Damaged(error.to_string()),
-            error @ (RevealError::Busy | RevealError::Stopped(_)) => Self::Unavailable(error.to_string()),
+            error @ (RevealError::Hides | RevealError::Busy | RevealError::Stopped(_)) => {
+                Self::Unavailable(error.to_string())
+            }
         }
     }
 }

@@ -41,8 +41,8 @@ pub(super) async fn reveal(State(app): State<Arc<App>>, asked: Asked) -> Result<
     let work = tokio::spawn(async move { rooms.reveal(&room, &caller).await });
     let revealed = timeout(Duration::from_millis(API_MS_MAX), work).await;
     let revealed = revealed.map_err(|_| WriteError::Undecided)?.map_err(RevealError::from)??;
-    let Revealed { position, authors, cards } = revealed;
+    let Revealed { position, authors, cards, failed } = revealed;
     let told = (position != Position::START).then(|| position.to_string());
-    let body = Json(json!({ "position": told, "authors": authors, "cards": cards }));
+    let body = Json(json!({ "position": told, "authors": authors, "cards": cards, "failed": failed }));
     Ok(([(header::CACHE_CONTROL, "no-store")], body).into_response())
 }

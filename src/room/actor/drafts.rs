@@ -11,7 +11,8 @@ use crate::kind::RoomKind;
 /// What is watched for.
 pub(super) struct Watch {
     is_draft: bool,
-    /// The board hid its cards when it was looked at last.
+    /// The board hid its cards when it was looked at last. [`Movers`](super::super::drafts::Movers) know it too, for the task after
+    /// this one.
     hid: bool,
 }
 
@@ -32,8 +33,12 @@ impl Actor {
     pub(super) fn begin_watch(&mut self) {
         if self.watch.is_draft {
             self.note_cards();
-        } else {
-            self.watch.hid = self.hides();
+            return;
+        }
+        self.watch.hid = self.hides();
+        if self.rooms.movers.note_hides(&self.shared.name, self.watch.hid) && !self.watch.hid {
+            // The task before this one has ended before it has seen that.
+            self.rooms.note_cards(&self.shared.name);
         }
     }
 
@@ -46,10 +51,24 @@ impl Actor {
             return;
         }
         let hides = self.hides();
-        let shows = std::mem::replace(&mut self.watch.hid, hides) && !hides;
-        if shows && own {
-            self.rooms.note_cards(&self.shared.name);
+        if std::mem::replace(&mut self.watch.hid, hides) == hides {
+            return;
         }
+        self.rooms.movers.note_hides(&self.shared.name, hides);
+        match (hides, own) {
+            (true, _) => {}
+            (false, true) => self.rooms.note_cards(&self.shared.name),
+            (false, false) => self.rooms.note_open_drafts(&self.shared.name),
+        }
+    }
+
+    /// Whether nobody has asked for anything, so that the room may come to rest: what it has seen is seen to.
+    pub(super) fn is_left(&self) -> bool {
+        let is_left = self.shared.inbox.is_empty();
+        if is_left {
+            self.rooms.movers.forget_hides(&self.shared.name);
+        }
+        is_left
     }
 
     fn note_cards(&self) {

@@ -1,9 +1,13 @@
 //! The way of cards into their board: copied, then taken out, until a draft has none.
 
+use std::iter::repeat_n;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::sleep;
+use bytes::Bytes;
+use futures_util::FutureExt;
+use tokio::sync::Notify;
+use tokio::time::{sleep, timeout};
 
 use super::{RevealError, Revealed};
 use crate::board::drafts::{self, Draft};
@@ -12,50 +16,52 @@ use crate::gate::Source;
 use crate::heavy::heavy;
 use crate::ids::{Position, RoomName};
 use crate::kind::RoomKind;
-use crate::limits::{DRAFT_EXACT_TRIES, DRAFT_LATE_WAITS_S, DRAFT_TRIES};
+use crate::limits::{
+    DRAFT_LATE_TRIES, DRAFT_LATE_WAITS_S, DRAFT_TRIES, DRAFTS_COPIED_BYTES_MAX, UPDATE_BYTES_MAX,
+};
 use crate::room::Rooms;
-use crate::room::outside::{Copy, Edit, WriteError, Written};
+use crate::room::outside::{Copy, Edit, Lease, WriteError, Written};
 
 impl Rooms {
     /// Cards may have to be moved: those of a draft, if something came into it, or of all drafts of a board that has begun to show
     /// cards. Seen to by a task of its own, which ends with the rooms.
     pub(in crate::room) fn note_cards(self: &Arc<Self>, room: &RoomName) {
+        let more = Arc::new(Notify::new());
         {
             let mut busy = self.movers.busy.lock();
-            if let Some(again) = busy.get_mut(room) {
-                *again = true;
+            if let Some(more) = busy.get(room) {
+                more.notify_one();
                 return;
             }
-            busy.insert(room.clone(), false);
+            busy.insert(room.clone(), Arc::clone(&more));
         }
-        let (rooms, room) = (Arc::clone(self), room.clone());
+        let busy = Busy { rooms: Arc::clone(self), room: room.clone(), more };
         self.tasks.spawn(async move {
-            let stop = rooms.stop.clone();
+            let stop = busy.rooms.stop.clone();
             tokio::select! {
                 () = stop.cancelled() => {}
-                () = rooms.see_to_all_that_comes(&room) => {}
+                () = busy.see_to_all_that_comes() => {}
             }
         });
     }
 
-    async fn see_to_all_that_comes(self: &Arc<Self>, room: &RoomName) {
-        loop {
-            self.see_to(room).await;
-            let mut busy = self.movers.busy.lock();
-            match busy.get_mut(room) {
-                Some(again) if *again => *again = false,
-                _ => {
-                    busy.remove(room);
-                    return;
-                }
-            }
-        }
+    /// A board is found to show cards that it hid: those that were stored here meanwhile, by whoever took them for hidden, are moved.
+    pub(in crate::room) fn note_open_drafts(self: &Arc<Self>, board: &RoomName) {
+        let is_of = |name: &RoomName| Draft::of(name).is_some_and(|draft| draft.board == *board);
+        let open: Vec<RoomName> =
+            self.listed.lock().open.keys().filter(|name| is_of(name)).cloned().collect();
+        open.iter().for_each(|draft| self.note_cards(draft));
     }
 
-    async fn see_to(self: &Arc<Self>, room: &RoomName) {
-        for wait_s in DRAFT_LATE_WAITS_S {
+    /// Tries until the cards are moved, at once if something comes meanwhile. Gives up in the end.
+    async fn see_to(self: &Arc<Self>, room: &RoomName, more: &Notify) {
+        let [.., longest] = DRAFT_LATE_WAITS_S;
+        let waits = || DRAFT_LATE_WAITS_S.into_iter().chain(repeat_n(longest, DRAFT_LATE_TRIES));
+        let mut left = waits();
+        while let Some(wait_s) = left.next() {
             match self.try_see_to(room).await {
-                Ok(_) => return,
+                // That cards are hidden, or the board is gone, is nobody's trouble.
+                Ok(_) | Err(RevealError::Hides | RevealError::NoRoom | RevealError::NoBoard) => return,
                 // The document is damaged, or more than the engine can do: trying again would cost more of it.
                 Err(error @ RevealError::Fold(_)) => {
                     tracing::error!(room = %room.log_id(), %error, "cards cannot be moved into their board");
@@ -63,7 +69,9 @@ impl Rooms {
                 }
                 Err(error) => {
                     tracing::warn!(room = %room.log_id(), %error, "cards cannot be moved into their board yet");
-                    sleep(Duration::from_secs(wait_s)).await;
+                    if timeout(Duration::from_secs(wait_s), more.notified()).await.is_ok() {
+                        left = waits();
+                    }
                 }
             }
         }
@@ -95,10 +103,18 @@ impl Rooms {
         for draft in self.drafts_of(board).await? {
             // One person's trouble keeps nobody else's cards back.
             match self.move_draft(&draft).await {
-                Ok(Revealed { position, authors, cards }) => {
+                Ok(Revealed { position, authors, cards, .. }) => {
                     revealed.position = revealed.position.max(position);
                     revealed.authors += authors;
                     revealed.cards += cards;
+                }
+                // Of the others' cards the same would come. That cards are hidden again is no failure.
+                Err(RevealError::Hides) => return Ok(revealed),
+                Err(error @ (RevealError::NoRoom | RevealError::NoBoard)) => return Err(error),
+                // Asked again it would fail again: that must not make the others' reveal a failure.
+                Err(error) if error.is_lasting() => {
+                    tracing::error!(room = %draft.log_id(), %error, "cards cannot be moved into their board");
+                    revealed.failed.extend(Draft::of(&draft).and_then(|draft| draft.user()));
                 }
                 Err(error) => failed = Some(error),
             }
@@ -114,6 +130,7 @@ impl Rooms {
         let lock = Arc::clone(self.movers.boards.lock().entry(draft.board.clone()).or_default());
         let moved = {
             let _one_at_a_time = lock.lock().await;
+            let _copies = self.movers.moves.acquire().await.expect("it is never closed");
             self.move_cards(name, &draft.board, &user).await
         };
         let mut boards = self.movers.boards.lock();
@@ -124,6 +141,7 @@ impl Rooms {
         moved
     }
 
+    /// What an interrupted try has copied is remembered, so that what its author changes until the next one follows.
     async fn move_cards(
         self: &Arc<Self>,
         draft: &RoomName,
@@ -131,12 +149,64 @@ impl Rooms {
         user: &UserId,
     ) -> Result<Revealed, RevealError> {
         let author = Arc::new(Caller { user: Some(Arc::clone(user)), ..Caller::anonymous(Role::Editor) });
+        let way = Way { rooms: self, draft, board, author };
+        let mut copied = self.movers.copied.lock().remove(draft);
+        let moved = way.go(&mut copied).await;
+        if let Some(copy) = copied.filter(|_| moved.is_err()) {
+            let mut kept = self.movers.copied.lock();
+            let bytes: usize = kept.values().map(|copy| copy.update.len()).sum();
+            if bytes + copy.update.len() <= DRAFTS_COPIED_BYTES_MAX {
+                kept.insert(draft.clone(), copy);
+            }
+        }
+        moved
+    }
+}
+
+/// A room whose cards a task sees to.
+struct Busy {
+    rooms: Arc<Rooms>,
+    room: RoomName,
+    more: Arc<Notify>,
+}
+
+impl Busy {
+    async fn see_to_all_that_comes(&self) {
+        loop {
+            self.rooms.see_to(&self.room, &self.more).await;
+            let mut busy = self.rooms.movers.busy.lock();
+            if self.more.notified().now_or_never().is_none() {
+                busy.remove(&self.room);
+                return;
+            }
+        }
+    }
+}
+
+impl Drop for Busy {
+    /// However the task ends, by a panic too: the next one is let begin.
+    fn drop(&mut self) {
+        let mut busy = self.rooms.movers.busy.lock();
+        if busy.get(&self.room).is_some_and(|more| Arc::ptr_eq(more, &self.more)) {
+            busy.remove(&self.room);
+        }
+    }
+}
+
+/// From one draft into its board.
+struct Way<'r> {
+    rooms: &'r Arc<Rooms>,
+    draft: &'r RoomName,
+    board: &'r RoomName,
+    author: Arc<Caller>,
+}
+
+impl Way<'_> {
+    /// `copied`: the draft as of which the board has all cards that were copied from it and not taken out of it yet.
+    async fn go(&self, copied: &mut Option<Copy>) -> Result<Revealed, RevealError> {
         let mut revealed = Revealed::default();
-        // The draft as it was copied, of which nothing is taken out yet.
-        let mut copied: Option<Copy> = None;
         for tried in 0..DRAFT_TRIES {
-            let is_exact = tried < DRAFT_EXACT_TRIES;
-            let (from, lease) = self.read_to_edit(draft, Some(user)).await?;
+            let (from, lease) = self.rooms.read_to_edit(self.draft, self.author.user.as_ref()).await?;
             lease.give_back(); // nothing is written under it: cards are only taken out
             let update = from.update.clone();
             let cards = heavy(move || drafts::cards_of(&update)).await??;
@@ -144,92 +214,122 @@ impl Rooms {
                 revealed.authors = usize::from(revealed.cards > 0);
                 return Ok(revealed);
             }
-            if let Some(before) = copied.take() {
-                self.amend_cards(before, &from, board, &author).await?;
-            }
-            match self.copy_cards(&from, board, &author, is_exact).await {
-                Ok((position, cards)) => {
-                    revealed.position = revealed.position.max(position);
-                    revealed.cards += cards;
-                }
-                Err(RevealError::Write(WriteError::Moved { .. })) => {
-                    breathe(tried).await;
-                    continue;
-                }
+            match self.try_once(&from, cards, copied, &mut revealed).await {
+                Ok(()) => *copied = None,
+                Err(RevealError::Write(WriteError::Moved { .. })) => breathe(tried).await,
                 Err(error) => return Err(error),
-            }
-            let update = from.update.clone();
-            let update = heavy(move || drafts::remove(&update, &cards)).await??;
-            let at = is_exact.then_some(from.position);
-            let edit =
-                Edit { update: update.into(), source: Source::Update, caller: Arc::clone(&author), at };
-            match self.write(draft, edit).await {
-                Ok(_) => {}
-                Err(WriteError::Moved { .. }) => {
-                    copied = Some(from);
-                    breathe(tried).await;
-                }
-                Err(error) => return Err(error.into()),
             }
         }
         Err(RevealError::Busy)
     }
 
-    /// Its author has changed a draft while it was copied: the same changes in the board.
-    async fn amend_cards(
-        self: &Arc<Self>,
-        before: Copy,
-        now: &Copy,
-        board: &RoomName,
-        author: &Arc<Caller>,
+    /// Each step is stored only right behind what it was made of, or the try is over: whoever reveals at the same moment, hides
+    /// cards again, or deletes the board, comes before it or after it.
+    async fn try_once(
+        &self,
+        from: &Copy,
+        cards: Vec<String>,
+        copied: &mut Option<Copy>,
+        revealed: &mut Revealed,
     ) -> Result<(), RevealError> {
-        let (onto, lease) = self.read_to_edit(board, author.user.as_ref()).await?;
-        let (now, client) = (now.update.clone(), lease.client);
-        let made = heavy(move || drafts::amend(&before.update, &now, &onto.update, client)).await??;
-        let Some(update) = made else {
-            lease.give_back();
-            return Ok(());
+        if let Some(before) = copied.clone() {
+            let stored = self.amend(before, from).await?;
+            revealed.position = revealed.position.max(stored);
+            *copied = Some(from.clone());
+        }
+        self.copy(from, copied, revealed).await?;
+        let update = from.update.clone();
+        let update = heavy(move || drafts::remove(&update, &cards)).await??;
+        self.write(self.draft, update, from.position).await?;
+        Ok(())
+    }
+
+    /// The board, to write into it: one that is there. What it was for a reader before this one does not count: the name may have
+    /// begun another life since.
+    async fn board(&self) -> Result<(Copy, Lease), RevealError> {
+        let (onto, lease) = self.rooms.read_to_edit(self.board, self.author.user.as_ref()).await?;
+        // Asked after the document was read: if it is of another life, so is the position, and nothing is stored.
+        let refused = match self.rooms.look(self.board).await {
+            Ok(_) if onto.position == Position::START => RevealError::NoRoom,
+            Ok(look) if look.kind != RoomKind::Board => RevealError::NoBoard,
+            Ok(_) => return Ok((onto, lease)),
+            Err(error) => error,
         };
-        let edit =
-            Edit { update: update.into(), source: Source::Update, caller: Arc::clone(author), at: None };
-        self.write(board, edit).await?;
+        lease.give_back();
+        Err(refused)
+    }
+
+    /// Its author has changed a draft while it was copied: the same changes in the board. Returns how far it is stored.
+    async fn amend(&self, before: Copy, now: &Copy) -> Result<Position, RevealError> {
+        let (onto, lease) = self.board().await?;
+        let (user, now, full) = (self.user(), now.update.clone(), onto.update);
+        let client = lease.client;
+        let made = heavy(move || drafts::amend(&before.update, &now, &full, &user, client)).await??;
+        let Some(update) = made.update.filter(|_| !made.hides) else {
+            lease.give_back();
+            return if made.hides { Err(RevealError::Hides) } else { Ok(Position::START) };
+        };
+        let written = self.write(self.board, update, onto.position).await;
+        if written.as_ref().map_or_else(RevealError::leaves_no_trace, |_| true) {
+            lease.give_back();
+        }
+        written
+    }
+
+    /// Stores in the board what it lacks of a draft.
+    async fn copy(
+        &self,
+        from: &Copy,
+        copied: &mut Option<Copy>,
+        revealed: &mut Revealed,
+    ) -> Result<(), RevealError> {
+        let (onto, lease) = self.board().await?;
+        let (user, draft, full) = (self.user(), from.update.clone(), onto.update);
+        let client = lease.client;
+        let made = heavy(move || drafts::copy(&draft, &full, &user, client)).await??;
+        if made.hides {
+            lease.give_back();
+            return Err(RevealError::Hides);
+        }
+        let (mut at, mut has_trace) = (onto.position, false);
+        for (update, cards) in made.updates.into_iter().zip(made.counts) {
+            match self.write(self.board, update, at).await {
+                Ok(stored) => {
+                    (at, has_trace) = (stored, true);
+                    *copied = Some(from.clone());
+                    revealed.position = revealed.position.max(stored);
+                    revealed.cards += cards;
+                }
+                Err(error) => {
+                    if !error.leaves_no_trace() {
+                        *copied = Some(from.clone()); // it may be stored
+                    } else if !has_trace {
+                        lease.give_back();
+                    }
+                    return Err(error);
+                }
+            }
+        }
         lease.give_back();
         Ok(())
     }
 
-    /// Stores in a board what it lacks of a draft. Returns how far it is stored, and how many cards are new.
-    async fn copy_cards(
-        self: &Arc<Self>,
-        from: &Copy,
-        board: &RoomName,
-        author: &Arc<Caller>,
-        is_exact: bool,
-    ) -> Result<(Position, usize), RevealError> {
-        let user = author.user.clone().unwrap_or_default();
-        let (onto, lease) = self.read_to_edit(board, Some(&user)).await?;
-        let (draft, full, client) = (from.update.clone(), onto.update, lease.client);
-        let drafts::Copy { updates, cards } =
-            heavy(move || drafts::copy(&draft, &full, &user, client)).await??;
-        let (mut stored, mut at) = (Position::START, is_exact.then_some(onto.position));
-        for update in updates {
-            let edit = Edit { update: update.into(), source: Source::Update, caller: Arc::clone(author), at };
-            match self.write(board, edit).await {
-                // A gap, or what is somebody else's, would be a fault of ours: it is tried again, as something else.
-                Ok(Written { has_gap: true, .. } | Written { is_foreign: true, .. }) => {
-                    return Err(RevealError::Busy);
-                }
-                Ok(written) => stored = written.position,
-                Err(error) => {
-                    if error.leaves_no_trace() && stored == Position::START {
-                        lease.give_back();
-                    }
-                    return Err(error.into());
-                }
-            }
-            at = at.map(|_| stored);
+    fn user(&self) -> UserId {
+        self.author.user.clone().expect("a draft's author is somebody")
+    }
+
+    /// Right behind `at`, in the author's name.
+    async fn write(&self, room: &RoomName, update: Vec<u8>, at: Position) -> Result<Position, RevealError> {
+        let (update, caller) = (Bytes::from(update), Arc::clone(&self.author));
+        // A card that came in as several edits may be larger than one: it comes all the same, though under an id that nobody claims.
+        let is_large = update.len() > UPDATE_BYTES_MAX;
+        let source = if is_large { Source::Step2 } else { Source::Update };
+        let edit = Edit { update, source, caller, at: Some(at) };
+        match self.rooms.write(room, edit).await? {
+            // A gap, or what is somebody else's, would be a fault of ours: it is tried again, as something else.
+            Written { has_gap: true, .. } | Written { is_foreign: true, .. } => Err(RevealError::Busy),
+            written => Ok(written.position),
         }
-        lease.give_back();
-        Ok((stored, cards.len()))
     }
 }
 
