@@ -7,7 +7,6 @@ use bytes::Bytes;
 use js_sys::{Array, Error, JSON, Object, Reflect, Uint8Array};
 use ruang::board::live::Change;
 use ruang::ids::ClientId;
-use serde::de::DeserializeOwned;
 use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
 use wasm_bindgen::prelude::*;
@@ -61,7 +60,8 @@ impl Client {
     /// A JavaScript `Error` with a `code`; so for all of these.
     #[wasm_bindgen(constructor)]
     pub fn new(options: &JsValue) -> Result<Self, JsValue> {
-        let client = client::Client::new(value_of(options)?).map_err(|error| thrown(&error))?;
+        let options = fields_of(options)?.options().map_err(argument)?;
+        let client = client::Client::new(options).map_err(|error| thrown(&error))?;
         Ok(Self { client })
     }
 
@@ -110,7 +110,7 @@ impl Client {
 
     /// Makes an edit.
     pub fn edit(&mut self, edit: &JsValue, now_ms: f64) -> Result<Object, JsValue> {
-        let edit = value_of::<Fields>(edit)?.edit().map_err(argument)?;
+        let edit = fields_of(edit)?.edit().map_err(argument)?;
         given(self.client.edit(&edit, now_ms as u64))
     }
 
@@ -151,7 +151,8 @@ impl Client {
     /// Another token.
     #[wasm_bindgen(js_name = setWho)]
     pub fn set_who(&mut self, who: &JsValue) -> Result<(), JsValue> {
-        self.client.set_who(value_of(who)?).map_err(|error| thrown(&error))
+        let who = fields_of(who)?.who().map_err(argument)?;
+        self.client.set_who(who).map_err(|error| thrown(&error))
     }
 
     /// The board as a whole.
@@ -201,9 +202,9 @@ fn json_of(value: &JsValue) -> Result<String, JsValue> {
     json.as_string().ok_or_else(|| argument("the value has no form in JSON".to_owned()))
 }
 
-/// A value that JavaScript gave.
-fn value_of<T: DeserializeOwned>(value: &JsValue) -> Result<T, JsValue> {
-    serde_json::from_str(&json_of(value)?).map_err(|error| argument(error.to_string()))
+/// An object that JavaScript gave.
+fn fields_of(value: &JsValue) -> Result<Fields, JsValue> {
+    Fields::parse(&json_of(value)?).map_err(argument)
 }
 
 fn argument(why: String) -> JsValue {

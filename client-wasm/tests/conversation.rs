@@ -16,13 +16,12 @@
 mod hex;
 mod world;
 
-use std::collections::BTreeMap;
-
 use bytes::Bytes;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use ruang::board::edit::{Author, Edit};
 use ruang::board::schema::{ROOTS, vote_key};
+use ruang::board::table::Table;
 use ruang::board::view::{RetroRoomState, view};
 use ruang::caller::Role;
 use ruang::ids::Position;
@@ -174,7 +173,7 @@ fn a_change_has_only_what_changed() {
     let again = client.undo().unwrap().change;
     assert_eq!(
         again.all_user_votes.get("ann"),
-        Some(Some(&BTreeMap::from([("a".to_owned(), 2)]))),
+        Some(Some(&Table::from([("a".to_owned(), 2)]))),
         "given again with the card"
     );
     assert_eq!(client.edit(&title("same"), 5).unwrap().change.meta.unwrap().title, "same");

@@ -4,8 +4,6 @@
 //! Invariant: after [`LiveBoard::refresh`] with all entries that were touched, the state is what
 //! [`view`](super::view::view) reads.
 
-use std::collections::BTreeMap;
-
 use serde::{Serialize, Serializer};
 use yrs::{Doc, ReadTxn, Transact};
 
@@ -14,6 +12,7 @@ use super::schema::{
     ACTION_ITEMS, GROUPS, ITEM_GROUPS, ITEM_POSITIONS, ITEMS, META, Point, SIGNATURE_COLORS, VOTES, is_id,
     parse_vote_key,
 };
+use super::table::Table;
 use super::view::{ActionItem, Group, Item, Meta, RetroRoomState};
 use crate::limits::BOARD_ITEMS_MAX;
 
@@ -44,7 +43,7 @@ pub struct Change {
     pub action_items: Option<Vec<ActionItem>>,
     /// All votes of a person that count, by person.
     #[serde(skip_serializing_if = "Changes::is_empty")]
-    pub all_user_votes: Changes<BTreeMap<String, u32>>,
+    pub all_user_votes: Changes<Table<u32>>,
 }
 
 /// What became of entries, in order: `None` is gone. If a key comes twice the last counts, as it does in JSON, which has it
@@ -121,7 +120,7 @@ impl Change {
 
     /// Makes a state that was before the change into the one after it.
     pub fn apply(&self, state: &mut RetroRoomState) {
-        fn all<V: Clone>(map: &mut BTreeMap<String, V>, changes: &Changes<V>) {
+        fn all<V: Clone>(map: &mut Table<V>, changes: &Changes<V>) {
             for (key, value) in &changes.0 {
                 match value {
                     Some(value) => drop(map.insert(key.clone(), value.clone())),
@@ -285,7 +284,7 @@ impl LiveBoard {
         for key in keys {
             let Some((user, target)) = parse_vote_key(key) else { continue };
             let count = roots.get(VOTES, key).map_or(0, |value| read::vote(&value));
-            let votes = self.given.entry(user.clone()).or_default();
+            let votes = self.given.get_or_default(user.clone());
             if count > 0 {
                 votes.insert(target.to_owned(), count);
             } else {
@@ -334,12 +333,7 @@ impl Touched<'_> {
 }
 
 /// Puts a value in its place, and notes it if it is another than what was there.
-fn note<V: Clone + PartialEq>(
-    map: &mut BTreeMap<String, V>,
-    changes: &mut Changes<V>,
-    key: &str,
-    value: Option<V>,
-) {
+fn note<V: Clone + PartialEq>(map: &mut Table<V>, changes: &mut Changes<V>, key: &str, value: Option<V>) {
     if map.get(key) == value.as_ref() {
         return;
     }
@@ -350,8 +344,8 @@ fn note<V: Clone + PartialEq>(
     changes.0.push((key.to_owned(), value));
 }
 
-fn differences<V: Clone + PartialEq>(old: BTreeMap<String, V>, new: &BTreeMap<String, V>) -> Changes<V> {
-    let other = new.iter().filter(|(key, value)| old.get(*key) != Some(value));
+fn differences<V: Clone + PartialEq>(old: Table<V>, new: &Table<V>) -> Changes<V> {
+    let other = new.iter().filter(|(key, value)| old.get(key) != Some(value));
     let mut changes: Vec<_> = other.map(|(key, value)| (key.clone(), Some(value.clone()))).collect();
     changes.extend(old.into_keys().filter(|key| !new.contains_key(key)).map(|key| (key, None)));
     Changes(changes)

@@ -2,7 +2,8 @@
 //!
 //! A board is a Yjs document with eight root maps (`schema`). [`view`] reads it, [`live`] keeps what was read up with it,
 //! [`edit`] writes it, [`votes`] says which votes count, [`seed`] begins one, [`rules`] say who may write what, [`export`]
-//! writes one for people and spreadsheets, [`import`] takes one in, [`drafts`] is where cards are before they are revealed.
+//! writes one for people and spreadsheets, [`import`] takes one in, [`drafts`] is where cards are before they are revealed,
+//! [`table`] is the map that all of them read into.
 //!
 //! Pure. Invariants:
 //! - Whatever a document holds, reading it ends and never fails: what the schema does not know is passed over.
@@ -21,6 +22,7 @@ pub mod rules;
 pub mod schema;
 pub mod seed;
 mod shared;
+pub mod table;
 pub mod view;
 pub mod votes;
 

@@ -1,8 +1,6 @@
 //! How each entry of a board is read: one function a root, for the whole board ([`board`]) and for one entry of it
 //! (`live`).
 
-use std::collections::BTreeMap;
-
 use yrs::{Any, GetString, Map, MapRef, Number, Out, ReadTxn};
 
 use super::schema::{
@@ -10,12 +8,13 @@ use super::schema::{
     VOTES, is_color, is_id, is_line, is_text, parse_vote_key,
 };
 use super::shared::{as_map, as_text};
+use super::table::Table;
 use super::view::{ActionItem, Group, Item, Meta, RetroRoomState};
 use super::votes;
 use crate::limits::{BOARD_COLUMNS_MAX, BOARD_ITEMS_MAX, BOARD_VOTES, BOARD_VOTES_MAX, BOARD_WHOLE_MAX};
 
 /// Votes by person and target.
-pub(super) type Votes = BTreeMap<String, BTreeMap<String, u32>>;
+pub(super) type Votes = Table<Table<u32>>;
 
 /// Everything, and the votes as they were given, whether or not they count.
 pub(super) fn board<T: ReadTxn>(roots: &Roots<'_, T>) -> (RetroRoomState, Votes) {
@@ -54,8 +53,8 @@ pub(super) fn board<T: ReadTxn>(roots: &Roots<'_, T>) -> (RetroRoomState, Votes)
 }
 
 /// As `collect`, which brings a sort of its own for each type of value: a tenth of what browsers load.
-fn map_of<V>(entries: impl Iterator<Item = (String, V)>) -> BTreeMap<String, V> {
-    let mut map = BTreeMap::new();
+fn map_of<V>(entries: impl Iterator<Item = (String, V)>) -> Table<V> {
+    let mut map = Table::new();
     for (key, value) in entries {
         map.insert(key, value);
     }
@@ -226,7 +225,7 @@ pub(super) fn point(value: &Out) -> Option<Point> {
 }
 
 /// The group that a card is in, if that is there.
-pub(super) fn group_of(value: &Out, groups: &BTreeMap<String, Group>) -> Option<String> {
+pub(super) fn group_of(value: &Out, groups: &Table<Group>) -> Option<String> {
     string(value, is_id).filter(|group| groups.contains_key(group))
 }
 
@@ -256,7 +255,7 @@ fn columns(value: &Out) -> Vec<Column> {
 /// Those of one place, and those without one, stand in the order of their ids.
 pub(super) fn in_order(items: &mut [ActionItem]) {
     let place = |item: &ActionItem| item.order.unwrap_or(f64::MAX);
-    items.sort_by(|a, b| place(a).total_cmp(&place(b)).then_with(|| a.id.cmp(&b.id)));
+    items.sort_unstable_by(|a, b| place(a).total_cmp(&place(b)).then_with(|| a.id.cmp(&b.id)));
 }
 
 /// How many votes a value is; none if it is no count.
@@ -270,7 +269,7 @@ fn given<T: ReadTxn>(roots: &Roots<'_, T>) -> Votes {
         let Some((user, target)) = parse_vote_key(&key) else { continue };
         let count = vote(&value);
         if count > 0 {
-            given.entry(user).or_default().insert(target.to_owned(), count);
+            given.get_or_default(user).insert(target.to_owned(), count);
         }
     }
     given
@@ -280,10 +279,10 @@ fn given<T: ReadTxn>(roots: &Roots<'_, T>) -> Votes {
 pub(super) fn counted(
     given: &Votes,
     user: &str,
-    items: &BTreeMap<String, Item>,
-    groups: &BTreeMap<String, Group>,
+    items: &Table<Item>,
+    groups: &Table<Group>,
     limit: u32,
-) -> Option<BTreeMap<String, u32>> {
+) -> Option<Table<u32>> {
     let is_there = |target: &str| items.contains_key(target) || groups.contains_key(target);
     let there = given.get(user)?.iter().filter(|(target, _)| is_there(target));
     let there = map_of(there.map(|(target, &count)| (target.clone(), count)));

@@ -1,7 +1,5 @@
 //! Edits and the view together.
 
-use std::collections::BTreeMap;
-
 use proptest::prelude::*;
 use yrs::types::ToJson;
 use yrs::updates::decoder::Decode;
@@ -14,6 +12,7 @@ use super::edit::{Author, Edit, EditError, apply};
 use super::rules::{Reason, may};
 use super::schema::{Column, ITEMS, META, Phase, Point, ROOTS, VOTES, vote_key};
 use super::shared::{as_map, as_text};
+use super::table::Table;
 use super::view::view;
 use crate::caller::Role;
 
@@ -95,7 +94,7 @@ fn edits_are_read_back() {
     assert_eq!((board.groups["g"].title.as_str(), board.groups["g"].order), ("Build", Some(2.5)));
     assert_eq!(board.signature_colors["ann"], "#aabbcc");
     assert_eq!(board.action_items.iter().map(|item| item.id.as_str()).collect::<Vec<_>>(), ["z", "x", "y"]);
-    assert_eq!(board.all_user_votes["bob"], BTreeMap::from([("a".to_owned(), 2), ("g".to_owned(), 1)]));
+    assert_eq!(board.all_user_votes["bob"], Table::from([("a".to_owned(), 2), ("g".to_owned(), 1)]));
     let again: super::view::RetroRoomState =
         serde_json::from_value(serde_json::to_value(&board).unwrap()).unwrap();
     assert_eq!(again, board);
@@ -227,7 +226,7 @@ fn foreign_values_are_read_or_passed_over() {
     assert_eq!((board.items["plain"].text.as_str(), board.items["shared"].text.as_str()), ("hi", "together"));
     assert_eq!(board.items["shared"].column, None);
     assert_eq!((board.meta.phase, board.meta.vote_limit, board.meta.timer_ends_at), (Phase::Write, 5, None));
-    assert_eq!(board.all_user_votes["ann"], BTreeMap::from([("shared".to_owned(), 2)]));
+    assert_eq!(board.all_user_votes["ann"], Table::from([("shared".to_owned(), 2)]));
 }
 
 /// A card as Yjs 14 writes one, and its text: types that have no name, or one, and are not said to be a map or a text.

@@ -3,13 +3,12 @@
 //! Each value is taken if it has the form that the schema gives it, and passed over if not: a newer schema, a foreign
 //! client or a hostile one changes what is shown, never whether something is shown.
 
-use std::collections::BTreeMap;
-
 use serde::{Deserialize, Serialize};
 use yrs::{Doc, Transact};
 
 use super::read::{self, Roots};
 use super::schema::{Column, Phase, Point};
+use super::table::Table;
 use crate::limits::BOARD_VOTES;
 
 /// A board, as the API and the browser show it.
@@ -19,19 +18,19 @@ pub struct RetroRoomState {
     /// What the facilitator has set.
     pub meta: Meta,
     /// The cards, by id.
-    pub items: BTreeMap<String, Item>,
+    pub items: Table<Item>,
     /// Where they lie; only cards that are there.
-    pub item_positions: BTreeMap<String, Point>,
+    pub item_positions: Table<Point>,
     /// In which group a card is; only cards and groups that are there.
-    pub item_groups: BTreeMap<String, String>,
+    pub item_groups: Table<String>,
     /// The groups, by id.
-    pub groups: BTreeMap<String, Group>,
+    pub groups: Table<Group>,
     /// The color of each signature's cards.
-    pub signature_colors: BTreeMap<String, String>,
+    pub signature_colors: Table<String>,
     /// What is to be done, in order.
     pub action_items: Vec<ActionItem>,
     /// The votes that count, by person and target: see [`votes`](super::votes).
-    pub all_user_votes: BTreeMap<String, BTreeMap<String, u32>>,
+    pub all_user_votes: Table<Table<u32>>,
     /// Everyone who is here or has written in this life of the room. Not in the document: the caller fills it in.
     pub participants: Vec<Participant>,
     /// When the board was changed last, in milliseconds since 1970. From the log: the caller fills it in.

@@ -7,16 +7,16 @@
 //! 3. If a person has more votes than the limit, one at a time is taken from the target on which that person has
 //!    most, of several the last by id, until they fit.
 
-use std::collections::BTreeMap;
+use super::table::Table;
 
 /// The votes of one person by target, cut to what the limit leaves. What has none is left out.
 #[must_use]
-pub fn effective(given: &BTreeMap<String, u32>, limit: u32) -> BTreeMap<String, u32> {
+pub fn effective(given: &Table<u32>, limit: u32) -> Table<u32> {
     let level = level(given, limit);
     // At this level they fit, at the next they do not: the difference goes to the first by id.
     let sum: u64 = given.values().map(|&count| u64::from(count.min(level))).sum();
     let mut spare = u64::from(limit).saturating_sub(sum);
-    let mut counted = BTreeMap::new();
+    let mut counted = Table::new();
     for (target, &count) in given {
         let more = u32::from(count > level && spare > 0);
         spare -= u64::from(more);
@@ -29,7 +29,7 @@ pub fn effective(given: &BTreeMap<String, u32>, limit: u32) -> BTreeMap<String, 
 }
 
 /// The highest count at which all fit if each target has at most so many.
-fn level(given: &BTreeMap<String, u32>, limit: u32) -> u32 {
+fn level(given: &Table<u32>, limit: u32) -> u32 {
     let sum_at = |level: u32| given.values().map(|&count| u64::from(count.min(level))).sum::<u64>();
     let (mut fits, mut above) = (0, limit + 1);
     while above - fits > 1 {
@@ -45,12 +45,12 @@ mod tests {
 
     use super::*;
 
-    fn votes(counts: &[(&str, u32)]) -> BTreeMap<String, u32> {
+    fn votes(counts: &[(&str, u32)]) -> Table<u32> {
         counts.iter().map(|&(target, count)| (target.to_owned(), count)).collect()
     }
 
     /// The rule as it is written: one vote at a time.
-    fn one_at_a_time(given: &BTreeMap<String, u32>, limit: u32) -> BTreeMap<String, u32> {
+    fn one_at_a_time(given: &Table<u32>, limit: u32) -> Table<u32> {
         let mut left = given.clone();
         while left.values().map(|&count| u64::from(count)).sum::<u64>() > u64::from(limit) {
             let most = left.values().copied().max().unwrap();
@@ -75,6 +75,7 @@ mod tests {
         /// [B3] The fast way is the rule as it is written, and never above the limit; what it leaves is left by it.
         #[test]
         fn the_fast_way_is_the_rule(counts in prop::collection::btree_map("[a-f]", 0u32..12, 0..6), limit in 0u32..20) {
+            let counts: Table<u32> = counts.into_iter().collect();
             let counted = effective(&counts, limit);
             prop_assert_eq!(&counted, &one_at_a_time(&counts, limit));
             prop_assert!(counted.values().sum::<u32>() <= limit);

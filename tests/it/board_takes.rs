@@ -1,10 +1,9 @@
 //! What an import takes: by whom it is asked, and into what.
 
-use std::collections::BTreeMap;
-
 use proptest::prelude::*;
 use ruang::board::import::{Brought, ImportError, Takes, write};
 use ruang::board::schema::{Column, Phase, Point};
+use ruang::board::table::Table;
 use ruang::board::view::{ActionItem, Group, Item, Meta, RetroRoomState, view};
 use serde_json::json;
 use yrs::{Doc, Transact};
@@ -223,6 +222,8 @@ fn a_board() -> impl Strategy<Value = RetroRoomState> {
         meta,
     )
         .prop_map(|(items, groups, positions, item_groups, votes, actions, meta)| {
+            let items: Table<_> = items.into_iter().collect();
+            let groups: Table<_> = groups.into_iter().collect();
             let (title, phase, vote_limit, timer_ends_at, hide_cards, has_columns) = meta;
             let column = |id: &str| Column { id: id.to_owned(), title: id.to_uppercase(), color: None };
             let columns = if has_columns { vec![column("well"), column("bad")] } else { Vec::new() };
@@ -241,7 +242,7 @@ fn a_board() -> impl Strategy<Value = RetroRoomState> {
                 .collect();
             action_items.sort_by(|a, b| a.order.unwrap_or(f64::MAX).total_cmp(&b.order.unwrap_or(f64::MAX)));
             let is_target = |id: &String| items.contains_key(id) || groups.contains_key(id);
-            let all_user_votes: BTreeMap<_, _> = votes
+            let all_user_votes: Table<_> = votes
                 .into_iter()
                 .map(|(user, given)| {
                     let there = given.into_iter().filter(|(target, _)| is_target(target)).collect();

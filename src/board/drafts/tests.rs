@@ -223,7 +223,7 @@ fn a_taken_id_costs_no_card() {
     let copied = copy(&before, &full(&board), "ann", 77).unwrap();
     merge(&board, &copied.updates[0]);
     let seen = view(&board);
-    println!("{:?}", seen.items.keys());
+    println!("{:?}", seen.items.keys().collect::<Vec<_>>());
     assert_eq!((copied.cards, seen.items.len()), (vec!["1".to_owned()], 2));
     let (id, item) = seen.items.iter().find(|(_, item)| item.author.as_deref() == Some("ann")).unwrap();
     assert_eq!((item.text.as_str(), seen.items["1"].author.as_deref()), ("text of 1", Some("bob")));

@@ -1,6 +1,5 @@
 //! The board as JSON: with what is known of its room, as it is; and as it was.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::http::{HeaderValue, header};
@@ -12,6 +11,7 @@ use serde_json::{Value, json};
 use super::kept::Board;
 use super::people::{self, Wrote};
 use crate::board::schema::Point;
+use crate::board::table::Table;
 use crate::board::view::{ActionItem, Group, Item, Meta, Participant, RetroRoomState, view};
 use crate::document::Document;
 use crate::heavy::heavy;
@@ -129,13 +129,13 @@ pub(super) async fn of_document<T: Send + 'static>(
 #[serde(rename_all = "camelCase")]
 struct InDocument<'a> {
     meta: &'a Meta,
-    items: &'a BTreeMap<String, Item>,
-    item_positions: &'a BTreeMap<String, Point>,
-    item_groups: &'a BTreeMap<String, String>,
-    groups: &'a BTreeMap<String, Group>,
-    signature_colors: &'a BTreeMap<String, String>,
+    items: &'a Table<Item>,
+    item_positions: &'a Table<Point>,
+    item_groups: &'a Table<String>,
+    groups: &'a Table<Group>,
+    signature_colors: &'a Table<String>,
     action_items: &'a [ActionItem],
-    all_user_votes: &'a BTreeMap<String, BTreeMap<String, u32>>,
+    all_user_votes: &'a Table<Table<u32>>,
 }
 
 /// The board that a document holds. Heavy.
