@@ -4,8 +4,9 @@
 use std::collections::BTreeMap;
 
 use yrs::branch::{Branch, BranchPtr};
-use yrs::{Any, GetString, Map, MapRef, Number, Out, ReadTxn, TextRef};
+use yrs::{Any, GetString, Map, MapRef, Number, Out, ReadTxn};
 
+use super::rules::as_text;
 use super::schema::{
     ACTION_ITEMS, Column, GROUPS, ITEM_GROUPS, ITEM_POSITIONS, ITEMS, META, Phase, Point, SIGNATURE_COLORS,
     VOTES, is_color, is_id, is_line, is_text, parse_vote_key,
@@ -183,9 +184,8 @@ impl<'t, T: ReadTxn> Fields<'t, T> {
     /// A text that is one value, or a shared text that several may edit at once.
     fn text(&self, key: &str) -> Option<String> {
         match (self, self.get(key)?) {
-            (Self::Shared(transaction, _), Out::YText(text)) => Some(text.get_string(*transaction)),
-            (Self::Shared(transaction, _), Out::UndefinedRef(branch)) => {
-                Some(TextRef::from(branch).get_string(*transaction))
+            (Self::Shared(transaction, _), value) if as_text(&value).is_some() => {
+                as_text(&value).map(|text| text.get_string(*transaction))
             }
             (_, value) => string(&value, is_text),
         }
