@@ -7,10 +7,11 @@ use std::collections::HashSet;
 use std::mem::ManuallyDrop;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use yrs::types::{AsPrelim, ToJson};
-use yrs::{Any, Doc, In, Map, MapPrelim, MapRef, Out, ReadTxn, Transact, TransactionMut, WriteTxn};
+use yrs::types::{AsPrelim, Delta, ToJson};
+use yrs::{Any, Doc, In, Map, MapPrelim, Out, ReadTxn, Transact, TransactionMut, WriteTxn};
 
 use super::schema::{GROUPS, ITEM_GROUPS, ITEM_POSITIONS, ITEMS, META, is_id};
+use super::shared::{as_map, as_text};
 use crate::document::{Document, FoldError};
 use crate::gate;
 use crate::ids::{ClientId, RoomName};
@@ -108,7 +109,7 @@ pub fn hides(board: &Doc) -> bool {
 pub fn cards(doc: &Doc) -> Vec<String> {
     let transaction = doc.transact();
     let Some(items) = transaction.get_map(ITEMS) else { return Vec::new() };
-    let of_form = items.iter(&transaction).filter(|(id, value)| is_id(id) && fields(value).is_some());
+    let of_form = items.iter(&transaction).filter(|(id, value)| is_id(id) && is_card(value));
     let mut cards: Vec<String> = of_form.map(|(id, _)| id.to_owned()).take(BOARD_ITEMS_MAX).collect();
     cards.sort();
     cards
@@ -127,18 +128,44 @@ pub fn count(doc: &Doc) -> usize {
     cards(doc).len()
 }
 
-/// A card's fields, if it is a shared map; one that is a plain object is read by views, and copied as one.
-enum Card {
-    Shared(MapRef),
-    Plain(Any),
+/// As views see it: a shared type, whatever it says it is, or a plain object.
+fn is_card(value: &Out) -> bool {
+    matches!(value, Out::Any(Any::Map(_))) || as_map(value).is_some()
 }
 
-fn fields(value: &Out) -> Option<Card> {
+/// The fields of a card or a group, as they are written somewhere else. What is neither a plain value nor a text is not of the
+/// schema, and left out.
+fn fields<T: ReadTxn>(transaction: &T, value: &Out) -> Option<Vec<(String, In)>> {
+    if let Out::Any(Any::Map(entries)) = value {
+        return Some(entries.iter().map(|(key, any)| (key.clone(), In::Any(any.clone()))).collect());
+    }
+    let entries = as_map(value)?;
+    let of_schema = entries.iter(transaction).filter_map(|(key, value)| {
+        let value = match value {
+            Out::Any(any) => In::Any(any),
+            shared => In::Text(as_text(&shared)?.as_prelim(transaction)),
+        };
+        Some((key.to_owned(), value))
+    });
+    Some(of_schema.collect())
+}
+
+/// About how many bytes a field's value takes.
+fn bytes(value: &In) -> usize {
+    let formats =
+        |(name, value): (&std::sync::Arc<str>, &Any)| 2 * (name.len() + value.to_string().len() + 16);
     match value {
-        Out::YMap(map) => Some(Card::Shared(map.clone())),
-        Out::UndefinedRef(branch) => Some(Card::Shared(MapRef::from(*branch))),
-        Out::Any(any @ Any::Map(_)) => Some(Card::Plain(any.clone())),
-        _ => None,
+        In::Any(any) => any.to_string().len(),
+        In::Text(pieces) => pieces
+            .iter()
+            .map(|piece| match piece {
+                Delta::Inserted(piece, with) => {
+                    16 + bytes(piece) + with.iter().flat_map(|with| with.iter()).map(formats).sum::<usize>()
+                }
+                Delta::Deleted(_) | Delta::Retain(..) => 0,
+            })
+            .sum(),
+        _ => 0,
     }
 }
 
@@ -212,7 +239,8 @@ fn size(draft: &Doc, cards: &[String]) -> usize {
     let transaction = draft.transact();
     let Some(items) = transaction.get_map(ITEMS) else { return 0 };
     let of = |card: &String| {
-        items.get(&transaction, card).map_or(0, |card| card.to_json(&transaction).to_string().len())
+        let fields = items.get(&transaction, card).and_then(|card| fields(&transaction, &card));
+        fields.unwrap_or_default().iter().map(|(key, value)| key.len() + bytes(value) + 16).sum::<usize>()
     };
     cards.iter().map(|card| of(card) + 2 * card.len() + 256).sum()
 }
@@ -220,32 +248,10 @@ fn size(draft: &Doc, cards: &[String]) -> usize {
 fn put(to: &mut TransactionMut<'_>, draft: &Doc, card: &str, user: &str, groups: &mut HashSet<String>) {
     let from = draft.transact();
     let value = |root: &str, key: &str| from.get_map(root)?.get(&from, key);
-    let Some(found) = value(ITEMS, card).as_ref().and_then(fields) else { return };
-    let (mut plain, mut texts) = (Vec::new(), Vec::new());
-    let mut note = |key: &str, any: Any| {
-        if key != "author" {
-            plain.push((key.to_owned(), any));
-        }
-    };
-    match found {
-        Card::Shared(map) => {
-            for (key, value) in map.iter(&from) {
-                match value {
-                    Out::Any(any) => note(key, any),
-                    Out::YText(text) => texts.push((key.to_owned(), In::Text(text.as_prelim(&from)))),
-                    _ => {} // not of the schema
-                }
-            }
-        }
-        Card::Plain(Any::Map(entries)) => entries.iter().for_each(|(key, any)| note(key, any.clone())),
-        Card::Plain(_) => {}
-    }
+    let Some(found) = value(ITEMS, card).and_then(|card| fields(&from, &card)) else { return };
     let item = to.get_or_insert_map(ITEMS).insert(to, card, MapPrelim::default());
-    for (key, any) in plain {
-        item.insert(to, key, any);
-    }
-    for (key, text) in texts {
-        item.insert(to, key, text);
+    for (key, value) in found.into_iter().filter(|(key, _)| key != "author") {
+        item.insert(to, key, value);
     }
     item.insert(to, "author", user);
     if let Some(Out::Any(place)) = value(ITEM_POSITIONS, card) {
@@ -256,12 +262,10 @@ fn put(to: &mut TransactionMut<'_>, draft: &Doc, card: &str, user: &str, groups:
     if !groups.insert(group.to_string()) {
         return;
     }
-    let Some(Card::Shared(map)) = value(GROUPS, &group).as_ref().and_then(fields) else { return };
+    let Some(found) = value(GROUPS, &group).and_then(|group| fields(&from, &group)) else { return };
     let copied = to.get_or_insert_map(GROUPS).insert(to, &*group, MapPrelim::default());
-    for (key, value) in map.iter(&from) {
-        if let Out::Any(any) = value {
-            copied.insert(to, key, any);
-        }
+    for (key, value) in found.into_iter().filter(|(_, value)| matches!(value, In::Any(_))) {
+        copied.insert(to, key, value);
     }
 }
 
@@ -291,18 +295,12 @@ pub fn amend(
 /// Whether there was anything to carry over.
 fn carry_over(was: &Doc, is: &Doc, to: &mut TransactionMut<'_>, card: &str) -> bool {
     let (was, is) = (was.transact(), is.transact());
-    let (Some(old), Some(new), Some(item)) = (shared(&was, card), shared(&is, card), shared(to, card)) else {
-        return false;
-    };
+    let (Some(old), Some(new)) = (card_of(&was, card), card_of(&is, card)) else { return false };
+    let (Some(old), Some(new)) = (fields(&was, &old), fields(&is, &new)) else { return false };
+    let Some(item) = card_of(to, card).as_ref().and_then(as_map) else { return false };
     let mut is_new = false;
-    for (key, value) in new.iter(&is).filter(|(key, _)| *key != "author") {
-        let same = old.get(&was, key).is_some_and(|old| old.to_json(&was) == value.to_json(&is));
-        match value {
-            _ if same => continue,
-            Out::Any(any) => drop(item.insert(to, key, any)),
-            Out::YText(text) => drop(item.insert(to, key, In::Text(text.as_prelim(&is)))),
-            _ => continue,
-        }
+    for field in new.into_iter().filter(|field| field.0 != "author" && !old.contains(field)) {
+        item.insert(to, field.0, field.1);
         is_new = true;
     }
     for root in [ITEM_POSITIONS, ITEM_GROUPS] {
@@ -318,12 +316,8 @@ fn carry_over(was: &Doc, is: &Doc, to: &mut TransactionMut<'_>, card: &str) -> b
     is_new
 }
 
-/// A card that is a shared map.
-fn shared<T: ReadTxn>(transaction: &T, card: &str) -> Option<MapRef> {
-    match fields(&transaction.get_map(ITEMS)?.get(transaction, card)?)? {
-        Card::Shared(map) => Some(map),
-        Card::Plain(_) => None,
-    }
+fn card_of<T: ReadTxn>(transaction: &T, card: &str) -> Option<Out> {
+    transaction.get_map(ITEMS)?.get(transaction, card)
 }
 
 /// Takes cards out of a draft: an update V1 that only deletes.

@@ -20,6 +20,7 @@ mod read;
 pub mod rules;
 pub mod schema;
 pub mod seed;
+mod shared;
 pub mod view;
 pub mod votes;
 

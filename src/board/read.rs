@@ -3,14 +3,13 @@
 
 use std::collections::BTreeMap;
 
-use yrs::branch::{Branch, BranchPtr};
 use yrs::{Any, GetString, Map, MapRef, Number, Out, ReadTxn};
 
-use super::rules::as_text;
 use super::schema::{
     ACTION_ITEMS, Column, GROUPS, ITEM_GROUPS, ITEM_POSITIONS, ITEMS, META, Phase, Point, SIGNATURE_COLORS,
     VOTES, is_color, is_id, is_line, is_text, parse_vote_key,
 };
+use super::shared::{as_map, as_text};
 use super::view::{ActionItem, Group, Item, Meta, RetroRoomState};
 use super::votes;
 use crate::limits::{BOARD_COLUMNS_MAX, BOARD_ITEMS_MAX, BOARD_VOTES, BOARD_VOTES_MAX, BOARD_WHOLE_MAX};
@@ -144,13 +143,7 @@ impl<'t, T: ReadTxn> Fields<'t, T> {
     fn of(transaction: &'t T, value: Out) -> Option<Self> {
         match value {
             Out::Any(any @ Any::Map(_)) => Some(Self::Plain(any)),
-            Out::YMap(map) => Some(Self::Shared(transaction, map)),
-            Out::YArray(array) => Some(Self::Shared(transaction, MapRef::from(branch_of(&array)))),
-            Out::YText(text) => Some(Self::Shared(transaction, MapRef::from(branch_of(&text)))),
-            Out::YXmlElement(xml) => Some(Self::Shared(transaction, MapRef::from(branch_of(&xml)))),
-            Out::YXmlFragment(xml) => Some(Self::Shared(transaction, MapRef::from(branch_of(&xml)))),
-            Out::UndefinedRef(branch) => Some(Self::Shared(transaction, MapRef::from(branch))),
-            _ => None,
+            shared => as_map(&shared).map(|map| Self::Shared(transaction, map)),
         }
     }
 
@@ -183,13 +176,13 @@ impl<'t, T: ReadTxn> Fields<'t, T> {
 
     /// A text that is one value, or a shared text that several may edit at once.
     fn text(&self, key: &str) -> Option<String> {
-        match (self, self.get(key)?) {
-            (Self::Shared(transaction, _), value) if as_text(&value).is_some() => {
-                as_text(&value).map(|text| text.get_string(*transaction))
+        let value = self.get(key)?;
+        match (self, as_text(&value)) {
+            (Self::Shared(transaction, _), Some(text)) => {
+                Some(text.get_string(*transaction)).filter(|text| is_text(text))
             }
-            (_, value) => string(&value, is_text),
+            _ => string(&value, is_text),
         }
-        .filter(|text| is_text(text))
     }
 
     fn number(&self, key: &str) -> Option<f64> {
@@ -204,10 +197,6 @@ impl<'t, T: ReadTxn> Fields<'t, T> {
     fn is_true(&self, key: &str) -> bool {
         matches!(self.get(key), Some(Out::Any(Any::Bool(true))))
     }
-}
-
-fn branch_of<B: AsRef<Branch>>(shared: &B) -> BranchPtr {
-    BranchPtr::from(shared.as_ref())
 }
 
 fn string(value: &Out, is_good: impl Fn(&str) -> bool) -> Option<String> {

@@ -6,6 +6,7 @@ use yrs::{StateVector, Text, TextPrelim};
 use super::*;
 use crate::board::edit::{Author, Edit, apply};
 use crate::board::schema::Point;
+use crate::board::tests::xml_card;
 use crate::board::view::view;
 
 fn room(name: &str) -> RoomName {
@@ -122,6 +123,62 @@ fn a_copy_has_all_of_a_card() {
     assert!(pieces[0].attributes.as_ref().unwrap().contains_key("bold"));
 }
 
+/// [B54] [B57] Cards of Yjs 14, whose maps and texts come as XML, go along whole, and so does what their author changes after the copy.
+#[test]
+fn cards_of_yjs_14_are_copied() {
+    for named in [false, true] {
+        let (draft, board) = (Doc::new(), Doc::new());
+        let edited = {
+            let mut transaction = draft.transact_mut();
+            xml_card(&mut transaction, "a", "from fourteen", named);
+            xml_card(&mut transaction, "b", "edited later", named)
+        };
+        assert_eq!((count(&draft), cards(&draft)), (2, vec!["a".to_owned(), "b".to_owned()]));
+        let was = full(&draft);
+        merge(&board, &copy(&was, &full(&board), "ann", 77).unwrap().updates[0]);
+        let seen = view(&board);
+        println!("{:?}", seen.items);
+        let item = &seen.items["a"];
+        assert_eq!((item.text.as_str(), item.author.as_deref()), ("from fourteen", Some("ann")));
+        assert_eq!(item.column.as_deref(), Some("well"));
+        {
+            let transaction = board.transact();
+            let card = card_of(&transaction, "a").as_ref().and_then(as_map).expect("a card");
+            let text = card.get(&transaction, "text").as_ref().and_then(as_text).expect("a shared text");
+            let pieces = yrs::Text::diff(&text, &transaction, yrs::types::text::YChange::identity);
+            assert!(pieces[0].attributes.as_ref().is_some_and(|formats| formats.contains_key("bold")));
+        }
+        assert_eq!(amend(&was, &full(&draft), &full(&board), 78).unwrap(), None);
+        {
+            let mut transaction = draft.transact_mut();
+            let text = edited.get(&transaction, "text").as_ref().and_then(as_text).expect("a shared text");
+            text.insert(&mut transaction, 0, "once more ");
+        }
+        merge(&board, &amend(&was, &full(&draft), &full(&board), 78).unwrap().expect("a change"));
+        assert_eq!(view(&board).items["b"].text, "once more edited later");
+    }
+}
+
+/// [B54] A card that is a plain object, in a group that is one too, comes with both.
+#[test]
+fn plain_objects_are_copied() {
+    let (draft, board) = (Doc::new(), Doc::new());
+    {
+        let object = |field: &str, value: &str| {
+            Any::Map(std::sync::Arc::new([(field.to_owned(), value.into())].into()))
+        };
+        let mut transaction = draft.transact_mut();
+        transaction.get_or_insert_map(ITEMS).insert(&mut transaction, "a", object("text", "plain"));
+        transaction.get_or_insert_map(GROUPS).insert(&mut transaction, "g", object("title", "Build"));
+        transaction.get_or_insert_map(ITEM_GROUPS).insert(&mut transaction, "a", "g");
+    }
+    merge(&board, &copy(&full(&draft), &full(&board), "ann", 77).unwrap().updates[0]);
+    let seen = view(&board);
+    println!("{seen:?}");
+    assert_eq!((seen.items["a"].text.as_str(), seen.item_groups["a"].as_str()), ("plain", "g"));
+    assert_eq!(seen.groups["g"].title, "Build");
+}
+
 /// [B55] Copied again, by whomever and however often, nothing comes twice, and a card that somebody has deleted on the board, or a
 /// group, does not come back.
 #[test]
@@ -195,6 +252,19 @@ fn large_cards_come_in_several_updates() {
         merge(&board, update);
     }
     assert_eq!(count(&board), 40);
+}
+
+/// [B54] So do large cards of Yjs 14: what they take is told by their fields, not by how they are written as XML.
+#[test]
+fn large_cards_of_yjs_14_come_in_several_updates() {
+    let (draft, board) = (Doc::new(), Doc::new());
+    for n in 0..24 {
+        xml_card(&mut draft.transact_mut(), &format!("c{n}"), &"x".repeat(100 << 10), n % 2 == 0);
+    }
+    let copied = copy(&full(&draft), &full(&board), "ann", 77).unwrap();
+    let lengths: Vec<_> = copied.updates.iter().map(Vec::len).collect();
+    println!("{lengths:?}");
+    assert!(lengths.len() > 1 && lengths.iter().all(|len| *len <= UPDATE_BYTES_MAX));
 }
 
 /// [B53] Whether cards are hidden is one value of `meta`; showing them sets it.
