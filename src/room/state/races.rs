@@ -104,8 +104,7 @@ impl State {
     fn set_again(&mut self, Race { set, value, .. }: Race) -> Option<Broken> {
         let client = self.rules.client();
         let restore = Restore { behind: vec![set.last], value };
-        let mut compensation =
-            Compensation::new((client, self.gate.known(client)), BOARD_RESTORED_BYTES_MAX);
+        let mut compensation = Compensation::new((client, self.gate.known(client)), BOARD_RESTORED_BYTES_MAX);
         let update = compensation.put(&restore).then(|| compensation.finish()).flatten()?;
         let admission = self.gate.admit(&update, Source::Record).ok()?;
         let Remainder { update, receipt, steps, .. } = admission.remainder?;
@@ -125,7 +124,9 @@ impl State {
             Ok(record) => record,
             Err(_) => {
                 self.gate.revert(&receipt);
-                self.drafts.pop_back_if(|draft| draft.records.is_empty());
+                if self.drafts.back().is_some_and(|draft| draft.records.is_empty()) {
+                    self.drafts.pop_back();
+                }
                 return None;
             }
         };
