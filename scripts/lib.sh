@@ -5,6 +5,7 @@ RUST_MIN=$(sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
 NODE_MIN=18.19
 REDIS_MIN=7.0
 CARGO_DENY_VERSION=0.20.2
+CARGO_FUZZ_VERSION=0.13.2
 
 say() { printf '%s\n' "$*" >&2; }
 die() { say "$(basename "$0"): $*"; exit 1; }
@@ -121,6 +122,66 @@ ensure_cargo_deny() {
     CARGO_PROFILE_DEV_DEBUG=0 CARGO_INCREMENTAL=0 \
         cargo install --quiet --locked --debug --force "cargo-deny@$CARGO_DENY_VERSION" || return 1
     PATH="${CARGO_HOME:-$HOME/.cargo}/bin:$PATH"
+}
+
+# cargo-fuzz, as a debug build: it only calls others.
+ensure_cargo_fuzz() {
+    local found
+    found=$(cargo fuzz --version 2>/dev/null | cut -d' ' -f2) || true
+    [ -n "$found" ] && at_least "$found" "$CARGO_FUZZ_VERSION" && return 0
+    say "building cargo-fuzz $CARGO_FUZZ_VERSION"
+    CARGO_PROFILE_DEV_DEBUG=0 CARGO_INCREMENTAL=0 \
+        cargo install --quiet --locked --debug --force "cargo-fuzz@$CARGO_FUZZ_VERSION" || return 1
+    PATH="${CARGO_HOME:-$HOME/.cargo}/bin:$PATH"
+}
+
+# Bytes of wasm and glue that browsers load, gzipped, at most (docs/decisions/0022-client-core.md); and where the standard library
+# is rustup's, which is not built for size: for people at work, never published.
+CLIENT_GZIP_BYTES_MAX=195000
+CLIENT_GZIP_BYTES_MAX_RUSTUP=300000
+
+# wasm_cargo ARGUMENT...: cargo for wasm32, with rustup's compiler or, without one or with WASM_TOOLCHAIN=debian, Debian's.
+wasm_cargo() {
+    local target=wasm32-unknown-unknown
+    local build=(cargo "$@" --target "$target" --target-dir target/wasm)
+    if have rustup && rustup target list --installed | grep -qx "$target"; then
+        "${build[@]}"
+    elif [ "${WASM_TOOLCHAIN:-}" = debian ] || ! have rustup; then
+        wasm_debian "${build[@]}"
+    elif timeout 120 rustup target add "$target"; then
+        "${build[@]}"
+    else
+        wasm_debian "${build[@]}"
+    fi
+}
+
+# Debian's current Rust (it builds Debian's browsers with it) and the sources of the standard library.
+wasm_debian() {
+    WASM_WAY=debian
+    apt_install rustc-web rust-web-src || return 1
+    local llvm
+    llvm=$(/usr/bin/rustc -Vv | sed -n 's/^LLVM version: \([0-9]*\).*/\1/p')
+    apt_install "lld-$llvm" || return 1
+    CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER=/usr/bin/wasm-ld-$llvm RUSTC=/usr/bin/rustc RUSTC_BOOTSTRAP=1 \
+        CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUSTFLAGS="-Zunstable-options -Cpanic=immediate-abort -Zlocation-detail=none" \
+        "$@" -Zbuild-std=std,panic_abort -Zbuild-std-features=optimize_for_size
+}
+
+# What browsers load of client-wasm, in client-wasm/npm/wasm. Says its size; fails if it is too large.
+client_bundle() {
+    wasm_cargo rustc --locked -p ruang-client --lib --crate-type cdylib --profile wasm || return 1
+    cargo build --locked -p ruang-client --features bundle --bin bundle || return 1
+    local made max=$CLIENT_GZIP_BYTES_MAX_RUSTUP
+    [ "${WASM_WAY:-}" = debian ] && max=$CLIENT_GZIP_BYTES_MAX
+    made=$(mktemp -d) || return 1
+    target/debug/bundle target/wasm/wasm32-unknown-unknown/wasm/ruang_client.wasm "$made" "$max" || return 1
+    # Into its place as a whole: tests may be reading the one before.
+    mkdir -p client-wasm/npm/wasm
+    local file
+    for file in "$made"/*; do
+        chmod 644 "$file" && mv -f "$file" client-wasm/npm/wasm/ || return 1
+    done
+    rmdir "$made"
 }
 
 # kill_trials N: a server of its own, killed with -9 N times while people write; fails if anything

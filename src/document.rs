@@ -68,9 +68,10 @@ impl Document {
         Self { doc: empty(), poisoned: false }
     }
 
-    /// An empty document whose engine writes under this client id: for who makes an edit on a copy.
+    /// An empty document whose engine writes under this client id: for who makes an edit on a copy, and for the
+    /// browser's copy, which people edit.
     #[must_use]
-    pub(crate) fn of_client(client: ClientId) -> Self {
+    pub fn of_client(client: ClientId) -> Self {
         let options = Options { client_id: yrs::block::ClientID::new(client), ..options() };
         Self { doc: Doc::with_options(options), poisoned: false }
     }
@@ -99,7 +100,10 @@ impl Document {
         let doc = &self.doc;
         let fold =
             || catch_unwind(AssertUnwindSafe(|| fold(doc, updates))).unwrap_or(Err(FoldError::Panicked));
-        let folded = if updates.iter().any(|update| clients(update) > CLIENTS_PER_STACK) {
+        // Browsers have no threads for this.
+        let folded = if cfg!(not(target_family = "wasm"))
+            && updates.iter().any(|update| clients(update) > CLIENTS_PER_STACK)
+        {
             on_large_stack(fold)
         } else {
             fold()
@@ -198,7 +202,7 @@ fn clients(update: &[u8]) -> u64 {
     }
 }
 
-/// Runs a fold on a thread with a large stack; here if there are no threads (in a browser).
+/// Runs a fold on a thread with a large stack; here if there is none to be had.
 fn on_large_stack<T: Send>(fold: impl Fn() -> Result<T, FoldError> + Send + Sync) -> Result<T, FoldError> {
     let fold = &fold;
     std::thread::scope(|scope| {

@@ -105,6 +105,19 @@ pub enum Outlook {
     Lost,
 }
 
+/// The markers of a room in a copy that has this state vector: the lives of it that the copy is of.
+pub fn markers(room: &RoomName, state_vector: &StateVector) -> impl Iterator<Item = Marker> {
+    let ids = MarkerIds::of(room);
+    state_vector.entries().iter().filter_map(move |&(client, clock)| marker(&ids, client, clock))
+}
+
+fn marker(ids: &MarkerIds, client: ClientId, clock: u32) -> Option<Marker> {
+    let possible = (MARKER_CLIENT_MIN..=CLIENT_ID_MAX).contains(&client)
+        && (1..1 << GENERATION_NONCE_BITS).contains(&clock);
+    let proven = possible && ids.client(Generation { nonce: clock }) == client;
+    proven.then_some(Marker { client, nonce: clock })
+}
+
 impl Generations {
     /// Of a room as it was loaded. `deleted`: its name has a tombstone; `damaged`: something of its
     /// log is set aside.
@@ -131,10 +144,7 @@ impl Generations {
     /// The marker that this client with this clock is, if it is one of this room.
     #[must_use]
     pub fn marker(&self, client: ClientId, clock: u32) -> Option<Marker> {
-        let possible = (MARKER_CLIENT_MIN..=CLIENT_ID_MAX).contains(&client)
-            && (1..1 << GENERATION_NONCE_BITS).contains(&clock);
-        let proven = possible && self.ids.client(Generation { nonce: clock }) == client;
-        proven.then_some(Marker { client, nonce: clock })
+        marker(&self.ids, client, clock)
     }
 
     /// The room's set: its own markers, and those in flight.

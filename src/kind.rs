@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use crate::board::drafts::Draft;
 use crate::ids::RoomName;
 use crate::limits::ROOM_NAME_BYTES_MAX;
 
@@ -94,10 +95,14 @@ impl Boards {
         Self::new(vec![BoardPrefix("".into())])
     }
 
-    /// The kind of a room that is made now, by somebody whose token has such a claim. The claim wins over the name.
+    /// The kind of a room that is made now, by somebody whose token has such a claim. The claim wins over the name; but a draft
+    /// room is a board, whatever anybody says.
     #[must_use]
     pub fn kind_of(&self, room: &RoomName, claim: Option<RoomKind>) -> RoomKind {
         let is_board = || self.prefixes.iter().any(|prefix| room.as_str().starts_with(&*prefix.0));
+        if Draft::of(room).is_some() {
+            return RoomKind::Board;
+        }
         claim.unwrap_or_else(|| if is_board() { RoomKind::Board } else { RoomKind::Free })
     }
 
@@ -131,6 +136,8 @@ mod tests {
             (&["team/", "retro/*"], "retro/1", None, Board),
             (&["*"], "x", None, Board),
             (&["*"], "x", Some(Free), Free),
+            (&[], "x~ada", None, Board),
+            (&[], "x~ada", Some(Free), Board),
         ] {
             let found = boards(prefixes).kind_of(&RoomName::parse(room).unwrap(), claim);
             println!("{prefixes:?} {room} {claim:?}: {found}");

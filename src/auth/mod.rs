@@ -28,6 +28,7 @@ use jsonwebtoken::dangerous::insecure_decode_claims;
 use jsonwebtoken::decode_header;
 use parking_lot::RwLock;
 
+use crate::board::drafts::Draft;
 use crate::caller::{Caller, Role};
 use crate::ids::RoomName;
 use crate::limits::TOKEN_BYTES_MAX;
@@ -92,13 +93,16 @@ pub enum AuthError {
     /// It is good, but not for this.
     #[error("the token is not for this room")]
     Room,
+    /// Hidden cards are one person's, and nobody says who comes.
+    #[error("a draft room is for one person alone: it needs a token that says who comes")]
+    Nobody,
 }
 
 impl AuthError {
     /// How a socket says so. Final codes: another token has to come.
     #[must_use]
     pub fn close(self) -> Close {
-        let code = if self == Self::Room { close::FORBIDDEN } else { close::UNAUTHORIZED };
+        let code = if self.status() == 403 { close::FORBIDDEN } else { close::UNAUTHORIZED };
         Close::new(code, self.to_string())
     }
 
@@ -120,13 +124,14 @@ impl AuthError {
             Self::Audience => "audience",
             Self::Revoked => "revoked",
             Self::Room => "room",
+            Self::Nobody => "nobody",
         }
     }
 
     /// How HTTP says so: 401 or 403.
     #[must_use]
     pub fn status(self) -> u16 {
-        if self == Self::Room { 403 } else { 401 }
+        if matches!(self, Self::Room | Self::Nobody) { 403 } else { 401 }
     }
 }
 
@@ -186,13 +191,28 @@ impl Auth {
     /// [`AuthError`] says why not. It does not depend on whether the room exists.
     pub fn admit(&self, token: Option<&str>, room: &RoomName, now_ms: u64) -> Result<Caller, AuthError> {
         let (caller, rooms) = self.identify(token, now_ms)?;
-        if !rooms.hold(room) {
+        // Whoever may enter a board may enter their own draft of it, and nobody else may, whatever their token is for.
+        let draft = Draft::of(room);
+        let held = rooms.hold(room) || draft.as_ref().is_some_and(|draft| rooms.hold(&draft.board));
+        if !held {
             return Err(AuthError::Room);
         }
-        if self.revoked.covers(&caller, room, now_ms) {
+        if let Some(draft) = &draft {
+            let user = caller.user.as_deref().ok_or(AuthError::Nobody)?;
+            if !draft.is_of(user) {
+                return Err(AuthError::Room);
+            }
+        }
+        if self.is_revoked(&caller, room, now_ms) {
             return Err(AuthError::Revoked);
         }
         Ok(caller)
+    }
+
+    /// What is taken back for a board is for its drafts, too.
+    fn is_revoked(&self, caller: &Caller, room: &RoomName, now_ms: u64) -> bool {
+        let covers = |room: &RoomName| self.revoked.covers(caller, room, now_ms);
+        covers(room) || Draft::of(room).is_some_and(|draft| covers(&draft.board))
     }
 
     /// The same for what is about no single room, such as making documents under any name: an admin whose token

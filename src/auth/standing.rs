@@ -139,7 +139,7 @@ impl Standing {
         }
         if self.caller.expires_ms.is_some_and(|expires_ms| expires_ms <= now_ms) {
             self.ended = Some(Ended::Expired);
-        } else if changed && self.auth.revoked.covers(&self.caller, &self.room, now_ms) {
+        } else if changed && self.auth.is_revoked(&self.caller, &self.room, now_ms) {
             self.ended = Some(Ended::Revoked);
         }
     }

@@ -14,6 +14,7 @@ use super::schema::{
     ACTION_ITEMS, Column, GROUPS, ITEM_GROUPS, ITEM_POSITIONS, ITEMS, META, Phase, Point, SIGNATURE_COLORS,
     VOTES, vote_key,
 };
+use super::shared::as_map;
 use crate::limits::{
     BOARD_COLUMNS_MAX, BOARD_ID_BYTES_MAX, BOARD_LINE_BYTES_MAX, BOARD_TEXT_BYTES_MAX, BOARD_VOTES_MAX,
 };
@@ -278,13 +279,21 @@ fn write(transaction: &mut TransactionMut<'_>, edit: &Edit, author: Author<'_>) 
     }
 }
 
-/// The map under a root's key; one is made where there is none, or something else.
+/// The map under a root's key, whatever it says it is. One is made where there is none, or something else; of a plain object
+/// it has the fields.
 pub(super) fn open(transaction: &mut TransactionMut<'_>, root: &str, id: &str) -> MapRef {
     let root = transaction.get_or_insert_map(root);
-    match root.get(transaction, id) {
-        Some(Out::YMap(map)) => map,
-        _ => root.insert(transaction, id, MapPrelim::default()),
+    let before = root.get(transaction, id);
+    if let Some(map) = before.as_ref().and_then(as_map) {
+        return map;
     }
+    let map = root.insert(transaction, id, MapPrelim::default());
+    if let Some(Out::Any(Any::Map(fields))) = before {
+        for (field, value) in fields.iter() {
+            map.insert(transaction, field.as_str(), value.clone());
+        }
+    }
+    map
 }
 
 pub(super) fn put_position(transaction: &mut TransactionMut<'_>, id: &str, position: Point) {

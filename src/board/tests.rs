@@ -6,12 +6,16 @@ use proptest::prelude::*;
 use yrs::types::ToJson;
 use yrs::updates::decoder::Decode;
 use yrs::{
-    Any, Array, ArrayPrelim, Doc, Map, MapPrelim, ReadTxn, Text, TextPrelim, Transact, Update, WriteTxn,
+    Any, Array, ArrayPrelim, Doc, Map, MapPrelim, MapRef, Out, ReadTxn, Text, TextPrelim, Transact,
+    TransactionMut, Update, WriteTxn, XmlElementPrelim, XmlFragmentPrelim,
 };
 
 use super::edit::{Author, Edit, EditError, apply};
+use super::rules::{Reason, may};
 use super::schema::{Column, ITEMS, META, Phase, Point, ROOTS, VOTES, vote_key};
+use super::shared::{as_map, as_text};
 use super::view::view;
+use crate::caller::Role;
 
 const ANN: Author<'_> = Author { user: "ann", now_ms: 1_700_000_000_000 };
 const BOB: Author<'_> = Author { user: "bob", now_ms: 1_700_000_000_001 };
@@ -226,6 +230,80 @@ fn foreign_values_are_read_or_passed_over() {
     assert_eq!(board.all_user_votes["ann"], BTreeMap::from([("shared".to_owned(), 2)]));
 }
 
+/// A card as Yjs 14 writes one, and its text: types that have no name, or one, and are not said to be a map or a text.
+pub(super) fn xml_card(transaction: &mut TransactionMut<'_>, id: &str, text: &str, named: bool) -> MapRef {
+    fn xml(transaction: &mut TransactionMut<'_>, map: &MapRef, key: &str, named: bool) -> Out {
+        match named {
+            true => Out::YXmlElement(map.insert(transaction, key, XmlElementPrelim::empty("p"))),
+            false => Out::YXmlFragment(map.insert(transaction, key, XmlFragmentPrelim::default())),
+        }
+    }
+    let items = transaction.get_or_insert_map(ITEMS);
+    let card = as_map(&xml(transaction, &items, id, named)).unwrap();
+    let shared = as_text(&xml(transaction, &card, "text", named)).unwrap();
+    shared.insert(transaction, 0, text);
+    shared.format(transaction, 0, 1, [("bold".into(), Any::from(true))].into());
+    card.insert(transaction, "column", "well");
+    card
+}
+
+/// [B1] [B2] Cards and texts of Yjs 14, which come as XML elements and fragments, are read like all others, and edited where they
+/// are.
+#[test]
+fn cards_of_yjs_14_are_cards() {
+    for named in [false, true] {
+        let doc = Doc::new();
+        {
+            let mut transaction = doc.transact_mut();
+            let card = xml_card(&mut transaction, "a", "shared 🙂", named);
+            card.insert(&mut transaction, "author", "ann");
+        }
+        let item = view(&doc).items.remove("a").expect("a card");
+        println!("{item:?}");
+        assert_eq!((item.text.as_str(), item.column.as_deref()), ("shared 🙂", Some("well")));
+        let text = Edit::SetItemText { id: "a".to_owned(), text: "other".to_owned() };
+        assert_eq!(may(&text, Role::Editor, Some("bob"), &doc), Ok(()));
+        done(&doc, &[text], BOB);
+        let after = view(&doc).items.remove("a").expect("a card");
+        assert_eq!((after.text.as_str(), after.author.as_deref()), ("other", Some("ann")));
+        assert_eq!(after.column.as_deref(), Some("well"));
+        let is_same = matches!(
+            doc.transact().get_map(ITEMS).unwrap().get(&doc.transact(), "a"),
+            Some(Out::YXmlElement(_) | Out::YXmlFragment(_))
+        );
+        assert!(is_same, "it is not another card");
+    }
+}
+
+/// [B2] A card that is a plain object becomes a map with all of its fields when one of them is edited; that is to replace it, so only
+/// who may do that may.
+#[test]
+fn a_plain_card_keeps_its_fields() {
+    let doc = Doc::new();
+    let fields = [("text", "old"), ("author", "ann"), ("column", "well"), ("later", "kept")];
+    let fields = fields.map(|(key, value)| (key.to_owned(), Any::from(value)));
+    {
+        let mut transaction = doc.transact_mut();
+        let items = transaction.get_or_insert_map(ITEMS);
+        items.insert(&mut transaction, "a", Any::Map(std::sync::Arc::new(fields.into())));
+    }
+    let text = Edit::SetItemText { id: "a".to_owned(), text: "new".to_owned() };
+    let column = Edit::SetItemColumn { id: "a".to_owned(), column: None };
+    for edit in [&text, &column] {
+        assert_eq!(may(edit, Role::Editor, Some("bob"), &doc), Err(Reason::OthersCard));
+        assert_eq!(may(edit, Role::Editor, Some("ann"), &doc), Ok(()));
+        assert_eq!(may(edit, Role::Facilitator, Some("fay"), &doc), Ok(()));
+    }
+    done(&doc, &[text.clone()], ANN);
+    let item = &view(&doc).items["a"];
+    println!("{item:?}");
+    assert_eq!((item.text.as_str(), item.author.as_deref()), ("new", Some("ann")));
+    assert_eq!(item.column.as_deref(), Some("well"));
+    assert_eq!(may(&text, Role::Editor, Some("bob"), &doc), Ok(()), "a field of a map is anybody's");
+    let json = doc.transact().get_map(ITEMS).unwrap().to_json(&doc.transact());
+    assert!(json.to_string().contains("kept"), "{json}");
+}
+
 /// Anything under any key of any root: what a hostile client may have put there.
 fn junk(doc: &Doc, root: usize, key: &str, kind: u8) {
     let mut transaction = doc.transact_mut();
@@ -246,6 +324,7 @@ fn junk(doc: &Doc, root: usize, key: &str, kind: u8) {
         2 => drop(map.insert(&mut transaction, key, "🂡\u{202e}\u{0}")),
         3 => drop(map.insert(&mut transaction, key, TextPrelim::new("x"))),
         4 => drop(map.insert(&mut transaction, key, ArrayPrelim::from([1, 2]))),
+        8 => drop(xml_card(&mut transaction, key, "xml", root % 2 == 0)),
         _ => {
             let inner = map.insert(&mut transaction, key, MapPrelim::default());
             inner.insert(&mut transaction, "text", 1);
@@ -283,7 +362,7 @@ proptest! {
     #[test]
     fn no_mix_of_edits_breaks_the_view(
         edits in prop::collection::vec((0usize..3, any_edit()), 0..60),
-        junks in prop::collection::vec((0usize..3, 0usize..8, "[a-d/%]{0,3}", 0u8..8), 0..12),
+        junks in prop::collection::vec((0usize..3, 0usize..8, "[a-d/%]{0,3}", 0u8..9), 0..12),
     ) {
         let docs = [Doc::new(), Doc::new(), Doc::new()];
         let names = ["ann", "bob", "ann"]; // the first and the last are tabs of one person

@@ -11,7 +11,7 @@
 use std::collections::VecDeque;
 
 use super::block::{Block, Kind, read_block};
-use super::index::What;
+use super::index::{Spot, What};
 use super::parse::Section;
 use super::read::{Id, Reader};
 use super::{Gate, ParsedUpdate, Source};
@@ -66,6 +66,36 @@ impl Gate {
         known.find(contradicts).map(|section| section.client)
     }
 
+    /// Whether some of an update that is known here stands here in another place than the update says, or is a shared
+    /// type in only one of the two. Deleted content has a place too, garbage has none.
+    #[must_use]
+    pub fn stands_apart(&self, update: &ParsedUpdate<'_>) -> bool {
+        update.parsed.sections.iter().any(|section| self.is_apart(update, section))
+    }
+
+    fn is_apart(&self, update: &ParsedUpdate<'_>, section: &Section) -> bool {
+        let (client, known) = (section.client, self.index.known(section.client));
+        let mut reader = Reader::starting_at(update.parsed.bytes, section.bytes.0);
+        let mut clock = section.clocks.0;
+        for _ in 0..section.blocks {
+            if clock >= known {
+                return false;
+            }
+            let Ok(block) = read_block::<false>(&mut reader) else { return false };
+            let last = (clock + block.len).min(known) - 1;
+            let Some((spot, what)) = self.index.find(Id { client, clock: last }) else { return false };
+            let is_deleted = block.kind == Kind::Deleted || what == What::Deleted;
+            let is_type = (matches!(block.kind, Kind::Type(_)), matches!(what, What::Type(_)));
+            let garbage = matches!(block.kind, Kind::Gc | Kind::Skip) || spot.is_nowhere();
+            let other_kind = !is_deleted && is_type.0 != is_type.1;
+            if !garbage && (other_kind || self.is_elsewhere(&block, client, clock, spot)) {
+                return true;
+            }
+            clock += block.len;
+        }
+        false
+    }
+
     fn contradicts(&self, update: &ParsedUpdate<'_>, section: &Section, recent: &Recent) -> bool {
         let known = self.index.known(section.client);
         let mut reader = Reader::starting_at(update.parsed.bytes, section.bytes.0);
@@ -87,9 +117,9 @@ impl Gate {
     }
 
     /// Whether the index has these clocks in another place than the block says, or as something else.
-    fn stands_elsewhere(&self, block: &Block<'_>, client: ClientId, first: u32, last: u32) -> bool {
+    fn stands_elsewhere(&self, block: &Block<'_>, client: ClientId, clock: u32, last: u32) -> bool {
         let at = |clock| self.index.find(Id { client, clock });
-        let (Some((first, _)), Some((spot, what))) = (at(first), at(last)) else { return false };
+        let (Some((first, _)), Some((spot, what))) = (at(clock), at(last)) else { return false };
         let type_here = match what {
             What::Deleted => return false,
             What::Type(_) => true,
@@ -98,7 +128,12 @@ impl Gate {
         if spot.is_nowhere() || first.is_nowhere() {
             return false;
         }
-        if first != spot || type_here != matches!(block.kind, Kind::Type(_)) {
+        type_here != matches!(block.kind, Kind::Type(_)) || self.is_elsewhere(block, client, clock, spot)
+    }
+
+    /// Whether a block whose first clock and whose last, which is in this spot, are known says that it is in another.
+    fn is_elsewhere(&self, block: &Block<'_>, client: ClientId, first: u32, spot: Spot) -> bool {
+        if self.index.find(Id { client, clock: first }).is_some_and(|(first, _)| first != spot) {
             return true;
         }
         let mut neighbours = [block.origin, block.right].into_iter().flatten();

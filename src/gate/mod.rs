@@ -21,7 +21,9 @@ mod block;
 mod clash;
 mod compare;
 mod deletes;
+mod entries;
 mod index;
+mod keys;
 mod merge;
 mod names;
 mod order;
@@ -41,6 +43,7 @@ mod write;
 pub use acts::{Act, Content, PLACE_KEYS, Place, Where};
 pub use clash::Recent;
 pub use compare::same_document;
+pub use keys::keys_of_root;
 pub use merge::{merge, try_merge};
 pub use presence::{PresenceEntry, PresenceUser, parse_presence, parse_whispered, write_presence_user};
 pub use refusal::Refusal;
@@ -283,12 +286,24 @@ impl Gate {
 
     /// Takes an admission back: its append was refused. Newest first; what was admitted after it
     /// and builds on it must have been taken back before.
+    ///
+    /// # Panics
+    /// If it cannot be: for what was admitted just now, that is a bug. See [`Gate::try_revert`].
     pub fn revert(&mut self, receipt: &Receipt) {
+        assert!(self.try_revert(receipt), "admissions are taken back newest first");
+    }
+
+    /// The same, if nothing was admitted behind it under its clients: what is stored is never taken back. Tells whether
+    /// it was; nothing has changed if not.
+    #[must_use]
+    pub fn try_revert(&mut self, receipt: &Receipt) -> bool {
+        if receipt.blocks.iter().any(|&(client, _, to)| self.index.known(client) != to) {
+            return false;
+        }
         for &(client, from, to) in &receipt.deletes {
             self.index.undelete(client, (from, to));
         }
-        for &(client, from, to) in &receipt.blocks {
-            debug_assert_eq!(self.index.known(client), to, "admissions are taken back newest first");
+        for &(client, from, _) in &receipt.blocks {
             self.walks.truncate(client, from, &self.index);
             self.index.truncate(client, from);
         }
@@ -299,6 +314,7 @@ impl Gate {
             self.index.rewind(receipt.before);
             self.admissions -= 1;
         }
+        true
     }
 
     /// An admission is stored and folded, and its deletes are noted.

@@ -117,8 +117,8 @@ impl Order {
     ///
     /// # Errors
     /// [`Refusal::FarNeighbours`] above `steps_max`, [`Refusal::CrossedNeighbours`] if its right
-    /// origin stands behind what it left in between. The block is not taken in then; without
-    /// `steps_max` there are no errors.
+    /// origin stands behind what it left in between, or before its origin in one piece with it. The
+    /// block is not taken in then; without `steps_max` there are no errors.
     pub(super) fn integrate(
         &mut self,
         block: &Placed,
@@ -139,6 +139,11 @@ impl Order {
         }
         let (left, right) = (left.unwrap_or(NONE), right.unwrap_or(NONE));
         let [right_place, origin] = places.map(|place| place.unwrap_or(NOWHERE));
+        let is_earlier = right_place.client == origin.client && right_place.clock <= origin.clock;
+        if steps_max.is_some() && is_earlier && self.is_one_run(right, left) {
+            // Where that is one item Yjs cuts it a second time, and goes on from its first half.
+            return Err(Refusal::CrossedNeighbours);
+        }
         let entry = Entry {
             tag: number << 8 | 1,
             clock: block.id.clock,
@@ -220,6 +225,25 @@ impl Order {
         }
         let crosses = slot != NONE && self.walked.contains_key(&self.holder(&self.entries[slot as usize]));
         if crosses && steps_max.is_some() { Err(Refusal::CrossedNeighbours) } else { Ok(walk) }
+    }
+
+    /// Whether two entries are one client's, and all from the first to the last what it wrote in one go. Sees so many pieces.
+    fn is_one_run(&self, first: u32, last: u32) -> bool {
+        const PIECES_MAX: usize = 256;
+        let mut slot = last;
+        for _ in 0..PIECES_MAX {
+            let Some(entry) = self.entries.get(slot as usize) else { return false };
+            if slot == first {
+                return true;
+            }
+            match self.entries.get(entry.prev as usize) {
+                Some(prev) if prev.client() == entry.client() && prev.clock + prev.len == entry.clock => {
+                    slot = entry.prev;
+                }
+                _ => return false,
+            }
+        }
+        false
     }
 
     fn each(&mut self, (mut slot, end): (u32, u32), change: impl Fn(&mut Entry)) {

@@ -56,6 +56,11 @@ impl App {
     }
 }
 
+/// For conformance tests alone: `/echo`, a WebSocket by the same upgrade as every other, which sends back what comes.
+pub fn echo_router(app: Arc<App>) -> Router {
+    Router::new().route("/echo", get(upgrade::echo)).with_state(app)
+}
+
 /// All routes.
 pub fn router(app: Arc<App>) -> Router {
     let routes = Router::new()

@@ -65,6 +65,12 @@ pub(super) async fn hocuspocus(State(app): State<Arc<App>>, request: Request) ->
     upgrade(&app, request, protocol, serve)
 }
 
+/// What conformance tests talk to (`tests/autobahn`): a socket that sends back what comes. The server has no such route.
+pub(super) async fn echo(State(app): State<Arc<App>>, request: Request) -> Response {
+    let own = Arc::clone(&app);
+    upgrade(&app, request, None, move |upgraded| socket::echo(own, upgraded))
+}
+
 /// Turns a request into a WebSocket of any family, which `serve` serves to its end.
 pub(super) fn upgrade<F: Future<Output = ()> + Send>(
     app: &Arc<App>,

@@ -34,6 +34,10 @@ pub const BUS_REPLY_AHEAD_MS: u64 = 50;
 /// Milliseconds before a log that did not answer is read again.
 pub const BUS_READ_AGAIN_MS: u64 = 500;
 
+/// How often an edit that can be stored at one position only is judged anew because another instance was faster there,
+/// while its room waits. Where every second batch is another instance's, one of 500 such edits fails.
+pub const EXACT_TRIES_MAX: u32 = 8;
+
 /// How often a room that the store has lost is healed again because others did so at the same moment.
 pub const HEAL_TRIES: usize = 32;
 

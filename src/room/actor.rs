@@ -9,6 +9,7 @@
 mod commands;
 mod commit;
 mod compaction;
+mod drafts;
 mod heal;
 mod life;
 mod open;
@@ -22,6 +23,7 @@ use bytes::Bytes;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep_until, timeout};
 
+use self::drafts::Watch;
 use self::life::Deadline;
 use super::Shared;
 use super::append::Append;
@@ -31,7 +33,7 @@ use super::line::{Line, News};
 use super::outside::Writes;
 use super::registry::Rooms;
 use super::removal::Retire;
-use super::state::State;
+use super::state::{State, StoredError};
 use super::upkeep::Upkeep;
 use crate::document::FoldError;
 use crate::limits::{BEAT_MS, PRESENCE_TICK_MS, ROUND_APPEND_MS, ROUND_SESSIONS_MIN};
@@ -61,6 +63,8 @@ pub(super) struct Actor {
     beat_due: Instant,
     idle_due: Option<Instant>,
     deadline: Deadline,
+    /// Hidden cards.
+    watch: Watch,
     /// It was stored before, or somebody was let begin it.
     begun: bool,
     /// Edits from outside that are not decided.
@@ -96,6 +100,15 @@ enum End {
     Moved(String),
     #[error("the store has taken no edit of it for {} s", .0.as_secs())]
     Away(Duration),
+}
+
+impl From<StoredError> for End {
+    fn from(error: StoredError) -> Self {
+        match error {
+            StoredError::Fold(error) => Self::Fold(error),
+            error @ StoredError::Apart => Self::Moved(error.to_string()),
+        }
+    }
 }
 
 impl Actor {
@@ -154,6 +167,7 @@ impl Actor {
             beat_due: now + Duration::from_millis(BEAT_MS),
             idle_due: Some(now + rooms.options.idle_unload),
             deadline: Deadline::new(&rooms.options),
+            watch: Watch::new(&shared.name),
             begun: false,
             writes: Writes::default(),
             beginnings: Vec::new(),
@@ -162,6 +176,7 @@ impl Actor {
             shared,
         });
         actor.note_size();
+        actor.begin_watch();
         actor.compact_if_due();
         Some(actor)
     }

@@ -10,6 +10,7 @@
 mod actor;
 mod append;
 mod catch_up;
+mod drafts;
 mod fan_out;
 mod inbox;
 mod inflow;
@@ -51,6 +52,7 @@ use presence::{Announcer, Presence};
 use ring::{Cursor, PresenceChange, Ring};
 use seat::Seat;
 
+pub use drafts::{RevealError, Revealed};
 pub(crate) use load::genesis_record;
 pub use owners::OwnerMetrics;
 pub use registry::{Rooms, RoomsOptions};
@@ -100,6 +102,9 @@ enum Command {
         reply: oneshot::Sender<Result<outside::Copy, outside::ReadError>>,
     },
     Write(outside::Write),
+    Look {
+        reply: oneshot::Sender<drafts::Look>,
+    },
     Retire(removal::Retire),
 }
 

@@ -210,7 +210,7 @@ impl Rooms {
     }
 
     /// A room, once nobody removes it.
-    async fn enter(self: &Arc<Self>, name: &RoomName) -> Result<Arc<Shared>, Close> {
+    pub(super) async fn enter(self: &Arc<Self>, name: &RoomName) -> Result<Arc<Shared>, Close> {
         loop {
             if self.stop.is_cancelled() {
                 return Err(super::restarts());
@@ -304,12 +304,19 @@ pub(super) struct Writes {
     pub(super) next: Option<Box<Command>>,
     /// The session's edit that is under way and can be stored at one position only: it is judged anew if it is not.
     pub(super) judged: Option<Box<Submission>>,
+    /// How often that one was judged anew, because another instance was faster.
+    pub(super) tries: u32,
     /// Commands that have come while an edit is under way that nothing may come before: what is judged after it would
     /// build on it. What edits hold of the inflow bounds them; of the rest each session has one.
     pub(super) held: std::collections::VecDeque<Command>,
 }
 
 impl Writes {
+    /// Nothing is under way that may have to be judged anew.
+    pub(super) fn note_decided(&mut self) {
+        (self.judged, self.tries) = (None, 0);
+    }
+
     /// Whether something waits for its turn.
     pub(super) fn are_put_off(&self) -> bool {
         self.next.is_some() || !self.waiting.is_empty() || !self.held.is_empty()

@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::actor::Actor;
+use super::drafts::Movers;
 use super::inflow::Inflow;
 use super::{Command, Entry, Member, Shared, outside};
 use crate::history::{CompactError, Compacted, Compactor, Retention};
@@ -73,6 +74,7 @@ pub struct Rooms {
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) throttle: Arc<Throttle>,
     compactor: Compactor,
+    pub(super) movers: Movers,
     pub(crate) stop: CancellationToken,
     pub(super) tasks: TaskTracker,
     sessions: AtomicU64,
@@ -110,6 +112,7 @@ impl Rooms {
             listed: Mutex::default(),
             throttle,
             compactor,
+            movers: Movers::default(),
             log,
             instance,
             options,

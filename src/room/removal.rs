@@ -58,7 +58,16 @@ impl Rooms {
         deletion.await.unwrap_or_else(|failed| Err(LogError::Unknown(failed.to_string())))
     }
 
+    /// A board's drafts go with it. If that is cut off, the deletion that is asked again makes up for it.
     async fn delete_whole(self: Arc<Self>, name: RoomName) -> Result<bool, LogError> {
+        let existed = self.delete_one(name.clone()).await?;
+        for draft in self.drafts_of(&name).await? {
+            self.delete_one(draft).await?;
+        }
+        Ok(existed)
+    }
+
+    async fn delete_one(self: &Arc<Self>, name: RoomName) -> Result<bool, LogError> {
         let (reserved, open) = self.reserve_open(&name).await;
         let goodbye = match open {
             Some(shared) => retire(&shared).await?,

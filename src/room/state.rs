@@ -14,6 +14,7 @@ mod exact;
 mod kinds;
 mod lives;
 mod others;
+mod races;
 mod rules;
 mod submit;
 mod weight;
@@ -26,7 +27,9 @@ use bytes::Bytes;
 use answers::Answers;
 use authors::Authors;
 pub(crate) use authors::Suspect;
-pub(crate) use others::Foreign;
+pub(crate) use exact::Withdrawn;
+pub(crate) use others::{Foreign, StoredError};
+use races::{CardSet, Races};
 use rules::Rules;
 
 use super::fan_out::{Author, Shown};
@@ -53,6 +56,8 @@ pub(crate) struct State {
     epoch: Epoch,
     /// Records of others were stored while edits were under way here: the two cannot be told apart any more.
     mingled: bool,
+    /// Some of those hold blocks that are under way here too: they are committed, and must not be taken back.
+    overlaps: bool,
     /// Batches that are not committed, oldest first. The first is in flight if `in_flight`.
     drafts: VecDeque<Draft>,
     in_flight: bool,
@@ -69,6 +74,7 @@ pub(crate) struct State {
     claims: HashMap<SessionId, Claim>,
     authors: Authors,
     rules: Rules,
+    races: Races,
     /// About how many bytes the document has when encoded.
     encoded_bytes: usize,
 }
@@ -94,6 +100,8 @@ struct Draft {
     acks: HashMap<SessionId, u64>,
     /// Messages of which something breaks a rule of the board, and is stored without its content.
     broken: Vec<Broken>,
+    /// Cards that editors set.
+    sets: Vec<CardSet>,
     /// Inflow units to give back.
     cost: u32,
 }
@@ -192,6 +200,7 @@ impl State {
             committed: seen.last,
             epoch: seen.epoch,
             mingled: false,
+            overlaps: false,
             drafts: VecDeque::new(),
             in_flight: false,
             batches: u64::from(life) << 32,
@@ -202,6 +211,7 @@ impl State {
             claims: HashMap::new(),
             authors: Authors::default(),
             rules: Rules::new(instance, life),
+            races: Races::default(),
             encoded_bytes,
         }
     }
@@ -273,6 +283,7 @@ impl State {
         draft.receipts.iter().for_each(|receipt| self.gate.settle(receipt));
         (self.committed, self.epoch) = (appended.last, appended.epoch);
         self.mingled &= !self.drafts.is_empty();
+        self.overlaps &= self.mingled;
         if self.drafts.is_empty() {
             self.drafts = VecDeque::new(); // a quiet room keeps no place for batches
         }
@@ -281,28 +292,32 @@ impl State {
         let shown = Shown::of(updates, author);
         let (updates, bytes) = (draft.records.len(), draft.bytes);
         self.rules.commit(draft.number);
-        let Draft { acks, broken, cost, .. } = draft;
+        let Draft { acks, mut broken, cost, .. } = draft;
+        broken.extend(self.end_races(draft.number));
         Ok(Committed { shown, acks, broken, updates, bytes, cost })
     }
 
     /// The log will never take the batch in flight: forgets it and everything behind it. Returns
     /// the sessions whose edits are dropped here (they still hold them), and the inflow units to
-    /// give back.
-    pub(crate) fn drop_overlay(&mut self) -> (Vec<SessionId>, u32) {
+    /// give back. Nothing if it cannot be told from what others have stored: the state is of no use then, load the room
+    /// again.
+    pub(crate) fn drop_overlay(&mut self) -> Option<(Vec<SessionId>, u32)> {
+        if self.mingled {
+            return None;
+        }
         self.in_flight = false;
-        self.mingled = false;
         self.generations.revert();
         self.authors.owners.revert();
         let mut authors = Vec::new();
         let mut cost = 0;
         for draft in std::mem::take(&mut self.drafts).into_iter().rev() {
-            for receipt in draft.receipts.iter().rev() {
-                self.gate.revert(receipt);
+            if !draft.receipts.iter().rev().all(|receipt| self.gate.try_revert(receipt)) {
+                return None;
             }
             authors.extend(draft.acks.into_keys());
             cost += draft.cost;
         }
-        (authors, cost)
+        Some((authors, cost))
     }
 
     /// The newest committed position.

@@ -1,8 +1,12 @@
 //! The API's description: that it is served, that it is whole, and that the judge of all answers is awake.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
+use ruang::kind::Boards;
 use ruang::log::LogError;
+use ruang::log::memory::MemoryLog;
+use ruang::room::RoomsOptions;
 use serde_json::{Value, json};
 
 use crate::api_description::{DESCRIPTION, SEEN, judge, resolved};
@@ -60,7 +64,7 @@ async fn every_route_and_status_is_as_described() {
 
     // The good ways.
     assert_eq!(call(world.server.address, ("GET", "/api/v1/openapi.json"), &[], None).await.status, 200);
-    for path in ["r", "r/update", "r/document", "r/at/head", "r/log", "r/export"] {
+    for path in ["r", "r/update", "r/document", "r/at/head", "r/log", "r/export", "r/hidden"] {
         assert_eq!(world.get(path).await.status, 200, "{path}");
         assert_eq!(world.call("HEAD", path, &[], None).await.status, 200, "{path}");
     }
@@ -74,7 +78,7 @@ async fn every_route_and_status_is_as_described() {
 
     // The bad ones.
     let long = "x".repeat(129);
-    for path in ["", "/update", "/document", "/at/head", "/log", "/export"] {
+    for path in ["", "/update", "/document", "/at/head", "/log", "/export", "/hidden"] {
         assert_eq!(world.get(&format!("{long}{path}")).await.refusal(), (400, "bad_room_name".to_owned()));
         assert_eq!(
             world.get(&format!("none{path}")).await.refusal(),
@@ -104,6 +108,24 @@ async fn every_route_and_status_is_as_described() {
         let refused = world.call(method, path, &[kind, ("Content-Length", "99999999999")], None).await;
         assert_eq!(refused.refusal(), (413, "too_large".to_owned()));
     }
+    // Hidden cards are a board's.
+    let none = world.get("r/hidden").await;
+    assert_eq!((none.status, none.json()), (200, json!({ "hidden": {} })));
+    assert_eq!(
+        world.call("POST", "none/reveal", &[], None).await.refusal(),
+        (404, "no_such_room".to_owned())
+    );
+    assert_eq!(world.call("POST", &format!("{long}/reveal"), &[], None).await.status, 400);
+    assert_eq!(world.call("POST", "r/reveal", &[], None).await.refusal(), (409, "no_board".to_owned()));
+    assert_eq!(world.get("r/reveal").await.refusal(), (405, "method_not_allowed".to_owned()));
+    let boards = RoomsOptions { boards: Boards::all(), ..RoomsOptions::default() };
+    let boards = Server::start_with(Arc::new(MemoryLog::new()), boards).await;
+    let template = Some(&b"{\"template\":\"retro\"}"[..]);
+    let begun = call(boards.address, ("PUT", "/api/v1/rooms/b/board"), &[with_json], template).await;
+    assert_eq!(begun.status, 200);
+    let revealed = call(boards.address, ("POST", "/api/v1/rooms/b/reveal"), &[], None).await;
+    assert_eq!(revealed.json(), json!({ "position": null, "authors": 0, "cards": 0 }));
+    boards.stop().await;
     let misfit = json!({ "operations": [{ "op": "delete", "path": ["m", "none"] }] });
     assert_eq!(world.patch("r", &[], &misfit).await.refusal(), (422, "bad_operation".to_owned()));
     crate::api_board::answers(&world).await;
@@ -111,7 +133,7 @@ async fn every_route_and_status_is_as_described() {
     crate::api_read::answers_of_another_life(&world).await;
 
     // The store is away: a room that is not open here cannot be read.
-    for path in ["r", "r/update", "r/document", "r/at/head", "r/log", "r/export"] {
+    for path in ["r", "r/update", "r/document", "r/at/head", "r/log", "r/export", "r/hidden"] {
         world.faults.fail_reads(2, LogError::Unavailable("a test".to_owned()));
         let answer = call(bare.address, ("GET", &format!("/api/v1/rooms/{path}")), &[], None).await;
         assert_eq!(answer.refusal(), (503, "unavailable".to_owned()), "{path}");
@@ -124,6 +146,7 @@ async fn every_route_and_status_is_as_described() {
         ("PATCH", "r", with_json, set("c", 1).to_string().into_bytes()),
         ("POST", "r/update", octets, ok.clone()),
         ("DELETE", "r", octets, Vec::new()),
+        ("POST", "r/reveal", octets, Vec::new()),
         ("POST", "r/edits", with_json, vote),
         ("PUT", "r/board", with_json, template),
         ("POST", "r/import", with_json, b"{}".to_vec()),

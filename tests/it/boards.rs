@@ -18,10 +18,11 @@ use std::time::Duration;
 
 use auth_support::{auth, claims, public_key, request, room, token};
 use harness::{Client, PATIENCE, Server};
-use ruang::log::Log;
+use ruang::limits::EXACT_TRIES_MAX;
 use ruang::log::clock::system_clock;
 use ruang::log::memory::{Faults, MemoryLog};
 use ruang::log::record::{Kind, StoredRecord};
+use ruang::log::{Log, LogError};
 use ruang::replay::verify::verify_room;
 use ruang::wire::y_websocket;
 use serde_json::json;
@@ -304,5 +305,39 @@ async fn viewers_are_refused_as_everywhere() {
     assert_eq!(boards.kinds().await, [before, vec![Kind::Update]].concat(), "nothing of it is stored");
     assert!(lea.value("itemPositions", "a").is_none());
     assert_eq!(boards.servers[0].app.rooms.metrics().edits_mended.get(), 0);
+    boards.stop().await;
+}
+
+/// [B27] Where another instance is faster each time, an edit for one position is tried a few times. Then its session is
+/// asked to come back, and only that: what others have sent meanwhile is stored.
+#[tokio::test]
+async fn an_edit_that_is_always_too_late_keeps_nobody_waiting() {
+    let boards = Boards::start(1).await;
+    let mut lea = boards.join(0, "lea", "facilitator", Some("ruang.v1")).await;
+    let mut ann = boards.join(0, "ann", "editor", Some("ruang.v1")).await;
+    let mut bob = boards.join(0, "bob", "editor", Some("ruang.v1")).await;
+    lea.edit(put("meta", "title", "begin")).await;
+    same(&mut [&mut lea, &mut ann, &mut bob], "a title", |client| client.value("meta", "title").is_some())
+        .await;
+    let held = boards.faults.hold_appends();
+    boards
+        .faults
+        .fail_appends(1 + EXACT_TRIES_MAX as usize, LogError::Moved("another was faster".to_owned()));
+    ann.edit(put("meta", "title", "bad")).await;
+    held.arrived(1).await;
+    bob.edit(put("itemPositions", "a", "1")).await;
+    held.release();
+    assert_eq!(ann.until_closed().await, Some(1013));
+    bob.until("all acks", |bob| bob.acked == bob.sent).await;
+    same(&mut [&mut lea, &mut bob], "what bob did", |client| client.value("itemPositions", "a").is_some())
+        .await;
+    assert_eq!(lea.value("meta", "title").as_deref(), Some("begin"));
+    // With what it has kept it comes back, and is mended.
+    let mut back = boards.join(0, "ann", "editor", Some("ruang.v1")).await;
+    back.send(y_websocket::update(&ann.encode_full())).await;
+    same(&mut [&mut lea, &mut bob, &mut back], "one board", |client| {
+        client.value("meta", "title").as_deref() == Some("begin")
+    })
+    .await;
     boards.stop().await;
 }

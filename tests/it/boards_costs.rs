@@ -1,10 +1,9 @@
 //! [B30] [B36] What the rules of a board cost. Figures are printed, medians; sizes are asserted, times are not.
 #![allow(clippy::unwrap_used)]
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
-use parking_lot::Mutex;
 use peak_alloc::PeakAlloc;
 use ruang::board::edit::{Author, Edit, apply};
 use ruang::board::rules::restore::{Compensation, Former, Restore, former};
@@ -110,7 +109,8 @@ fn asking_is_fast() {
     ];
     let updates = Arc::<Mutex<Vec<Vec<u8>>>>::default();
     let collected = Arc::clone(&updates);
-    doc.observe_update_v1("updates", move |_, event| collected.lock().push(event.update.clone())).unwrap();
+    doc.observe_update_v1("updates", move |_, event| collected.lock().unwrap().push(event.update.clone()))
+        .unwrap();
     let mut gate = Gate::new();
     gate.admit(&board, Source::Record).unwrap();
     server.transact_mut().apply_update(Update::decode_v1(&board).unwrap()).unwrap();
@@ -119,7 +119,7 @@ fn asking_is_fast() {
         let (mut gate_ns, mut rules_ns, mut acts, mut bytes) = (Vec::new(), Vec::new(), 0_u64, 0);
         for n in 0..EDITS {
             apply(&doc, &edit(n), author).unwrap();
-            let Some(update) = updates.lock().pop() else { continue };
+            let Some(update) = updates.lock().unwrap().pop() else { continue };
             bytes += update.len();
             let began = Instant::now();
             let Some(admitted) = gate.admit(&update, Source::Update).unwrap().remainder else { continue };

@@ -1,5 +1,6 @@
-//! What kind rooms are of, on a real Redis.
+//! What kind rooms are of, and hidden cards, on a real Redis.
 
+use crate::hidden_stores::drafts_are_found_and_moved;
 use crate::kinds_stores::{a_room_keeps_its_kind, two_make_one_room};
 use crate::rig::process::RedisProcess;
 use crate::traffic::open;
@@ -8,6 +9,12 @@ use crate::traffic::open;
 async fn a_room_keeps_its_kind_on_redis() {
     let redis = RedisProcess::alone(&[]);
     a_room_keeps_its_kind(open(&redis.url()).await).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn drafts_are_found_on_redis() {
+    let redis = RedisProcess::alone(&[]);
+    drafts_are_found_and_moved(open(&redis.url()).await, open(&redis.url()).await).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -36,6 +36,8 @@ mod versions;
 
 #[path = "../it/harness.rs"]
 mod harness;
+#[path = "../it/hidden_stores.rs"]
+mod hidden_stores;
 #[allow(dead_code)] // what they do without Redis
 #[path = "../it/history_orders.rs"]
 mod history_orders;

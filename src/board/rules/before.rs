@@ -1,10 +1,10 @@
 //! The board before an edit, read from a document: a few values by their keys, never all of it.
 
-use yrs::branch::{Branch, BranchPtr};
-use yrs::{Any, Map, MapRef, Out, ReadTxn, TextRef};
+use yrs::{Any, Map, Out, ReadTxn};
 
 use super::{Before, Card, signature};
 use crate::board::schema::{ITEMS, META};
+pub(super) use crate::board::shared::as_map;
 
 /// A document, with nothing under way.
 pub struct Document<'t, T> {
@@ -40,33 +40,4 @@ impl<T: ReadTxn> Before for Document<'_, T> {
 /// What stands in a root under a key.
 pub(super) fn get<T: ReadTxn>(transaction: &T, root: &str, key: &str) -> Option<Out> {
     transaction.get_map(root)?.get(transaction, key)
-}
-
-/// The entries of a shared type, whatever it says it is: readers read them so.
-pub(super) fn as_map(value: &Out) -> Option<MapRef> {
-    branch(value).map(MapRef::from)
-}
-
-/// The text in a shared type that may be one, whatever it says it is: Yjs 14 writes a text that nobody has named as XML.
-pub(crate) fn as_text(value: &Out) -> Option<TextRef> {
-    match value {
-        Out::YMap(_) | Out::YArray(_) => None,
-        shared => branch(shared).map(TextRef::from),
-    }
-}
-
-fn branch(value: &Out) -> Option<BranchPtr> {
-    fn of<B: AsRef<Branch>>(shared: &B) -> BranchPtr {
-        BranchPtr::from(shared.as_ref())
-    }
-    Some(match value {
-        Out::YMap(map) => of(map),
-        Out::YArray(array) => of(array),
-        Out::YText(text) => of(text),
-        Out::YXmlElement(xml) => of(xml),
-        Out::YXmlFragment(xml) => of(xml),
-        Out::YXmlText(xml) => of(xml),
-        Out::UndefinedRef(branch) => *branch,
-        _ => return None,
-    })
 }

@@ -3,7 +3,7 @@
 
 use yrs::{Doc, ReadTxn, Transact};
 
-use super::before::Document;
+use super::before::{Document, as_map, get};
 use super::{Before, Reason, Verdict, Who, judge};
 use crate::board::edit::Edit;
 use crate::board::schema::{
@@ -34,13 +34,18 @@ pub fn may_on(edit: &Edit, who: &Who<'_>, transaction: &impl ReadTxn) -> Result<
     // What it is is checked where it is made: here only that it is one.
     let value = Content::Values(&[]);
     let map = Content::Type(1);
+    // Where no shared map is, one comes in place of what is there.
+    let ask_field = |id: &str, field: &str| match get(transaction, ITEMS, id).as_ref().and_then(as_map) {
+        Some(_) => ask(ITEMS, &[Some(id), Some(field)], value),
+        None => ask(ITEMS, &[Some(id)], map),
+    };
     match edit {
         Edit::AddItem { id, position, .. } => {
             ask(ITEMS, &[Some(id)], map)?;
             position.map_or(Ok(()), |_| ask(ITEM_POSITIONS, &[Some(id)], value))
         }
-        Edit::SetItemText { id, .. } => ask(ITEMS, &[Some(id), Some("text")], value),
-        Edit::SetItemColumn { id, .. } => ask(ITEMS, &[Some(id), Some("column")], value),
+        Edit::SetItemText { id, .. } => ask_field(id, "text"),
+        Edit::SetItemColumn { id, .. } => ask_field(id, "column"),
         Edit::MoveItem { id, .. } => ask(ITEM_POSITIONS, &[Some(id)], value),
         Edit::DeleteItem { id } => {
             ask(ITEMS, &[Some(id)], Content::Delete)?;

@@ -30,7 +30,6 @@ use crate::gate::{Act, Content, Gate, Source};
 use crate::limits::{BOARD_SMALL_VALUE_BYTES_MAX, BOARD_VALUE_BYTES_MAX};
 
 pub use before::Document;
-pub(crate) use before::as_text;
 pub use may::{may, may_on};
 pub use reason::Reason;
 

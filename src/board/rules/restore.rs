@@ -10,7 +10,8 @@ use yrs::branch::Branch;
 use yrs::types::text::YChange;
 use yrs::{Any, GetString, Map, MapRef, Out, ReadTxn, Text, TextRef};
 
-use super::before::{as_map, as_text, get};
+use super::before::get;
+use crate::board::shared::{as_map, as_text};
 use crate::ids::ClientId;
 use crate::limits::{BOARD_CARD_RESTORED_BYTES_MAX, BOARD_TEXT_MARKS_MAX};
 use crate::wire::lib0::{write_buffer, write_var_uint};

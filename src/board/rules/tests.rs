@@ -302,13 +302,14 @@ fn with_undo(page: &mut Page, does: Does, who: &Who<'_>, what: &str) -> Result<(
         undo.expand_scope(&page.doc, &map);
     }
     let doc = page.doc.clone();
-    let updates = std::sync::Arc::new(parking_lot::Mutex::new(Vec::new()));
+    let updates = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
     let collected = std::sync::Arc::clone(&updates);
-    doc.observe_update_v1("updates", move |_, event| collected.lock().push(event.update.clone())).unwrap();
+    doc.observe_update_v1("updates", move |_, event| collected.lock().unwrap().push(event.update.clone()))
+        .unwrap();
     does(&mut doc.transact_mut());
     let mut judged = Ok(());
     for turn in ["does", "undoes", "redoes", "undoes again"] {
-        for update in std::mem::take(&mut *updates.lock()) {
+        for update in std::mem::take(&mut *updates.lock().unwrap()) {
             let found = page.judge(&update, who);
             assert!(turn == "does" || found.is_ok(), "{what}, {turn}: {found:?}");
             judged = judged.and(found);

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use yrs::updates::decoder::Decode;
-use yrs::{Array, ArrayRef, ClientID, Doc, Options, Out, ReadTxn, StateVector, Transact, Update};
+use yrs::{Array, ArrayRef, ClientID, Doc, Options, Out, ReadTxn, StateVector, Text, Transact, Update};
 
 use super::super::names::NO_NAME;
 use super::super::walks::Walks;
@@ -392,4 +392,33 @@ fn a_refusal_leaves_the_order_as_it_was() {
     assert_eq!(gate.admit(&hostile, Source::Update).map(drop), Err(Refusal::CrossedNeighbours));
     assert_eq!(state(&mut gate), before);
     assert!(before.0.iter().all(|&spanned| spanned == 0), "{:?}", before.0);
+}
+
+/// [G3, G24] A right origin that stands before the origin, both in one string, is refused where the order is known: Yjs
+/// cuts that string a second time, and puts the block somewhere else than yrs. One that was typed before and stands
+/// behind is honest.
+#[test]
+fn a_right_origin_within_the_left_string_is_refused() {
+    let author = Author::new(1);
+    let text = author.doc.get_or_insert_text("t");
+    let typed = |at, what| {
+        let mut transaction = author.doc.transact_mut();
+        text.insert(&mut transaction, at, what);
+        transaction.encode_update_v1()
+    };
+    let first = typed(0, "abcdef");
+    let mut gate = Gate { walks: Walks::ordered(), ..Gate::new() };
+    gate.admit(&first, Source::Update).expect("honest work");
+    let between = |client: u8, origin: u8, right: u8| {
+        let block = [0xc4, 1, origin, 1, right, 1, b'x'];
+        [&[1, 1, client, 0][..], &block, &[0]].concat()
+    };
+    for (origin, right) in [(2, 1), (4, 0), (5, 4)] {
+        let refused = gate.admit(&between(2, origin, right), Source::Update).map(drop);
+        assert_eq!(refused, Err(Refusal::CrossedNeighbours), "{origin}, {right}");
+    }
+    gate.admit(&between(3, 2, 3), Source::Update).expect("neighbours");
+    // The same author types before what was typed first: clock 6 stands before clock 0.
+    gate.admit(&typed(0, "z"), Source::Update).expect("honest work");
+    gate.admit(&between(4, 6, 0), Source::Update).expect("neighbours, the later clock first");
 }

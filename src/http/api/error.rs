@@ -18,6 +18,7 @@ use crate::ids::{Position, RoomNameError};
 use crate::limits::{API_BODY_MS_MAX, API_MS_MAX};
 use crate::log::LogError;
 use crate::replay::place::{NotThere, PlaceError};
+use crate::room::RevealError;
 use crate::room::outside::{ReadError, WriteError};
 
 /// A refusal.
@@ -55,6 +56,8 @@ pub(in crate::http) enum ApiError {
     Gap { written: Position, is_new: bool },
     #[error("a part of the update is another user's, who is here and can bring it")]
     Foreign { written: Position, is_new: bool },
+    #[error("this room is no board: only boards have hidden cards")]
+    NoBoard,
     #[error("{0}")]
     Contradicts(String),
     #[error(transparent)]
@@ -113,7 +116,9 @@ impl ApiError {
             Self::BadBody => (StatusCode::BAD_REQUEST, "bad_body"),
             Self::BadCondition(_) => (StatusCode::BAD_REQUEST, "bad_condition"),
             Self::BadPosition(_) => (StatusCode::BAD_REQUEST, "bad_position"),
-            Self::Auth(AuthError::Room) | Self::Role(_) => (StatusCode::FORBIDDEN, "not_allowed"),
+            Self::Auth(AuthError::Room | AuthError::Nobody) | Self::Role(_) => {
+                (StatusCode::FORBIDDEN, "not_allowed")
+            }
             Self::Auth(_) => (StatusCode::UNAUTHORIZED, "token_refused"),
             Self::NoRoom => (StatusCode::NOT_FOUND, "no_such_room"),
             Self::NoPath => (StatusCode::NOT_FOUND, "no_such_path"),
@@ -122,6 +127,7 @@ impl ApiError {
             Self::SlowBody => (StatusCode::REQUEST_TIMEOUT, "body_too_slow"),
             Self::Gap { .. } => (StatusCode::CONFLICT, "gap"),
             Self::Foreign { .. } => (StatusCode::CONFLICT, "not_yours"),
+            Self::NoBoard => (StatusCode::CONFLICT, "no_board"),
             Self::Broken(reason) => (StatusCode::FORBIDDEN, reason.code()),
             Self::Contradicts(_) => (StatusCode::CONFLICT, "contradicts"),
             Self::OtherLife(GenerationError::Forged) => (StatusCode::BAD_REQUEST, "bad_update"),
@@ -214,6 +220,21 @@ impl From<ReadError> for ApiError {
             ReadError::Generation(error) => Self::OtherLife(error),
             ReadError::Fold(error) => Self::Damaged(error.to_string()),
             error @ ReadError::Closed(_) => Self::Unavailable(error.to_string()),
+        }
+    }
+}
+
+impl From<RevealError> for ApiError {
+    fn from(error: RevealError) -> Self {
+        match error {
+            RevealError::NoRoom => Self::NoRoom,
+            RevealError::NoBoard => Self::NoBoard,
+            RevealError::Read(error) => error.into(),
+            RevealError::Write(error) => error.into(),
+            RevealError::Log(error) => error.into(),
+            RevealError::Walk(error) => error.into(),
+            RevealError::Fold(error) => Self::Damaged(error.to_string()),
+            error @ (RevealError::Busy | RevealError::Stopped(_)) => Self::Unavailable(error.to_string()),
         }
     }
 }

@@ -6,6 +6,7 @@
 //! | `about` | what is known of a room; its deletion |
 //! | `read` | a document as it is committed, or as it was, as an update or as JSON |
 //! | `write` | an update, or an edit that is described in JSON, stored |
+//! | `reveal` | a board's hidden cards, counted and shown |
 //! | `log` | the records of a room, and all of it as a file |
 //! | `board` | a room's document as a board: read, edited, begun, exported, imported |
 //! | `request`, `answer`, `error` | what all of these share |
@@ -22,6 +23,7 @@ mod error;
 mod log;
 mod read;
 mod request;
+mod reveal;
 mod write;
 
 use std::sync::Arc;
@@ -103,6 +105,8 @@ pub(super) fn routes() -> Router<Arc<App>> {
         .route("/api/v1/rooms/{room}/update", only("GET, HEAD, POST", get(read::update).post(write::update)))
         .route("/api/v1/rooms/{room}/document", only("GET, HEAD", get(read::document)))
         .route("/api/v1/rooms/{room}/at/{position}", only("GET, HEAD", get(read::at)))
+        .route("/api/v1/rooms/{room}/hidden", only("GET, HEAD", get(reveal::hidden)))
+        .route("/api/v1/rooms/{room}/reveal", only("POST", post(reveal::reveal)))
         .route("/api/v1/rooms/{room}/log", only("GET, HEAD", get(log::records)))
         .route("/api/v1/rooms/{room}/export", only("GET, HEAD", get(board::export)))
         .route("/api/v1/rooms/{room}/board", only("PUT", put(board::begin)))

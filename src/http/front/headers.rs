@@ -33,7 +33,8 @@ pub(super) fn secure(headers: &mut HeaderMap) {
 /// Lets a page of an allowed origin read the answer. There are no cookies, so there are no credentials.
 pub(super) fn share(headers: &mut HeaderMap, origin: &HeaderValue) {
     headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
-    headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static("etag, location, retry-after"));
+    headers
+        .insert(ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static("etag, location, retry-after, date"));
 }
 
 /// Answers differ by origin, also when there was none.

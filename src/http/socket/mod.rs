@@ -8,6 +8,7 @@
 
 mod channel;
 mod ear;
+mod echo;
 mod end;
 mod enter;
 mod hocuspocus;
@@ -24,6 +25,7 @@ use bytes::Bytes;
 use tokio::time::{Instant, timeout};
 
 use self::channel::Channel;
+pub(super) use self::echo::echo;
 use self::end::{End, refuse};
 use self::enter::boxed;
 pub(super) use self::enter::{serve, turn_away};

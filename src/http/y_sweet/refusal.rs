@@ -53,7 +53,7 @@ impl From<Close> for Refusal {
 impl Refusal {
     fn code(&self) -> (StatusCode, &'static str) {
         match self {
-            Self::Auth(AuthError::Room) => (StatusCode::FORBIDDEN, "not_allowed"),
+            Self::Auth(AuthError::Room | AuthError::Nobody) => (StatusCode::FORBIDDEN, "not_allowed"),
             Self::Auth(_) => (StatusCode::UNAUTHORIZED, "token_refused"),
             Self::Name(_) | Self::Id => (StatusCode::BAD_REQUEST, "bad_document_id"),
             Self::Body(_) => (StatusCode::BAD_REQUEST, "bad_body"),

@@ -47,6 +47,7 @@ impl Actor {
             }
             Command::Read { part, reply } => self.on_read_outside(part, reply).await?,
             Command::Write(write) => self.on_write(write).await?,
+            Command::Look { reply } => self.on_look(reply),
             Command::Relay { session, payload, cost } => {
                 self.shared.inflow.leave(cost);
                 self.tell_others(Some(session), &payload);
@@ -128,7 +129,10 @@ impl Actor {
                 self.writes.next = again.map(|submission| Box::new(Command::Submit(*submission)));
             }
             Ok(judged) => {
-                self.writes.judged = again.filter(|_| self.state().is_exact_under_way());
+                match again.filter(|_| self.state().is_exact_under_way()) {
+                    Some(submission) => self.writes.judged = Some(submission),
+                    None => self.writes.note_decided(),
+                }
                 self.shared.inflow.leave(judged.cost);
                 self.rooms.metrics.note_dropped(&judged.dropped);
                 self.rooms.metrics.edits_refused.inc_by(u64::from(judged.refused));
@@ -149,6 +153,7 @@ impl Actor {
                 }
             }
             Err(error) => {
+                self.writes.note_decided();
                 self.shared.inflow.leave(cost);
                 self.rooms.metrics.updates_refused.inc();
                 let close = match &error {

@@ -31,19 +31,21 @@ impl Actor {
                 self.settle().await
             }
             Err(Refused { error: LogError::Moved(why), .. }) => {
-                self.withdraw_exact(true);
+                self.withdraw_exact(true)?;
                 self.look(why).await
             }
             Err(Refused { error, may_be_stored: true }) => Err(End::Unsettled(error)),
-            // What is here twice cannot be taken back.
-            Err(Refused { error, .. }) if !self.state().is_overlay_apart() => Err(End::Unsettled(error)),
             Err(Refused { error, may_be_stored: false }) => {
+                // What is here twice cannot be taken back.
+                let Some((authors, cost)) = self.state_mut().drop_overlay() else {
+                    return Err(End::Unsettled(error));
+                };
                 tracing::error!(
                     room = %self.shared.name.log_id(), %error,
                     "the log refuses a batch for good: its authors are asked to come back and keep their edits"
                 );
                 self.rooms.metrics.appends_refused.inc();
-                let (authors, cost) = self.state_mut().drop_overlay();
+                self.writes.note_decided();
                 self.beginnings.clear();
                 self.shared.inflow.leave(cost);
                 self.refuse_writes(&authors, &error);
@@ -95,7 +97,7 @@ impl Actor {
         let Committed { shown, acks, broken, updates, bytes, cost } =
             self.with_state(heavy, move |state| state.on_committed(&appended)).await??;
         self.note_size();
-        self.writes.judged = None;
+        self.writes.note_decided();
         self.shared.inflow.leave(cost);
         self.rooms.metrics.updates_stored.inc_by(updates as u64);
         self.upkeep.note_appended(position.seq, bytes as u64);
@@ -108,6 +110,7 @@ impl Actor {
         }
         self.tell_broken(broken);
         self.ack(acks, position);
+        self.watch(true);
         Ok(())
     }
 
@@ -163,6 +166,7 @@ impl Actor {
         {
             self.release().await;
         }
+        self.watch(false);
         Ok(())
     }
 

@@ -92,7 +92,8 @@ impl Actor {
     }
 
     async fn heal(&mut self, why: &str) -> Result<(), End> {
-        self.withdraw_exact(false);
+        // What is left of it in the state does not matter: another one takes its place.
+        let _ = self.withdraw_exact(false);
         self.shared.clients.lock().forget();
         for _ in 0..HEAL_TRIES {
             let rooms = &self.rooms;

@@ -3,14 +3,15 @@
 use tokio::sync::oneshot;
 
 use super::super::outside::{Copy, Decided, Part, ReadError, Write, WriteError, Written};
-use super::super::state::{State, Submission, SubmitError};
+use super::super::state::{State, Submission, SubmitError, Withdrawn};
 use super::super::{Command, wall_clock_ms};
 use super::{Actor, End};
 use crate::gate::{self, StateVector};
 use crate::ids::{Position, SessionId};
-use crate::limits::INLINE_BYTES_MAX;
+use crate::limits::{EXACT_TRIES_MAX, INLINE_BYTES_MAX};
 use crate::log::LogError;
 use crate::session::Permit;
+use crate::wire::close::{self, Close};
 
 impl Actor {
     pub(super) async fn on_read_outside(
@@ -133,19 +134,46 @@ impl Actor {
     }
 
     /// Takes an edit back whose position is not the room's end any more. Unless it `is_decided`, nobody knows whether it was
-    /// stored. A session's is judged anew: if it was stored, nothing of it is new.
-    pub(super) fn withdraw_exact(&mut self, is_decided: bool) {
-        let Some((session, cost)) = self.state_mut().withdraw_exact() else { return };
-        if let Some(submission) = self.writes.judged.take() {
-            self.writes.next = Some(Box::new(Command::Submit(*submission)));
-            return;
+    /// stored. A session's is judged anew, when the log is read: what was stored of it by then is not new.
+    ///
+    /// # Errors
+    /// [`End::Moved`]: others have stored some of it, and it cannot be told any more what is whose.
+    pub(super) fn withdraw_exact(&mut self, is_decided: bool) -> Result<(), End> {
+        let Some(Withdrawn { session, cost, is_whole }) = self.state_mut().withdraw_exact() else {
+            return Ok(());
+        };
+        match self.writes.judged.take().filter(|judged| judged.session == session) {
+            Some(judged) if self.writes.tries < EXACT_TRIES_MAX => {
+                self.writes.tries += 1;
+                self.writes.next = Some(Box::new(Command::Submit(*judged)));
+            }
+            Some(_) => self.give_up(session, cost),
+            None => {
+                self.writes.note_decided();
+                self.state_mut().forget_session(session);
+                self.shared.inflow.leave(cost);
+                if let Some(decided) = self.writes.undecided.remove(&session)
+                    && is_decided
+                {
+                    let _ = decided.reply.send(Err(WriteError::Moved { now: None }));
+                }
+            }
         }
-        self.state_mut().forget_session(session);
+        if is_whole {
+            return Ok(());
+        }
+        Err(End::Moved("others have stored some of an edit that was taken back".to_owned()))
+    }
+
+    /// Other instances were faster each time: the room must not wait for one session for ever. It keeps its edit, and
+    /// brings it when it comes back.
+    fn give_up(&mut self, session: SessionId, cost: u32) {
+        self.writes.note_decided();
         self.shared.inflow.leave(cost);
-        if let Some(decided) = self.writes.undecided.remove(&session)
-            && is_decided
-        {
-            let _ = decided.reply.send(Err(WriteError::Moved { now: None }));
+        self.rooms.metrics.updates_refused.inc();
+        if let Some(seat) = self.seats.remove(session) {
+            let reason = "others edit faster than this can be judged: please come back";
+            seat.put(|post| post.close = Some(Close::new(close::BUSY, reason)));
         }
     }
 

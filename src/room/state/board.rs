@@ -1,6 +1,7 @@
 //! Boards: what breaks a rule is nobody's to see, and everyone comes to the same.
 
 mod bounds;
+mod instances;
 mod people;
 mod random;
 
@@ -125,21 +126,49 @@ async fn what_is_under_way_is_waited_for() {
     let (ann, bob) = (board.come("ann", Role::Editor), board.come("bob", Role::Editor));
     let added = board.make(ann, |t| card(t, "a", Some("ann")));
     board.submit(ann, &added).unwrap();
-    let gone = board.make(ann, |t| remove(t, "items", "a"));
-    assert!(matches!(board.submit(ann, &gone), Err(SubmitError::NotNow)));
+    board.people[bob].receive(&added);
+    let gone = board.make(bob, |t| remove(t, "items", "a"));
+    assert!(matches!(board.submit(bob, &gone), Err(SubmitError::NotNow)), "whose it is is not decided");
     let theirs = board.make(bob, |t| set(t, "meta", "title", "x"));
     assert!(matches!(board.submit(bob, &theirs), Err(SubmitError::NotNow)), "what is there is not decided");
     let moved = board.make(bob, |t| set(t, "itemPositions", "a", 1));
     assert!(board.submit(bob, &moved).unwrap().dropped.is_gap(), "it comes behind what has to wait");
     board.store().await;
-    board.submit(ann, &gone).unwrap();
-    assert!(!board.state.is_exact_under_way(), "it is allowed, wherever it comes to stand");
-    board.store().await;
+    board.bring(bob, &gone).await;
+    assert_eq!(board.told(bob), [Reason::OthersCard]);
     board.submit(bob, &theirs).unwrap();
     assert!(board.state.is_exact_under_way());
     board.store().await;
     board.submit(bob, &moved).unwrap();
     board.same().await;
+}
+
+/// [B27] Whoever makes a card, takes it away, makes it anew and signs it, all before the first is stored, waits for nothing:
+/// whatever becomes of it, it is nobody else's. Others wait.
+#[tokio::test]
+async fn ones_own_cards_are_not_waited_for() {
+    let mut board = Board::open().await;
+    let (ann, bob) = (board.come("ann", Role::Editor), board.come("bob", Role::Editor));
+    for n in 0..20 {
+        let replaced = board.make(ann, |t| card(t, "a", (n % 3 > 0).then_some("ann")));
+        board.submit(ann, &replaced).unwrap();
+        board.people[bob].receive(&replaced);
+        if n % 4 == 3 {
+            let gone = board.make(ann, |t| remove(t, "items", "a"));
+            board.submit(ann, &gone).unwrap();
+            board.people[bob].receive(&gone);
+        }
+    }
+    let added = board.make(ann, |t| card(t, "a", Some("ann")));
+    board.submit(ann, &added).unwrap();
+    assert!(!board.state.is_exact_under_way());
+    board.people[bob].receive(&added);
+    let theirs = board.make(bob, |t| card(t, "a", Some("bob")));
+    assert!(matches!(board.submit(bob, &theirs), Err(SubmitError::NotNow)));
+    board.bring(bob, &theirs).await;
+    assert_eq!((board.told(bob), board.told(ann)), (vec![Reason::OthersCard], vec![]));
+    board.same().await;
+    assert_eq!(board.json(bob)["items"]["a"]["author"], "ann");
 }
 
 /// [B28] Nobody writes under the id of the server: new blocks of it are left out, and what the server sets again after
@@ -231,7 +260,7 @@ async fn a_day_offline_keeps_what_is_allowed() {
     assert!(!board.people[bob].saw("mine"));
 }
 
-/// [B38] What the store has lost comes back, whoever brings it: of that only what it may look like is asked.
+/// [B23] What the store has lost comes back, whoever brings it: of that only what it may look like is asked.
 #[tokio::test]
 async fn what_was_lost_comes_back_by_anyone() {
     let mut board = Board::open().await;

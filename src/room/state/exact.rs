@@ -4,31 +4,45 @@
 use super::State;
 use crate::ids::SessionId;
 
+/// What there is to do for an edit that was forgotten.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Withdrawn {
+    /// Which stands for it.
+    pub(crate) session: SessionId,
+    /// Inflow units to give back.
+    pub(crate) cost: u32,
+    /// Nothing of it is left. If not, others have stored some of its blocks meanwhile, and the state is of no use: load the
+    /// room again.
+    pub(crate) is_whole: bool,
+}
+
 impl State {
     /// Whether such an edit is under way.
     pub(crate) fn is_exact_under_way(&self) -> bool {
         self.drafts.front().is_some_and(|draft| draft.at.is_some())
     }
 
-    /// Forgets such an edit: it is not stored. Returns the session that stands for it, and the inflow units to give back.
-    pub(crate) fn withdraw_exact(&mut self) -> Option<(SessionId, u32)> {
+    /// Forgets such an edit: it is not stored.
+    pub(crate) fn withdraw_exact(&mut self) -> Option<Withdrawn> {
         if !self.is_exact_under_way() {
             return None;
         }
         let draft = self.drafts.pop_front()?;
         debug_assert!(self.drafts.is_empty(), "nothing is judged behind it");
         self.in_flight = false;
-        draft.receipts.iter().rev().for_each(|receipt| self.gate.revert(receipt));
+        // What others have stored of the same blocks is committed, and stays.
+        let is_whole = !std::mem::take(&mut self.overlaps)
+            && draft.receipts.iter().rev().all(|receipt| self.gate.try_revert(receipt));
         self.authors.owners.revert();
         if draft.revives {
             self.generations.revert();
         }
-        if std::mem::take(&mut self.mingled) {
+        if std::mem::take(&mut self.mingled) && is_whole {
             // Others may have deleted the same since, and that stays.
             let deleted = self.document.deleted();
             self.gate.note_deleted(&deleted);
         }
         let session = draft.acks.into_keys().next()?;
-        Some((session, draft.cost))
+        Some(Withdrawn { session, cost: draft.cost, is_whole })
     }
 }

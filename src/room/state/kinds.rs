@@ -33,6 +33,11 @@ impl State {
         self.authors.kind
     }
 
+    /// The committed document, to read values of.
+    pub(crate) fn doc(&self) -> &yrs::Doc {
+        self.document.doc()
+    }
+
     /// The room is of this kind, and is made of this kind if it is not there.
     pub(crate) fn set_kind(&mut self, kind: RoomKind) {
         self.authors.kind = kind;

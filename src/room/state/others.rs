@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use bytes::Bytes;
 
+use super::rules::Touches;
 use super::{Draft, State};
 use crate::caller::UserId;
 use crate::document::FoldError;
@@ -26,6 +27,16 @@ pub(crate) struct Foreign {
     pub(crate) shown: Option<Shown>,
     /// Those that could not be taken in.
     pub(crate) set_aside: Vec<SetAside>,
+}
+
+/// Why records of others cannot be taken in.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum StoredError {
+    #[error(transparent)]
+    Fold(#[from] FoldError),
+    /// Nothing of them was taken in.
+    #[error("somebody writes under one client id on two instances, and not the same")]
+    Apart,
 }
 
 /// Why what is here cannot be stored again. Nothing of it is acknowledged then: its authors still hold it.
@@ -56,19 +67,25 @@ impl State {
     /// Takes in records that others have stored: the next ones of the log.
     ///
     /// # Errors
-    /// [`FoldError`] if the document cannot take them. The state is of no use then: load the room again.
+    /// [`StoredError`]: the state is of no use then, load the room again.
     ///
     /// # Panics
     /// If they are not the next ones.
-    pub(crate) fn on_stored(&mut self, records: &[StoredRecord], epoch: Epoch) -> Result<Foreign, FoldError> {
+    pub(crate) fn on_stored(
+        &mut self,
+        records: &[StoredRecord],
+        epoch: Epoch,
+    ) -> Result<Foreign, StoredError> {
+        self.compare_with_overlay(records)?;
         let mut foreign = Foreign { shown: None, set_aside: Vec::new() };
         let mut updates: Vec<Bytes> = Vec::with_capacity(records.len());
         let mut receipts = Vec::with_capacity(records.len());
+        let mut touches = Touches::default();
         for stored in records {
             let position = stored.position();
             assert_eq!(position.seq, self.committed.seq + 1, "records of others come in order");
             (self.committed, self.epoch) = (position, epoch);
-            match self.admit_stored(stored) {
+            match self.admit_stored(stored, &mut touches) {
                 Ok((update, receipt)) => {
                     self.encoded_bytes += update.len();
                     updates.extend((!update.is_empty()).then_some(update));
@@ -89,14 +106,47 @@ impl State {
         let deletes = self.document.apply(&slices)?;
         self.gate.note_deleted(&deletes);
         receipts.iter().for_each(|receipt| self.gate.settle(receipt));
+        self.note_races(&touches);
         self.answers = super::Answers::default();
         foreign.shown = Some(Shown::of(updates, Author::Several));
         Ok(foreign)
     }
 
+    /// Looks for blocks that are under way here, and that others have stored. On a board they have to stand where they stand
+    /// here: what builds on them is judged by that place.
+    fn compare_with_overlay(&mut self, records: &[StoredRecord]) -> Result<(), StoredError> {
+        let receipts = self.drafts.iter().flat_map(|draft| &draft.receipts);
+        let under_way: Vec<_> = receipts.flat_map(|receipt| receipt.blocks.iter().copied()).collect();
+        if under_way.is_empty() {
+            return Ok(());
+        }
+        for stored in records {
+            let StoredRecord::Intact { record, .. } = stored else { continue };
+            let update = record.update();
+            let Ok(update) = gate::parse_update(&update, Source::Record) else { continue };
+            let is_under_way = |part: gate::UpdatePart| {
+                let meets = |&(client, from, to): &(ClientId, u32, u32)| {
+                    client == part.client && from < part.clocks.1 && part.clocks.0 < to
+                };
+                under_way.iter().any(meets)
+            };
+            if update.parts().any(is_under_way) {
+                self.overlaps = true;
+                if self.is_board() && self.gate.stands_apart(&update) {
+                    return Err(StoredError::Apart);
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// What of a stored record goes into the document; empty if all of it is there. An error says why the
     /// record is set aside.
-    fn admit_stored(&mut self, stored: &StoredRecord) -> Result<(Bytes, Option<gate::Receipt>), String> {
+    fn admit_stored(
+        &mut self,
+        stored: &StoredRecord,
+        touches: &mut Touches,
+    ) -> Result<(Bytes, Option<gate::Receipt>), String> {
         let record = match stored {
             StoredRecord::Intact { record, .. } => record,
             StoredRecord::Damaged { why, .. } => return Err(why.clone()),
@@ -113,17 +163,16 @@ impl State {
         self.learn_kind(record);
         // What is known may be known from what is in flight only.
         let whole = !self.drafts.is_empty();
+        if let Some(remainder) = admission.remainder.as_ref().filter(|_| whole && self.is_board()) {
+            let shown = self.gate.acts(remainder, |act| touches.note(act));
+            debug_assert!(shown.is_ok(), "the gate has written it");
+        }
         Ok(match admission.remainder {
             Some(remainder) if whole => (update, Some(remainder.receipt)),
             Some(remainder) => (remainder.update.into(), Some(remainder.receipt)),
             None if whole => (update, None),
             None => (Bytes::new(), None),
         })
-    }
-
-    /// Whether what is in flight can be forgotten without touching what is stored.
-    pub(crate) fn is_overlay_apart(&self) -> bool {
-        !self.mingled
     }
 
     /// The committed state vector, encoded.
@@ -298,6 +347,7 @@ impl Draft {
             at: None,
             acks: HashMap::new(),
             broken: Vec::new(),
+            sets: Vec::new(),
             cost: 0,
         }
     }

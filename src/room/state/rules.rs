@@ -22,7 +22,7 @@ use super::{State, Submission, SubmitError};
 use crate::board::rules::{self, Before, Card, Reason, Verdict, Who, judge};
 use crate::board::schema::{ITEMS, META};
 use crate::board::seed::{self, Template};
-use crate::caller::Role;
+use crate::caller::{Role, UserId};
 use crate::gate::{Act, Admission, Content, Dropped, ParsedUpdate, Remainder, Rewrite, Where};
 use crate::ids::{ClientId, InstanceId, Position};
 use crate::limits::{BOARD_BROKEN_MAX, CLIENT_ID_MAX};
@@ -33,8 +33,8 @@ use crate::session::Permit;
 pub(super) struct Rules {
     /// Under which the server writes, in this load of the room. Nobody else may.
     client: ClientId,
-    /// Cards that are made, taken away or signed by what is under way, each with the newest batch that does.
-    cards: HashMap<Box<str>, u64>,
+    /// Cards that are made, taken away or signed by what is under way.
+    cards: HashMap<Box<str>, UnderWay>,
     /// The newest batch that touches `meta`.
     meta: u64,
     /// The newest that is committed.
@@ -46,11 +46,23 @@ pub(super) struct Rules {
 /// it is more than is counted.
 const LEAVINGS_MAX: usize = 8;
 
+/// What is under way to one card.
+struct UnderWay {
+    /// The newest batch that does something to it.
+    batch: u64,
+    /// The editor whose doing all of it is, and who may: whatever becomes of it, the card is nobody else's.
+    by: Option<UserId>,
+}
+
 /// What an update does that rules may have to know of it while it is under way.
 #[derive(Debug, Default)]
 pub(super) struct Touches {
     cards: Vec<Box<str>>,
     meta: bool,
+    /// The editor who does it, and may.
+    pub(super) by: Option<UserId>,
+    /// Cards that it sets, each with the last id of the block.
+    pub(super) sets: Vec<(Box<str>, (ClientId, u32))>,
 }
 
 /// An update that keeps the rules, by now.
@@ -86,14 +98,26 @@ impl Rules {
         Self { client, cards: HashMap::new(), meta: 0, committed: 0, offences: Offences::default() }
     }
 
-    #[cfg(test)]
+    /// Under which the server writes.
     pub(super) fn client(&self) -> ClientId {
         self.client
     }
 
+    /// Which of these cards are touched by what is under way.
+    pub(super) fn under_way<'t>(&self, touches: &'t Touches) -> impl Iterator<Item = &'t str> {
+        touches.cards.iter().filter(|card| self.cards.contains_key(*card)).map(AsRef::as_ref)
+    }
+
     /// A batch has this on its way into the log.
     pub(super) fn note(&mut self, touches: Touches, batch: u64) {
-        self.cards.extend(touches.cards.into_iter().map(|card| (card, batch)));
+        for card in touches.cards {
+            let by = touches.by.clone();
+            let under_way = self.cards.entry(card).or_insert_with(|| UnderWay { batch, by });
+            under_way.batch = batch;
+            if under_way.by != touches.by {
+                under_way.by = None;
+            }
+        }
         if touches.meta {
             self.meta = batch;
         }
@@ -101,7 +125,8 @@ impl Rules {
 
     /// What was under way in another load of the room is under way here, in batches up to this one.
     pub(super) fn take_over(&mut self, old: &mut Self, batch: u64) {
-        self.cards.extend(std::mem::take(&mut old.cards).into_keys().map(|card| (card, batch)));
+        let under_way = |card| (card, UnderWay { batch, by: None });
+        self.cards.extend(std::mem::take(&mut old.cards).into_keys().map(under_way));
         self.meta = batch;
         self.offences = std::mem::take(&mut old.offences);
     }
@@ -109,7 +134,7 @@ impl Rules {
     /// A batch is committed; what of older ones is not was dropped.
     pub(super) fn commit(&mut self, batch: u64) {
         self.committed = batch;
-        self.cards.retain(|_, of| *of > batch);
+        self.cards.retain(|_, of| of.batch > batch);
         if self.cards.is_empty() {
             self.cards = HashMap::new(); // as in most rooms at most times
         }
@@ -120,13 +145,24 @@ impl Rules {
 struct Now<'s, B> {
     committed: B,
     rules: &'s Rules,
+    /// Who asks.
+    user: Option<&'s str>,
     /// Nothing is under way.
     still: bool,
 }
 
 impl<B: Before> Before for Now<'_, B> {
     fn card(&self, id: &str) -> Card {
-        if !self.still && self.rules.cards.contains_key(id) { Card::Unclear } else { self.committed.card(id) }
+        let under_way = self.rules.cards.get(id).filter(|_| !self.still);
+        let committed = self.committed.card(id);
+        match under_way.map(|under_way| under_way.by.as_deref()) {
+            None => committed,
+            Some(by) if by.is_some() && by == self.user => match committed {
+                Card::Of(author) if Some(&*author) != by => Card::Unclear,
+                own => own,
+            },
+            Some(_) => Card::Unclear,
+        }
     }
 
     fn has_meta(&self, key: &str) -> Option<bool> {
@@ -207,7 +243,15 @@ impl State {
                 let mended = Some(Mended::as_it_was(remainder, Touches::default()));
                 return Ok(Kept { mended, dropped, left_to_owners });
             }
-            let found = self.find(&remainder, submission, only_shape);
+            let mut found = self.find(&remainder, submission, only_shape);
+            let caller = &submission.caller;
+            let editor = caller.role == Role::Editor && !only_shape;
+            if found.first.is_none() && editor {
+                found.touches.by.clone_from(&caller.user);
+            }
+            // What an editor may set in `meta` is a template, where there is nothing: of two that begin at once one does.
+            let begins = editor && found.touches.meta && submission.permit != Permit::TakenWhole;
+            found.unclear |= begins && !self.drafts.is_empty();
             if found.unclear {
                 self.gate.revert(&remainder.receipt);
                 return Err(SubmitError::NotNow);
@@ -215,7 +259,10 @@ impl State {
             let leaves = submission.permit != Permit::TakenWhole && !found.theirs.is_empty();
             if !leaves && found.forged.is_empty() {
                 let mended = match found.first {
-                    None => Some(Mended::as_it_was(remainder, found.touches)),
+                    None => {
+                        let at = begins.then_some(self.committed);
+                        Some(Mended { at, ..Mended::as_it_was(remainder, found.touches) })
+                    }
                     Some(reason) => self.mend(submission, (update, &foreign), remainder, (reason, found))?,
                 };
                 return Ok(Kept { mended, dropped, left_to_owners });
@@ -286,6 +333,7 @@ impl State {
         let before = Now {
             committed: rules::Document::new(&transaction),
             rules: &self.rules,
+            user: who.user,
             still: self.drafts.is_empty(),
         };
         let mut found = Findings::default();
@@ -343,7 +391,18 @@ impl Seed {
 }
 
 impl Touches {
-    fn note(&mut self, act: &Act<'_>) {
+    /// That of one card, whoever does it.
+    pub(super) fn of_card(id: &str) -> Self {
+        Self { cards: vec![Box::from(id)], ..Self::default() }
+    }
+
+    pub(super) fn note(&mut self, act: &Act<'_>) {
+        if let (ITEMS, Some([Some(id)])) = (act.place.root, act.place.keys())
+            && act.is_block()
+            && act.content != Content::Deleted
+        {
+            self.sets.push((Box::from(*id), (act.client, act.clocks.1 - 1)));
+        }
         match (act.place.root, act.place.keys().unwrap_or_default()) {
             (META, _) => self.meta = true,
             (ITEMS, [Some(id)] | [Some(id), Some("author")])

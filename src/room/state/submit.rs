@@ -1,6 +1,7 @@
 //! An update on its way into a batch: what the gate, the owners, the lives and the rules of the room say of it, and what
 //! is written down.
 
+use super::races::CardSet;
 use super::rules::{Kept, Mended};
 use super::{Draft, Judged, State, Submission, SubmitError};
 use crate::gate::{self, Dropped, ParsedUpdate, Refusal, Remainder};
@@ -161,6 +162,7 @@ impl State {
         draft.broken.extend(mended.broken.map(|reason| (submission.session, submission.ordinal, reason)));
         draft.cost += submission.cost;
         draft.at = draft.at.or(submission.at).or(mended.at);
+        draft.sets.extend(CardSet::all(&mended.touches, submission));
         self.rules.note(mended.touches, draft.number);
     }
 }

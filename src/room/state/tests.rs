@@ -215,7 +215,7 @@ impl World {
         if self.in_flight.take().is_none() {
             return;
         }
-        let (mut authors, cost) = self.state.drop_overlay();
+        let (mut authors, cost) = self.state.drop_overlay().unwrap();
         authors.sort();
         authors.dedup();
         let mut expected: Vec<SessionId> = self.expected.drain(..).map(|(session, ..)| session).collect();

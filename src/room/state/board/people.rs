@@ -184,6 +184,26 @@ impl Board {
         self.state = Self::load(&self.log, &self.name, self.loads).await;
     }
 
+    /// The same board on another instance, with nobody on it.
+    pub(super) async fn beside(&self) -> Self {
+        let (log, name) = (Arc::clone(&self.log), self.name.clone());
+        let mut state = load::load(&log, &name, (InstanceId(2), 1), None).await.unwrap().state;
+        state.share_owners(&Arc::<Owners>::default());
+        Self { log, name, state, people: Vec::new(), permit: Permit::Taken, now_ms: self.now_ms, loads: 1 }
+    }
+
+    /// What other instances have stored comes to this one, and to its people.
+    pub(super) async fn hear(&mut self) -> Result<(), StoredError> {
+        let news = self.log.read(&self.name, self.state.committed().seq, 10_000).await.unwrap();
+        let epoch = self.state.seen().epoch;
+        let Foreign { shown, set_aside } = self.state.on_stored(&news, epoch)?;
+        assert!(set_aside.is_empty(), "{set_aside:?}");
+        if let Some(Shown::Small(update, _)) = shown {
+            self.people.iter().for_each(|person| person.receive(&update));
+        }
+        Ok(())
+    }
+
     /// Somebody comes, with a client id of an own.
     pub(super) fn come(&mut self, user: &str, role: Role) -> usize {
         let client = 1_000_003 * (self.people.len() as u64 * 7 % 5 + 1) + self.people.len() as u64;

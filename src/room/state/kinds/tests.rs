@@ -110,7 +110,7 @@ async fn a_first_writer_who_is_refused_chooses_nothing() {
     room.write(Some(Board));
     assert_eq!(room.state.kind(), Board);
     room.state.next_batch().unwrap();
-    room.state.drop_overlay();
+    room.state.drop_overlay().unwrap();
     room.write(None);
     room.store().await.unwrap();
     assert_eq!((room.kinds().await, room.state.kind()), (vec![Free, Free], Free));

@@ -50,7 +50,7 @@ async fn the_first_claim_in_the_log_counts() {
     room.send(&mut ann, &Writer::new(7, "a").write(), Source::Update).unwrap();
     assert_eq!(room.owner(7).as_deref(), Some("ann"), "from the moment it is on its way");
     room.state.next_batch().unwrap();
-    room.state.drop_overlay();
+    room.state.drop_overlay().unwrap();
     assert_eq!(room.owner(7), None);
     room.edit(&mut bob, &Writer::new(8, "b").write()).await;
 

@@ -93,20 +93,25 @@ impl State {
         Offence { keys, garbage: found.garbage.clone(), deletes }
     }
 
-    /// What is to become of it. The gate has taken it back: what keys have had is as it is committed.
-    pub(super) fn plan(&self, offence: Offence) -> Plan {
-        let needs_former = offence.needs_former();
-        let Offence { keys, mut garbage, deletes } = offence;
-        let transaction = self.document.doc().transact();
+    /// How many formats a text of the document has, at most.
+    pub(in crate::room::state) fn marks(&self) -> impl Fn(&Branch) -> u64 {
         let sequences = OnceCell::new();
-        let marks = |text: &Branch| match text.id() {
+        move |text| match text.id() {
             BranchID::Nested(id) => {
                 let sequences = sequences.get_or_init(|| self.gate.sequences());
                 let live = self.gate.live_in(sequences, (id.client.get(), id.clock));
                 live.saturating_sub(u64::from(text.len()))
             }
             BranchID::Root(_) => u64::MAX,
-        };
+        }
+    }
+
+    /// What is to become of it. The gate has taken it back: what keys have had is as it is committed.
+    pub(super) fn plan(&self, offence: Offence) -> Plan {
+        let needs_former = offence.needs_former();
+        let Offence { keys, mut garbage, deletes } = offence;
+        let transaction = self.document.doc().transact();
+        let marks = self.marks();
         let client = self.rules.client;
         let mut compensation = Compensation::new((client, self.gate.known(client)), BOARD_RESTORED_BYTES_MAX);
         let mut deleted = Vec::new();

@@ -1,0 +1,363 @@
+//! Hidden cards: the room that a person's cards live in until they are revealed, and what of it goes into the board then.
+//!
+//! A draft room is named `board~user`. The user's name stands there with `%`, `/` and `~` percent-encoded, and a board that has drafts
+//! has no `~` in its own name, so that a name has one meaning at most. Names that look so and are written differently are nobody's.
+
+use std::collections::HashSet;
+use std::mem::ManuallyDrop;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use yrs::types::{AsPrelim, Delta, ToJson};
+use yrs::{Any, Doc, In, Map, MapPrelim, Out, ReadTxn, Transact, TransactionMut, WriteTxn};
+
+use super::schema::{GROUPS, ITEM_GROUPS, ITEM_POSITIONS, ITEMS, META, is_id};
+use super::shared::{as_map, as_text};
+use crate::document::{Document, FoldError};
+use crate::gate;
+use crate::ids::{ClientId, RoomName};
+use crate::limits::{BOARD_ITEMS_MAX, UPDATE_BYTES_MAX};
+
+/// Between a board's name and a user's.
+const MARK: char = '~';
+
+/// What a draft room's name says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Draft {
+    /// Of which board.
+    pub board: RoomName,
+    name: RoomName,
+}
+
+impl Draft {
+    /// Reads a name; `None`: it is no draft room's.
+    #[must_use]
+    pub fn of(name: &RoomName) -> Option<Self> {
+        let (board, user) = name.as_str().split_once(MARK)?;
+        let is_one = !board.is_empty() && !user.is_empty() && !user.contains([MARK, '/']);
+        let board = RoomName::parse(board).ok().filter(|_| is_one)?;
+        Some(Self { board, name: name.clone() })
+    }
+
+    /// Whether it is this user's.
+    #[must_use]
+    pub fn is_of(&self, user: &str) -> bool {
+        name(&self.board, user).is_some_and(|name| name == self.name)
+    }
+
+    /// Whose it is; `None`: nobody's.
+    #[must_use]
+    pub fn user(&self) -> Option<String> {
+        let (_, written) = self.name.as_str().split_once(MARK)?;
+        let user = percent_decode(written)?;
+        self.is_of(&user).then_some(user)
+    }
+}
+
+/// The name of a user's draft room; `None`: the board or the user has a name that gives none, most of all because the two are
+/// too long together.
+#[must_use]
+pub fn name(board: &RoomName, user: &str) -> Option<RoomName> {
+    if user.is_empty() || board.as_str().contains(MARK) {
+        return None;
+    }
+    let mut name = format!("{}{MARK}", board.as_str());
+    for letter in user.chars() {
+        match letter {
+            '%' => name.push_str("%25"),
+            '/' => name.push_str("%2F"),
+            MARK => name.push_str("%7E"),
+            letter => name.push(letter),
+        }
+    }
+    RoomName::parse(&name).ok()
+}
+
+/// What the names of all drafts of a board begin with; none of them is this. `None`: it has none.
+#[must_use]
+pub fn beginning(board: &RoomName) -> Option<RoomName> {
+    let has = !board.as_str().contains(MARK);
+    RoomName::parse(&format!("{}{MARK}", board.as_str())).ok().filter(|_| has)
+}
+
+fn percent_decode(text: &str) -> Option<String> {
+    let mut user = String::new();
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once('%') {
+        user.push_str(before);
+        user.push(match after.get(..2)? {
+            "25" => '%',
+            "2F" => '/',
+            "7E" => MARK,
+            _ => return None,
+        });
+        rest = &after[2..];
+    }
+    user.push_str(rest);
+    Some(user)
+}
+
+/// Whether a board's cards are for their authors alone now.
+#[must_use]
+pub fn hides(board: &Doc) -> bool {
+    let transaction = board.transact();
+    let hides = transaction.get_map(META).and_then(|meta| meta.get(&transaction, "hideCards"));
+    matches!(hides, Some(Out::Any(Any::Bool(true))))
+}
+
+/// The cards in a document, in byte order of their ids.
+#[must_use]
+pub fn cards(doc: &Doc) -> Vec<String> {
+    let transaction = doc.transact();
+    let Some(items) = transaction.get_map(ITEMS) else { return Vec::new() };
+    let of_form = items.iter(&transaction).filter(|(id, value)| is_id(id) && is_card(value));
+    let mut cards: Vec<String> = of_form.map(|(id, _)| id.to_owned()).take(BOARD_ITEMS_MAX).collect();
+    cards.sort();
+    cards
+}
+
+/// Whether there is any.
+#[must_use]
+pub fn has_cards(doc: &Doc) -> bool {
+    let transaction = doc.transact();
+    transaction.get_map(ITEMS).is_some_and(|items| items.keys(&transaction).next().is_some())
+}
+
+/// How many cards there are.
+#[must_use]
+pub fn count(doc: &Doc) -> usize {
+    cards(doc).len()
+}
+
+/// As views see it: a shared type, whatever it says it is, or a plain object.
+fn is_card(value: &Out) -> bool {
+    matches!(value, Out::Any(Any::Map(_))) || as_map(value).is_some()
+}
+
+/// The fields of a card or a group, as they are written somewhere else. What is neither a plain value nor a text is not of the
+/// schema, and left out.
+fn fields<T: ReadTxn>(transaction: &T, value: &Out) -> Option<Vec<(String, In)>> {
+    if let Out::Any(Any::Map(entries)) = value {
+        return Some(entries.iter().map(|(key, any)| (key.clone(), In::Any(any.clone()))).collect());
+    }
+    let entries = as_map(value)?;
+    let of_schema = entries.iter(transaction).filter_map(|(key, value)| {
+        let value = match value {
+            Out::Any(any) => In::Any(any),
+            shared => In::Text(as_text(&shared)?.as_prelim(transaction)),
+        };
+        Some((key.to_owned(), value))
+    });
+    Some(of_schema.collect())
+}
+
+/// About how many bytes a field's value takes.
+fn bytes(value: &In) -> usize {
+    let formats =
+        |(name, value): (&std::sync::Arc<str>, &Any)| 2 * (name.len() + value.to_string().len() + 16);
+    match value {
+        In::Any(any) => any.to_string().len(),
+        In::Text(pieces) => pieces
+            .iter()
+            .map(|piece| match piece {
+                Delta::Inserted(piece, with) => {
+                    16 + bytes(piece) + with.iter().flat_map(|with| with.iter()).map(formats).sum::<usize>()
+                }
+                Delta::Deleted(_) | Delta::Retain(..) => 0,
+            })
+            .sum(),
+        _ => 0,
+    }
+}
+
+/// What to write into a board so that it has a draft's cards.
+#[derive(Debug, Default)]
+pub struct Copy {
+    /// Updates V1, in their order, each a record: one, unless the cards are too large for it.
+    pub updates: Vec<Vec<u8>>,
+    /// The cards that they bring.
+    pub cards: Vec<String>,
+}
+
+/// Copies a draft's cards into a board, written under `client`, with `user` as their author: cards, places, groups. What the board
+/// has, or has had, is left out, so that nothing comes twice, and nothing comes back that was deleted.
+///
+/// # Errors
+/// [`FoldError`]: one of the documents is damaged.
+pub fn copy(draft: &[u8], board: &[u8], user: &str, client: ClientId) -> Result<Copy, FoldError> {
+    let (mut from, mut onto) = (Document::new(), Document::of_client(client));
+    from.apply(&[draft])?;
+    let known = gate::keys_of_root(board, ITEMS)?;
+    let missing: Vec<String> = cards(from.doc()).into_iter().filter(|card| !known.contains(card)).collect();
+    if missing.is_empty() {
+        return Ok(Copy::default());
+    }
+    let mut groups = gate::keys_of_root(board, GROUPS)?;
+    onto.apply(&[board])?;
+    let mut copy = Copy { updates: Vec::new(), cards: missing.clone() };
+    let mut waiting = vec![missing];
+    while let Some(cards) = waiting.pop() {
+        // Tried on a copy if it may be too large for one update: cards have up to 128 KiB.
+        if cards.len() > 1 && size(from.doc(), &cards) > UPDATE_BYTES_MAX / 2 {
+            let (first, second) = cards.split_at(cards.len() / 2);
+            waiting.extend([second.to_vec(), first.to_vec()]);
+            continue;
+        }
+        let update;
+        (onto, update) = written(onto, |to| {
+            cards.iter().for_each(|card| put(to, from.doc(), card, user, &mut groups));
+        })?;
+        copy.updates.push(update);
+    }
+    Ok(copy)
+}
+
+/// Writes into a copy of a document, in one transaction. Returns it, and the update that came of it.
+fn written(
+    copy: Document,
+    write: impl FnOnce(&mut TransactionMut<'_>),
+) -> Result<(Document, Vec<u8>), FoldError> {
+    let update = catch_unwind(AssertUnwindSafe(|| {
+        // Dropping a transaction commits it, and that would panic again while a panic unwinds. So it is dropped by hand, and in a
+        // panic not at all.
+        let mut transaction = ManuallyDrop::new(copy.doc().transact_mut());
+        write(&mut transaction);
+        let update = transaction.encode_update_v1();
+        drop(ManuallyDrop::into_inner(transaction));
+        update
+    }));
+    match update {
+        Ok(update) => Ok((copy, update)),
+        Err(_) => {
+            std::mem::forget(copy); // its lock is held for ever
+            Err(FoldError::Panicked)
+        }
+    }
+}
+
+/// About how many bytes cards take: never much fewer.
+fn size(draft: &Doc, cards: &[String]) -> usize {
+    let transaction = draft.transact();
+    let Some(items) = transaction.get_map(ITEMS) else { return 0 };
+    let of = |card: &String| {
+        let fields = items.get(&transaction, card).and_then(|card| fields(&transaction, &card));
+        fields.unwrap_or_default().iter().map(|(key, value)| key.len() + bytes(value) + 16).sum::<usize>()
+    };
+    cards.iter().map(|card| of(card) + 2 * card.len() + 256).sum()
+}
+
+fn put(to: &mut TransactionMut<'_>, draft: &Doc, card: &str, user: &str, groups: &mut HashSet<String>) {
+    let from = draft.transact();
+    let value = |root: &str, key: &str| from.get_map(root)?.get(&from, key);
+    let Some(found) = value(ITEMS, card).and_then(|card| fields(&from, &card)) else { return };
+    let item = to.get_or_insert_map(ITEMS).insert(to, card, MapPrelim::default());
+    for (key, value) in found.into_iter().filter(|(key, _)| key != "author") {
+        item.insert(to, key, value);
+    }
+    item.insert(to, "author", user);
+    if let Some(Out::Any(place)) = value(ITEM_POSITIONS, card) {
+        to.get_or_insert_map(ITEM_POSITIONS).insert(to, card, place);
+    }
+    let Some(Out::Any(Any::String(group))) = value(ITEM_GROUPS, card) else { return };
+    to.get_or_insert_map(ITEM_GROUPS).insert(to, card, Any::String(group.clone()));
+    if !groups.insert(group.to_string()) {
+        return;
+    }
+    let Some(found) = value(GROUPS, &group).and_then(|group| fields(&from, &group)) else { return };
+    let copied = to.get_or_insert_map(GROUPS).insert(to, &*group, MapPrelim::default());
+    for (key, value) in found.into_iter().filter(|(_, value)| matches!(value, In::Any(_))) {
+        copied.insert(to, key, value);
+    }
+}
+
+/// What an author has changed in a draft since it was copied: an update V1 that changes the same in the board, written under `client`;
+/// nothing if that is nothing. `before` is the draft as it was copied.
+///
+/// # Errors
+/// [`FoldError`]: one of the documents is damaged.
+pub fn amend(
+    before: &[u8],
+    now: &[u8],
+    board: &[u8],
+    client: ClientId,
+) -> Result<Option<Vec<u8>>, FoldError> {
+    let (mut was, mut is, mut onto) = (Document::new(), Document::new(), Document::of_client(client));
+    was.apply(&[before])?;
+    is.apply(&[now])?;
+    onto.apply(&[board])?;
+    let copied = cards(was.doc());
+    let mut is_new = false;
+    let (_, update) = written(onto, |to| {
+        copied.iter().for_each(|card| is_new |= carry_over(was.doc(), is.doc(), to, card));
+    })?;
+    Ok(is_new.then_some(update))
+}
+
+/// Whether there was anything to carry over.
+fn carry_over(was: &Doc, is: &Doc, to: &mut TransactionMut<'_>, card: &str) -> bool {
+    let (was, is) = (was.transact(), is.transact());
+    let (Some(old), Some(new)) = (card_of(&was, card), card_of(&is, card)) else { return false };
+    let (Some(old), Some(new)) = (fields(&was, &old), fields(&is, &new)) else { return false };
+    let Some(item) = card_of(to, card).as_ref().and_then(as_map) else { return false };
+    let mut is_new = false;
+    for field in new.into_iter().filter(|field| field.0 != "author" && !old.contains(field)) {
+        item.insert(to, field.0, field.1);
+        is_new = true;
+    }
+    for root in [ITEM_POSITIONS, ITEM_GROUPS] {
+        let old = was.get_map(root).and_then(|root| root.get(&was, card));
+        let new = is.get_map(root).and_then(|root| root.get(&is, card));
+        if let Some(Out::Any(value)) = new
+            && old.is_none_or(|old| old.to_json(&was) != value)
+        {
+            to.get_or_insert_map(root).insert(to, card, value);
+            is_new = true;
+        }
+    }
+    is_new
+}
+
+fn card_of<T: ReadTxn>(transaction: &T, card: &str) -> Option<Out> {
+    transaction.get_map(ITEMS)?.get(transaction, card)
+}
+
+/// Takes cards out of a draft: an update V1 that only deletes.
+///
+/// # Errors
+/// [`FoldError`]: the document is damaged.
+pub fn remove(draft: &[u8], cards: &[String]) -> Result<Vec<u8>, FoldError> {
+    let mut document = Document::new();
+    document.apply(&[draft])?;
+    let (_, update) = written(document, |to| {
+        for root in [ITEMS, ITEM_POSITIONS, ITEM_GROUPS] {
+            let map = to.get_or_insert_map(root);
+            cards.iter().for_each(|card| drop(map.remove(to, card)));
+        }
+    })?;
+    Ok(update)
+}
+
+/// Shows a board's cards: an update V1, written under `client`.
+///
+/// # Errors
+/// [`FoldError`]: the document is damaged.
+pub fn show(board: &[u8], client: ClientId) -> Result<Vec<u8>, FoldError> {
+    let mut document = Document::of_client(client);
+    document.apply(&[board])?;
+    let (_, update) = written(document, |to| {
+        to.get_or_insert_map(META).insert(to, "hideCards", false);
+    })?;
+    Ok(update)
+}
+
+/// The cards of a document that is whole in one update.
+///
+/// # Errors
+/// [`FoldError`]: the document is damaged.
+pub fn cards_of(full: &[u8]) -> Result<Vec<String>, FoldError> {
+    let mut document = Document::new();
+    document.apply(&[full])?;
+    Ok(cards(document.doc()))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,279 @@
+//! Names of draft rooms, and what a reveal copies.
+
+use proptest::prelude::*;
+use yrs::{StateVector, Text, TextPrelim};
+
+use super::*;
+use crate::board::edit::{Author, Edit, apply};
+use crate::board::schema::Point;
+use crate::board::tests::xml_card;
+use crate::board::view::view;
+
+fn room(name: &str) -> RoomName {
+    RoomName::parse(name).unwrap()
+}
+
+fn full(doc: &Doc) -> Vec<u8> {
+    doc.transact().encode_diff_v1(&StateVector::default())
+}
+
+fn merge(doc: &Doc, update: &[u8]) {
+    use yrs::updates::decoder::Decode;
+    doc.transact_mut().apply_update(yrs::Update::decode_v1(update).unwrap()).unwrap();
+}
+
+/// [B50] A name is a draft's of one board and one user at most; what could be read in two ways is nobody's.
+#[test]
+fn names_have_one_meaning() {
+    for (board, user, expected) in [
+        ("retro", "ada", Some("retro~ada")),
+        ("team/retro", "ada@example.org", Some("team/retro~ada@example.org")),
+        ("r", "a~b", Some("r~a%7Eb")),
+        ("r", "a/b", Some("r~a%2Fb")),
+        ("r", "a%2Fb", Some("r~a%252Fb")),
+        ("r", "房間 🙂", Some("r~房間 🙂")),
+        ("r~x", "ada", None),
+        ("r", "", None),
+    ] {
+        let name = name(&room(board), user);
+        println!("{board} + {user}: {name:?}");
+        assert_eq!(name.as_ref().map(RoomName::as_str), expected);
+        if let Some(name) = name {
+            let draft = Draft::of(&name).unwrap();
+            assert_eq!((draft.board.as_str(), draft.user().as_deref()), (board, Some(user)));
+            assert!(draft.is_of(user) && !draft.is_of("bob"));
+        }
+    }
+    for plain in ["r", "~r", "r~", "r~a/b", "r~a~b", "~"] {
+        assert_eq!(Draft::of(&room(plain)), None, "{plain}");
+    }
+    for nobodys in ["r~a%2fb", "r~a%", "r~a%41", "r~%C3%A9"] {
+        let draft = Draft::of(&room(nobodys)).unwrap();
+        assert_eq!(draft.user(), None, "{nobodys}");
+        assert!(!draft.is_of("a/b") && !draft.is_of("aA") && !draft.is_of("é"));
+    }
+    assert_eq!(name(&room(&"r".repeat(120)), "a-long-name"), None, "too long together");
+}
+
+proptest! {
+    /// [B50] Two drafts that differ in board or user differ in name.
+    #[test]
+    fn names_do_not_collide(
+        boards in proptest::array::uniform2("[a~%/]{1,6}"),
+        users in proptest::array::uniform2("[a~%/25FE7]{1,8}"),
+    ) {
+        let names: Vec<_> = (0..2).map(|n| name(&room(&boards[n]), &users[n])).collect();
+        if let [Some(one), Some(two)] = &names[..] {
+            prop_assert_eq!(one == two, boards[0] == boards[1] && users[0] == users[1]);
+            prop_assert_eq!(Draft::of(one).unwrap().user(), Some(users[0].clone()));
+        }
+    }
+}
+
+fn add(doc: &Doc, id: &str, user: &str) {
+    let edit = Edit::AddItem {
+        id: id.to_owned(),
+        text: format!("text of {id}"),
+        column: Some("well".to_owned()),
+        position: Some(Point { x: 1.0, y: 2.0 }),
+    };
+    apply(doc, &edit, Author { user, now_ms: 7 }).unwrap();
+}
+
+fn group(doc: &Doc, card: &str, group: &str) {
+    let ann = Author { user: "ann", now_ms: 7 };
+    apply(doc, &Edit::SetGroup { id: group.to_owned(), title: "Build".to_owned(), order: None }, ann)
+        .unwrap();
+    apply(doc, &Edit::SetItemGroup { id: card.to_owned(), group: Some(group.to_owned()) }, ann).unwrap();
+}
+
+/// [B54] A copy has all of the cards: texts with their formats, fields that the schema does not know, places, groups; its author is who
+/// the draft belongs to, whatever the card says.
+#[test]
+fn a_copy_has_all_of_a_card() {
+    let (draft, board) = (Doc::new(), Doc::new());
+    add(&draft, "a", "ann");
+    add(&draft, "b", "mallory");
+    group(&draft, "a", "g");
+    {
+        let mut transaction = draft.transact_mut();
+        let items = transaction.get_or_insert_map(ITEMS);
+        let Some(Out::YMap(b)) = items.get(&transaction, "b") else { panic!("a card") };
+        b.insert(&mut transaction, "later", 5);
+        let text = b.insert(&mut transaction, "text", TextPrelim::new("bold"));
+        text.format(&mut transaction, 0, 4, [("bold".into(), Any::from(true))].into());
+        items.insert(&mut transaction, "junk", 1);
+    }
+    add(&board, "other", "bob");
+    let copied = copy(&full(&draft), &full(&board), "ann", 77).unwrap();
+    assert_eq!((copied.cards.as_slice(), copied.updates.len()), (&["a".to_owned(), "b".to_owned()][..], 1));
+    merge(&board, &copied.updates[0]);
+    let (seen, was) = (view(&board), view(&draft));
+    println!("{seen:?}");
+    assert_eq!(seen.items["a"], was.items["a"]);
+    assert_eq!((seen.items["b"].text.as_str(), seen.items["b"].author.as_deref()), ("bold", Some("ann")));
+    assert_eq!(seen.items.len(), 3);
+    assert_eq!((&seen.item_positions["a"], seen.item_groups["a"].as_str()), (&was.item_positions["a"], "g"));
+    assert_eq!(seen.groups["g"].title, "Build");
+    let transaction = board.transact();
+    let Some(Out::YMap(b)) = transaction.get_map(ITEMS).unwrap().get(&transaction, "b") else { panic!() };
+    assert!(matches!(b.get(&transaction, "later"), Some(Out::Any(Any::Number(_)))));
+    let Some(Out::YText(text)) = b.get(&transaction, "text") else { panic!("a shared text") };
+    let pieces = text.diff(&transaction, yrs::types::text::YChange::identity);
+    assert!(pieces[0].attributes.as_ref().unwrap().contains_key("bold"));
+}
+
+/// [B54] [B57] Cards of Yjs 14, whose maps and texts come as XML, go along whole, and so does what their author changes after the copy.
+#[test]
+fn cards_of_yjs_14_are_copied() {
+    for named in [false, true] {
+        let (draft, board) = (Doc::new(), Doc::new());
+        let edited = {
+            let mut transaction = draft.transact_mut();
+            xml_card(&mut transaction, "a", "from fourteen", named);
+            xml_card(&mut transaction, "b", "edited later", named)
+        };
+        assert_eq!((count(&draft), cards(&draft)), (2, vec!["a".to_owned(), "b".to_owned()]));
+        let was = full(&draft);
+        merge(&board, &copy(&was, &full(&board), "ann", 77).unwrap().updates[0]);
+        let seen = view(&board);
+        println!("{:?}", seen.items);
+        let item = &seen.items["a"];
+        assert_eq!((item.text.as_str(), item.author.as_deref()), ("from fourteen", Some("ann")));
+        assert_eq!(item.column.as_deref(), Some("well"));
+        {
+            let transaction = board.transact();
+            let card = card_of(&transaction, "a").as_ref().and_then(as_map).expect("a card");
+            let text = card.get(&transaction, "text").as_ref().and_then(as_text).expect("a shared text");
+            let pieces = yrs::Text::diff(&text, &transaction, yrs::types::text::YChange::identity);
+            assert!(pieces[0].attributes.as_ref().is_some_and(|formats| formats.contains_key("bold")));
+        }
+        assert_eq!(amend(&was, &full(&draft), &full(&board), 78).unwrap(), None);
+        {
+            let mut transaction = draft.transact_mut();
+            let text = edited.get(&transaction, "text").as_ref().and_then(as_text).expect("a shared text");
+            text.insert(&mut transaction, 0, "once more ");
+        }
+        merge(&board, &amend(&was, &full(&draft), &full(&board), 78).unwrap().expect("a change"));
+        assert_eq!(view(&board).items["b"].text, "once more edited later");
+    }
+}
+
+/// [B54] A card that is a plain object, in a group that is one too, comes with both.
+#[test]
+fn plain_objects_are_copied() {
+    let (draft, board) = (Doc::new(), Doc::new());
+    {
+        let object = |field: &str, value: &str| {
+            Any::Map(std::sync::Arc::new([(field.to_owned(), value.into())].into()))
+        };
+        let mut transaction = draft.transact_mut();
+        transaction.get_or_insert_map(ITEMS).insert(&mut transaction, "a", object("text", "plain"));
+        transaction.get_or_insert_map(GROUPS).insert(&mut transaction, "g", object("title", "Build"));
+        transaction.get_or_insert_map(ITEM_GROUPS).insert(&mut transaction, "a", "g");
+    }
+    merge(&board, &copy(&full(&draft), &full(&board), "ann", 77).unwrap().updates[0]);
+    let seen = view(&board);
+    println!("{seen:?}");
+    assert_eq!((seen.items["a"].text.as_str(), seen.item_groups["a"].as_str()), ("plain", "g"));
+    assert_eq!(seen.groups["g"].title, "Build");
+}
+
+/// [B55] Copied again, by whomever and however often, nothing comes twice, and a card that somebody has deleted on the board, or a
+/// group, does not come back.
+#[test]
+fn a_copy_is_made_once() {
+    let (draft, board) = (Doc::new(), Doc::new());
+    for card in ["a", "b", "c"] {
+        add(&draft, card, "ann");
+    }
+    group(&draft, "a", "g");
+    merge(&board, &copy(&full(&draft), &full(&board), "ann", 77).unwrap().updates[0]);
+    let before = view(&board);
+    assert!(copy(&full(&draft), &full(&board), "ann", 78).unwrap().updates.is_empty());
+    let bob = Author { user: "bob", now_ms: 8 };
+    apply(&board, &Edit::DeleteItem { id: "b".to_owned() }, bob).unwrap();
+    apply(&board, &Edit::DeleteGroup { id: "g".to_owned() }, bob).unwrap();
+    add(&draft, "d", "ann");
+    group(&draft, "d", "g");
+    let again = copy(&full(&draft), &full(&board), "ann", 79).unwrap();
+    assert_eq!(again.cards, ["d"]);
+    merge(&board, &again.updates[0]);
+    let after = view(&board);
+    assert_eq!(after.items.keys().collect::<Vec<_>>(), ["a", "c", "d"]);
+    assert!(after.groups.is_empty() && before.groups.len() == 1);
+    merge(&draft, &remove(&full(&draft), &["a", "b", "c", "d"].map(str::to_owned)).unwrap());
+    assert_eq!((count(&draft), cards_of(&full(&draft)).unwrap().len()), (0, 0));
+    assert!(view(&draft).item_positions.is_empty());
+}
+
+/// [B57] What an author changes between the copy and the removal is changed on the board, and nothing else is.
+#[test]
+fn what_changes_after_the_copy_follows() {
+    let (draft, board) = (Doc::new(), Doc::new());
+    for card in ["a", "b", "c"] {
+        add(&draft, card, "ann");
+    }
+    let copied = full(&draft);
+    merge(&board, &copy(&copied, &full(&board), "ann", 77).unwrap().updates[0]);
+    assert_eq!(amend(&copied, &full(&draft), &full(&board), 78).unwrap(), None);
+    let (ann, bob) = (Author { user: "ann", now_ms: 8 }, Author { user: "bob", now_ms: 8 });
+    let text = |id: &str, text: &str| Edit::SetItemText { id: id.to_owned(), text: text.to_owned() };
+    apply(&board, &text("b", "by bob"), bob).unwrap();
+    apply(&board, &Edit::DeleteItem { id: "c".to_owned() }, bob).unwrap();
+    apply(&draft, &text("a", "by ann"), ann).unwrap();
+    apply(&draft, &text("c", "too late"), ann).unwrap();
+    let place = Point { x: 9.0, y: 9.0 };
+    apply(&draft, &Edit::MoveItem { id: "b".to_owned(), position: place }, ann).unwrap();
+    add(&draft, "d", "ann");
+    merge(&board, &amend(&copied, &full(&draft), &full(&board), 78).unwrap().unwrap());
+    let seen = view(&board);
+    println!("{:?} {:?}", seen.items, seen.item_positions);
+    assert_eq!(seen.items.keys().collect::<Vec<_>>(), ["a", "b"]);
+    assert_eq!((seen.items["a"].text.as_str(), seen.items["b"].text.as_str()), ("by ann", "by bob"));
+    assert_eq!(seen.item_positions["b"], place);
+}
+
+/// [B54] Cards that are too large for one update come in several, each of which the gate takes.
+#[test]
+fn large_cards_come_in_several_updates() {
+    let (draft, board) = (Doc::new(), Doc::new());
+    for n in 0..40 {
+        let text = "x".repeat(100 << 10);
+        let edit = Edit::AddItem { id: format!("c{n}"), text, column: None, position: None };
+        apply(&draft, &edit, Author { user: "ann", now_ms: 7 }).unwrap();
+    }
+    let copied = copy(&full(&draft), &full(&board), "ann", 77).unwrap();
+    println!("{} updates of {:?} bytes", copied.updates.len(), copied.updates.iter().map(Vec::len).max());
+    assert!(copied.updates.len() > 1);
+    let mut gate = gate::Gate::new();
+    for update in &copied.updates {
+        assert!(!gate.admit(update, gate::Source::Update).unwrap().dropped.is_gap());
+        merge(&board, update);
+    }
+    assert_eq!(count(&board), 40);
+}
+
+/// [B54] So do large cards of Yjs 14: what they take is told by their fields, not by how they are written as XML.
+#[test]
+fn large_cards_of_yjs_14_come_in_several_updates() {
+    let (draft, board) = (Doc::new(), Doc::new());
+    for n in 0..24 {
+        xml_card(&mut draft.transact_mut(), &format!("c{n}"), &"x".repeat(100 << 10), n % 2 == 0);
+    }
+    let copied = copy(&full(&draft), &full(&board), "ann", 77).unwrap();
+    let lengths: Vec<_> = copied.updates.iter().map(Vec::len).collect();
+    println!("{lengths:?}");
+    assert!(lengths.len() > 1 && lengths.iter().all(|len| *len <= UPDATE_BYTES_MAX));
+}
+
+/// [B53] Whether cards are hidden is one value of `meta`; showing them sets it.
+#[test]
+fn showing_is_one_value() {
+    let board = Doc::new();
+    assert!(!hides(&board));
+    board.get_or_insert_map(META).insert(&mut board.transact_mut(), "hideCards", true);
+    assert!(hides(&board));
+    merge(&board, &show(&full(&board), 9).unwrap());
+    assert!(!hides(&board));
+}

@@ -1,0 +1,64 @@
+//! What the room sees to of hidden cards: that somebody moves those which lie in a draft whose board shows cards.
+
+use tokio::sync::oneshot;
+
+use super::super::drafts::Look;
+use super::Actor;
+use crate::board::drafts::{self, Draft};
+use crate::ids::RoomName;
+use crate::kind::RoomKind;
+
+/// What is watched for.
+pub(super) struct Watch {
+    is_draft: bool,
+    /// The board hid its cards when it was looked at last.
+    hid: bool,
+}
+
+impl Watch {
+    pub(super) fn new(room: &RoomName) -> Self {
+        Self { is_draft: Draft::of(room).is_some(), hid: false }
+    }
+}
+
+impl Actor {
+    /// Whether there is a board here, and what of its cards.
+    pub(super) fn on_look(&self, reply: oneshot::Sender<Look>) {
+        let state = self.state();
+        let _ = reply.send(Look::of(state.kind(), state.is_new(), self.watch.is_draft, state.doc())); // the caller may have gone
+    }
+
+    /// The room is loaded: what a process before this one has left undone is made up for.
+    pub(super) fn begin_watch(&mut self) {
+        if self.watch.is_draft {
+            self.note_cards();
+        } else {
+            self.watch.hid = self.hides();
+        }
+    }
+
+    /// Something is stored. `own`: by this instance, which sees to what follows from it.
+    pub(super) fn watch(&mut self, own: bool) {
+        if self.watch.is_draft {
+            if own {
+                self.note_cards();
+            }
+            return;
+        }
+        let hides = self.hides();
+        let shows = std::mem::replace(&mut self.watch.hid, hides) && !hides;
+        if shows && own {
+            self.rooms.note_cards(&self.shared.name);
+        }
+    }
+
+    fn note_cards(&self) {
+        if drafts::has_cards(self.state().doc()) {
+            self.rooms.note_cards(&self.shared.name);
+        }
+    }
+
+    fn hides(&self) -> bool {
+        self.state().kind() == RoomKind::Board && drafts::hides(self.state().doc())
+    }
+}

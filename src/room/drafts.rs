@@ -1,0 +1,208 @@
+//! Hidden cards: how many there are, and how they come into their board. `board::drafts` says what is copied; here it is read,
+//! stored, and repeated.
+//!
+//! A card goes in two steps: it is stored in the board, then taken out of its draft. Whatever is cut off between the two, or done
+//! twice, by anyone, ends the same: what the board has, or has had, is not copied again, and only what it has had is taken out.
+//!
+//! Invariants:
+//! - One task of this process at a time moves cards into one board.
+//! - A draft's cards are moved only while its board shows cards, so by a reveal or after it.
+//! - What is copied is stored in its author's name, under a client id that is the author's from there on.
+
+mod moving;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use tokio::sync::oneshot;
+
+use super::outside::{Edit, ReadError, WriteError};
+use super::{Command, Rooms};
+use crate::board::drafts::{self, Draft};
+use crate::caller::Caller;
+use crate::document::FoldError;
+use crate::gate::Source;
+use crate::heavy::heavy;
+use crate::history::{self, Range, WalkError};
+use crate::ids::{Position, RoomName};
+use crate::kind::RoomKind;
+use crate::limits::{DRAFTS_PAGE, DRAFTS_PER_BOARD_MAX};
+use crate::log::LogError;
+
+/// What a reveal has done by itself; others may do so at the same time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Revealed {
+    /// The newest record that it has stored in the board; [`Position::START`] if there was nothing to do.
+    pub position: Position,
+    /// Whose cards were moved: how many people's.
+    pub authors: usize,
+    /// How many cards were moved.
+    pub cards: usize,
+}
+
+/// Why cards are not, or not all, revealed. Asked again, the rest follows.
+#[derive(Debug, thiserror::Error)]
+pub enum RevealError {
+    /// Nothing is stored under the name.
+    #[error("there is no such room")]
+    NoRoom,
+    /// Only boards have hidden cards.
+    #[error("this room is no board")]
+    NoBoard,
+    /// A room cannot be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// A room does not take an edit.
+    #[error(transparent)]
+    Write(#[from] WriteError),
+    /// The store does not say which drafts there are.
+    #[error(transparent)]
+    Log(#[from] LogError),
+    /// A draft's past cannot be walked.
+    #[error(transparent)]
+    Walk(#[from] WalkError),
+    /// A document is damaged.
+    #[error(transparent)]
+    Fold(#[from] FoldError),
+    /// The board or a draft is written to all the time.
+    #[error("some cards could not be moved while others write: try again")]
+    Busy,
+    /// The work was stopped.
+    #[error("the work was stopped: {0}")]
+    Stopped(#[from] tokio::task::JoinError),
+}
+
+/// How a room is looked at for its cards.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Look {
+    pub(super) kind: RoomKind,
+    /// Nothing is stored in it.
+    pub(super) is_new: bool,
+    /// Cards are hidden.
+    pub(super) hides: bool,
+    /// Of a draft: how many cards lie in it.
+    pub(super) cards: usize,
+}
+
+/// What is under way with drafts.
+#[derive(Default)]
+pub(super) struct Movers {
+    /// Who moves into a board holds its lock; it goes with the last who wants it.
+    boards: Mutex<HashMap<RoomName, Arc<tokio::sync::Mutex<()>>>>,
+    /// Rooms whose cards a task sees to, and whether something came since it has looked.
+    busy: Mutex<HashMap<RoomName, bool>>,
+}
+
+impl Rooms {
+    /// Reveals the cards of a board: shows cards, and moves those that lie in drafts into the board. Also if they are shown already:
+    /// whatever was cut off is made up for.
+    ///
+    /// # Errors
+    /// [`RevealError`]: what was moved is moved; the rest follows when it is asked again.
+    pub async fn reveal(
+        self: &Arc<Self>,
+        board: &RoomName,
+        by: &Arc<Caller>,
+    ) -> Result<Revealed, RevealError> {
+        let look = self.look(board).await?;
+        if look.is_new {
+            return Err(RevealError::NoRoom);
+        }
+        if look.kind != RoomKind::Board || Draft::of(board).is_some() {
+            return Err(RevealError::NoBoard);
+        }
+        let mut revealed = Revealed::default();
+        if look.hides {
+            // First: what comes into a draft from here on finds that cards are shown, and moves by itself.
+            revealed.position = self.show_cards(board, by).await?;
+        }
+        self.move_all(board, revealed).await
+    }
+
+    /// How many cards each person has hidden, by user. Counts what is stored.
+    ///
+    /// # Errors
+    /// [`RevealError`]
+    pub async fn hidden_cards(
+        self: &Arc<Self>,
+        board: &RoomName,
+    ) -> Result<Vec<(String, usize)>, RevealError> {
+        let mut counts = Vec::new();
+        for draft in self.drafts_of(board).await? {
+            let Some(user) = Draft::of(&draft).and_then(|draft| draft.user()) else { continue };
+            let cards = if self.is_open(&draft) {
+                self.look(&draft).await?.cards
+            } else {
+                let Some(mut walk) = history::walk(&self.log, &draft, Range::TO_HEAD).await? else {
+                    continue;
+                };
+                walk.to_end().await?;
+                drafts::count(walk.fold()?.document().doc())
+            };
+            if cards > 0 {
+                counts.push((user, cards));
+            }
+        }
+        Ok(counts)
+    }
+
+    /// The draft rooms of a board that are stored, by name.
+    pub(super) async fn drafts_of(&self, board: &RoomName) -> Result<Vec<RoomName>, LogError> {
+        let mut found = Vec::new();
+        let Some(beginning) = drafts::beginning(board) else { return Ok(found) };
+        let mut after = beginning.clone();
+        loop {
+            let page = self.log.rooms(Some(&after), DRAFTS_PAGE).await?;
+            let Some(last) = page.last().cloned() else { return Ok(found) };
+            let within = |name: &RoomName| name.as_str().starts_with(beginning.as_str());
+            let is_over = !within(&last);
+            found.extend(page.into_iter().filter(|name| within(name) && Draft::of(name).is_some()));
+            if is_over || found.len() >= DRAFTS_PER_BOARD_MAX {
+                found.truncate(DRAFTS_PER_BOARD_MAX);
+                return Ok(found);
+            }
+            after = last;
+        }
+    }
+
+    async fn show_cards(
+        self: &Arc<Self>,
+        board: &RoomName,
+        by: &Arc<Caller>,
+    ) -> Result<Position, RevealError> {
+        let (copy, lease) = self.read_to_edit(board, by.user.as_ref()).await?;
+        let (full, client) = (copy.update, lease.client);
+        let update = heavy(move || drafts::show(&full, client)).await??;
+        let edit = Edit { update: update.into(), source: Source::Update, caller: Arc::clone(by), at: None };
+        let written = self.write(board, edit).await;
+        if written.as_ref().map_or_else(WriteError::leaves_no_trace, |_| true) {
+            lease.give_back();
+        }
+        Ok(written?.position)
+    }
+
+    async fn look(self: &Arc<Self>, name: &RoomName) -> Result<Look, RevealError> {
+        for _ in 0..LOOKS {
+            let shared =
+                self.enter(name).await.map_err(|close| ReadError::Closed(close.reason.to_string()))?;
+            let (reply, answer) = oneshot::channel();
+            if shared.inbox.send(Command::Look { reply }).is_ok()
+                && let Ok(look) = answer.await
+            {
+                return Ok(look);
+            }
+            tokio::task::yield_now().await;
+        }
+        Err(ReadError::Closed("it is loaded again and again".to_owned()).into())
+    }
+}
+
+/// A room that is found to have ended is looked for again this often.
+const LOOKS: usize = 4;
+
+impl Look {
+    pub(super) fn of(kind: RoomKind, is_new: bool, is_draft: bool, doc: &yrs::Doc) -> Self {
+        Self { kind, is_new, hides: drafts::hides(doc), cards: if is_draft { drafts::count(doc) } else { 0 } }
+    }
+}
