@@ -104,8 +104,7 @@ impl State {
     fn set_again(&mut self, Race { set, value, .. }: Race) -> Option<Broken> {
         let client = self.rules.client();
         let restore = Restore { behind: vec![set.last], value };
-        let mut compensation =
-            Compensation::new((client, self.gate.known(client)), BOARD_RESTORED_BYTES_MAX);
+        let mut compensation = Compensation::new((client, self.gate.known(client)), BOARD_RESTORED_BYTES_MAX);
         let update = compensation.put(&restore).then(|| compensation.finish()).flatten()?;
         let admission = self.gate.admit(&update, Source::Record).ok()?;
         let Remainder { update, receipt, steps, .. } = admission.remainder?;
