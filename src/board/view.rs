@@ -30,7 +30,7 @@ pub struct RetroRoomState {
     pub signature_colors: BTreeMap<String, String>,
     /// What is to be done, in order.
     pub action_items: Vec<ActionItem>,
-    /// The votes that count, by person and target: see [`votes`].
+    /// The votes that count, by person and target: see [`votes`](super::votes).
     pub all_user_votes: BTreeMap<String, BTreeMap<String, u32>>,
     /// Everyone who is here or has written in this life of the room. Not in the document: the caller fills it in.
     pub participants: Vec<Participant>,
