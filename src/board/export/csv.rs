@@ -45,7 +45,7 @@ fn row(
         cell(out, text);
     }
     // Numbers are ours: a minus in front of one is no formula.
-    let position = board.item_positions.get(*id);
+    let position = board.item_positions.get(id);
     let at = |at: Option<f64>| at.map_or_else(String::new, |at| at.to_string());
     let (x, y) = (at(position.map(|position| position.x)), at(position.map(|position| position.y)));
     out.push_str(&format!(",{votes},{x},{y}\r\n"));
