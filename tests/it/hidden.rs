@@ -513,7 +513,7 @@ async fn undo_in_a_draft_makes_no_doubles() {
     ann.until_acked().await.unwrap();
     world.until_empty("retro~ann").await;
     let board = world.board("retro").await;
-    println!("{:?}", board.items.keys());
+    println!("{:?}", board.items.keys().collect::<Vec<_>>());
     assert!(!board.items.contains_key("a"), "it was deleted on the board");
     world.stop().await;
 }

@@ -76,14 +76,14 @@ function typescript (rust, used) {
   const value = () => typescript(inner.replace(/^String, /, ''), used)
   if (of === 'Option') return `${typescript(inner, used)} | null`
   if (of === 'Vec') return `${typescript(inner, used)}[]`
-  if (of === 'BTreeMap' && inner.startsWith('String, ')) return `{ [id: string]: ${value()} | undefined }`
+  if (of === 'Table' || (of === 'BTreeMap' && inner.startsWith('String, '))) return `{ [id: string]: ${value()} | undefined }`
   if (of === 'Changes') return `{ [id: string]: ${value()} | null | undefined }`
   throw new Error(`${rust}: no type of TypeScript is known for it`)
 }
 
 /** A doc comment of Rust as one of TypeScript, without links that lead nowhere there. */
 function doc (rust, indent) {
-  const lines = rust.split('\n').map((line) => line.trim().replace(/^\/\/\/ ?/, '').replace(/\[(`[^`]+`)\]/g, '$1')).filter(Boolean)
+  const lines = rust.split('\n').map((line) => line.trim().replace(/^\/\/\/ ?/, '').replace(/\[(`[^`]+`)\](\([^)]*\))?/g, '$1')).filter(Boolean)
   if (lines.length === 0) return ''
   if (lines.length === 1) return `${indent}/** ${lines[0]} */\n`
   return `${indent}/**\n${lines.map((line) => `${indent} * ${line}\n`).join('')}${indent} */\n`
