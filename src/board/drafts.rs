@@ -1,6 +1,6 @@
 //! Hidden cards: the room that a person's cards live in until they are revealed, and what of it goes into the board then.
 //!
-//! A draft room is named `board~user`. In the user's name each sign of [`ESCAPED`] is written as `~` and its two hex digits: those that
+//! A draft room is named `board~user`. In the user's name each sign of `ESCAPED` is written as `~` and its two hex digits: those that
 //! an address takes for something else, so that a name is the same however a client puts it into an address and however often that is
 //! decoded. A board that has drafts has no `~` in its own name, so that a name has one meaning at most. Names that look so and are
 //! written differently are nobody's.

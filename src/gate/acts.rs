@@ -50,7 +50,8 @@ impl<'a> Place<'a> {
     }
 
     /// The key right below the root, however deep it is.
-    pub(crate) fn first_key(&self) -> Option<&'a str> {
+    #[must_use]
+    pub fn first_key(&self) -> Option<&'a str> {
         if self.levels == 0 { None } else { self.keys[0] }
     }
 
