@@ -124,7 +124,7 @@ async fn every_route_and_status_is_as_described() {
     let begun = call(boards.address, ("PUT", "/api/v1/rooms/b/board"), &[with_json], template).await;
     assert_eq!(begun.status, 200);
     let revealed = call(boards.address, ("POST", "/api/v1/rooms/b/reveal"), &[], None).await;
-    assert_eq!(revealed.json(), json!({ "position": null, "authors": 0, "cards": 0 }));
+    assert_eq!(revealed.json(), json!({ "position": null, "authors": 0, "cards": 0, "failed": [] }));
     boards.stop().await;
     let misfit = json!({ "operations": [{ "op": "delete", "path": ["m", "none"] }] });
     assert_eq!(world.patch("r", &[], &misfit).await.refusal(), (422, "bad_operation".to_owned()));
