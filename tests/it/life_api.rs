@@ -36,7 +36,7 @@ async fn a_room_is_described() {
     let expected = serde_json::json!({
         "room": "team/rétro 1", "exists": true, "position": stored.last.to_string(), "records": 2,
         "bytes": stored.bytes, "snapshots": 0, "expires_ms": deadline_ms,
-        "expires_in_ms": deadline_ms - clocks.wall_ms(), "expiring": false, "sessions": 1, "deleted_ms": null,
+        "expires_in_ms": deadline_ms - clocks.wall_ms(), "expiring": false, "sessions": 1, "deleted_ms": null, "kind": "free",
     });
     assert_eq!((status, body), (200, expected));
 
