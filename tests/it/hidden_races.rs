@@ -2,14 +2,16 @@
 
 use std::time::Duration;
 
+use ruang::board::edit::Edit;
 use ruang::board::view::view;
 use ruang::log::memory::Fate;
+use ruang::wire::y_websocket;
 use serde_json::json;
 use tokio::time::sleep;
 
 use crate::auth_support::room;
 use crate::harness::Client;
-use crate::{World, edit, hidden_board, hide, token_for, with_cards};
+use crate::{World, edit, hidden_board, hide, locally, token_for, with_cards};
 
 /// A reveal that has shown the cards and waits for the list of drafts.
 macro_rules! revealing {
@@ -62,6 +64,28 @@ async fn a_deleted_board_does_not_come_back() {
     world.stop().await;
 }
 
+/// [B57] An author edits a card between its copy and its removal: the edit comes first, the removal is made anew, and what was edited
+/// follows.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_edit_between_copy_and_removal_follows() {
+    let world = World::start(1).await;
+    let mut fay = hidden_board(&world).await;
+    let mut ann = with_cards(&world, "ann", &["a"]).await;
+    let (reads, revealing) = revealing!(world, fay);
+    let appends = world.faults.hold_appends();
+    reads.release();
+    appends.arrived(1).await;
+    println!("the copy is on its way");
+    send(&mut ann, &Edit::SetItemText { id: "a".to_owned(), text: "later".to_owned() }).await;
+    appends.arrived(2).await;
+    println!("so is an edit of the draft");
+    appends.release();
+    println!("{}", revealing.await.unwrap());
+    world.until_empty("retro~ann").await;
+    assert_eq!(world.board("retro").await.items["a"].text, "later");
+    world.stop().await;
+}
+
 /// [B53] An instance that has not heard of a reveal takes cards for hidden; when it hears of it they are moved.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn cards_written_before_the_news_are_moved() {
@@ -82,4 +106,10 @@ async fn cards_written_before_the_news_are_moved() {
     wim.until("the card", |page| view(&page.doc).items.contains_key("a")).await;
     world.until_empty("retro~ann").await;
     world.stop().await;
+}
+
+async fn send(page: &mut Client, change: &Edit) {
+    let update = locally(page, change, "ann");
+    page.send(y_websocket::update(&update)).await;
+    page.sent += 1;
 }
