@@ -1,101 +1,26 @@
 //! Hidden cards: the room that a person's cards live in until they are revealed, and what of it goes into the board then.
 //!
-//! A draft room is named `board~user`. In the user's name each sign of `ESCAPED` is written as `~` and its two hex digits: those that
-//! an address takes for something else, so that a name is the same however a client puts it into an address and however often that is
-//! decoded. A board that has drafts has no `~` in its own name, so that a name has one meaning at most. Names that look so and are
-//! written differently are nobody's.
+//! `naming` says which rooms these are; here is what is copied, what follows when its author changes it meanwhile, and what is
+//! taken out again.
+
+mod naming;
 
 use std::collections::{BTreeMap, HashSet};
-use std::mem::ManuallyDrop;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::convert::Infallible;
 
 use sha2::{Digest, Sha256};
 use yrs::types::{AsPrelim, Delta, ToJson};
 use yrs::{Any, Doc, In, Map, MapPrelim, Out, ReadTxn, Transact, TransactionMut, WriteTxn};
 
+pub use naming::{Draft, beginning, name};
+
 use super::schema::{GROUPS, ITEM_GROUPS, ITEM_POSITIONS, ITEMS, META, is_id};
 use super::shared::{as_map, as_text};
 use crate::document::{Document, FoldError};
+use crate::edit::{self, CopyError};
 use crate::gate;
-use crate::ids::{ClientId, RoomName};
+use crate::ids::ClientId;
 use crate::limits::{BOARD_ID_BYTES_MAX, BOARD_ITEMS_MAX, UPDATE_BYTES_MAX};
-
-/// Between a board's name and a user's, and before what stands for a sign of the latter.
-const MARK: char = '~';
-
-/// Signs of a user's name that an address may lose, or take for its own, and what they are written as.
-const ESCAPED: [(char, &str); 7] =
-    [(' ', "20"), ('#', "23"), ('%', "25"), ('/', "2F"), ('?', "3F"), ('\\', "5C"), (MARK, "7E")];
-
-/// What a draft room's name says.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Draft {
-    /// Of which board.
-    pub board: RoomName,
-    name: RoomName,
-}
-
-impl Draft {
-    /// Reads a name; `None`: it is no draft room's. Whatever has a `~` between two parts is one, so that no way of writing a draft's
-    /// name makes it a room that others may enter.
-    #[must_use]
-    pub fn of(name: &RoomName) -> Option<Self> {
-        let (board, user) = name.as_str().split_once(MARK)?;
-        let board = RoomName::parse(board).ok().filter(|_| !user.is_empty())?;
-        Some(Self { board, name: name.clone() })
-    }
-
-    /// Whether it is this user's.
-    #[must_use]
-    pub fn is_of(&self, user: &str) -> bool {
-        name(&self.board, user).is_some_and(|name| name == self.name)
-    }
-
-    /// Whose it is; `None`: nobody's.
-    #[must_use]
-    pub fn user(&self) -> Option<String> {
-        let (_, written) = self.name.as_str().split_once(MARK)?;
-        let user = unescape(written)?;
-        self.is_of(&user).then_some(user)
-    }
-}
-
-/// The name of a user's draft room; `None`: the board or the user has a name that gives none, most of all because the two are
-/// too long together.
-#[must_use]
-pub fn name(board: &RoomName, user: &str) -> Option<RoomName> {
-    if user.is_empty() || board.as_str().contains(MARK) {
-        return None;
-    }
-    let mut name = format!("{}{MARK}", board.as_str());
-    for letter in user.chars() {
-        match ESCAPED.iter().find(|(escaped, _)| *escaped == letter) {
-            Some((_, written)) => name.extend(["~", *written]),
-            None => name.push(letter),
-        }
-    }
-    RoomName::parse(&name).ok()
-}
-
-/// What the names of all drafts of a board begin with; none of them is this. `None`: it has none.
-#[must_use]
-pub fn beginning(board: &RoomName) -> Option<RoomName> {
-    let has = !board.as_str().contains(MARK);
-    RoomName::parse(&format!("{}{MARK}", board.as_str())).ok().filter(|_| has)
-}
-
-fn unescape(text: &str) -> Option<String> {
-    let mut user = String::new();
-    let mut rest = text;
-    while let Some((before, after)) = rest.split_once(MARK) {
-        user.push_str(before);
-        let written = after.get(..2)?;
-        user.push(ESCAPED.iter().find(|(_, escaped)| *escaped == written)?.0);
-        rest = &after[2..];
-    }
-    user.push_str(rest);
-    Some(user)
-}
 
 /// Whether a board's cards are for their authors alone now.
 #[must_use]
@@ -273,21 +198,15 @@ fn written(
     copy: Document,
     write: impl FnOnce(&mut TransactionMut<'_>),
 ) -> Result<(Document, Vec<u8>), FoldError> {
-    let update = catch_unwind(AssertUnwindSafe(|| {
-        // Dropping a transaction commits it, and that would panic again while a panic unwinds. So it is dropped by hand, and in a
-        // panic not at all.
-        let mut transaction = ManuallyDrop::new(copy.doc().transact_mut());
-        write(&mut transaction);
-        let update = transaction.encode_update_v1();
-        drop(ManuallyDrop::into_inner(transaction));
-        update
-    }));
-    match update {
-        Ok(update) => Ok((copy, update)),
-        Err(_) => {
-            std::mem::forget(copy); // its lock is held for ever
-            Err(FoldError::Panicked)
-        }
+    let made = edit::written(copy, |transaction| {
+        write(transaction);
+        Ok::<_, Infallible>(())
+    });
+    match made {
+        Ok((copy, update, ())) => Ok((copy, update)),
+        Err(CopyError::Copy(error)) => Err(error),
+        Err(CopyError::Engine) => Err(FoldError::Panicked),
+        Err(CopyError::Refused(never)) => match never {},
     }
 }
 

@@ -27,6 +27,14 @@ pub(crate) fn on_copy<T, E>(
 ) -> Result<(Vec<u8>, T), CopyError<E>> {
     let mut copy = Document::of_client(client);
     copy.apply(&[full]).map_err(CopyError::Copy)?;
+    written(copy, edit).map(|(_, update, made)| (update, made))
+}
+
+/// The same on a copy that is there, which comes back for the next edit.
+pub(crate) fn written<T, E>(
+    copy: Document,
+    edit: impl FnOnce(&mut TransactionMut<'_>) -> Result<T, E>,
+) -> Result<(Document, Vec<u8>, T), CopyError<E>> {
     let edited = catch_unwind(AssertUnwindSafe(|| {
         // Dropping a transaction commits it, and that would panic again while a panic unwinds. So it is
         // dropped by hand, and in a panic not at all.
@@ -37,7 +45,8 @@ pub(crate) fn on_copy<T, E>(
         update
     }));
     match edited {
-        Ok(edited) => edited.map_err(CopyError::Refused),
+        Ok(Ok((update, made))) => Ok((copy, update, made)),
+        Ok(Err(refused)) => Err(CopyError::Refused(refused)),
         Err(_) => {
             // Its lock is held for ever: nobody may wait for it, not even to free it. Who asked keeps count: see `Trust`.
             std::mem::forget(copy);

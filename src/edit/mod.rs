@@ -25,7 +25,7 @@ use std::fmt;
 use serde::Deserialize;
 use serde_json::Value;
 
-pub(crate) use self::copy::{CopyError, on_copy};
+pub(crate) use self::copy::{CopyError, on_copy, written};
 pub use self::trust::Trust;
 use crate::document::FoldError;
 use crate::ids::ClientId;

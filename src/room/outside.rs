@@ -150,6 +150,21 @@ pub(super) struct Write {
 const TRIES: usize = 4;
 
 impl Rooms {
+    /// Whether an edit of a copy of this room's document may be tried: see [`Trust`](crate::edit::Trust).
+    pub(crate) fn trusts_engine(&self, room: &RoomName) -> bool {
+        self.trust.lock().holds(room)
+    }
+
+    /// The engine has panicked over one. Keeps count of copies that cannot be freed.
+    pub(crate) fn engine_panicked(&self, room: &RoomName) {
+        let panics = self.trust.lock().panicked(room);
+        self.metrics.edit_panics.inc();
+        tracing::error!(
+            room = %room.log_id(), panics,
+            "the document engine has panicked over an edit; the copy that it was made on stays in memory"
+        );
+    }
+
     /// The committed document of a room that is open here; `None` if it is not.
     pub async fn read_open(&self, name: &RoomName, part: Part) -> Option<Result<Copy, ReadError>> {
         let shared = self.listed.lock().open.get(name).cloned()?;

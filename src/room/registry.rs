@@ -17,6 +17,7 @@ use super::actor::Actor;
 use super::drafts::Movers;
 use super::inflow::Inflow;
 use super::{Command, Entry, Member, Shared, outside};
+use crate::edit::Trust;
 use crate::history::{CompactError, Compacted, Compactor, Retention};
 use crate::ids::{InstanceId, RoomName, SessionId};
 use crate::kind::Boards;
@@ -75,6 +76,8 @@ pub struct Rooms {
     pub(crate) throttle: Arc<Throttle>,
     compactor: Compactor,
     pub(super) movers: Movers,
+    /// Whether edits on copies may still be tried.
+    pub(super) trust: Mutex<Trust>,
     pub(crate) stop: CancellationToken,
     pub(super) tasks: TaskTracker,
     sessions: AtomicU64,
@@ -113,6 +116,7 @@ impl Rooms {
             throttle,
             compactor,
             movers: Movers::default(),
+            trust: Mutex::default(),
             log,
             instance,
             options,

@@ -3,11 +3,13 @@
 use proptest::prelude::*;
 use yrs::{StateVector, Text, TextPrelim};
 
+use super::naming::MARK;
 use super::*;
 use crate::board::edit::{Author, Edit, apply};
 use crate::board::schema::Point;
 use crate::board::tests::xml_card;
 use crate::board::view::view;
+use crate::ids::RoomName;
 
 fn room(name: &str) -> RoomName {
     RoomName::parse(name).unwrap()

@@ -32,7 +32,6 @@ use axum::Router;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, any, get, post, put};
-use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 
 pub(in crate::http) use self::error::ApiError;
@@ -40,7 +39,6 @@ pub(in crate::http) use self::read::whole;
 pub(in crate::http) use self::request::{ReadBody, read_body};
 pub(in crate::http) use self::write::store;
 use super::App;
-use crate::edit::Trust;
 use crate::limits::{API_DOCUMENTS_MAX, API_LARGE_ANSWERS_MAX, API_LARGE_BODIES_MAX};
 
 /// What requests to the API share, so that all of them together stay within bounds.
@@ -53,8 +51,6 @@ pub struct Shares {
     answers: Arc<Semaphore>,
     /// Boards that were shown lately.
     boards: board::Kept,
-    /// Whether edits in JSON may still be tried.
-    trust: Mutex<Trust>,
 }
 
 /// How many of each share are free.
@@ -88,7 +84,6 @@ impl Default for Shares {
             bodies: semaphore(API_LARGE_BODIES_MAX),
             answers: semaphore(API_LARGE_ANSWERS_MAX),
             boards: board::Kept::default(),
-            trust: Mutex::default(),
         }
     }
 }

@@ -101,7 +101,7 @@ pub(super) async fn on_copy<T: Send + 'static>(
     let user = asked.caller.user.as_ref();
     let (made, position, lease) = in_time(async {
         let share = share(&app.api.documents).await?;
-        if !app.api.trust.lock().holds(&asked.room) {
+        if !app.rooms.trusts_engine(&asked.room) {
             return Err(ApiError::Edit(edit::EditError::Distrusted));
         }
         let (copy, lease) = app.rooms.read_to_edit(&asked.room, user).await?;
@@ -119,7 +119,7 @@ pub(super) async fn on_copy<T: Send + 'static>(
     .await?;
     let made = made.unwrap_or(Err(ApiError::Edit(edit::EditError::Engine)));
     if matches!(made, Err(ApiError::Edit(edit::EditError::Engine))) {
-        panicked(app, &asked.room);
+        app.rooms.engine_panicked(&asked.room);
     }
     let (update, about) = match made {
         Ok((update, about)) if update != NOTHING => (update, about),
@@ -139,16 +139,6 @@ pub(super) async fn on_copy<T: Send + 'static>(
     }
     let Written { position, is_new, .. } = complete(known(app, asked, written).await?)?;
     Ok(Made { position, is_new, about })
-}
-
-/// Keeps count of copies that cannot be freed.
-fn panicked(app: &App, room: &RoomName) {
-    let panics = app.api.trust.lock().panicked(room);
-    app.metrics.edit_panics.inc();
-    tracing::error!(
-        room = %room.log_id(), panics,
-        "the document engine has panicked over an edit in JSON; the copy that it was made on stays in memory"
-    );
 }
 
 /// Has an update stored, judged as a Step2, in bounded time. Also if it brings nothing new, that is as good.

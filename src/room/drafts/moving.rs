@@ -12,6 +12,7 @@ use tokio::time::{sleep, timeout};
 use super::{RevealError, Revealed};
 use crate::board::drafts::{self, Draft};
 use crate::caller::{Caller, Role, UserId};
+use crate::document::FoldError;
 use crate::gate::Source;
 use crate::heavy::heavy;
 use crate::ids::{Position, RoomName};
@@ -148,10 +149,16 @@ impl Rooms {
         board: &RoomName,
         user: &UserId,
     ) -> Result<Revealed, RevealError> {
+        if !self.trusts_engine(draft) {
+            return Err(RevealError::Fold(FoldError::Panicked));
+        }
         let author = Arc::new(Caller { user: Some(Arc::clone(user)), ..Caller::anonymous(Role::Editor) });
         let way = Way { rooms: self, draft, board, author };
         let mut copied = self.movers.copied.lock().remove(draft);
         let moved = way.go(&mut copied).await;
+        if matches!(moved, Err(RevealError::Fold(FoldError::Panicked))) {
+            self.engine_panicked(draft);
+        }
         if let Some(copy) = copied.filter(|_| moved.is_err()) {
             let mut kept = self.movers.copied.lock();
             let bytes: usize = kept.values().map(|copy| copy.update.len()).sum();

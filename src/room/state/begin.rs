@@ -24,14 +24,8 @@ impl State {
         let number = self.open_draft(NOTHING.len());
         let metadata = Metadata {
             user: caller.user.as_deref().map(str::to_owned),
-            session: None,
-            instance: self.instance,
             role: caller.role.into(),
-            batch: number,
-            claims: Vec::new(),
-            relayed_by: None,
-            room_kind: self.authors.kind,
-            admitted_ms,
+            ..self.own_metadata(number, admitted_ms)
         };
         let record = Record::new(Kind::Admin, &metadata, NOTHING).inspect_err(|_| self.drafts.clear())?;
         if let Some(draft) = self.drafts.back_mut() {

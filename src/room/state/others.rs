@@ -17,7 +17,7 @@ use crate::history::SetAside;
 use crate::ids::{ClientId, Position, SessionId};
 use crate::limits::BATCH_UPDATES_MAX;
 use crate::log::bus::{Epoch, Seen};
-use crate::log::record::{Kind, Metadata, Record, RecordError, Role, StoredRecord};
+use crate::log::record::{Kind, Metadata, Record, RecordError, StoredRecord};
 use crate::room::fan_out::{Author, Shown};
 
 /// What records of others mean for the sessions.
@@ -206,17 +206,7 @@ impl State {
         assert!(self.drafts.is_empty(), "healing comes first");
         let Some(remainder) = self.gate.admit(lost, Source::Record)?.remainder else { return Ok(false) };
         let number = self.open_draft(remainder.update.len());
-        let metadata = Metadata {
-            user: None,
-            session: None,
-            instance: self.instance,
-            role: Role::Server,
-            batch: number,
-            claims: Vec::new(),
-            relayed_by: None,
-            room_kind: self.authors.kind,
-            admitted_ms,
-        };
+        let metadata = self.own_metadata(number, admitted_ms);
         let record = match Record::new(Kind::Heal, &metadata, &remainder.update) {
             Ok(record) => record,
             Err(error) => {

@@ -15,7 +15,7 @@ use crate::caller::UserId;
 use crate::gate::{Remainder, Source};
 use crate::ids::{ClientId, SessionId};
 use crate::limits::BOARD_RESTORED_BYTES_MAX;
-use crate::log::record::{Kind, Metadata, Record, Role};
+use crate::log::record::{Kind, Record};
 use crate::room::fan_out::Author;
 
 /// A card that an editor sets, and that was not somebody else's when it was judged.
@@ -109,24 +109,12 @@ impl State {
         let admission = self.gate.admit(&update, Source::Record).ok()?;
         let Remainder { update, receipt, steps, .. } = admission.remainder?;
         let number = self.open_draft(update.len());
-        let metadata = Metadata {
-            user: None,
-            session: None,
-            instance: self.instance,
-            role: Role::Server,
-            batch: number,
-            claims: Vec::new(),
-            relayed_by: None,
-            room_kind: self.authors.kind,
-            admitted_ms: set.admitted_ms,
-        };
+        let metadata = self.own_metadata(number, set.admitted_ms);
         let record = match Record::new(Kind::Compensation, &metadata, &update) {
             Ok(record) => record,
             Err(_) => {
                 self.gate.revert(&receipt);
-                if self.drafts.back().is_some_and(|draft| draft.records.is_empty()) {
-                    self.drafts.pop_back();
-                }
+                self.drop_empty_draft();
                 return None;
             }
         };

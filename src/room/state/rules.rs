@@ -7,23 +7,24 @@
 //! - What is set again is what the log has there: it is judged with nothing under way, and stored right behind the
 //!   position at which it was judged, or not at all.
 
+mod findings;
 mod offences;
 mod plan;
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::HashMap;
 
 use sha2::{Digest, Sha256};
 use yrs::Transact;
 
+pub(super) use findings::Touches;
+use findings::{Findings, Seed};
 use offences::{Offences, Offender};
 use plan::Plan;
 
 use super::{State, Submission, SubmitError};
 use crate::board::rules::{self, Before, Card, Reason, Verdict, Who, judge};
-use crate::board::schema::{ITEMS, META};
-use crate::board::seed::{self, Template};
 use crate::caller::{Role, UserId};
-use crate::gate::{Act, Admission, Content, Dropped, ParsedUpdate, Remainder, Rewrite, Where};
+use crate::gate::{Admission, Dropped, ParsedUpdate, Remainder, Rewrite};
 use crate::ids::{ClientId, InstanceId, Position};
 use crate::limits::{BOARD_BROKEN_MAX, CLIENT_ID_MAX};
 use crate::log::record::RoomKind;
@@ -52,17 +53,6 @@ struct UnderWay {
     batch: u64,
     /// The editor whose doing all of it is, and who may: whatever becomes of it, the card is nobody else's.
     by: Option<UserId>,
-}
-
-/// What an update does that rules may have to know of it while it is under way.
-#[derive(Debug, Default)]
-pub(super) struct Touches {
-    cards: Vec<Box<str>>,
-    meta: bool,
-    /// The editor who does it, and may.
-    pub(super) by: Option<UserId>,
-    /// Cards that it sets, each with the last id of the block.
-    pub(super) sets: Vec<(Box<str>, (ClientId, u32))>,
 }
 
 /// An update that keeps the rules, by now.
@@ -169,26 +159,6 @@ impl<B: Before> Before for Now<'_, B> {
         let is_settled = self.still || self.rules.meta <= self.rules.committed;
         if is_settled { self.committed.has_meta(key) } else { None }
     }
-}
-
-/// What the rules say of an update.
-#[derive(Default)]
-struct Findings {
-    /// Places under keys of the board where something breaks a rule.
-    keys: HashSet<Where>,
-    /// Other blocks that do.
-    garbage: Vec<(ClientId, u32, u32)>,
-    /// Entries in which they are.
-    entries: HashSet<plan::Entry>,
-    /// Clients of blocks that do, which somebody else owns.
-    theirs: BTreeSet<ClientId>,
-    /// Ids of templates under which something else is written.
-    forged: Vec<ClientId>,
-    /// Acts that do; not counted beyond what is mended.
-    count: usize,
-    first: Option<Reason>,
-    unclear: bool,
-    touches: Touches,
 }
 
 /// What became of an update.
@@ -359,75 +329,5 @@ impl State {
         debug_assert!(shown.is_ok(), "the gate has written it");
         found.forged.extend(seeds.iter().filter(|seed| seed.left > 0).map(|seed| seed.template.client()));
         found
-    }
-}
-
-/// New blocks under the client id of a template: nobody writes there but the template. Taken by something else it could
-/// never be begun with.
-struct Seed {
-    template: &'static Template,
-    /// Clocks that are not the template's, as far as was looked.
-    left: u32,
-}
-
-impl Seed {
-    fn of(&(client, from, to): &(ClientId, u32, u32)) -> Option<Self> {
-        seed::template_of(client).map(|template| Self { template, left: to - from })
-    }
-
-    fn note(&mut self, act: &Act<'_>, who: &Who<'_>) {
-        let (META, Some([Some(key)])) = (act.place.root, act.place.keys()) else { return };
-        let is_own = match act.content {
-            Content::Deleted if who.only_shape || who.role >= Role::Facilitator => {
-                self.template.key(act.clocks.0) == Some(key)
-            }
-            Content::Values(bytes) => self.template.is(act.clocks.0, key, bytes),
-            _ => false,
-        };
-        if is_own {
-            self.left = self.left.saturating_sub(act.clocks.1 - act.clocks.0);
-        }
-    }
-}
-
-impl Touches {
-    /// That of one card, whoever does it.
-    pub(super) fn of_card(id: &str) -> Self {
-        Self { cards: vec![Box::from(id)], ..Self::default() }
-    }
-
-    pub(super) fn note(&mut self, act: &Act<'_>) {
-        if let (ITEMS, Some([Some(id)])) = (act.place.root, act.place.keys())
-            && act.is_block()
-            && act.content != Content::Deleted
-        {
-            self.sets.push((Box::from(*id), (act.client, act.clocks.1 - 1)));
-        }
-        match (act.place.root, act.place.keys().unwrap_or_default()) {
-            (META, _) => self.meta = true,
-            (ITEMS, [Some(id)] | [Some(id), Some("author")])
-                if self.cards.last().is_none_or(|last| **last != **id) =>
-            {
-                self.cards.push(Box::from(*id));
-            }
-            _ => {}
-        }
-    }
-}
-
-impl Findings {
-    /// What is deleted in a sequence was garbage where it is not allowed: nothing is lost by it, and nothing is said.
-    fn note(&mut self, act: &Act<'_>, reason: Reason) {
-        let is_key = act.place.keys().is_some_and(|keys| keys.last().is_some_and(Option::is_some));
-        if is_key && rules::is_root(act.place.root) {
-            self.keys.insert(act.at);
-            self.entries.extend(plan::entry(act));
-        } else if act.is_block() {
-            self.garbage.push((act.client, act.clocks.0, act.clocks.1));
-        } else {
-            return;
-        }
-        self.first.get_or_insert(reason);
-        self.count += 1;
     }
 }

@@ -90,9 +90,7 @@ impl State {
             }
             Err(error) => {
                 self.revert(&mended);
-                if self.drafts.back().is_some_and(|draft| draft.records.is_empty()) {
-                    self.drafts.pop_back();
-                }
+                self.drop_empty_draft();
                 Err(error.into())
             }
         }
@@ -114,14 +112,7 @@ impl State {
         of: &Metadata,
         restored: &Remainder,
     ) -> Result<Record, crate::log::record::RecordError> {
-        let metadata = Metadata {
-            user: None,
-            session: None,
-            role: Role::Server,
-            claims: Vec::new(),
-            relayed_by: None,
-            ..of.clone()
-        };
+        let metadata = self.own_metadata(of.batch, of.admitted_ms);
         Record::new(Kind::Compensation, &metadata, &restored.update)
     }
 
@@ -144,6 +135,28 @@ impl State {
             self.drafts.push_back(Draft::new(self.batches));
         }
         self.drafts.back().map_or(self.batches, |draft| draft.number)
+    }
+
+    /// What [`State::open_draft`] has opened was not used.
+    pub(super) fn drop_empty_draft(&mut self) {
+        if self.drafts.back().is_some_and(|draft| draft.records.is_empty()) {
+            self.drafts.pop_back();
+        }
+    }
+
+    /// What a record says that nobody but the server has written.
+    pub(super) fn own_metadata(&self, batch: u64, admitted_ms: u64) -> Metadata {
+        Metadata {
+            user: None,
+            session: None,
+            instance: self.instance,
+            role: Role::Server,
+            batch,
+            claims: Vec::new(),
+            relayed_by: None,
+            room_kind: self.authors.kind,
+            admitted_ms,
+        }
     }
 
     fn draft(&mut self, record: Record, mended: Mended, submission: &Submission) {
