@@ -5,7 +5,7 @@
 
 use bytes::Bytes;
 use ruang::board::edit::{Author, Edit};
-use ruang::board::rules::may;
+use ruang::board::rules::{Reason, may};
 use ruang::board::seed;
 use ruang::board::view::RetroRoomState;
 use ruang::gate::parse_state_vector;
@@ -340,7 +340,7 @@ impl Client {
         if self.who.role.may_write() {
             return Ok(());
         }
-        Err(ClientError::NotAllowed("you may read this board, not write it".to_owned()))
+        Err(ClientError::NotAllowed(Reason::ReadOnly.to_string()))
     }
 
     fn finish(&self, mut output: Output) -> Output {

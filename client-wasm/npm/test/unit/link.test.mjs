@@ -5,7 +5,7 @@ import { test } from 'node:test'
 import { WebSocket, WebSocketServer } from 'ws'
 import { Backoff } from '../../dist/backoff.js'
 import { Link } from '../../dist/link.js'
-import { eventually, never, sleep } from '../../../../tests/clients/lib/wait.mjs'
+import { eventually, never } from '../../../../tests/clients/lib/wait.mjs'
 
 /** A server whose sockets do what `take` says, and a link to it that notes what happens. */
 async function linked (t, take, { token = async () => undefined } = {}) {
@@ -143,7 +143,7 @@ test('[C24] what an old socket still says is not heard, and stop ends all', asyn
   link.restart()
   await eventually('connected again', () => sockets.length === 2 && link.state === 'connected')
   await eventually('heard', () => seen.received.length > 0)
-  await sleep(300)
+  await never('the old one is heard', () => seen.received.length > 1, 400)
   assert.deepEqual(seen.received, [2])
   link.stop()
   await never('another', () => sockets.length > 2, 500)
