@@ -178,16 +178,30 @@ impl Rooms {
         if look.kind != RoomKind::Board || Draft::of(board).is_some() {
             return Err(RevealError::NoBoard);
         }
-        let mut revealed = Revealed::default();
-        if look.hides {
-            // First: what comes into a draft from here on finds that cards are shown, and moves by itself.
-            revealed.position = self.show_cards(board, by).await?;
+        // The board's own task would begin the same when it sees that cards are shown, and nobody could tell who moved what.
+        let busy = self.see_to_myself(board);
+        let moved = self.show_and_move(board, by, look.hides).await;
+        if let Some(busy) = busy {
+            busy.end();
         }
-        let moved = self.move_all(board, revealed).await;
         if let Err(RevealError::Busy) = moved {
             self.note_cards(board); // goes on, whether it is asked again or not
         }
         moved
+    }
+
+    async fn show_and_move(
+        self: &Arc<Self>,
+        board: &RoomName,
+        by: &Arc<Caller>,
+        hides: bool,
+    ) -> Result<Revealed, RevealError> {
+        let mut revealed = Revealed::default();
+        if hides {
+            // First: what comes into a draft from here on finds that cards are shown, and moves by itself.
+            revealed.position = self.show_cards(board, by).await?;
+        }
+        self.move_all(board, revealed).await
     }
 
     /// How many cards each person has hidden, by user. Counts what is stored.

@@ -46,6 +46,17 @@ impl Rooms {
         });
     }
 
+    /// Who asks for it sees to a board, and no task does meanwhile. `None`: one does already.
+    pub(super) fn see_to_myself(self: &Arc<Self>, board: &RoomName) -> Option<Busy> {
+        let mut busy = self.movers.busy.lock();
+        if busy.contains_key(board) {
+            return None;
+        }
+        let more = Arc::new(Notify::new());
+        busy.insert(board.clone(), Arc::clone(&more));
+        Some(Busy { rooms: Arc::clone(self), room: board.clone(), more })
+    }
+
     /// A board is found to show cards that it hid: those that were stored here meanwhile, by whoever took them for hidden, are moved.
     pub(in crate::room) fn note_open_drafts(self: &Arc<Self>, board: &RoomName) {
         let is_of = |name: &RoomName| Draft::of(name).is_some_and(|draft| draft.board == *board);
@@ -170,14 +181,23 @@ impl Rooms {
     }
 }
 
-/// A room whose cards a task sees to.
-struct Busy {
+/// A room whose cards are seen to.
+pub(super) struct Busy {
     rooms: Arc<Rooms>,
     room: RoomName,
     more: Arc<Notify>,
 }
 
 impl Busy {
+    /// It is over. What was noted meanwhile is left to a task: it may have come too late to be seen.
+    pub(super) fn end(self) {
+        let (rooms, room, more) = (Arc::clone(&self.rooms), self.room.clone(), Arc::clone(&self.more));
+        drop(self);
+        if more.notified().now_or_never().is_some() {
+            rooms.note_cards(&room);
+        }
+    }
+
     async fn see_to_all_that_comes(&self) {
         loop {
             self.rooms.see_to(&self.room, &self.more).await;
