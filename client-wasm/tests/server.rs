@@ -309,7 +309,12 @@ async fn what_the_store_lost_is_brought_back() {
     assert_eq!(tab.unsaved, 2);
     tab.until_saved().await;
     assert_eq!(board_of(&server, "r").await, tab.state);
-    assert_eq!(tab.client.status().generation, life, "the same life");
+    let lives = tab.client.status().generation;
+    println!("lives {lives:?}");
+    assert!(
+        life.iter().all(|mark| lives.contains(mark)),
+        "the same life, whatever began when the room was made again"
+    );
     server.stop().await;
 }
 
@@ -322,6 +327,7 @@ async fn another_life_is_kept_apart() {
     old.connect(&first, "r").await;
     old.edit(&add("old", "x")).await;
     old.until("the mark", |tab| !tab.client.status().generation.is_empty()).await;
+    old.until_saved().await;
     old.cut();
     old.edit(&add("offline", "x")).await;
     first.stop().await;
@@ -368,10 +374,10 @@ async fn two_people_have_one_board() {
     let three_days = 3 * 86_400_000;
     let output = bob.client.edit(&add("late", "x"), 1_700_000_000_000 - three_days).unwrap();
     bob.take(output).await;
-    ann.until("bob's card", |tab| tab.state.items.contains_key("late")).await;
-    bob.until("ann's card", |tab| tab.state.items.contains_key("long")).await;
     ann.until_saved().await;
     bob.until_saved().await;
+    ann.until("bob's card", |tab| tab.state.items.contains_key("late")).await;
+    bob.until("ann's card", |tab| tab.state.items.contains_key("long")).await;
     assert_eq!(ann.state, bob.state);
     assert_eq!((ann.state.items["long"].text.len(), ann.state.meta.columns.len()), (long.len(), 3));
     ann.until("bob's presence", |tab| tab.client.presence().states().count() == 2).await;

@@ -69,7 +69,10 @@ async fn downloads_do_not_make_room() {
     let begun = first.len() - head.len() - 4;
     let length: usize =
         head.lines().find_map(|line| line.strip_prefix("content-length: ")).unwrap().parse().unwrap();
-    println!("{length} bytes are to come, {begun} are here: {:?} …", body.chars().take(8).collect::<String>());
+    println!(
+        "{length} bytes are to come, {begun} are here: {:?} …",
+        body.chars().take(8).collect::<String>()
+    );
     sleep(Duration::from_millis(HANDSHAKE_FRESH_MS)).await;
     let _fresh: Vec<TcpStream> = join_all((0..8).map(|_| half(&server))).await;
     sleep(Duration::from_millis(HANDSHAKE_FRESH_MS)).await;
