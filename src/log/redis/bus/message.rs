@@ -83,7 +83,7 @@ impl Header {
     fn stored(self, body: &Bytes) -> Option<Stored> {
         let mut records = Vec::with_capacity(self.count);
         let mut at = 0;
-        for seq in (self.first.seq..).take(self.count) {
+        for seq in self.first.seq..self.first.seq.checked_add(self.count as u64)? {
             let length = body.get(at..at + 4)?.try_into().ok().map(u32::from_le_bytes)?;
             let (from, to) = (at + 4, (at + 4).checked_add(usize::try_from(length).ok()?)?);
             if to > body.len() {
@@ -144,6 +144,8 @@ mod tests {
         }
         assert_eq!(read(b"1 ab 5-7 6-8 300000000 9 3 0 1\n".to_vec().into()), Heard::Behind);
         assert_eq!(read(b"1 ab 5-7 6-8 2 9 3 0 0\n".to_vec().into()), Heard::Behind, "without records");
+        let last = format!("1 ab 5-7 6-{} 2 9 3 0 1\n\0\0\0\0\0\0\0\0", u64::MAX);
+        assert_eq!(read(last.into_bytes().into()), Heard::Behind, "positions end");
         let good = batch(&[b"one", b"two"]);
         for end in 0..good.len() {
             assert_eq!(read(good[..end].to_vec().into()), Heard::Behind, "cut at {end}");
