@@ -111,7 +111,9 @@ impl ExportedRoom {
                     let in_order = match last_seq {
                         None => seq > 0,
                         // Their numbers follow each other too: nothing stands between records.
-                        Some(last) => seq == last + 1 && number == first_number + records.len() as u64,
+                        Some(last) => {
+                            last.checked_add(1) == Some(seq) && number == first_number + records.len() as u64
+                        }
                     };
                     if !in_order {
                         return Err(scan.damaged("its records are not in order"));

@@ -1,16 +1,18 @@
-// Where fuzzing begins: inputs for each target, honest ones and those of tests/fixtures/hostile.json.
+// Writes what is kept in tests/fuzz/seeds, where fuzzing begins: inputs for each target, honest ones and those of tests/fixtures. The
+// same each time. What an input means is said in tests/fuzz/src.
 //
-//   node tests/fuzz/seeds.mjs DIR
+//   node tests/fuzz/seeds.mjs
 
 import { createRequire } from 'node:module'
 import { createHash } from 'node:crypto'
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 
 const here = fileURLToPath(new URL('.', import.meta.url))
 const require = createRequire(`${here}../clients/package.json`)
 const Y = require('yjs')
-const to = process.argv[2] ?? `${here}corpus`
+const to = `${here}seeds`
+rmSync(to, { recursive: true, force: true })
 
 function put (target, bytes) {
   const name = createHash('sha256').update(bytes).digest('hex').slice(0, 16)
@@ -98,3 +100,93 @@ for (const text of claims) {
 }
 for (const name of ['ed25519.pem', 'ed25519.pub.pem', 'p256.pem', 'p256.pub.pem', 'rsa-2048.pub.pem']) put('tokens', Buffer.concat([Buffer.from([4]), readFileSync(`${here}../fixtures/auth/${name}`)]))
 put('tokens', Buffer.from(`\x04{"keys":[{"kty":"oct","kid":"a","k":"${'ab12cd34'.repeat(6)}"}]}`))
+for (const change of [[], [0, 0, 0x61], [40, 0, 0x2e, 90, 0, 0x41], [255, 255, 0x3d]]) put('tokens', Buffer.from([5, ...change]))
+
+const json = (value) => Buffer.from(JSON.stringify(value))
+const of = (which, ...pieces) => Buffer.concat([Buffer.from([which]), ...pieces])
+const fixture = (name) => readFileSync(`${here}../fixtures/${name}`)
+const fixtures = (folder) => readdirSync(`${here}../fixtures/${folder}`).sort().map((name) => fixture(`${folder}/${name}`))
+
+for (const edit of [
+  { roots: { list: 'array', notes: 'text' }, operations: [
+    { op: 'set', path: ['m', 'new'], value: { text: 'hi' }, as: 'map' }, { op: 'set', path: ['m', 'new', 'votes'], value: 1.5 },
+    { op: 'insert', path: ['list'], values: [1, { x: [true, null] }] }, { op: 'insert', path: ['notes'], text: 'a😀b' },
+    { op: 'delete', path: ['notes'], at: 0, count: 1 }] },
+  { operations: [{ op: 'set', path: ['a', 1], value: 'TWO' }, { op: 'delete', path: ['a', 3, 'x'] }, { op: 'delete', path: ['a'], at: 0, count: 2 }] },
+  { operations: [{ op: 'insert', path: ['t'], at: 4, text: '𝕏' }, { op: 'delete', path: ['t'], at: 2, count: 2 }, { op: 'set', path: ['m', 'inner', 'list', 2], value: [[]], as: 'array' }] },
+  { if: '1-2', operations: [{ op: 'set', path: ['m', 'k'], value: 'text', as: 'text' }, { op: 'insert', path: ['m', 'k'], text: '!' }, { op: 'delete', path: ['m', 'inner'] }] },
+  { operations: [{ op: 'set', path: ['x', 0], value: 1 }, { op: 'delete', path: ['m', 'none'] }] }
+]) put('edits', of(0, json(edit)))
+const id = 'i'
+for (const edits of [
+  [{ type: 'addItem', id: 'n', text: 'new', column: 'went', position: { x: -1, y: 0.25 } }, { type: 'setItemText', id, text: 'said otherwise' }, { type: 'setItemColumn', id, column: null }, { type: 'moveItem', id, position: { x: 3, y: 4 } }],
+  [{ type: 'setItemGroup', id, group: null }, { type: 'deleteGroup', id: 'g' }, { type: 'vote', target: id, count: 0 }, { type: 'deleteItem', id }],
+  [{ type: 'setGroup', id: 'g', title: 'another', order: -2 }, { type: 'setSignatureColor', signature: 'ada', color: '#ffffff' }, { type: 'setActionItem', id: 'do', text: 'done', done: true, order: 3 }, { type: 'deleteActionItem', id: 'do' }],
+  [{ type: 'setMeta', title: 'T', phase: 'vote', columns: [{ id: 'a', title: 'A', color: '#000000' }, { id: 'b', title: '' }], voteLimit: 3, timerEndsAt: 1795000000000, hideCards: true }, { type: 'vote', target: 'g', count: 1 }],
+  [{ type: 'deleteItem', id: 'none' }, { type: 'addItem', id, text: 'again' }]
+]) put('edits', of(1, json(edits)))
+for (const board of [fixture('exports/board.json'), json({ items: { a: { text: 'x' } }, allUserVotes: { 'b/ob': { a: 2 } }, meta: { timerEndsAt: null, hideCards: true } })]) put('edits', of(2, board))
+
+for (const record of fixtures('records')) put('stored', of(0, record))
+for (const snapshot of fixtures('snapshots')) put('stored', of(1, snapshot))
+const part = (kind, body) => {
+  const head = Buffer.alloc(9) // the checksum is set right where it is read
+  head[0] = kind
+  head.writeUInt32LE(body.length, 1)
+  return Buffer.concat([head, body])
+}
+const stored = (name) => part(0x82, Buffer.concat([Buffer.from([7, 0, 0, 0, 0, 0, 0, 0, 9, 0, 0, 0, 0, 0, 0, 0]), fixture(`records/${name}.bin`)]))
+for (const expects of ['anything', 'present', { at: 7 }, { last: 9 }]) put('stored', of(2, part(0x81, json({ instance: '0000000000000abc', number: 3, expects, ttl_ms: null })), stored('v1-genesis'), stored('v1-update')))
+put('stored', of(2, part(0x83, Buffer.from('0123456789abcdefdamaged')), part(0x85, Buffer.from('01234567____a chunk')), part(9, Buffer.from('news'))))
+const kept = { revision: 3, upload: 'fffffffffffffffe', through: '1795000000000-9', log_bytes: 10, chunks: 2, bytes: 30 }
+for (const form of [
+  kept, { snapshot: kept, drop: [1, 2] }, { kind: 'moved', error: 'elsewhere' }, { adopted: true, revision: 4 }, { rooms: ['a', 'b/c'] },
+  { last: '1795000000000-12', base: 4, bytes: 5, revision: 3, deadline_ms: 5, frozen: true, snapshots: [kept] },
+  { created: '1-1', first: '1-2', last: '1-3', duplicate: false }
+]) put('stored', of(3, json(form)))
+put('stored', of(3, Buffer.from('1795000000000-12')))
+
+const update = (name) => {
+  const bytes = fixture(`imports/updates/${name}.bin`)
+  return Buffer.concat([Buffer.from([bytes.length & 255, bytes.length >> 8]), bytes])
+}
+put('imports', of(0, update('sub')))
+put('imports', of(0, update('team%2Fplans'), update('retro')))
+put('imports', of(0, update('retro')))
+for (const name of ['retro', 'plans-1', 'nothing']) put('imports', of(1, fixture(`imports/y-sweet-0.9.1/${name}/data.ysweet`)))
+const level = 'imports/y-leveldb-0.2.0/'
+put('imports', of(2, fixture(`${level}MANIFEST-000004`)))
+put('imports', of(3, fixture(`${level}000006.log`).subarray(0, 2048)))
+put('imports', of(3, fixture(`${level}000006.log`)))
+{ // the first block of the table, in front of its five bytes of trailer: the index is not needed for that
+  const table = fixture(`${level}000005.ldb`)
+  let at = table.length - 48
+  const varint = () => { let number = 0; for (let shift = 0; ; shift += 7) { const byte = table[at++]; number += (byte & 127) * 2 ** shift; if (byte < 128) return number } }
+  varint(); varint()
+  at = varint()
+  const [, own] = [varint(), varint(), varint()]
+  at += own
+  const [from, bytes] = [varint(), varint()]
+  put('imports', of(4, table.subarray(from + bytes, from + bytes + 1), table.subarray(from, from + bytes)))
+}
+{ // a block that is not compressed: y-leveldb's state vector and one update of the document "d"
+  const key = (...parts) => Buffer.concat([...parts.map((part) => typeof part === 'number' ? Buffer.from([1, 0, 0, 0, part]) : Buffer.from([0, part.length, ...Buffer.from(part)])), Buffer.from([1, 1, 0, 0, 0, 0, 0, 0])])
+  const entry = (key, value) => Buffer.concat([Buffer.from([0, key.length, value.length]), key, value])
+  const written = new Y.Doc()
+  written.clientID = 1
+  written.getText('t').insert(0, 'hi')
+  put('imports', of(4, Buffer.from([0]), entry(key('v1', 'd', 'update', 0), Buffer.from(Y.encodeStateAsUpdate(written))), entry(key('v1_sv', 'd'), Buffer.from([0, 0])), Buffer.from([0, 0, 0, 0, 1, 0, 0, 0])))
+}
+put('imports', of(5, fixture('imports/hocuspocus-sqlite-4.7.0/db.sqlite')))
+put('imports', of(6, fixture('imports/seed.json')))
+put('imports', of(6, json({ items: [{ id: 'a', text: 'x' }], meta: { title: 'T' } })))
+for (const name of ['v1-story', 'v1-compacted']) put('imports', of(7, fixture(`exports/${name}.ruang`)))
+
+for (const lines of [
+  'host: a.example:8080\norigin: https://b.example',
+  'x-forwarded-for: 198.51.100.1, 10.0.0.2\nx-forwarded-proto: https, http\nx-forwarded-host: sync.example.com\nx-forwarded-prefix: /ruang/',
+  'x-forwarded-for: [2001:db8::1]:80\nx-forwarded-for: ::1\nhost: [::1]:1234',
+  'forwarded: for="[2001:db8::1]:4711";proto=https;host=sync.example.com, for=10.0.0.2;by=10.0.0.1',
+  'forwarded: for=unknown;proto=wss\nforwarded: for=_hidden'
+]) for (const which of [0, 1, 2]) put('headers', of(which, Buffer.from(lines)))
+for (const text of ['https://app.example.com', 'https://*.example.com:8443', 'http://[::1]:3000', 'https://sync.example.com/ruang', 'team/retro 1', '..', 'null', 'é%2F~']) put('headers', of(3, Buffer.from(text)))
