@@ -84,10 +84,17 @@ impl<'a> Output<'a> {
             line: &'l L,
         }
         let line = Versioned { v: LINES_VERSION, kind: L::TYPE, line };
-        let mut text = serde_json::to_vec(&line).map_err(io::Error::other)?;
-        text.push(b'\n');
-        self.out.write_all(&text)?;
-        self.out.flush()
+        let mut text = serde_json::to_string(&line).map_err(io::Error::other)?;
+        text.push('\n');
+        self.json(&text)
+    }
+
+    /// Prints JSON that is written already, on as many lines as it has.
+    ///
+    /// # Errors
+    /// If nobody takes it.
+    pub fn json(&mut self, text: &str) -> io::Result<()> {
+        self.bytes(in_json(text).as_bytes())
     }
 
     /// Prints rows of a table, its head first.
@@ -208,14 +215,31 @@ impl Cell {
 pub fn printable(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
-        // Also the marks that turn the direction of a line around.
-        if c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}') {
+        if is_command(c) {
             out.extend(c.escape_unicode());
         } else {
             out.push(c);
         }
     }
     out
+}
+
+/// The same for JSON, which stays the same value: but for line ends, such a character stands in a string, if anywhere.
+fn in_json(json: &str) -> String {
+    let mut out = String::with_capacity(json.len());
+    for c in json.chars() {
+        if c != '\n' && is_command(c) {
+            out.push_str(&format!("\\u{:04x}", u32::from(c)));
+        } else {
+            out.push(c);
+        }
+    }
+    out
+}
+
+/// What a terminal may take for a command; also the marks that turn the direction of a line around.
+fn is_command(c: char) -> bool {
+    c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// Bytes as people read them: `512 B`, `1.4 KiB`.
@@ -252,6 +276,30 @@ mod tests {
         assert_eq!(printed(false), expected);
         let colored = printed(true);
         assert!(colored.contains("\x1b[1;31mx\x1b[0m") && !colored.contains("\x1b[2J"), "{colored:?}");
+    }
+
+    /// [O20] Nor does it in JSON, which says the same to who reads it.
+    #[test]
+    fn lines_are_plain_text() {
+        #[derive(Serialize)]
+        struct Room<'a> {
+            room: &'a str,
+        }
+        impl Line for Room<'_> {
+            const TYPE: &'static str = "room";
+        }
+        let room = "a\x1b[2J \u{9b}2J \u{7f} \u{202e} é😀\n";
+        let (mut out, mut notes) = (Vec::new(), Vec::new());
+        let mut output = Output::new(&mut out, &mut notes, true, false);
+        output.line(&Room { room }).unwrap();
+        output.json(&serde_json::to_string_pretty(&Room { room }).unwrap()).unwrap();
+        let text = String::from_utf8(out).unwrap();
+        println!("{text}");
+        assert!(!text.contains(|c| c != '\n' && is_command(c)), "{text:?}");
+        for value in serde_json::Deserializer::from_str(&text).into_iter::<serde_json::Value>() {
+            assert_eq!(value.unwrap()["room"], room);
+        }
+        assert_eq!(text.lines().count(), 4);
     }
 
     #[test]

@@ -82,11 +82,11 @@ pub async fn state(
             if output.is_json() {
                 output.line(&line)?;
             } else if format == Format::Text {
-                output.bytes(view::text(&line.document).as_bytes())?;
+                output.json(&view::text(&line.document))?;
             } else {
-                let mut text = serde_json::to_vec_pretty(&line.document).map_err(std::io::Error::other)?;
-                text.push(b'\n');
-                output.bytes(&text)?;
+                let mut text = serde_json::to_string_pretty(&line.document).map_err(std::io::Error::other)?;
+                text.push('\n');
+                output.json(&text)?;
             }
         }
     }

@@ -62,13 +62,15 @@ fn updates(mut input: &[u8]) -> Vec<Vec<u8>> {
 async fn moved(path: &Path, from: From) -> bool {
     let log: Arc<dyn Log> = Arc::new(MemoryLog::new());
     let mut rooms = Vec::new();
-    for _ in 0..2 {
+    for json in [false, true] {
         let (mut out, mut notes) = (Vec::new(), Vec::new());
-        let mut output = Output::new(&mut out, &mut notes, true, false);
+        let mut output = Output::new(&mut out, &mut notes, json, false);
         let options = MoveOptions { document: None, import: options() };
         if let Err(error) = move_in(path, from, &log, &options, &mut output).await {
-            assert_eq!(error.to_string().lines().count(), 1, "a line: {error}");
+            output.note(&format!("error: {error}"));
+            assert_eq!(text(&notes).lines().count(), 1, "one line");
         }
+        text(&out);
         rooms.push(read_all(&log).await);
     }
     let names = |rooms: &[(String, Vec<u8>)]| rooms.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>();
@@ -76,6 +78,13 @@ async fn moved(path: &Path, from: From) -> bool {
     let same = rooms[0].iter().zip(&rooms[1]).all(|(first, second)| same_document(&first.1, &second.1));
     assert!(same, "and is as it was");
     !rooms[0].is_empty()
+}
+
+/// What was printed, in which nothing is a command to a terminal.
+fn text(printed: &[u8]) -> &str {
+    let text = std::str::from_utf8(printed).expect("it is text");
+    assert!(!text.chars().any(|c| c.is_control() && c != '\n'), "{text:?}");
+    text
 }
 
 /// Every room of a store, each of which can be read from its beginning.
