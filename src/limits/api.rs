@@ -29,6 +29,10 @@ pub const API_LARGE_BODIES_MAX: usize = 4;
 /// Answers above [`API_PIECE_BYTES`] that are written at the same time, exports among them.
 pub const API_LARGE_ANSWERS_MAX: usize = 16;
 
+/// The part of each of these shares that one address may have, of how many: the rest is for others, who would have to wait for
+/// a reader that is as slow as is allowed.
+pub const API_SHARES_OF_AN_ADDRESS: (usize, usize) = (3, 4);
+
 /// Bytes of a piece of such an answer: what a reader that does not read keeps in memory.
 pub const API_PIECE_BYTES: usize = 256 << 10;
 

@@ -15,6 +15,7 @@ mod api_history;
 mod api_hostile;
 mod api_openapi;
 mod api_read;
+mod api_shares;
 mod api_support;
 mod api_tokens;
 mod api_webhooks;

@@ -2,7 +2,6 @@
 //! not a document, and that not for long. Who reads slowly has as long as the length allows.
 
 use std::convert::Infallible;
-use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
@@ -16,24 +15,27 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout};
 
 use super::ApiError;
-use super::request::{answer_tag, share};
+use super::request::answer_tag;
 use crate::http::App;
 use crate::ids::Position;
 use crate::limits::{API_PIECE_BYTES, API_READ_BYTES_PER_S_MIN, API_STALL_MS_MAX};
+use crate::throttle::Address;
 
 pub(super) const OCTETS: &str = "application/octet-stream";
 pub(super) const JSON: &str = "application/json";
 pub(super) const LINES: &str = "application/x-ndjson";
 
-/// Bytes of a type, as of a position if they are of one.
+/// Bytes of a type for an address, as of a position if they are of one.
 pub(super) async fn bytes(
-    app: &Arc<App>,
+    app: &App,
+    address: Option<Address>,
     media_type: &'static str,
     position: Option<Position>,
     bytes: Bytes,
 ) -> Result<Response, ApiError> {
     let length = bytes.len();
-    let body = if length <= API_PIECE_BYTES { Body::from(bytes) } else { in_pieces(app, bytes).await? };
+    let body =
+        if length <= API_PIECE_BYTES { Body::from(bytes) } else { in_pieces(app, address, bytes).await? };
     let mut response = Response::new(body);
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
@@ -57,8 +59,8 @@ pub(super) fn not_modified(position: Position) -> Response {
 }
 
 /// Each piece is a copy: a slice would keep all of it.
-async fn in_pieces(app: &Arc<App>, bytes: Bytes) -> Result<Body, ApiError> {
-    let share = share(&app.api.answers).await?;
+async fn in_pieces(app: &App, address: Option<Address>, bytes: Bytes) -> Result<Body, ApiError> {
+    let share = app.api.answers.share(address).await?;
     let (sender, receiver) = mpsc::channel(1);
     tokio::spawn(async move {
         let _share = share;

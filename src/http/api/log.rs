@@ -14,7 +14,7 @@ use tokio::sync::mpsc;
 
 use super::ApiError;
 use super::answer::{self, JSON, LINES, OCTETS, Reader};
-use super::request::{Asked, in_time, share};
+use super::request::{Asked, in_time};
 use crate::caller::Role;
 use crate::http::App;
 use crate::limits::{API_LOG_RECORDS, API_LOG_RECORDS_MAX, API_PIECE_BYTES};
@@ -30,7 +30,7 @@ pub(super) async fn records(State(app): State<Arc<App>>, asked: Asked) -> Result
     let after: Option<Place> = asked.query.after.as_deref().map(str::parse).transpose()?;
     let (head, records) = in_time(async {
         // A record may be a whole document.
-        let _share = share(&app.api.documents).await?;
+        let _share = app.api.documents.share(asked.address).await?;
         let head = app.log.open(&asked.room).await?.ok_or(ApiError::NoRoom)?;
         let after = match after {
             None => head.base,
@@ -48,10 +48,10 @@ pub(super) async fn records(State(app): State<Arc<App>>, asked: Asked) -> Result
     let accepts = asked.headers.get(header::ACCEPT).and_then(|value| value.to_str().ok());
     if accepts.is_some_and(|accepts| accepts.contains(LINES)) {
         let lines: String = records.iter().map(|stored| format!("{}\n", about(stored))).collect();
-        return answer::bytes(&app, LINES, None, lines.into()).await;
+        return answer::bytes(&app, asked.address, LINES, None, lines.into()).await;
     }
     let page = page(&asked, &head, &records);
-    answer::bytes(&app, JSON, None, page.to_string().into()).await
+    answer::bytes(&app, asked.address, JSON, None, page.to_string().into()).await
 }
 
 fn page(asked: &Asked, head: &Head, records: &[StoredRecord]) -> Value {
@@ -96,7 +96,7 @@ fn about(stored: &StoredRecord) -> Value {
 /// byte cuts the connection: what came is no export then.
 pub(super) async fn export(app: &Arc<App>, asked: &Asked) -> Result<Response, ApiError> {
     in_time(async { app.log.open(&asked.room).await?.ok_or(ApiError::NoRoom) }).await?;
-    let share = share(&app.api.answers).await?;
+    let share = app.api.answers.share(asked.address).await?;
     let (mut pipe, mut reader) = tokio::io::duplex(API_PIECE_BYTES);
     let (sender, receiver) = mpsc::channel::<std::io::Result<Bytes>>(1);
     let (log, room, now_ms) = (Arc::clone(&app.log), asked.room.clone(), app.rooms.now().wall_ms);

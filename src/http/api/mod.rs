@@ -9,7 +9,8 @@
 //! | `reveal` | a board's hidden cards, counted and shown |
 //! | `log` | the records of a room, and all of it as a file |
 //! | `board` | a room's document as a board: read, edited, begun, exported, imported |
-//! | `request`, `answer`, `error` | what all of these share |
+//! | `request`, `answer`, `error` | what all of these have in common |
+//! | `shares` | what there is so much of at a time |
 //!
 //! Invariants:
 //! - What is read is committed: in the log at the durability in force. What is answered as stored is, too.
@@ -24,6 +25,7 @@ mod log;
 mod read;
 mod request;
 mod reveal;
+mod shares;
 mod write;
 
 use std::sync::Arc;
@@ -32,11 +34,11 @@ use axum::Router;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, any, get, post, put};
-use tokio::sync::Semaphore;
 
 pub(in crate::http) use self::error::ApiError;
 pub(in crate::http) use self::read::whole;
 pub(in crate::http) use self::request::{ReadBody, read_body};
+use self::shares::Shared;
 pub(in crate::http) use self::write::store;
 use super::App;
 use crate::limits::{API_DOCUMENTS_MAX, API_LARGE_ANSWERS_MAX, API_LARGE_BODIES_MAX};
@@ -44,11 +46,11 @@ use crate::limits::{API_DOCUMENTS_MAX, API_LARGE_ANSWERS_MAX, API_LARGE_BODIES_M
 /// What requests to the API share, so that all of them together stay within bounds.
 pub struct Shares {
     /// Requests that have a document in memory for themselves.
-    documents: Arc<Semaphore>,
+    documents: Shared,
     /// Large bodies that are read.
-    bodies: Arc<Semaphore>,
+    bodies: Shared,
     /// Large answers that are written.
-    answers: Arc<Semaphore>,
+    answers: Shared,
     /// Boards that were shown lately.
     boards: board::Kept,
 }
@@ -68,21 +70,16 @@ impl Shares {
     /// How many are free now.
     #[must_use]
     pub fn free(&self) -> Free {
-        Free {
-            documents: self.documents.available_permits(),
-            bodies: self.bodies.available_permits(),
-            answers: self.answers.available_permits(),
-        }
+        Free { documents: self.documents.free(), bodies: self.bodies.free(), answers: self.answers.free() }
     }
 }
 
 impl Default for Shares {
     fn default() -> Self {
-        let semaphore = |count| Arc::new(Semaphore::new(count));
         Self {
-            documents: semaphore(API_DOCUMENTS_MAX),
-            bodies: semaphore(API_LARGE_BODIES_MAX),
-            answers: semaphore(API_LARGE_ANSWERS_MAX),
+            documents: Shared::new(API_DOCUMENTS_MAX),
+            bodies: Shared::new(API_LARGE_BODIES_MAX),
+            answers: Shared::new(API_LARGE_ANSWERS_MAX),
             boards: board::Kept::default(),
         }
     }

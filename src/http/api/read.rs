@@ -8,10 +8,10 @@ use base64::Engine as _;
 use base64::engine::general_purpose::{URL_SAFE, URL_SAFE_NO_PAD};
 use bytes::Bytes;
 use serde_json::json;
-use tokio::sync::OwnedSemaphorePermit;
 
 use super::answer::{self, JSON, OCTETS};
-use super::request::{Asked, Format, Shape, in_time, share};
+use super::request::{Asked, Format, Shape, in_time};
+use super::shares::Share;
 use super::{ApiError, board};
 use crate::caller::Role;
 use crate::document::Document;
@@ -25,6 +25,7 @@ use crate::limits::INLINE_BYTES_MAX;
 use crate::replay::place::{self, Place, Side};
 use crate::replay::view;
 use crate::room::outside::{Copy, Part};
+use crate::throttle::Address;
 
 /// `GET …/update`: the whole document, or with `sv` what somebody with that state vector lacks.
 pub(super) async fn update(State(app): State<Arc<App>>, asked: Asked) -> Result<Response, ApiError> {
@@ -33,10 +34,13 @@ pub(super) async fn update(State(app): State<Arc<App>>, asked: Asked) -> Result<
         None => Part::Everything,
         Some(text) => Part::Since(state_vector(text)?),
     };
-    let read = in_time(read(&app, &asked.room, part, |position| asked.knows(position))).await?;
+    let read =
+        in_time(read(&app, (&asked.room, asked.address), part, |position| asked.knows(position))).await?;
     match read {
         Read::Known(position) => Ok(answer::not_modified(position)),
-        Read::Document(copy, _share) => answer::bytes(&app, OCTETS, Some(copy.position), copy.update).await,
+        Read::Document(copy, _share) => {
+            answer::bytes(&app, asked.address, OCTETS, Some(copy.position), copy.update).await
+        }
     }
 }
 
@@ -44,7 +48,9 @@ pub(super) async fn update(State(app): State<Arc<App>>, asked: Asked) -> Result<
 pub(super) async fn document(State(app): State<Arc<App>>, asked: Asked) -> Result<Response, ApiError> {
     asked.needs(Role::Viewer)?;
     let read = in_time(async {
-        match read(&app, &asked.room, Part::Everything, |position| asked.knows(position)).await? {
+        match read(&app, (&asked.room, asked.address), Part::Everything, |position| asked.knows(position))
+            .await?
+        {
             Read::Known(position) => Ok(Err(position)),
             Read::Document(copy, share) => {
                 let position = copy.position;
@@ -54,7 +60,7 @@ pub(super) async fn document(State(app): State<Arc<App>>, asked: Asked) -> Resul
     });
     match read.await? {
         Err(position) => Ok(answer::not_modified(position)),
-        Ok((position, body)) => answer::bytes(&app, JSON, Some(position), body).await,
+        Ok((position, body)) => answer::bytes(&app, asked.address, JSON, Some(position), body).await,
     }
 }
 
@@ -73,7 +79,7 @@ pub(super) async fn at(State(app): State<Arc<App>>, asked: Asked) -> Result<Resp
     let (position, body) = in_time(async {
         let head = app.log.open(&asked.room).await?.ok_or(ApiError::NoRoom)?;
         let now_ms = app.rooms.now().wall_ms;
-        let share = share(&app.api.documents).await?;
+        let share = app.api.documents.share(asked.address).await?;
         let until = place::resolve(&*app.log, (&asked.room, &head), place, Side::Before, now_ms).await?;
         let fold = walk(&app, &asked.room, Range::to(until)).await?;
         let position = fold.last();
@@ -88,13 +94,19 @@ pub(super) async fn at(State(app): State<Arc<App>>, asked: Asked) -> Result<Resp
         Ok((position, body.await.map_err(stopped)?))
     })
     .await?;
-    answer::bytes(&app, if is_json { JSON } else { OCTETS }, Some(position), body).await
+    answer::bytes(&app, asked.address, if is_json { JSON } else { OCTETS }, Some(position), body).await
 }
 
 /// The whole committed document of a room as an update, for another family; `None` if nothing is stored under the name.
-pub(in crate::http) async fn whole(app: &Arc<App>, room: &RoomName) -> Result<Option<Response>, ApiError> {
-    match in_time(read(app, room, Part::Everything, |_| false)).await {
-        Ok(Read::Document(copy, _share)) => answer::bytes(app, OCTETS, None, copy.update).await.map(Some),
+pub(in crate::http) async fn whole(
+    app: &App,
+    room: &RoomName,
+    address: Option<Address>,
+) -> Result<Option<Response>, ApiError> {
+    match in_time(read(app, (room, address), Part::Everything, |_| false)).await {
+        Ok(Read::Document(copy, _share)) => {
+            answer::bytes(app, address, OCTETS, None, copy.update).await.map(Some)
+        }
         Ok(Read::Known(_)) | Err(ApiError::NoRoom) => Ok(None),
         Err(error) => Err(error),
     }
@@ -105,19 +117,19 @@ enum Read {
     /// The client has the document of this position.
     Known(Position),
     /// What was read, and if it is large the share of memory that it takes: kept until the answer has one of its own.
-    Document(Copy, Option<OwnedSemaphorePermit>),
+    Document(Copy, Option<Share>),
 }
 
 /// A part of the committed document: of the room that is open here, or by way of the log. A room that is only looked at is
 /// not opened: it would live on for it.
 async fn read(
     app: &App,
-    room: &RoomName,
+    (room, address): (&RoomName, Option<Address>),
     part: Part,
     is_known: impl Fn(Position) -> bool,
 ) -> Result<Read, ApiError> {
     let is_large = app.rooms.document_bytes(room) > INLINE_BYTES_MAX;
-    let large = if is_large { Some(share(&app.api.documents).await?) } else { None };
+    let large = if is_large { Some(app.api.documents.share(address).await?) } else { None };
     if let Some(read) = app.rooms.read_open(room, part.clone()).await {
         let copy = read?;
         return match copy.position {
@@ -132,7 +144,7 @@ async fn read(
     }
     let share = match large {
         Some(share) => share,
-        None => share(&app.api.documents).await?,
+        None => app.api.documents.share(address).await?,
     };
     let tombstone = app.log.tombstone(room).await?;
     let fold = walk(app, room, Range::TO_HEAD).await?;
@@ -166,7 +178,7 @@ fn encode(room: &RoomName, fold: Fold, lost: (bool, bool), part: &Part) -> Resul
 }
 
 /// An update as JSON: the document is built once more, so that no room waits for it.
-async fn in_json(copy: Copy, share: Option<OwnedSemaphorePermit>) -> Result<Bytes, ApiError> {
+async fn in_json(copy: Copy, share: Option<Share>) -> Result<Bytes, ApiError> {
     let work = move || {
         let _share = share;
         let mut document = Document::new();

@@ -11,15 +11,17 @@ use axum::http::{HeaderMap, header};
 use bytes::Bytes;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde::Deserialize;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
 use super::ApiError;
+use super::shares::{Share, Shared};
 use crate::caller::{Caller, Role};
 use crate::http::App;
 use crate::http::access::bearer_token;
+use crate::http::front::Client;
 use crate::ids::{Position, RoomName, RoomNameError};
 use crate::limits::{API_BODY_MS_MAX, API_MS_MAX, EDIT_BYTES_MAX};
+use crate::throttle::Address;
 
 /// A request about a room.
 pub(super) struct Asked {
@@ -29,6 +31,8 @@ pub(super) struct Asked {
     pub(super) position: Option<String>,
     pub(super) query: Asks,
     pub(super) headers: HeaderMap,
+    /// Where it comes from, as bounds by address count it.
+    pub(super) address: Option<Address>,
 }
 
 /// Who asks. Before anything is looked up under the room's name.
@@ -86,7 +90,8 @@ impl FromRequestParts<Arc<App>> for Asked {
         let caller = caller_of(app, &parts.headers, &room)?;
         let query = Query::<Asks>::try_from_uri(&parts.uri);
         let Query(query) = query.map_err(|rejection| ApiError::BadQuery(rejection.body_text()))?;
-        Ok(Self { room, caller, position, query, headers: parts.headers.clone() })
+        let address = Client::from_request_parts(parts, app).await.ok().and_then(|client| client.counted());
+        Ok(Self { room, caller, position, query, headers: parts.headers.clone(), address })
     }
 }
 
@@ -150,7 +155,7 @@ impl Asked {
         if !self.content_type().eq_ignore_ascii_case(media_type) {
             return Err(ApiError::MediaType(media_type));
         }
-        read_body(app, &self.headers, body, bytes_max).await
+        read_body(app, (self.address, &self.headers), body, bytes_max).await
     }
 }
 
@@ -158,7 +163,7 @@ impl Asked {
 /// while they wait to be worked on.
 pub(in crate::http) struct ReadBody {
     bytes: Bytes,
-    _share: Option<OwnedSemaphorePermit>,
+    _share: Option<Share>,
 }
 
 impl ReadBody {
@@ -179,16 +184,16 @@ impl Deref for ReadBody {
 /// A request's body, of any family: bounded in bytes and in time, and if it may be large, in how many there are at once.
 pub(in crate::http) async fn read_body(
     app: &App,
-    headers: &HeaderMap,
+    from: (Option<Address>, &HeaderMap),
     body: Body,
     bytes_max: usize,
 ) -> Result<ReadBody, ApiError> {
-    read(&app.api.bodies, headers, body, bytes_max).await
+    read(&app.api.bodies, from, body, bytes_max).await
 }
 
 async fn read(
-    bodies: &Arc<Semaphore>,
-    headers: &HeaderMap,
+    bodies: &Shared,
+    (address, headers): (Option<Address>, &HeaderMap),
     body: Body,
     bytes_max: usize,
 ) -> Result<ReadBody, ApiError> {
@@ -198,7 +203,7 @@ async fn read(
     }
     // Those of small ones are bounded by the connections.
     let is_small = length.unwrap_or(bytes_max) <= EDIT_BYTES_MAX;
-    let _share = if is_small { None } else { Some(share(bodies).await?) };
+    let _share = if is_small { None } else { Some(bodies.share(address).await?) };
     let read = Limited::new(body, bytes_max).collect();
     match timeout(Duration::from_millis(API_BODY_MS_MAX), read).await {
         Ok(Ok(body)) => Ok(ReadBody { bytes: body.to_bytes(), _share }),
@@ -211,14 +216,6 @@ async fn read(
 /// A position as an entity tag.
 pub(super) fn answer_tag(position: Position) -> String {
     format!("\"{position}\"")
-}
-
-/// Waits for a share of what is bounded, but not longer than a request may take.
-pub(super) async fn share(of: &Arc<Semaphore>) -> Result<OwnedSemaphorePermit, ApiError> {
-    let shared = timeout(Duration::from_millis(API_MS_MAX), Arc::clone(of).acquire_owned()).await;
-    shared.ok().and_then(Result::ok).ok_or_else(|| {
-        ApiError::Unavailable("too many large requests at the same time: try again later".to_owned())
-    })
 }
 
 /// Gives up on what takes longer than a request may.
@@ -237,6 +234,7 @@ mod tests {
             position: None,
             query: Asks::default(),
             headers: HeaderMap::new(),
+            address: None,
         }
     }
 
@@ -254,32 +252,25 @@ mod tests {
     /// [P11] A large body has its share until its bytes are gone, not only while it is read; a small one needs none.
     #[tokio::test(start_paused = true)]
     async fn a_large_body_keeps_its_share() {
-        let bodies = Arc::new(Semaphore::new(1));
+        let bodies = Arc::new(Shared::new(1));
         let (large, headers) = (vec![b'x'; EDIT_BYTES_MAX + 1], HeaderMap::new());
         let ask = |bytes: Vec<u8>, headers: &HeaderMap| {
             let (bodies, headers) = (Arc::clone(&bodies), headers.clone());
-            async move { read(&bodies, &headers, Body::from(bytes), 2 * EDIT_BYTES_MAX).await }
+            async move { read(&bodies, (None, &headers), Body::from(bytes), 2 * EDIT_BYTES_MAX).await }
         };
         let Ok(first) = ask(large.clone(), &headers).await else { panic!("there is a share") };
-        assert_eq!((first.len(), bodies.available_permits()), (large.len(), 0));
+        assert_eq!((first.len(), bodies.free()), (large.len(), 0));
         assert!(matches!(ask(large.clone(), &headers).await, Err(ApiError::Unavailable(_))));
         let small: HeaderMap = [(header::CONTENT_LENGTH, "2".parse().unwrap())].into_iter().collect();
         assert!(ask(b"{}".to_vec(), &small).await.is_ok(), "small ones go on");
         drop(first);
         assert!(ask(large, &headers).await.is_ok());
-        assert_eq!(bodies.available_permits(), 1);
+        assert_eq!(bodies.free(), 1);
     }
 
-    /// [P11] A request that finds no place waits, but not for ever.
+    /// [P11] Nor does one that takes too long.
     #[tokio::test(start_paused = true)]
-    async fn nobody_waits_for_ever() {
-        let shares = Arc::new(Semaphore::new(1));
-        let held = share(&shares).await.unwrap_or_else(|_| panic!("there is one"));
-        let began = tokio::time::Instant::now();
-        assert!(matches!(share(&shares).await, Err(ApiError::Unavailable(_))));
-        assert_eq!(began.elapsed(), Duration::from_millis(API_MS_MAX));
-        drop(held);
-        assert!(share(&shares).await.is_ok());
+    async fn work_ends_in_time() {
         let late = in_time(std::future::pending::<Result<(), _>>()).await;
         assert!(matches!(late, Err(ApiError::Late)));
     }

@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 use tokio::time::timeout;
 
 use super::ApiError;
-use super::request::{Asked, in_time, share};
+use super::request::{Asked, in_time};
 use crate::caller::Role;
 use crate::http::App;
 use crate::ids::Position;
@@ -22,10 +22,10 @@ use crate::room::{RevealError, Revealed};
 /// `GET …/hidden`: how many cards each person has hidden, as far as they are stored.
 pub(super) async fn hidden(State(app): State<Arc<App>>, asked: Asked) -> Result<Response, ApiError> {
     asked.needs(Role::Viewer)?;
-    let Asked { room, .. } = asked;
+    let Asked { room, address, .. } = asked;
     let counted = in_time(async {
         app.log.open(&room).await?.ok_or(ApiError::NoRoom)?;
-        let _share = share(&app.api.documents).await?;
+        let _share = app.api.documents.share(address).await?;
         Ok(app.rooms.hidden_cards(&room).await?)
     });
     let hidden: Map<String, Value> =

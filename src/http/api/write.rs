@@ -13,7 +13,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use super::ApiError;
 use super::answer::{JSON, OCTETS, json_at};
-use super::request::{Asked, in_time, share};
+use super::request::{Asked, in_time};
 use crate::caller::{Caller, Role};
 use crate::edit;
 use crate::gate::Source;
@@ -100,7 +100,7 @@ pub(super) async fn on_copy<T: Send + 'static>(
     let late = Instant::now() + Duration::from_millis(API_MS_MAX);
     let user = asked.caller.user.as_ref();
     let (made, position, lease) = in_time(async {
-        let share = share(&app.api.documents).await?;
+        let share = app.api.documents.share(asked.address).await?;
         if !app.rooms.trusts_engine(&asked.room) {
             return Err(ApiError::Edit(edit::EditError::Distrusted));
         }

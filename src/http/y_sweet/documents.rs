@@ -17,7 +17,7 @@ use tokio::time::timeout;
 use super::refusal::Refusal;
 use super::{Named, access, is_old, parse};
 use crate::caller::Caller;
-use crate::http::{App, api};
+use crate::http::{App, api, front};
 use crate::ids::RoomName;
 use crate::limits::{API_MS_MAX, DOCUMENT_BYTES_MAX, REQUEST_BODY_BYTES_MAX};
 use crate::room::{Entry, Member, Outlet};
@@ -75,7 +75,7 @@ pub(super) async fn read(
     let id = parse(id)?;
     access::document(&app, access::bearer(request.headers()), &id)?;
     let headers = [(header::CONTENT_TYPE, "application/octet-stream"), (header::CACHE_CONTROL, "no-store")];
-    match api::whole(&app, &id).await? {
+    match api::whole(&app, &id, front::address(&request)).await? {
         Some(mut response) => {
             response
                 .headers_mut()
@@ -154,6 +154,7 @@ pub(super) async fn read_json<T: Default + DeserializeOwned>(
 }
 
 async fn read_body(app: &App, request: Request, bytes_max: usize) -> Result<api::ReadBody, Refusal> {
+    let address = front::address(&request);
     let (head, body) = request.into_parts();
-    Ok(api::read_body(app, &head.headers, body, bytes_max).await?)
+    Ok(api::read_body(app, (address, &head.headers), body, bytes_max).await?)
 }

@@ -169,7 +169,7 @@ pub(in crate::http::api) async fn begin(
     let late = tokio::time::Instant::now() + std::time::Duration::from_millis(API_MS_MAX);
     let looked = of_document(
         &app,
-        &asked.room,
+        (&asked.room, asked.address),
         |_| None,
         move |position, document: &Document, _| (position, has_begun_otherwise(document, template)),
     );

@@ -45,9 +45,9 @@ pub(in crate::http::api) async fn export(
     let make = move |position: Position, document: &Document, wrote| {
         (position, Some(file(format, position, document, wrote)))
     };
-    let (position, file) = in_time(of_document(&app, &asked.room, find, make)).await?;
+    let (position, file) = in_time(of_document(&app, (&asked.room, asked.address), find, make)).await?;
     let Some(file) = file else { return Ok(answer::not_modified(position)) };
-    let mut response = answer::bytes(&app, media_type, Some(position), file).await?;
+    let mut response = answer::bytes(&app, asked.address, media_type, Some(position), file).await?;
     let disposition = HeaderValue::from_str(&attachment(&asked.room, ending));
     response.headers_mut().insert(header::CONTENT_DISPOSITION, disposition.expect("ASCII only"));
     Ok(response)

@@ -20,11 +20,12 @@ use crate::http::App;
 use crate::http::api::ApiError;
 use crate::http::api::answer::{self, JSON};
 use crate::http::api::read::{stopped, walk};
-use crate::http::api::request::{Asked, Shape, in_time, share};
+use crate::http::api::request::{Asked, Shape, in_time};
 use crate::ids::{Position, RoomName};
 use crate::kind::RoomKind;
 use crate::limits::INLINE_BYTES_MAX;
 use crate::room::outside::Part;
+use crate::throttle::Address;
 
 /// Whether a room is shown with its board.
 pub(in crate::http::api) fn is_shown(asked: &Asked, kind: Option<RoomKind>) -> bool {
@@ -49,7 +50,7 @@ pub(in crate::http::api) async fn show(
     };
     let make =
         |position, document: &Document, wrote| Found::Board(Arc::new(board(position, document, wrote)));
-    let board = match in_time(of_document(app, room, find, make)).await? {
+    let board = match in_time(of_document(app, (room, asked.address), find, make)).await? {
         Found::Known(position) => return Ok(answer::not_modified(position)),
         Found::Board(board) => board,
     };
@@ -60,7 +61,7 @@ pub(in crate::http::api) async fn show(
     };
     about["position"] = json!(board.position.to_string());
     let body = joined(&about, &board, &participants);
-    let mut response = answer::bytes(app, JSON, Some(board.position), body).await?;
+    let mut response = answer::bytes(app, asked.address, JSON, Some(board.position), body).await?;
     // Who is here, and until when the room lives, changes without a record.
     response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     Ok(response)
@@ -85,12 +86,12 @@ pub(in crate::http::api) fn past(fold: &Fold) -> Bytes {
 /// that the room is at. A room that is not open is walked, and not opened.
 pub(super) async fn of_document<T: Send + 'static>(
     app: &App,
-    room: &RoomName,
+    (room, address): (&RoomName, Option<Address>),
     find: impl Fn(Position) -> Option<T>,
     make: impl FnOnce(Position, &Document, Wrote) -> T + Send + 'static,
 ) -> Result<T, ApiError> {
     let is_large = app.rooms.document_bytes(room) > INLINE_BYTES_MAX;
-    let large = if is_large { Some(share(&app.api.documents).await?) } else { None };
+    let large = if is_large { Some(app.api.documents.share(address).await?) } else { None };
     if let Some(read) = app.rooms.read_open(room, Part::Everything).await {
         let copy = read?;
         if copy.position == Position::START {
@@ -114,7 +115,7 @@ pub(super) async fn of_document<T: Send + 'static>(
     }
     let share = match large {
         Some(share) => share,
-        None => share(&app.api.documents).await?,
+        None => app.api.documents.share(address).await?,
     };
     let fold = walk(app, room, Range::TO_HEAD).await?;
     let work = move || {
