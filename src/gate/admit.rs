@@ -10,6 +10,7 @@ use std::collections::BTreeSet;
 use hashbrown::HashMap;
 
 use super::block::{Block, Kind, Parent, read_block, write_gc};
+use super::deletes::Deletes;
 use super::index::{Index, Mark, Spot, What};
 use super::names::NO_NAME;
 use super::order::Placed;
@@ -19,7 +20,7 @@ use super::refusal::Refusal;
 use super::rewrite::{Rewrite, Turned};
 use super::walks::Account;
 use super::write::{OwnedPart, Part};
-use super::{Dropped, Source};
+use super::{Dropped, Gate, ParsedUpdate, Receipt, Source};
 use crate::ids::ClientId;
 use crate::limits::{CLIENTS_PER_DOCUMENT_MAX, TYPE_DEPTH_MAX};
 
@@ -61,6 +62,8 @@ pub(super) struct Judgement<'g, 'u> {
     pub(super) rewrite: &'u Rewrite,
     /// New blocks that others get as deleted, and whose author holds them alive: `(client, from, to)`.
     pub(super) turned: Vec<(ClientId, u32, u32)>,
+    /// Ids that its blocks replace as the value of a key; kept if asked for.
+    overwritten: Option<&'g mut Vec<Id>>,
     /// `(part, clock, waiting part)`: the last goes on when the first has brought that clock.
     waits: BTreeSet<(u32, u32, u32)>,
     /// Parts by client, built when the first block waits.
@@ -75,6 +78,7 @@ impl<'g, 'u> Judgement<'g, 'u> {
         account: Account<'g>,
         update: &'u Parsed<'u>,
         (source, rewrite): (Source, &'u Rewrite),
+        overwritten: Option<&'g mut Vec<Id>>,
     ) -> Self {
         let mark = index.mark();
         let cursors = update.sections.iter().map(|section| {
@@ -92,7 +96,20 @@ impl<'g, 'u> Judgement<'g, 'u> {
         let cursors = cursors.collect();
         let (waits, parts, dropped) = (BTreeSet::new(), None, Dropped::default());
         let turned = Vec::new();
-        Self { index, account, update, source, cursors, rewrite, turned, waits, parts, dropped, mark }
+        Self {
+            index,
+            account,
+            update,
+            source,
+            cursors,
+            rewrite,
+            turned,
+            overwritten,
+            waits,
+            parts,
+            dropped,
+            mark,
+        }
     }
 
     /// Has what is new of these clients left out.
@@ -192,6 +209,11 @@ impl<'g, 'u> Judgement<'g, 'u> {
         }
         let wide = spot.key != NO_NAME && len > 1 && what == What::Content;
         let id = Id { client, clock: known };
+        if let (Some(overwritten), Some(origin)) = (&mut self.overwritten, origin)
+            && spot.key != NO_NAME
+        {
+            overwritten.push(origin);
+        }
         let first = known == cursor_known_before;
         let mut placed = Placed { id, len, origin, right: block.right, spot, first };
         if wide {
@@ -314,27 +336,74 @@ impl<'g, 'u> Judgement<'g, 'u> {
     }
 
     /// What goes on, part by part, and what it takes to take it back.
-    pub(super) fn finish(self) -> Finished {
+    fn finish(self, deletes: Deletes, turned: bool) -> Judged {
         let (steps, named) = self.account.keep();
-        let parts = self.cursors.into_iter().zip(&self.update.sections);
-        let admitted = parts.filter(|(cursor, _)| cursor.known > cursor.known_before);
-        let owned = admitted.map(|(cursor, section)| {
+        let mut parts = Vec::with_capacity(self.cursors.len());
+        let judged = self.cursors.into_iter().zip(&self.update.sections);
+        let admitted = judged.filter(|(cursor, _)| cursor.known > cursor.known_before);
+        parts.extend(admitted.map(|(cursor, section)| {
             let clocks = (cursor.known_before, cursor.known);
             OwnedPart { client: section.client, clocks, part: cursor.part }
-        });
-        Finished { parts: owned.collect(), before: self.mark, steps, named }
+        }));
+        Judged { parts, deletes, dropped: self.dropped, before: self.mark, steps, named, turned }
     }
 }
 
-/// An update that is judged.
-pub(super) struct Finished {
+/// An update that is judged, and that the index has taken in.
+pub(super) struct Judged {
     pub(super) parts: Vec<OwnedPart>,
+    pub(super) deletes: Deletes,
+    pub(super) dropped: Dropped,
     /// Where the index stood before.
     pub(super) before: Mark,
     /// What integrating it costs at most.
     pub(super) steps: u64,
     /// What its sets of keys have named as origin.
     pub(super) named: Vec<Id>,
+    /// See [`super::Remainder::turned`].
+    pub(super) turned: bool,
+}
+
+impl Gate {
+    /// Judges an update and takes it into the index. `overwritten` gets the ids that its blocks replace as the value of a key.
+    pub(super) fn judge(
+        &mut self,
+        update: &ParsedUpdate<'_>,
+        foreign: &[ClientId],
+        rewrite: &Rewrite,
+        overwritten: Option<&mut Vec<Id>>,
+    ) -> Result<Judged, Refusal> {
+        let ParsedUpdate { parsed, source } = update;
+        let source = *source;
+        let account = Account::new(&mut self.walks, source, self.index.mark());
+        let mut judgement = Judgement::new(&mut self.index, account, parsed, (source, rewrite), overwritten);
+        judgement.leave_out(foreign);
+        judgement.blocks()?;
+        let turned = !judgement.turned.is_empty();
+        let deletes = judgement.deletes();
+        let judged = judgement.finish(deletes, turned);
+        if judged.parts.is_empty() && judged.deletes.parts.is_empty() {
+            self.index.rewind(judged.before);
+        }
+        Ok(judged)
+    }
+
+    /// An admission brings something.
+    pub(super) fn count_admission(&mut self) {
+        self.admissions += 1;
+    }
+
+    /// Counts it, and says what it takes to take it back.
+    pub(super) fn receipt(
+        &mut self,
+        parts: &[OwnedPart],
+        deletes: Vec<(ClientId, u32, u32)>,
+        (before, named): (Mark, Vec<Id>),
+    ) -> Receipt {
+        self.count_admission();
+        let blocks = parts.iter().map(|part| (part.client, part.clocks.0, part.clocks.1)).collect();
+        Receipt { blocks, deletes, before, named, number: self.admissions }
+    }
 }
 
 impl Cursor {
