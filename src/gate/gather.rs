@@ -11,8 +11,8 @@ use std::cmp::Reverse;
 
 use hashbrown::HashMap;
 
-use super::admit::Judged;
 use super::block::{Kind, read_block};
+use super::judged::Judged;
 use super::merge::join_parts;
 use super::ranges::Range;
 use super::read::{Id, Reader, put_number};

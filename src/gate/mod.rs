@@ -24,6 +24,7 @@ mod deletes;
 mod entries;
 mod gather;
 mod index;
+mod judged;
 mod keys;
 mod merge;
 mod names;
@@ -55,8 +56,8 @@ pub use touched::{Path, Touched};
 pub use vector::{StateVector, parse_state_vector};
 pub use walks::Recorded;
 
-use admit::Judged;
 use index::{Index, Mark};
+use judged::Judged;
 use read::Id;
 use walks::Walks;
 

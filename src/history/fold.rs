@@ -6,11 +6,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use super::folding::{Folding, Returned, Unfolded};
 use super::kind::Known;
 use super::snapshot::{About, Snapshot, SnapshotError};
 use super::wrote::Wrote;
 use crate::document::{Document, ENGINE};
-use crate::gate::{Gate, Gathered, Recorded, Source};
+use crate::gate::{Gate, Gathered, Source};
 use crate::generation::Generations;
 use crate::ids::{ClientId, Generation, Position, RoomName};
 use crate::kind::RoomKind;
@@ -76,39 +77,6 @@ pub struct Fold {
     on_trouble: OnTrouble,
     /// Where a fold that stops at trouble has stopped.
     stopped: Option<SetAside>,
-}
-
-/// What the gate has taken in, and the document has not.
-struct Unfolded {
-    update: Vec<u8>,
-    /// Of the newest record in it.
-    position: Position,
-    recorded: Recorded,
-}
-
-/// A document, and what comes into it next: lent by a fold that judges the next page meanwhile.
-pub(super) struct Folding {
-    document: Document,
-    unfolded: Unfolded,
-}
-
-/// The same when it is done.
-pub(super) struct Returned {
-    document: Document,
-    deletes: Vec<(ClientId, u32, u32)>,
-    recorded: Recorded,
-}
-
-impl Folding {
-    /// # Errors
-    /// [`Broken`], as [`Fold::page`] for the page that is folded here.
-    pub(super) fn fold(self) -> Result<Returned, Broken> {
-        let Self { mut document, unfolded: Unfolded { update, position, recorded } } = self;
-        match document.apply(&[&update]) {
-            Ok(deletes) => Ok(Returned { document, deletes, recorded }),
-            Err(error) => Err(Broken(SetAside { position, why: format!("it cannot be folded: {error}") })),
-        }
-    }
 }
 
 /// The parts of a fold, for who goes on with them.

@@ -13,7 +13,8 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use super::fold::{Broken, Fold, Folded, Folding, OnTrouble, Returned, SetAside};
+use super::fold::{Broken, Fold, Folded, OnTrouble, SetAside};
+use super::folding::fold_beside;
 use super::page::{fold_page, follows};
 use super::start::{self, DamagedSnapshot, Start};
 use crate::heavy::heavy;
@@ -407,13 +408,6 @@ enum Pages {
     Jump,
     /// A record breaks the document: this one, or one of its page.
     Broken(SetAside),
-}
-
-/// Has a page taken into the document that was lent, on the blocking pool.
-async fn fold_beside(folding: Option<Folding>) -> Result<Result<Option<Returned>, Broken>, WalkError> {
-    let Some(folding) = folding else { return Ok(Ok(None)) };
-    let job = heavy(move || folding.fold().map(Some));
-    job.await.map_err(|error| WalkError::Stopped(error.to_string()))
 }
 
 fn lost() -> WalkError {
