@@ -285,9 +285,8 @@ impl Fold {
 
     /// Brings the document up to what was judged.
     pub(super) fn settle(&mut self) -> Result<(), Broken> {
-        match self.lend() {
-            Some(folding) => self.give_back(folding.fold()?),
-            None => {}
+        if let Some(folding) = self.lend() {
+            self.give_back(folding.fold()?);
         }
         Ok(())
     }
