@@ -10,7 +10,9 @@ use std::collections::BTreeSet;
 use hashbrown::HashMap;
 
 use super::block::{Block, Kind, Parent, read_block, write_gc};
+use super::deletes::Deletes;
 use super::index::{Index, Mark, Spot, What};
+use super::judged::Judged;
 use super::names::NO_NAME;
 use super::order::Placed;
 use super::parse::{Parsed, Section};
@@ -61,6 +63,8 @@ pub(super) struct Judgement<'g, 'u> {
     pub(super) rewrite: &'u Rewrite,
     /// New blocks that others get as deleted, and whose author holds them alive: `(client, from, to)`.
     pub(super) turned: Vec<(ClientId, u32, u32)>,
+    /// Ids that its blocks replace as the value of a key; kept if asked for.
+    overwritten: Option<&'g mut Vec<Id>>,
     /// `(part, clock, waiting part)`: the last goes on when the first has brought that clock.
     waits: BTreeSet<(u32, u32, u32)>,
     /// Parts by client, built when the first block waits.
@@ -75,6 +79,7 @@ impl<'g, 'u> Judgement<'g, 'u> {
         account: Account<'g>,
         update: &'u Parsed<'u>,
         (source, rewrite): (Source, &'u Rewrite),
+        overwritten: Option<&'g mut Vec<Id>>,
     ) -> Self {
         let mark = index.mark();
         let cursors = update.sections.iter().map(|section| {
@@ -92,7 +97,20 @@ impl<'g, 'u> Judgement<'g, 'u> {
         let cursors = cursors.collect();
         let (waits, parts, dropped) = (BTreeSet::new(), None, Dropped::default());
         let turned = Vec::new();
-        Self { index, account, update, source, cursors, rewrite, turned, waits, parts, dropped, mark }
+        Self {
+            index,
+            account,
+            update,
+            source,
+            cursors,
+            rewrite,
+            turned,
+            overwritten,
+            waits,
+            parts,
+            dropped,
+            mark,
+        }
     }
 
     /// Has what is new of these clients left out.
@@ -192,6 +210,11 @@ impl<'g, 'u> Judgement<'g, 'u> {
         }
         let wide = spot.key != NO_NAME && len > 1 && what == What::Content;
         let id = Id { client, clock: known };
+        if let (Some(overwritten), Some(origin)) = (&mut self.overwritten, origin)
+            && spot.key != NO_NAME
+        {
+            overwritten.push(origin);
+        }
         let first = known == cursor_known_before;
         let mut placed = Placed { id, len, origin, right: block.right, spot, first };
         if wide {
@@ -314,27 +337,17 @@ impl<'g, 'u> Judgement<'g, 'u> {
     }
 
     /// What goes on, part by part, and what it takes to take it back.
-    pub(super) fn finish(self) -> Finished {
+    pub(super) fn finish(self, deletes: Deletes, turned: bool) -> Judged {
         let (steps, named) = self.account.keep();
-        let parts = self.cursors.into_iter().zip(&self.update.sections);
-        let admitted = parts.filter(|(cursor, _)| cursor.known > cursor.known_before);
-        let owned = admitted.map(|(cursor, section)| {
+        let mut parts = Vec::with_capacity(self.cursors.len());
+        let judged = self.cursors.into_iter().zip(&self.update.sections);
+        let admitted = judged.filter(|(cursor, _)| cursor.known > cursor.known_before);
+        parts.extend(admitted.map(|(cursor, section)| {
             let clocks = (cursor.known_before, cursor.known);
             OwnedPart { client: section.client, clocks, part: cursor.part }
-        });
-        Finished { parts: owned.collect(), before: self.mark, steps, named }
+        }));
+        Judged { parts, deletes, dropped: self.dropped, before: self.mark, steps, named, turned }
     }
-}
-
-/// An update that is judged.
-pub(super) struct Finished {
-    pub(super) parts: Vec<OwnedPart>,
-    /// Where the index stood before.
-    pub(super) before: Mark,
-    /// What integrating it costs at most.
-    pub(super) steps: u64,
-    /// What its sets of keys have named as origin.
-    pub(super) named: Vec<Id>,
 }
 
 impl Cursor {

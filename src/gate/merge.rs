@@ -64,6 +64,12 @@ fn merge_deletes(parsed: &[Parsed<'_>]) -> Result<Vec<DeletePart>, Refusal> {
             parts.push(DeletePart { client: deletes.client, ranges });
         }
     }
+    join_parts(&mut parts);
+    Ok(parts)
+}
+
+/// Makes one part of those of each client.
+pub(super) fn join_parts(parts: &mut Vec<DeletePart>) {
     parts.sort_by_key(|part| Reverse(part.client));
     parts.dedup_by(|next, kept| {
         let same = next.client == kept.client;
@@ -73,5 +79,4 @@ fn merge_deletes(parsed: &[Parsed<'_>]) -> Result<Vec<DeletePart>, Refusal> {
         same
     });
     parts.iter_mut().for_each(|part| normalise(&mut part.ranges));
-    Ok(parts)
 }

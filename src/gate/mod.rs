@@ -22,7 +22,9 @@ mod clash;
 mod compare;
 mod deletes;
 mod entries;
+mod gather;
 mod index;
+mod judged;
 mod keys;
 mod merge;
 mod names;
@@ -43,6 +45,7 @@ mod write;
 pub use acts::{Act, Content, PLACE_KEYS, Place, Where};
 pub use clash::Recent;
 pub use compare::same_document;
+pub use gather::Gathered;
 pub use keys::keys_of_root;
 pub use merge::{merge, try_merge};
 pub use presence::{PresenceEntry, PresenceUser, parse_presence, parse_whispered, write_presence_user};
@@ -51,12 +54,12 @@ pub use rewrite::{Rewrite, Turned};
 pub use sequences::Sequences;
 pub use touched::{Path, Touched};
 pub use vector::{StateVector, parse_state_vector};
+pub use walks::Recorded;
 
-use admit::{Finished, Judgement};
-use deletes::Deletes;
 use index::{Index, Mark};
+use judged::Judged;
 use read::Id;
-use walks::{Account, Walks};
+use walks::Walks;
 
 use crate::ids::ClientId;
 use crate::limits::{DOCUMENT_BYTES_MAX, UPDATE_BYTES_MAX};
@@ -258,29 +261,13 @@ impl Gate {
         foreign: &[ClientId],
         rewrite: &Rewrite,
     ) -> Result<Admission, Refusal> {
-        let ParsedUpdate { parsed, source } = update;
-        let source = *source;
-        let account = Account::new(&mut self.walks, source, self.index.mark());
-        let mut judgement = Judgement::new(&mut self.index, account, parsed, (source, rewrite));
-        judgement.leave_out(foreign);
-        judgement.blocks()?;
-        let turned = !judgement.turned.is_empty();
-        let Deletes { parts: mut deletes, new } = judgement.deletes();
-        let dropped = judgement.dropped;
-        let Finished { mut parts, before, steps, named } = judgement.finish();
-        if parts.is_empty() && deletes.is_empty() {
-            self.index.rewind(before);
+        let Judged { mut parts, mut deletes, dropped, before, steps, named, turned } =
+            self.judge(update, foreign, rewrite, None)?;
+        if parts.is_empty() && deletes.parts.is_empty() {
             return Ok(Admission { remainder: None, dropped });
         }
-        self.admissions += 1;
-        let receipt = Receipt {
-            blocks: parts.iter().map(|part| (part.client, part.clocks.0, part.clocks.1)).collect(),
-            deletes: new,
-            before,
-            named,
-            number: self.admissions,
-        };
-        let update = write::write_update(parsed.bytes, &mut parts, &mut deletes);
+        let receipt = self.receipt(&parts, deletes.new, (before, named));
+        let update = write::write_update(update.parsed.bytes, &mut parts, &mut deletes.parts);
         Ok(Admission { remainder: Some(Remainder { update, receipt, steps, turned }), dropped })
     }
 

@@ -37,6 +37,10 @@ pub(super) struct Walks {
     scratch: Vec<Counted>,
 }
 
+/// What records that are judged and not folded have named as the origin of a key's value.
+#[derive(Debug, Default)]
+pub struct Recorded(Vec<Id>);
+
 /// How many blocks there are beside each other, at most. Hashed by spot: a bucket counts all spots
 /// that fall into it.
 #[derive(Default)]
@@ -96,8 +100,18 @@ impl Walks {
 
     /// All records that were admitted are folded.
     pub(super) fn records_are_folded(&mut self) {
-        let recorded = std::mem::take(&mut self.estimate.recorded);
-        self.forget_named(&recorded);
+        let recorded = self.take_recorded();
+        self.forget_recorded(recorded);
+    }
+
+    /// What records have named, for who folds them later than others are judged.
+    pub(super) fn take_recorded(&mut self) -> Recorded {
+        Recorded(std::mem::take(&mut self.estimate.recorded))
+    }
+
+    /// These are folded.
+    pub(super) fn forget_recorded(&mut self, recorded: Recorded) {
+        self.forget_named(&recorded.0);
     }
 
     /// Forgets a client's clocks from `from` on, before the index does.

@@ -57,7 +57,13 @@ impl Part {
         replaced.blocks.push((at, end));
     }
 
-    fn write(&self, update: &[u8], out: &mut Vec<u8>) {
+    /// How many blocks it has, as they are written.
+    pub(super) fn blocks(&self) -> u32 {
+        self.blocks
+    }
+
+    /// Writes the blocks; `update` is what they came in.
+    pub(super) fn write(&self, update: &[u8], out: &mut Vec<u8>) {
         let (mut at, mut start) = (self.bytes.0, 0);
         let piece = |from: u32, to: u32| &update[from as usize..to as usize];
         if let Some(replaced) = &self.replaced {

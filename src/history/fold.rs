@@ -6,11 +6,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use super::folding::{Folding, Returned, Unfolded};
 use super::kind::Known;
 use super::snapshot::{About, Snapshot, SnapshotError};
 use super::wrote::Wrote;
 use crate::document::{Document, ENGINE};
-use crate::gate::{self, Gate, Source};
+use crate::gate::{Gate, Gathered, Source};
 use crate::generation::Generations;
 use crate::ids::{ClientId, Generation, Position, RoomName};
 use crate::kind::RoomKind;
@@ -55,7 +56,11 @@ pub struct Broken(pub SetAside);
 pub struct Fold {
     room: RoomName,
     gate: Gate,
+    /// Without what is unfolded; an empty one while it is lent.
     document: Document,
+    unfolded: Option<Unfolded>,
+    /// The document as one update, if it is what a snapshot says.
+    encoded: Option<Vec<u8>>,
     last: Position,
     records: u64,
     /// Bytes of all records up to `last`.
@@ -80,6 +85,8 @@ pub struct Parts {
     pub gate: Gate,
     /// The document.
     pub document: Document,
+    /// The document as one update, where that is known without encoding it.
+    pub encoded: Option<Vec<u8>>,
     /// Of the newest record folded.
     pub last: Position,
     /// See [`Fold::bytes`].
@@ -100,6 +107,8 @@ impl Fold {
             room,
             gate: Gate::new(),
             document: Document::new(),
+            unfolded: None,
+            encoded: None,
             last: Position::START,
             records: 0,
             log_bytes: 0,
@@ -130,8 +139,10 @@ impl Fold {
             return Err(damaged("its document is incomplete"));
         }
         if let Some(remainder) = admission.remainder {
-            fold.apply(&remainder.update, *through)
-                .map_err(|Broken(record)| SnapshotError::Damaged(record.why))?;
+            fold.bytes = remainder.update.len();
+            let recorded = fold.gate.end_gathering();
+            fold.unfolded = Some(Unfolded { update: remainder.update, position: *through, recorded });
+            fold.settle().map_err(|Broken(record)| SnapshotError::Damaged(record.why))?;
         }
         if fold.gate.state_vector().encode() != *state_vector {
             return Err(damaged("its document does not have the blocks that it should have"));
@@ -141,6 +152,12 @@ impl Fold {
         fold.kind = Known::by_snapshot(*kind);
         fold.left_out.clone_from(set_aside);
         Ok(fold)
+    }
+
+    /// Keeps the bytes that the document came from: until something else is folded, it says just that. They came out of
+    /// it as they went in before the snapshot was published.
+    pub(super) fn keep_encoded(&mut self, document: Vec<u8>) {
+        self.encoded = Some(document);
     }
 
     /// A snapshot of the fold as it is.
@@ -234,11 +251,12 @@ impl Fold {
     #[must_use]
     pub fn into_parts(self) -> Parts {
         let kind = self.kind();
-        let Self { gate, document, last, bytes, claims, wrote, .. } = self;
-        Parts { gate, document, last, bytes, claims, wrote, kind }
+        debug_assert!(self.unfolded.is_none());
+        let Self { gate, document, encoded, last, bytes, claims, wrote, .. } = self;
+        Parts { gate, document, encoded, last, bytes, claims, wrote, kind }
     }
 
-    /// Folds the records of one page, merged: what costs most is paid once a page. Nothing happens
+    /// Folds the records of one page at once: what costs most is paid once a page. Nothing happens
     /// once the fold has stopped.
     ///
     /// # Errors
@@ -248,20 +266,47 @@ impl Fold {
     /// # Panics
     /// If a record is not newer than the last one.
     pub fn page(&mut self, page: &[StoredRecord]) -> Result<(), Broken> {
-        let mut updates = Vec::with_capacity(page.len());
+        self.judge_page(page);
+        self.settle()
+    }
+
+    /// The same but for the document, which takes the page in with [`Fold::settle`] or [`Fold::lend`], and before anything
+    /// else is asked of the fold.
+    pub(super) fn judge_page(&mut self, page: &[StoredRecord]) {
+        debug_assert!(self.unfolded.is_none());
+        let mut gathered = Gathered::default();
         for stored in page {
-            match self.admit(stored) {
-                Admitted::New(update) => updates.push(update),
-                Admitted::Known => {}
-                Admitted::Trouble(rest) => updates.extend(rest),
-                Admitted::Stopped => break,
+            if let Admitted::Stopped = self.admit(stored, &mut gathered) {
+                break;
             }
         }
-        if updates.is_empty() {
-            return Ok(());
+        self.leave_unfolded(gathered, self.last);
+    }
+
+    /// Brings the document up to what was judged.
+    pub(super) fn settle(&mut self) -> Result<(), Broken> {
+        if let Some(folding) = self.lend() {
+            self.give_back(folding.fold()?);
         }
-        let slices: Vec<&[u8]> = updates.iter().map(AsRef::as_ref).collect();
-        self.apply(&gate::merge(&slices), self.last)
+        Ok(())
+    }
+
+    /// Whether the document has all that was judged.
+    pub(super) fn is_settled(&self) -> bool {
+        self.unfolded.is_none()
+    }
+
+    /// The document, if there is something to be folded into it. Until it is given back only pages are judged.
+    pub(super) fn lend(&mut self) -> Option<Folding> {
+        let unfolded = self.unfolded.take()?;
+        self.encoded = None;
+        Some(Folding { document: std::mem::take(&mut self.document), unfolded })
+    }
+
+    pub(super) fn give_back(&mut self, Returned { document, deletes, recorded }: Returned) {
+        self.document = document;
+        self.gate.note_deleted(&deletes);
+        self.gate.records_are_folded(recorded);
     }
 
     /// Folds one record and says what became of it; nothing if the fold has stopped.
@@ -272,21 +317,16 @@ impl Fold {
     /// # Panics
     /// If the record is not newer than the last one.
     pub fn one(&mut self, stored: &StoredRecord) -> Result<Option<Folded>, Broken> {
-        let before = self.set_aside.len();
-        match self.admit(stored) {
-            Admitted::New(update) => {
-                self.apply(&update, stored.position())?;
-                Ok(Some(Folded::New))
-            }
-            Admitted::Known => Ok(Some(Folded::Known)),
-            Admitted::Trouble(rest) => {
-                if let Some(update) = rest {
-                    self.apply(&update, stored.position())?;
-                }
-                Ok(self.set_aside.get(before).cloned().map(Folded::SetAside))
-            }
-            Admitted::Stopped => Ok(None),
-        }
+        let (before, mut gathered) = (self.set_aside.len(), Gathered::default());
+        let admitted = self.admit(stored, &mut gathered);
+        let is_new = !gathered.is_empty();
+        self.leave_unfolded(gathered, stored.position());
+        self.settle()?;
+        Ok(match admitted {
+            Admitted::Taken => Some(if is_new { Folded::New } else { Folded::Known }),
+            Admitted::Trouble => self.set_aside.get(before).cloned().map(Folded::SetAside),
+            Admitted::Stopped => None,
+        })
     }
 
     /// Goes past records that are missing, up to `through`.
@@ -317,7 +357,8 @@ impl Fold {
         }
     }
 
-    fn admit(&mut self, stored: &StoredRecord) -> Admitted {
+    /// Takes a record into the gate, and adds what is new of it to what is to be folded.
+    fn admit(&mut self, stored: &StoredRecord, gathered: &mut Gathered) -> Admitted {
         let position = stored.position();
         if self.stopped.is_some() {
             return Admitted::Stopped;
@@ -326,25 +367,23 @@ impl Fold {
         let admitted = match stored {
             StoredRecord::Damaged { why, .. } => Err(why.clone()),
             StoredRecord::Intact { record, .. } => {
-                let admission = self.gate.admit(&record.update(), Source::Record);
-                admission.map_err(|refusal| refusal.to_string()).map(|admission| (record, admission))
+                let whole = self.on_trouble == OnTrouble::Stop;
+                let dropped = self.gate.gather(&record.update(), gathered, whole);
+                dropped.map_err(|refusal| refusal.to_string()).map(|dropped| (record, dropped))
             }
         };
-        let (record, admission) = match admitted {
+        let (record, dropped) = match admitted {
             Ok(admitted) => admitted,
             Err(why) => {
                 self.pass(SetAside { position, why });
-                return if self.stopped.is_some() { Admitted::Stopped } else { Admitted::Trouble(None) };
+                return if self.stopped.is_some() { Admitted::Stopped } else { Admitted::Trouble };
             }
         };
-        if admission.dropped.is_gap() {
+        if dropped.is_gap() {
             // What is complete of it stays in; the rest needs a record that is not there.
             let why = "in part: it builds on a record that is missing".to_owned();
             self.trouble(SetAside { position, why });
             if self.stopped.is_some() {
-                if let Some(remainder) = &admission.remainder {
-                    self.gate.revert(&remainder.receipt);
-                }
                 return Admitted::Stopped;
             }
         }
@@ -359,22 +398,15 @@ impl Fold {
             }
             self.note_claims(metadata);
         }
-        let update = admission.remainder.map(|remainder| remainder.update);
-        match update {
-            update if admission.dropped.is_gap() => Admitted::Trouble(update),
-            Some(update) => Admitted::New(update),
-            None => Admitted::Known,
-        }
+        if dropped.is_gap() { Admitted::Trouble } else { Admitted::Taken }
     }
 
-    fn apply(&mut self, update: &[u8], position: Position) -> Result<(), Broken> {
-        self.bytes += update.len();
-        match self.document.apply(&[update]) {
-            Ok(deletes) => {
-                self.gate.note_deleted(&deletes);
-                Ok(())
-            }
-            Err(error) => Err(Broken(SetAside { position, why: format!("it cannot be folded: {error}") })),
+    fn leave_unfolded(&mut self, gathered: Gathered, position: Position) {
+        let recorded = self.gate.end_gathering();
+        if !gathered.is_empty() {
+            let update = gathered.into_update();
+            self.bytes += update.len();
+            self.unfolded = Some(Unfolded { update, position, recorded });
         }
     }
 
@@ -390,9 +422,8 @@ impl Fold {
 
 /// What the gate said to one record.
 enum Admitted {
-    New(Vec<u8>),
-    Known,
-    /// It is set aside; what of it is complete is here.
-    Trouble(Option<Vec<u8>>),
+    Taken,
+    /// It is set aside; what of it is complete is taken.
+    Trouble,
     Stopped,
 }

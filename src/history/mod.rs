@@ -20,6 +20,7 @@
 mod compact;
 mod compactor;
 mod fold;
+mod folding;
 mod kind;
 mod page;
 mod plan;

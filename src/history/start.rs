@@ -139,5 +139,7 @@ pub(super) fn resume(
         let found = snapshot.about.through;
         return Err(SnapshotError::Damaged(format!("it covers the records up to {found}, not {through}")));
     }
-    Fold::resume(room, &snapshot, on_trouble)
+    let mut fold = Fold::resume(room, &snapshot, on_trouble)?;
+    fold.keep_encoded(snapshot.document);
+    Ok(fold)
 }

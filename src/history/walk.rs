@@ -2,7 +2,7 @@
 //! position. Recovery, compaction and every replay verb are consumers of it.
 //!
 //! Two ways to take it. [`Walk::to_end`] folds page by page, on the blocking pool, while the next
-//! page is read: for who wants the result. [`Walk::next`] stops at every record: for who wants to
+//! pages are judged and read: for who wants the result. [`Walk::next`] stops at every record: for who wants to
 //! look at each.
 //!
 //! Invariants:
@@ -14,6 +14,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use super::fold::{Broken, Fold, Folded, OnTrouble, SetAside};
+use super::folding::fold_beside;
 use super::page::{fold_page, follows};
 use super::start::{self, DamagedSnapshot, Start};
 use crate::heavy::heavy;
@@ -298,7 +299,8 @@ impl Walk {
         }
     }
 
-    /// The same until something happens. The next page is read while one is folded.
+    /// The same until something happens. While one page is judged, the one before it comes into the document, and the
+    /// next one is read.
     async fn pages(&mut self, until: u64, one_by_one: bool) -> Result<Pages, WalkError> {
         let (log, room) = (Arc::clone(&self.log), self.room.clone());
         let read = async |after: u64| -> Result<Vec<StoredRecord>, LogError> {
@@ -308,16 +310,26 @@ impl Walk {
         loop {
             let fold = self.fold()?;
             if fold.last().seq >= until || fold.stopped().is_some() {
-                return Ok(Pages::Done);
+                return self.end_pages(Pages::Done).await;
             }
             page.retain(|stored| stored.position().seq <= until);
             if !follows(fold.last().seq, &page) && !self.holes_are_real {
-                return Ok(Pages::Jump);
+                return self.end_pages(Pages::Jump).await;
             }
             let after = page.last().map_or(until, |stored| stored.position().seq);
-            let end = self.head.last;
-            let broken = self.broken.clone();
-            let folding = self.with_fold(move |fold| {
+            let at_once = !one_by_one && follows(fold.last().seq, &page);
+            if !at_once && let Err(Broken(record)) = self.with_fold(Fold::settle).await? {
+                return Ok(Pages::Broken(record));
+            }
+            let (end, broken) = (self.head.last, self.broken.clone());
+            let before = self.fold.as_mut().and_then(|fold| fold.lend());
+            // The only page there is: nothing goes on beside it.
+            let settles = before.is_none() && after >= until;
+            let judging = self.with_fold(move |fold| {
+                if at_once {
+                    fold.judge_page(&page);
+                    return if settles { fold.settle() } else { Ok(()) };
+                }
                 let folded = fold_page(fold, &page, one_by_one, &broken);
                 if page.is_empty() {
                     // Asked again, the log has said that this is all: the rest is lost.
@@ -326,11 +338,25 @@ impl Walk {
                 }
                 folded
             });
-            let (folded, next) = tokio::join!(folding, read(after));
-            if let Err(Broken(record)) = folded? {
-                return Ok(Pages::Broken(record));
+            let (judged, before, next) = tokio::join!(judging, fold_beside(before), read(after));
+            match (judged?, before?) {
+                (Ok(()), Ok(None)) => {}
+                (Ok(()), Ok(Some(returned))) => self.fold.as_mut().ok_or_else(lost)?.give_back(returned),
+                // What came first is told first.
+                (_, Err(Broken(record))) | (Err(Broken(record)), _) => return Ok(Pages::Broken(record)),
             }
             page = next?;
+        }
+    }
+
+    /// The same once the document has taken in the last page.
+    async fn end_pages(&mut self, end: Pages) -> Result<Pages, WalkError> {
+        if self.fold()?.is_settled() {
+            return Ok(end);
+        }
+        match self.with_fold(Fold::settle).await? {
+            Ok(()) => Ok(end),
+            Err(Broken(record)) => Ok(Pages::Broken(record)),
         }
     }
 

@@ -177,7 +177,6 @@ impl Actor {
         });
         actor.note_size();
         actor.begin_watch();
-        actor.compact_if_due();
         Some(actor)
     }
 
@@ -286,6 +285,8 @@ impl Actor {
             self.shared.presence_changed.notify_one();
             self.ask_owing();
             self.on_deadline_beat();
+            // A room that was opened with much behind its snapshot: not before those who wait for it have it.
+            self.compact_if_due();
         }
         Ok(self.idle_due.is_some_and(|due| due <= now) && self.unload())
     }

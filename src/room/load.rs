@@ -15,7 +15,7 @@ use crate::life::in_ms;
 use crate::log::bus::{Epoch, Seen};
 use crate::log::record::{self, Kind, Metadata, Record, RecordError, Role, RoomKind};
 use crate::log::{Log, LogError, Tombstone};
-use crate::room::state::State;
+use crate::room::state::{Everything, State};
 use crate::room::upkeep::Upkeep;
 
 /// Why a room cannot be opened.
@@ -70,13 +70,15 @@ pub(crate) async fn load(
     };
     let tombstone = log.tombstone(room).await?;
     let (set_aside, records) = (fold.set_aside().to_vec(), fold.records());
-    let parts = fold.into_parts();
+    let mut parts = fold.into_parts();
     let (name, lost) = (room.clone(), (tombstone.is_some(), !set_aside.is_empty()));
     let seen = heavy(move || {
         let generations = Generations::new(&name, lost, &parts.gate.state_vector());
-        (parts, generations)
+        // Made here, where nobody waits for it but who comes first.
+        let answer = parts.encoded.take().map(|encoded| Everything::new(&encoded));
+        (parts, generations, answer)
     });
-    let (parts, mut generations) = seen.await?;
+    let (parts, mut generations, answer) = seen.await?;
     let generation = Generation::for_room(room, rand::random);
     if parts.last == Position::START {
         generations.reserve(generation);
@@ -95,6 +97,9 @@ pub(crate) async fn load(
         generations,
     );
     state.set_kind(kind);
+    if let Some(answer) = answer {
+        state.answer_with(answer);
+    }
     state.owners().learn(parts.claims);
     state.owners().learn_written(&parts.wrote);
     Ok(Loaded { state, tombstone, set_aside, damaged_snapshots, records, upkeep: Upkeep::new(all, covered) })

@@ -25,6 +25,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use answers::Answers;
+pub(crate) use answers::Everything;
 use authors::Authors;
 pub(crate) use authors::Suspect;
 pub(crate) use exact::Withdrawn;

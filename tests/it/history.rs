@@ -12,6 +12,7 @@ mod history_compaction;
 mod history_hooks;
 mod history_interleavings;
 mod history_orders;
+mod history_pages;
 mod history_sim;
 mod history_snapshots;
 mod history_support;

@@ -16,6 +16,8 @@ use std::time::Duration;
 
 use harness::Server;
 use peak_alloc::PeakAlloc;
+use ruang::ids::InstanceId;
+use ruang::log::embedded::{EmbeddedLog, Options};
 use ruang::log::memory::MemoryLog;
 use ruang::room::RoomsOptions;
 
@@ -31,6 +33,15 @@ const ROOM_WITH_CLIENT_BYTES_MAX: usize = 10_700;
 /// The same once everyone has left: nothing but the records in the log, and what the log keeps for
 /// each room.
 const ROOM_AFTER_BYTES_MAX: usize = 1_600;
+
+/// Page cache of the embedded store here: fewer pages than the first rooms fill.
+const CACHE_BYTES: usize = 256 << 10;
+
+/// How often as many rooms come and go on the embedded store.
+const ROUNDS: usize = 4;
+
+/// What a room on the embedded store may leave when the cache is full.
+const LEFT_BYTES_MAX: usize = 512;
 
 /// One update each: client 7 sets the key `k` of the root map `m`.
 const UPDATE: &[u8] = &[1, 1, 7, 0, 0x28, 1, 1, b'm', 1, b'k', 1, 0x77, 1, b'v', 0];
@@ -59,6 +70,52 @@ async fn rooms_and_connections_are_small() {
 
     a_large_message_is_forgotten(&server).await;
     server.stop().await;
+    rooms_on_the_embedded_store_leave_nothing().await;
+}
+
+/// [R22] Rooms on the embedded store leave nothing in memory but pages of the store's cache, which is bounded: once that is full, as
+/// many rooms again that come and go leave less than half a KiB each.
+async fn rooms_on_the_embedded_store_leave_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = EmbeddedLog::open_with(
+        dir.path(),
+        InstanceId(1),
+        Options { cache_bytes: CACHE_BYTES, ..Options::default() },
+    );
+    let options = RoomsOptions { idle_unload: Duration::from_millis(100), ..RoomsOptions::default() };
+    let server = Server::start_with(Arc::new(log.unwrap()), options).await;
+    let before = HEAP.current_usage();
+    let mut first = 0;
+    for round in 0..ROUNDS {
+        let clients = in_rooms(&server, &format!("round-{round}"), ROOMS).await;
+        let stored = server.app.metrics.updates_stored.get();
+        drop(clients);
+        until(&server, 0, stored).await;
+        let left = settled(before + first + ROOMS * LEFT_BYTES_MAX).await.saturating_sub(before);
+        println!("round {round}: {} rooms have left {left} bytes in all", (round + 1) * ROOMS);
+        if round == 0 {
+            first = left;
+            let bound = CACHE_BYTES + ROOMS * LEFT_BYTES_MAX;
+            assert!(left <= bound, "[R22] {left} bytes are left of the first rooms, {bound} are the bound");
+        }
+        let grown = left.saturating_sub(first);
+        assert!(
+            grown <= ROOMS * LEFT_BYTES_MAX,
+            "[R22] {grown} bytes more than after the first {ROOMS} rooms"
+        );
+    }
+    server.stop().await;
+}
+
+/// Heap once it is as small as that, or after the journal had its time to be moved into the database.
+async fn settled(wanted: usize) -> usize {
+    for _ in 0..1_000 {
+        if HEAP.current_usage() <= wanted {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    HEAP.current_usage()
 }
 
 /// [W9] A connection that has carried a large message costs no more than one that has not.
