@@ -41,7 +41,7 @@ mod walks;
 mod write;
 
 pub use acts::{Act, Content, PLACE_KEYS, Place, Where};
-pub use clash::Recent;
+pub use clash::{Accord, Recent};
 pub use compare::same_document;
 pub use keys::keys_of_root;
 pub use merge::{merge, try_merge};

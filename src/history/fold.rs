@@ -6,15 +6,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use super::apart::Apart;
 use super::kind::Known;
 use super::snapshot::{About, Snapshot, SnapshotError};
 use super::wrote::Wrote;
 use crate::document::{Document, ENGINE};
-use crate::gate::{self, Gate, Source};
+use crate::gate::{self, Admission, Gate, Source};
 use crate::generation::Generations;
 use crate::ids::{ClientId, Generation, Position, RoomName};
 use crate::kind::RoomKind;
-use crate::log::record::{Metadata, StoredRecord};
+use crate::log::record::{Metadata, Record, StoredRecord};
 
 /// A record that is in the log but, whole or in part, not in the document.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,6 +42,9 @@ pub enum Folded {
     New,
     /// It brought nothing that the records before it had not brought.
     Known,
+    /// It is passed over: another instance has stored something else under an id of it before, and nothing of its batch was
+    /// shown or acked.
+    PassedOver,
     /// It is not, or not whole, in the document.
     SetAside(SetAside),
 }
@@ -66,6 +70,7 @@ pub struct Fold {
     pub(super) wrote: Wrote,
     /// As far as it is known.
     kind: Known,
+    apart: Apart,
     set_aside: Vec<SetAside>,
     /// Records that the snapshot at the start had to leave out.
     left_out: Vec<Position>,
@@ -107,6 +112,7 @@ impl Fold {
             claims: BTreeMap::new(),
             wrote: Wrote::default(),
             kind: Known::Nothing,
+            apart: Apart::default(),
             set_aside: Vec::new(),
             left_out: Vec::new(),
             on_trouble,
@@ -252,7 +258,7 @@ impl Fold {
         for stored in page {
             match self.admit(stored) {
                 Admitted::New(update) => updates.push(update),
-                Admitted::Known => {}
+                Admitted::Known | Admitted::PassedOver => {}
                 Admitted::Trouble(rest) => updates.extend(rest),
                 Admitted::Stopped => break,
             }
@@ -279,6 +285,7 @@ impl Fold {
                 Ok(Some(Folded::New))
             }
             Admitted::Known => Ok(Some(Folded::Known)),
+            Admitted::PassedOver => Ok(Some(Folded::PassedOver)),
             Admitted::Trouble(rest) => {
                 if let Some(update) = rest {
                     self.apply(&update, stored.position())?;
@@ -323,19 +330,18 @@ impl Fold {
             return Admitted::Stopped;
         }
         assert!(self.last.seq < position.seq, "record {position} comes after {}", self.last);
-        let admitted = match stored {
-            StoredRecord::Damaged { why, .. } => Err(why.clone()),
-            StoredRecord::Intact { record, .. } => {
-                let admission = self.gate.admit(&record.update(), Source::Record);
-                admission.map_err(|refusal| refusal.to_string()).map(|admission| (record, admission))
-            }
-        };
-        let (record, admission) = match admitted {
-            Ok(admitted) => admitted,
+        let (record, admission) = match self.judge(stored) {
+            Ok(judged) => judged,
             Err(why) => {
                 self.pass(SetAside { position, why });
                 return if self.stopped.is_some() { Admitted::Stopped } else { Admitted::Trouble(None) };
             }
+        };
+        let Some(admission) = admission else {
+            self.last = position;
+            self.records += 1;
+            self.log_bytes += record.encoded.len() as u64;
+            return Admitted::PassedOver;
         };
         if admission.dropped.is_gap() {
             // What is complete of it stays in; the rest needs a record that is not there.
@@ -367,6 +373,23 @@ impl Fold {
         }
     }
 
+    /// What the gate says to a record; nothing if it is passed over. An error says what is wrong with it.
+    fn judge<'r>(&mut self, stored: &'r StoredRecord) -> Result<(&'r Record, Option<Admission>), String> {
+        let record = match stored {
+            StoredRecord::Damaged { why, .. } => return Err(why.clone()),
+            StoredRecord::Intact { record, .. } => record,
+        };
+        let refused = |refusal: gate::Refusal| refusal.to_string();
+        let update = record.update();
+        let update = gate::parse_update(&update, Source::Record).map_err(refused)?;
+        if let Ok(metadata) = record.metadata()
+            && self.apart.passes((record.kind(), &metadata), &update, &self.gate)
+        {
+            return Ok((record, None));
+        }
+        Ok((record, Some(self.gate.admit_parsed(&update).map_err(refused)?)))
+    }
+
     fn apply(&mut self, update: &[u8], position: Position) -> Result<(), Broken> {
         self.bytes += update.len();
         match self.document.apply(&[update]) {
@@ -392,6 +415,7 @@ impl Fold {
 enum Admitted {
     New(Vec<u8>),
     Known,
+    PassedOver,
     /// It is set aside; what of it is complete is here.
     Trouble(Option<Vec<u8>>),
     Stopped,

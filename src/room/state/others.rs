@@ -12,7 +12,7 @@ use super::rules::Touches;
 use super::{Draft, State};
 use crate::caller::UserId;
 use crate::document::FoldError;
-use crate::gate::{self, Source};
+use crate::gate::{self, Accord, ParsedUpdate, Source};
 use crate::history::SetAside;
 use crate::ids::{ClientId, Position, SessionId};
 use crate::limits::BATCH_UPDATES_MAX;
@@ -34,9 +34,9 @@ pub(crate) struct Foreign {
 pub(crate) enum StoredError {
     #[error(transparent)]
     Fold(#[from] FoldError),
-    /// Nothing of them was taken in.
+    /// Nothing of them was taken in. The copies of these sessions have something else under a client id than the log has.
     #[error("somebody writes under one client id on two instances, and not the same")]
-    Apart,
+    Apart(Vec<SessionId>),
 }
 
 /// Why what is here cannot be stored again. Nothing of it is acknowledged then: its authors still hold it.
@@ -112,8 +112,8 @@ impl State {
         Ok(foreign)
     }
 
-    /// Looks for blocks that are under way here, and that others have stored. On a board they have to stand where they stand
-    /// here: what builds on them is judged by that place.
+    /// Looks for blocks that are under way here, and that others have stored. On a board they have to say the same: what
+    /// builds on them was judged by what they say here, and their batch is passed over by all who fold it ([`Apart`](crate::history::Apart)).
     fn compare_with_overlay(&mut self, records: &[StoredRecord]) -> Result<(), StoredError> {
         let receipts = self.drafts.iter().flat_map(|draft| &draft.receipts);
         let under_way: Vec<_> = receipts.flat_map(|receipt| receipt.blocks.iter().copied()).collect();
@@ -132,12 +132,30 @@ impl State {
             };
             if update.parts().any(is_under_way) {
                 self.overlaps = true;
-                if self.is_board() && self.gate.stands_apart(&update) {
-                    return Err(StoredError::Apart);
+                if self.is_board() {
+                    self.accord_with(&update)?;
                 }
             }
         }
         Ok(())
+    }
+
+    fn accord_with(&self, stored: &ParsedUpdate<'_>) -> Result<(), StoredError> {
+        let (mut apart, mut sessions) = (false, Vec::new());
+        for record in self.drafts.iter().flat_map(|draft| &draft.records) {
+            let update = record.update();
+            let Ok(ours) = gate::parse_update(&update, Source::Record) else { continue };
+            let accord = ours.accord(stored);
+            apart |= accord != Accord::Same;
+            // Without identities nobody is told: ids are nobody's.
+            if accord == Accord::Otherwise
+                && !self.authors.owners.is_off()
+                && let Ok(Metadata { session: Some(session), .. }) = record.metadata()
+            {
+                sessions.push(session);
+            }
+        }
+        if apart { Err(StoredError::Apart(sessions)) } else { Ok(()) }
     }
 
     /// What of a stored record goes into the document; empty if all of it is there. An error says why the
@@ -152,7 +170,13 @@ impl State {
             StoredRecord::Damaged { why, .. } => return Err(why.clone()),
         };
         let update = record.update();
-        let admission = self.gate.admit(&update, Source::Record).map_err(|refusal| refusal.to_string())?;
+        let parsed = gate::parse_update(&update, Source::Record).map_err(|refusal| refusal.to_string())?;
+        if let Ok(metadata) = record.metadata()
+            && self.apart.passes((record.kind(), &metadata), &parsed, &self.gate)
+        {
+            return Ok((Bytes::new(), None));
+        }
+        let admission = self.gate.admit_parsed(&parsed).map_err(|refusal| refusal.to_string())?;
         if admission.dropped.is_gap() {
             if let Some(remainder) = &admission.remainder {
                 self.gate.revert(&remainder.receipt);
