@@ -15,7 +15,7 @@ use crate::caller::UserId;
 use crate::gate::{Remainder, Source};
 use crate::ids::SessionId;
 use crate::limits::BOARD_RESTORED_BYTES_MAX;
-use crate::log::record::{Kind, Record};
+use crate::log::record::{Kind, Metadata, Record};
 use crate::room::fan_out::Author;
 
 /// A card that an editor sets or signs, and that was not somebody else's when it was judged.
@@ -100,7 +100,7 @@ impl State {
 
     /// Nothing if it is too much to be set again.
     fn set_again(&mut self, Race { of, value, .. }: Race) -> Option<Broken> {
-        let CardSet { set, session, ordinal, admitted_ms, .. } = of;
+        let CardSet { set, by, session, ordinal, admitted_ms } = of;
         let client = self.rules.client();
         let restore = Restore { behind: vec![set.last], value };
         let mut compensation = Compensation::new((client, self.gate.known(client)), BOARD_RESTORED_BYTES_MAX);
@@ -108,7 +108,8 @@ impl State {
         let admission = self.gate.admit(&update, Source::Record).ok()?;
         let Remainder { update, receipt, steps, .. } = admission.remainder?;
         let number = self.open_draft(update.len());
-        let metadata = self.own_metadata(number, admitted_ms);
+        let metadata =
+            Metadata { relayed_by: Some(by.to_string()), ..self.own_metadata(number, admitted_ms) };
         let record = match Record::new(Kind::Compensation, &metadata, &update) {
             Ok(record) => record,
             Err(_) => {
