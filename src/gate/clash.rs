@@ -10,7 +10,7 @@
 
 use std::collections::VecDeque;
 
-use super::block::{Block, Kind, read_block};
+use super::block::{Block, Kind, Parent, read_block};
 use super::index::{Spot, What};
 use super::parse::Section;
 use super::read::{Id, Reader};
@@ -67,14 +67,25 @@ impl Gate {
     }
 
     /// Whether some of an update that is known here stands here in another place than the update says, or is a shared
-    /// type in only one of the two. Deleted content has a place too, garbage has none.
+    /// type in only one of the two. Deleted content has a place too, garbage has none. What is under way (`(client, from, to)`)
+    /// does not count as known.
     #[must_use]
-    pub fn stands_apart(&self, update: &ParsedUpdate<'_>) -> bool {
-        update.parsed.sections.iter().any(|section| self.is_apart(update, section))
+    pub fn stands_apart(&self, update: &ParsedUpdate<'_>, under_way: &[(ClientId, u32, u32)]) -> bool {
+        let known = |client: ClientId| {
+            let of_client = under_way.iter().filter(|of| of.0 == client).map(|of| of.1);
+            of_client.fold(self.index.known(client), u32::min)
+        };
+        update.parsed.sections.iter().any(|section| self.is_apart(update, section, &known))
     }
 
-    fn is_apart(&self, update: &ParsedUpdate<'_>, section: &Section) -> bool {
-        let (client, known) = (section.client, self.index.known(section.client));
+    fn is_apart(
+        &self,
+        update: &ParsedUpdate<'_>,
+        section: &Section,
+        known_of: &impl Fn(ClientId) -> u32,
+    ) -> bool {
+        let (client, known) = (section.client, known_of(section.client));
+        let is_unknown = |id: Id| id.clock >= known_of(id.client);
         let mut reader = Reader::starting_at(update.parsed.bytes, section.bytes.0);
         let mut clock = section.clocks.0;
         for _ in 0..section.blocks {
@@ -88,7 +99,12 @@ impl Gate {
             let is_type = (matches!(block.kind, Kind::Type(_)), matches!(what, What::Type(_)));
             let garbage = matches!(block.kind, Kind::Gc | Kind::Skip) || spot.is_nowhere();
             let other_kind = !is_deleted && is_type.0 != is_type.1;
-            if !garbage && (other_kind || self.is_elsewhere(&block, client, clock, spot)) {
+            let names_unknown = match (block.origin.or(block.right), block.parent) {
+                (Some(neighbour), _) => is_unknown(neighbour),
+                (None, Some(Parent::Type(parent))) => is_unknown(parent),
+                (None, _) => false,
+            };
+            if !garbage && (other_kind || names_unknown || self.is_elsewhere(&block, client, clock, spot)) {
                 return true;
             }
             clock += block.len;

@@ -10,7 +10,7 @@
 //! Pure.
 
 use crate::gate::{Gate, ParsedUpdate};
-use crate::ids::InstanceId;
+use crate::ids::{ClientId, InstanceId};
 use crate::log::record::{Kind, Metadata, RoomKind};
 
 /// What is passed over, as the records of a room come one after the other.
@@ -21,12 +21,13 @@ pub(crate) struct Apart {
 }
 
 impl Apart {
-    /// Whether the next record is passed over: what it says is judged by the index of all before it.
+    /// Whether the next record is passed over: what it says is judged by the index of all before it, without
+    /// what is under way.
     pub(crate) fn passes(
         &mut self,
         (kind, metadata): (Kind, &Metadata),
         update: &ParsedUpdate<'_>,
-        before: &Gate,
+        (before, under_way): (&Gate, &[(ClientId, u32, u32)]),
     ) -> bool {
         if kind == Kind::Genesis || metadata.room_kind != RoomKind::Board {
             return false;
@@ -35,7 +36,7 @@ impl Apart {
         if self.batch == Some(batch) {
             return true;
         }
-        let is_apart = kind == Kind::Update && before.stands_apart(update);
+        let is_apart = kind == Kind::Update && before.stands_apart(update, under_way);
         if is_apart {
             self.batch = Some(batch);
         }

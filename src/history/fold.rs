@@ -383,7 +383,7 @@ impl Fold {
         let update = record.update();
         let update = gate::parse_update(&update, Source::Record).map_err(refused)?;
         if let Ok(metadata) = record.metadata()
-            && self.apart.passes((record.kind(), &metadata), &update, &self.gate)
+            && self.apart.passes((record.kind(), &metadata), &update, (&self.gate, &[]))
         {
             return Ok((record, None));
         }

@@ -43,7 +43,10 @@ async fn of_two_people_under_one_id_the_first_has_it() {
             for ((page, honest), root) in
                 pages.iter_mut().zip(&mut honest).zip(["itemPositions", "itemGroups"])
             {
+                let (at, sent) =
+                    (usize::from(root == "itemGroups"), world.appends(usize::from(root == "itemGroups")));
                 page.edit(set(root, page.user, 1)).await;
+                world.until_sent(at, sent).await; // the first batch has nothing else
                 page.edit(set(root, "more", 2)).await;
                 honest.edit(set("signatureColors", honest.user, "#aabbcc")).await;
             }
