@@ -10,7 +10,7 @@
 
 use std::collections::VecDeque;
 
-use super::block::{Block, Kind, read_block};
+use super::block::{Block, Kind, Parent, read_block};
 use super::index::{Spot, What};
 use super::parse::Section;
 use super::read::{Id, Reader};
@@ -67,14 +67,25 @@ impl Gate {
     }
 
     /// Whether some of an update that is known here stands here in another place than the update says, or is a shared
-    /// type in only one of the two. Deleted content has a place too, garbage has none.
+    /// type in only one of the two. Deleted content has a place too, garbage has none. What is under way (`(client, from, to)`)
+    /// does not count as known.
     #[must_use]
-    pub fn stands_apart(&self, update: &ParsedUpdate<'_>) -> bool {
-        update.parsed.sections.iter().any(|section| self.is_apart(update, section))
+    pub fn stands_apart(&self, update: &ParsedUpdate<'_>, under_way: &[(ClientId, u32, u32)]) -> bool {
+        let known = |client: ClientId| {
+            let of_client = under_way.iter().filter(|of| of.0 == client).map(|of| of.1);
+            of_client.fold(self.index.known(client), u32::min)
+        };
+        update.parsed.sections.iter().any(|section| self.is_apart(update, section, &known))
     }
 
-    fn is_apart(&self, update: &ParsedUpdate<'_>, section: &Section) -> bool {
-        let (client, known) = (section.client, self.index.known(section.client));
+    fn is_apart(
+        &self,
+        update: &ParsedUpdate<'_>,
+        section: &Section,
+        known_of: &impl Fn(ClientId) -> u32,
+    ) -> bool {
+        let (client, known) = (section.client, known_of(section.client));
+        let is_unknown = |id: Id| id.clock >= known_of(id.client);
         let mut reader = Reader::starting_at(update.parsed.bytes, section.bytes.0);
         let mut clock = section.clocks.0;
         for _ in 0..section.blocks {
@@ -88,7 +99,12 @@ impl Gate {
             let is_type = (matches!(block.kind, Kind::Type(_)), matches!(what, What::Type(_)));
             let garbage = matches!(block.kind, Kind::Gc | Kind::Skip) || spot.is_nowhere();
             let other_kind = !is_deleted && is_type.0 != is_type.1;
-            if !garbage && (other_kind || self.is_elsewhere(&block, client, clock, spot)) {
+            let names_unknown = match (block.origin.or(block.right), block.parent) {
+                (Some(neighbour), _) => is_unknown(neighbour),
+                (None, Some(Parent::Type(parent))) => is_unknown(parent),
+                (None, _) => false,
+            };
+            if !garbage && (other_kind || names_unknown || self.is_elsewhere(&block, client, clock, spot)) {
                 return true;
             }
             clock += block.len;
@@ -106,9 +122,10 @@ impl Gate {
             }
             let Ok(block) = read_block::<false>(&mut reader) else { return false };
             // Content that was deleted looks different to each.
-            is_content &= !matches!(block.kind, Kind::Gc | Kind::Deleted | Kind::Skip);
+            let is_deleted = matches!(block.kind, Kind::Gc | Kind::Deleted | Kind::Skip);
+            is_content &= !is_deleted;
             let last = clock + block.len - 1;
-            if is_content && last < known && self.stands_elsewhere(&block, section.client, clock, last) {
+            if !is_deleted && last < known && self.stands_elsewhere(&block, section.client, clock, last) {
                 return true;
             }
             clock += block.len;
@@ -147,6 +164,85 @@ impl Gate {
             (None, None) => false,
         }
     }
+}
+
+/// What two updates say of ids that are in both.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Accord {
+    /// The same, however their blocks are cut, but for content that was deleted in one of them.
+    Same,
+    /// Something is garbage in one of them: its place there is forgotten.
+    Unclear,
+    /// One of them has something else, or in another place.
+    Otherwise,
+}
+
+impl ParsedUpdate<'_> {
+    /// Compares what two updates say of ids that are in both: what these stand behind or in, and what they are. If they say
+    /// the same, whoever takes in one of them finds nothing of the other apart ([`Gate::stands_apart`]).
+    #[must_use]
+    pub fn accord(&self, other: &ParsedUpdate<'_>) -> Accord {
+        let of = |ours: &Section| {
+            let theirs = other.parsed.sections.iter().find(|theirs| theirs.client == ours.client)?;
+            Some(accord(ours.client, self.blocks(ours), other.blocks(theirs)))
+        };
+        self.parsed.sections.iter().filter_map(of).max().unwrap_or(Accord::Same)
+    }
+
+    /// The blocks of a part, each with its clock.
+    fn blocks<'s>(&'s self, section: &Section) -> impl Iterator<Item = (u32, Block<'s>)> + use<'s> {
+        let mut reader = Reader::starting_at(self.parsed.bytes, section.bytes.0);
+        let (mut clock, mut left) = (section.clocks.0, section.blocks);
+        std::iter::from_fn(move || {
+            left = left.checked_sub(1)?;
+            let block = read_block::<false>(&mut reader).ok()?;
+            clock += block.len;
+            Some((clock - block.len, block))
+        })
+    }
+}
+
+/// Compares one client's blocks where both have them.
+fn accord<'a>(
+    client: ClientId,
+    mut ours: impl Iterator<Item = (u32, Block<'a>)>,
+    mut theirs: impl Iterator<Item = (u32, Block<'a>)>,
+) -> Accord {
+    let (mut one, mut two, mut accord) = (ours.next(), theirs.next(), Accord::Same);
+    while let (Some((at, a)), Some((other_at, b))) = (one, two) {
+        let (end, other_end) = (at + a.len, other_at + b.len);
+        let both = at.max(other_at);
+        if both < end.min(other_end) {
+            accord = accord.max(accord_at((client, both), (at, &a), (other_at, &b)));
+        }
+        if end <= other_end {
+            one = ours.next();
+        }
+        if other_end <= end {
+            two = theirs.next();
+        }
+    }
+    accord
+}
+
+/// Compares two blocks, each with its first clock, at an id that both have.
+fn accord_at((client, clock): (ClientId, u32), a: (u32, &Block<'_>), b: (u32, &Block<'_>)) -> Accord {
+    let ((at, a), (other_at, b)) = (a, b);
+    let has_place = |block: &Block<'_>| !matches!(block.kind, Kind::Gc | Kind::Skip);
+    if !has_place(a) || !has_place(b) {
+        return if a.kind == b.kind { Accord::Same } else { Accord::Unclear };
+    }
+    // Within a block each clock stands behind the one before.
+    let origin = |from: u32, block: &Block<'_>| match clock > from {
+        true => Some(Id { client, clock: clock - 1 }),
+        false => block.origin,
+    };
+    let (stands, other_stands) = (origin(at, a), origin(other_at, b));
+    let is_first = stands.is_none() && other_stands.is_none();
+    let same_place =
+        stands == other_stands && (!is_first || (a.right, a.parent, a.key) == (b.right, b.parent, b.key));
+    let same_kind = a.kind == b.kind || a.kind == Kind::Deleted || b.kind == Kind::Deleted;
+    if same_place && same_kind { Accord::Same } else { Accord::Otherwise }
 }
 
 /// Of what a part says, however its blocks are cut and merged, and in whatever order the entries of an object

@@ -19,7 +19,7 @@ use super::read::{Id, Reader, put_number};
 use super::rewrite::Rewrite;
 use super::walks::Recorded;
 use super::write::{DeletePart, OwnedPart, write_deletes};
-use super::{Dropped, Gate, Refusal, Source, parse_update};
+use super::{Dropped, Gate, ParsedUpdate, Refusal};
 use crate::ids::ClientId;
 
 /// See the module.
@@ -48,13 +48,12 @@ impl Gate {
     /// As [`Gate::admit`]. Nothing of it was taken in.
     pub fn gather(
         &mut self,
-        record: &[u8],
+        record: &ParsedUpdate<'_>,
         gathered: &mut Gathered,
         whole: bool,
     ) -> Result<Dropped, Refusal> {
-        let update = parse_update(record, Source::Record)?;
         let overwritten = gathered.overwritten.len();
-        let judged = self.judge(&update, &[], &Rewrite::default(), Some(&mut gathered.overwritten));
+        let judged = self.judge(record, &[], &Rewrite::default(), Some(&mut gathered.overwritten));
         let Judged { parts, deletes, dropped, before, named, .. } = match judged {
             Ok(judged) => judged,
             Err(refusal) => {
@@ -72,7 +71,7 @@ impl Gate {
             return Ok(dropped);
         }
         self.count_admission();
-        parts.iter().for_each(|part| gathered.add(part, update.parsed.bytes));
+        parts.iter().for_each(|part| gathered.add(part, record.parsed.bytes));
         gathered.deletes.extend(deletes.parts);
         Ok(dropped)
     }

@@ -43,7 +43,7 @@ mod walks;
 mod write;
 
 pub use acts::{Act, Content, PLACE_KEYS, Place, Where};
-pub use clash::Recent;
+pub use clash::{Accord, Recent};
 pub use compare::same_document;
 pub use gather::Gathered;
 pub use keys::keys_of_root;

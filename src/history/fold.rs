@@ -6,16 +6,17 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use super::apart::Apart;
 use super::folding::{Folding, Returned, Unfolded};
 use super::kind::Known;
 use super::snapshot::{About, Snapshot, SnapshotError};
 use super::wrote::Wrote;
 use crate::document::{Document, ENGINE};
-use crate::gate::{Gate, Gathered, Source};
+use crate::gate::{self, Dropped, Gate, Gathered, Source};
 use crate::generation::Generations;
 use crate::ids::{ClientId, Generation, Position, RoomName};
 use crate::kind::RoomKind;
-use crate::log::record::{Metadata, StoredRecord};
+use crate::log::record::{Metadata, Record, StoredRecord};
 
 /// A record that is in the log but, whole or in part, not in the document.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,6 +43,9 @@ pub enum Folded {
     New,
     /// It brought nothing that the records before it had not brought.
     Known,
+    /// It is passed over: another instance has stored something else under an id of it before, and nothing of its batch was
+    /// shown or acked.
+    PassedOver,
     /// It is not, or not whole, in the document.
     SetAside(SetAside),
 }
@@ -71,6 +75,7 @@ pub struct Fold {
     pub(super) wrote: Wrote,
     /// As far as it is known.
     kind: Known,
+    apart: Apart,
     set_aside: Vec<SetAside>,
     /// Records that the snapshot at the start had to leave out.
     left_out: Vec<Position>,
@@ -116,6 +121,7 @@ impl Fold {
             claims: BTreeMap::new(),
             wrote: Wrote::default(),
             kind: Known::Nothing,
+            apart: Apart::default(),
             set_aside: Vec::new(),
             left_out: Vec::new(),
             on_trouble,
@@ -324,6 +330,7 @@ impl Fold {
         self.settle()?;
         Ok(match admitted {
             Admitted::Taken => Some(if is_new { Folded::New } else { Folded::Known }),
+            Admitted::PassedOver => Some(Folded::PassedOver),
             Admitted::Trouble => self.set_aside.get(before).cloned().map(Folded::SetAside),
             Admitted::Stopped => None,
         })
@@ -364,20 +371,18 @@ impl Fold {
             return Admitted::Stopped;
         }
         assert!(self.last.seq < position.seq, "record {position} comes after {}", self.last);
-        let admitted = match stored {
-            StoredRecord::Damaged { why, .. } => Err(why.clone()),
-            StoredRecord::Intact { record, .. } => {
-                let whole = self.on_trouble == OnTrouble::Stop;
-                let dropped = self.gate.gather(&record.update(), gathered, whole);
-                dropped.map_err(|refusal| refusal.to_string()).map(|dropped| (record, dropped))
-            }
-        };
-        let (record, dropped) = match admitted {
-            Ok(admitted) => admitted,
+        let (record, dropped) = match self.judge(stored, gathered) {
+            Ok(judged) => judged,
             Err(why) => {
                 self.pass(SetAside { position, why });
                 return if self.stopped.is_some() { Admitted::Stopped } else { Admitted::Trouble };
             }
+        };
+        let Some(dropped) = dropped else {
+            self.last = position;
+            self.records += 1;
+            self.log_bytes += record.encoded.len() as u64;
+            return Admitted::PassedOver;
         };
         if dropped.is_gap() {
             // What is complete of it stays in; the rest needs a record that is not there.
@@ -399,6 +404,29 @@ impl Fold {
             self.note_claims(metadata);
         }
         if dropped.is_gap() { Admitted::Trouble } else { Admitted::Taken }
+    }
+
+    /// What the gate says to a record, and adds of it to what is to be folded; nothing if it is passed over. An error
+    /// says what is wrong with it.
+    fn judge<'r>(
+        &mut self,
+        stored: &'r StoredRecord,
+        gathered: &mut Gathered,
+    ) -> Result<(&'r Record, Option<Dropped>), String> {
+        let record = match stored {
+            StoredRecord::Damaged { why, .. } => return Err(why.clone()),
+            StoredRecord::Intact { record, .. } => record,
+        };
+        let refused = |refusal: gate::Refusal| refusal.to_string();
+        let update = record.update();
+        let update = gate::parse_update(&update, Source::Record).map_err(refused)?;
+        if let Ok(metadata) = record.metadata()
+            && self.apart.passes((record.kind(), &metadata), &update, (&self.gate, &[]))
+        {
+            return Ok((record, None));
+        }
+        let whole = self.on_trouble == OnTrouble::Stop;
+        Ok((record, Some(self.gate.gather(&update, gathered, whole).map_err(refused)?)))
     }
 
     fn leave_unfolded(&mut self, gathered: Gathered, position: Position) {
@@ -423,6 +451,7 @@ impl Fold {
 /// What the gate said to one record.
 enum Admitted {
     Taken,
+    PassedOver,
     /// It is set aside; what of it is complete is taken.
     Trouble,
     Stopped,

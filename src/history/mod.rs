@@ -3,6 +3,7 @@
 //! | file | what | pure |
 //! |---|---|---|
 //! | `fold` | one record after the other through the gate into the document | yes |
+//! | `apart` | records that are passed over: another instance was faster | yes |
 //! | `page` | whether a page of records is whole, and how it is folded | yes |
 //! | `snapshot` | the bytes of a snapshot | yes |
 //! | `kind` | what kind a room is of | |
@@ -17,6 +18,7 @@
 //! - `document = fold(snapshot, records)`, whoever asks: rooms, compaction and replay fold here.
 //! - Nothing is trimmed that an adopted, verified snapshot does not cover.
 
+mod apart;
 mod compact;
 mod compactor;
 mod fold;
@@ -29,6 +31,7 @@ mod start;
 mod walk;
 mod wrote;
 
+pub(crate) use apart::Apart;
 pub use compact::{CompactError, Compacted, Outcome, Written, compact};
 pub use compactor::Compactor;
 pub use fold::{Broken, Fold, Folded, OnTrouble, Parts, SetAside};

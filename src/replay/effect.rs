@@ -42,6 +42,7 @@ pub fn effect(record: &Record, outcome: Option<(&Folded, &Fold)>) -> Effect {
     effect.outcome = Some(match folded {
         Folded::New => "new",
         Folded::Known => "known",
+        Folded::PassedOver => "passed_over",
         Folded::SetAside(record) => {
             effect.why = Some(record.why.clone());
             "set_aside"

@@ -106,7 +106,7 @@ impl From<StoredError> for End {
     fn from(error: StoredError) -> Self {
         match error {
             StoredError::Fold(error) => Self::Fold(error),
-            error @ StoredError::Apart => Self::Moved(error.to_string()),
+            error @ StoredError::Apart(_) => Self::Moved(error.to_string()),
         }
     }
 }

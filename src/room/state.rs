@@ -39,6 +39,7 @@ use crate::caller::{Caller, UserId};
 use crate::document::{Document, FoldError};
 use crate::gate::{self, Dropped, Gate, Receipt, Refusal, Source};
 use crate::generation::{Claim, GenerationError, Generations};
+use crate::history::Apart;
 use crate::ids::{ClientId, InstanceId, Position, SessionId};
 use crate::limits::DOCUMENT_BYTES_MAX;
 use crate::log::bus::{Epoch, Seen};
@@ -76,6 +77,8 @@ pub(crate) struct State {
     authors: Authors,
     rules: Rules,
     races: Races,
+    /// Records of others that are passed over.
+    apart: Apart,
     /// About how many bytes the document has when encoded.
     encoded_bytes: usize,
 }
@@ -213,6 +216,7 @@ impl State {
             authors: Authors::default(),
             rules: Rules::new(instance, life),
             races: Races::default(),
+            apart: Apart::default(),
             encoded_bytes,
         }
     }

@@ -1,7 +1,7 @@
 //! [H12] Many records are folded at once: the same room as one by one, without what nobody will see.
 
 use ruang::document::Document;
-use ruang::gate::{Gate, Gathered};
+use ruang::gate::{Gate, Gathered, Source, parse_update};
 use ruang::history::{Fold, OnTrouble, Range, Start};
 use ruang::log::record::StoredRecord;
 use yrs::updates::decoder::Decode;
@@ -145,6 +145,7 @@ fn values_that_are_replaced_do_not_come_to_the_engine() {
         map.insert(&mut transaction, "k", format!("text number {n:04}"));
         let update = transaction.encode_update_v1();
         bytes += update.len();
+        let update = parse_update(&update, Source::Record).unwrap();
         assert!(!gate.gather(&update, &mut gathered, false).unwrap().is_gap());
     }
     let update = gathered.into_update();

@@ -9,6 +9,7 @@ mod log_stores;
 
 mod addresses;
 mod away;
+mod boards;
 mod clusters;
 mod compactors;
 mod crashes;
@@ -34,6 +35,9 @@ mod traffic;
 mod two;
 mod versions;
 
+#[allow(dead_code)] // what is about tokens alone
+#[path = "../it/auth_support.rs"]
+mod auth_support;
 #[path = "../it/harness.rs"]
 mod harness;
 #[path = "../it/hidden_stores.rs"]

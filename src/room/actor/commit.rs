@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use super::super::append::Refused;
 use super::super::line::{ReadOn, read_on};
 use super::super::order::{Place, before_own, place};
-use super::super::state::{Broken, Committed, Foreign, State};
+use super::super::state::{Broken, Committed, Foreign, State, StoredError, SubmitError, Suspect};
 use super::{Actor, End};
 use crate::generation::GenerationError;
 use crate::ids::{Position, SessionId};
@@ -142,7 +142,11 @@ impl Actor {
         let heavy = bytes > INLINE_BYTES_MAX;
         let kind = self.state().kind();
         let (count, fold) = (records.len(), move |state: &mut State| state.on_stored(&records, epoch));
-        let Foreign { shown, set_aside } = self.with_state(heavy, fold).await??;
+        let folded = self.with_state(heavy, fold).await?;
+        if let Err(StoredError::Apart(sessions)) = &folded {
+            self.send_losers_away(sessions);
+        }
+        let Foreign { shown, set_aside } = folded?;
         for record in set_aside {
             let (position, why) = (record.position, record.why);
             tracing::error!(room = %self.shared.name.log_id(), %position, why, "a record is set aside; the room is served without it");
@@ -168,6 +172,19 @@ impl Actor {
         }
         self.watch(false);
         Ok(())
+    }
+
+    /// These have lost a race for a client id. Coming back they would bring nothing of what they have under it, as its clocks
+    /// are known, and differ from everyone in silence.
+    fn send_losers_away(&mut self, sessions: &[SessionId]) {
+        for session in sessions {
+            let suspect = Suspect { contradicts: true, first: true, ..Suspect::default() };
+            if let Some(seat) = self.seats.remove(*session) {
+                self.report(*session, suspect);
+                let reason = SubmitError::Contradicts(suspect).to_string();
+                seat.put(|post| post.close = Some(Close::new(close::OTHER_GENERATION, reason)));
+            }
+        }
     }
 
     fn send_strangers_away(&mut self) {

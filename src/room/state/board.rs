@@ -1,5 +1,6 @@
 //! Boards: what breaks a rule is nobody's to see, and everyone comes to the same.
 
+mod apart;
 mod bounds;
 mod instances;
 mod many;

@@ -12,7 +12,7 @@ use super::rules::Touches;
 use super::{Draft, State};
 use crate::caller::UserId;
 use crate::document::FoldError;
-use crate::gate::{self, Source};
+use crate::gate::{self, Accord, ParsedUpdate, Source};
 use crate::history::SetAside;
 use crate::ids::{ClientId, Position, SessionId};
 use crate::limits::BATCH_UPDATES_MAX;
@@ -34,9 +34,9 @@ pub(crate) struct Foreign {
 pub(crate) enum StoredError {
     #[error(transparent)]
     Fold(#[from] FoldError),
-    /// Nothing of them was taken in.
+    /// The copies of these sessions have something else under a client id than the log has.
     #[error("somebody writes under one client id on two instances, and not the same")]
-    Apart,
+    Apart(Vec<SessionId>),
 }
 
 /// Why what is here cannot be stored again. Nothing of it is acknowledged then: its authors still hold it.
@@ -76,7 +76,8 @@ impl State {
         records: &[StoredRecord],
         epoch: Epoch,
     ) -> Result<Foreign, StoredError> {
-        self.compare_with_overlay(records)?;
+        let receipts = self.drafts.iter().flat_map(|draft| &draft.receipts);
+        let under_way: Vec<_> = receipts.flat_map(|receipt| receipt.blocks.iter().copied()).collect();
         let mut foreign = Foreign { shown: None, set_aside: Vec::new() };
         let mut updates: Vec<Bytes> = Vec::with_capacity(records.len());
         let mut receipts = Vec::with_capacity(records.len());
@@ -84,7 +85,14 @@ impl State {
         for stored in records {
             let position = stored.position();
             assert_eq!(position.seq, self.committed.seq + 1, "records of others come in order");
+            let passed_over = self.passes_over(stored, &under_way);
+            if !passed_over {
+                self.compare_with_overlay(stored, &under_way)?;
+            }
             (self.committed, self.epoch) = (position, epoch);
+            if passed_over {
+                continue;
+            }
             match self.admit_stored(stored, &mut touches) {
                 Ok((update, receipt)) => {
                     self.encoded_bytes += update.len();
@@ -112,32 +120,61 @@ impl State {
         Ok(foreign)
     }
 
-    /// Looks for blocks that are under way here, and that others have stored. On a board they have to stand where they stand
-    /// here: what builds on them is judged by that place.
-    fn compare_with_overlay(&mut self, records: &[StoredRecord]) -> Result<(), StoredError> {
-        let receipts = self.drafts.iter().flat_map(|draft| &draft.receipts);
-        let under_way: Vec<_> = receipts.flat_map(|receipt| receipt.blocks.iter().copied()).collect();
+    /// Whether nobody takes a record in, as everyone finds who folds the log.
+    fn passes_over(&mut self, stored: &StoredRecord, under_way: &[(ClientId, u32, u32)]) -> bool {
+        let StoredRecord::Intact { record, .. } = stored else { return false };
+        let (update, metadata) = (record.update(), record.metadata());
+        let (Ok(update), Ok(metadata)) = (gate::parse_update(&update, Source::Record), metadata) else {
+            return false;
+        };
+        self.apart.passes((record.kind(), &metadata), &update, (&self.gate, under_way))
+    }
+
+    /// Looks for blocks that are under way here, and that others have stored. On a board they have to say the same: what
+    /// builds on them was judged by what they say here, and their batch is passed over by all who fold it
+    /// ([`Apart`](crate::history::Apart)).
+    fn compare_with_overlay(
+        &mut self,
+        stored: &StoredRecord,
+        under_way: &[(ClientId, u32, u32)],
+    ) -> Result<(), StoredError> {
+        let StoredRecord::Intact { record, .. } = stored else { return Ok(()) };
         if under_way.is_empty() {
             return Ok(());
         }
-        for stored in records {
-            let StoredRecord::Intact { record, .. } = stored else { continue };
-            let update = record.update();
-            let Ok(update) = gate::parse_update(&update, Source::Record) else { continue };
-            let is_under_way = |part: gate::UpdatePart| {
-                let meets = |&(client, from, to): &(ClientId, u32, u32)| {
-                    client == part.client && from < part.clocks.1 && part.clocks.0 < to
-                };
-                under_way.iter().any(meets)
+        let update = record.update();
+        let Ok(update) = gate::parse_update(&update, Source::Record) else { return Ok(()) };
+        let is_under_way = |part: gate::UpdatePart| {
+            let meets = |&(client, from, to): &(ClientId, u32, u32)| {
+                client == part.client && from < part.clocks.1 && part.clocks.0 < to
             };
-            if update.parts().any(is_under_way) {
-                self.overlaps = true;
-                if self.is_board() && self.gate.stands_apart(&update) {
-                    return Err(StoredError::Apart);
-                }
+            under_way.iter().any(meets)
+        };
+        if update.parts().any(is_under_way) {
+            self.overlaps = true;
+            if self.is_board() {
+                self.accord_with(&update)?;
             }
         }
         Ok(())
+    }
+
+    fn accord_with(&self, stored: &ParsedUpdate<'_>) -> Result<(), StoredError> {
+        let (mut apart, mut sessions) = (false, Vec::new());
+        for record in self.drafts.iter().flat_map(|draft| &draft.records) {
+            let update = record.update();
+            let Ok(ours) = gate::parse_update(&update, Source::Record) else { continue };
+            let accord = ours.accord(stored);
+            apart |= accord != Accord::Same;
+            // Without identities nobody is told: ids are nobody's.
+            if accord == Accord::Otherwise
+                && !self.authors.owners.is_off()
+                && let Ok(Metadata { session: Some(session), .. }) = record.metadata()
+            {
+                sessions.push(session);
+            }
+        }
+        if apart { Err(StoredError::Apart(sessions)) } else { Ok(()) }
     }
 
     /// What of a stored record goes into the document; empty if all of it is there. An error says why the

@@ -1,29 +1,27 @@
-//! Cards that somebody has made on another instance, and that an edit under way here sets without knowing of it: whether
-//! that is allowed was judged before the record was here, and the edit may be stored by now. So it stands, and once it
-//! is committed the server sets the card again behind it, as behind what breaks a rule.
+//! Cards that somebody has made or signed on another instance, and that an edit under way here sets, or signs, without
+//! knowing of it: whether that is allowed was judged before the record was here, and the edit may be stored by now. So it
+//! stands, and once it is committed the server sets the card, or its author, again behind it, as behind what breaks a rule.
 //!
 //! To store all new cards at one position only would exclude it, and cost every card an append of its own.
 
 use yrs::Transact;
 
-use super::rules::Touches;
+use super::rules::{Set, Touches};
 use super::{Broken, State, Submission};
 use crate::board::rules::restore::{Compensation, Former, Restore, former};
 use crate::board::rules::{self, Before, Card, Reason};
 use crate::board::schema::ITEMS;
 use crate::caller::UserId;
 use crate::gate::{Remainder, Source};
-use crate::ids::{ClientId, SessionId};
+use crate::ids::SessionId;
 use crate::limits::BOARD_RESTORED_BYTES_MAX;
 use crate::log::record::{Kind, Metadata, Record};
 use crate::room::fan_out::Author;
 
-/// A card that an editor sets, and that was not somebody else's when it was judged.
+/// A card that an editor sets or signs, and that was not somebody else's when it was judged.
 #[derive(Debug, Clone)]
 pub(super) struct CardSet {
-    card: Box<str>,
-    /// The last id of the block.
-    last: (ClientId, u32),
+    set: Set,
     by: UserId,
     session: SessionId,
     ordinal: u64,
@@ -34,9 +32,8 @@ impl CardSet {
     /// Those of an update; none if its sender may set any card.
     pub(super) fn all(touches: &Touches, of: &Submission) -> Vec<Self> {
         let Some(by) = &touches.by else { return Vec::new() };
-        let set = |(card, last): &(Box<str>, (ClientId, u32))| Self {
-            card: card.clone(),
-            last: *last,
+        let set = |set: &Set| Self {
+            set: set.clone(),
             by: by.clone(),
             session: of.session,
             ordinal: of.ordinal,
@@ -56,8 +53,8 @@ pub(super) struct Races {
 struct Race {
     /// The batch that has the edit.
     batch: u64,
-    set: CardSet,
-    /// What the card was before it, and whose.
+    of: CardSet,
+    /// What the card, or its author, was before it, and whose the card.
     value: Former,
     author: UserId,
 }
@@ -67,15 +64,16 @@ impl State {
     pub(super) fn note_races(&mut self, touches: &Touches) {
         for card in self.rules.under_way(touches) {
             let sets = self.drafts.iter().flat_map(|draft| draft.sets.iter().map(|set| (draft.number, set)));
-            let sets: Vec<_> = sets.filter(|(_, set)| *set.card == *card).collect();
+            let sets: Vec<_> = sets.filter(|(_, of)| *of.set.card == *card).collect();
             let transaction = self.document.doc().transact();
             let Card::Of(author) = rules::Document::new(&transaction).card(card) else { continue };
-            let Some(value) = former(&transaction, ITEMS, &[Some(card)], &self.marks()) else { continue };
-            let theirs = sets.into_iter().filter(|(_, set)| *set.by != *author);
-            for (batch, set) in theirs {
-                self.races.open.retain(|race| race.set.last != set.last);
-                let (set, value, author) = (set.clone(), value.clone(), UserId::from(&*author));
-                self.races.open.push(Race { batch, set, value, author });
+            let theirs = sets.into_iter().filter(|(_, of)| *of.by != *author);
+            for (batch, of) in theirs {
+                let keys = [Some(card), of.set.signs.then_some("author")];
+                let keys = &keys[..1 + usize::from(of.set.signs)];
+                let Some(value) = former(&transaction, ITEMS, keys, &self.marks()) else { continue };
+                self.races.open.retain(|race| race.of.set.last != of.set.last);
+                self.races.open.push(Race { batch, of: of.clone(), value, author: UserId::from(&*author) });
             }
         }
     }
@@ -90,7 +88,7 @@ impl State {
         let decided: Vec<Race> = self.races.open.extract_if(.., |race| race.batch <= batch).collect();
         let transaction = self.document.doc().transact();
         let board = rules::Document::new(&transaction);
-        let is_lost = |race: &Race| match board.card(&race.set.card) {
+        let is_lost = |race: &Race| match board.card(&race.of.set.card) {
             Card::Of(author) => *author != *race.author,
             _ => true,
         };
@@ -101,7 +99,8 @@ impl State {
     }
 
     /// Nothing if it is too much to be set again.
-    fn set_again(&mut self, Race { set, value, .. }: Race) -> Option<Broken> {
+    fn set_again(&mut self, Race { of, value, .. }: Race) -> Option<Broken> {
+        let CardSet { set, by, session, ordinal, admitted_ms } = of;
         let client = self.rules.client();
         let restore = Restore { behind: vec![set.last], value };
         let mut compensation = Compensation::new((client, self.gate.known(client)), BOARD_RESTORED_BYTES_MAX);
@@ -109,8 +108,8 @@ impl State {
         let admission = self.gate.admit(&update, Source::Record).ok()?;
         let Remainder { update, receipt, steps, .. } = admission.remainder?;
         let number = self.open_draft(update.len());
-        let offender = Some(set.by.to_string());
-        let metadata = Metadata { relayed_by: offender, ..self.own_metadata(number, set.admitted_ms) };
+        let metadata =
+            Metadata { relayed_by: Some(by.to_string()), ..self.own_metadata(number, admitted_ms) };
         let record = match Record::new(Kind::Compensation, &metadata, &update) {
             Ok(record) => record,
             Err(_) => {
@@ -127,6 +126,7 @@ impl State {
             draft.author = Author::Several;
         }
         self.rules.note(Touches::of_card(&set.card), number);
-        Some((set.session, set.ordinal, Reason::OthersCard))
+        let reason = if set.signs { Reason::OthersSignature } else { Reason::OthersCard };
+        Some((session, ordinal, reason))
     }
 }

@@ -17,8 +17,8 @@ use std::collections::HashMap;
 use sha2::{Digest, Sha256};
 use yrs::Transact;
 
-pub(super) use findings::Touches;
 use findings::{Findings, Seed};
+pub(super) use findings::{Set, Touches};
 use offences::{Offences, Offender};
 use plan::Plan;
 

@@ -9,12 +9,16 @@ use crate::log::record::Kind;
 
 /// One board on two instances, and on both of them ann with one client id.
 async fn two_with_ann() -> (Board, Board, usize, usize) {
+    two_with_ann_as(77).await
+}
+
+async fn two_with_ann_as(client: u64) -> (Board, Board, usize, usize) {
     let mut one = Board::open().await;
     let lead = one.come("lea", Role::Facilitator);
     one.edit(lead, |t| set(t, "meta", "title", "Sprint 7")).await;
     let mut two = one.beside().await;
-    let (here, there) =
-        (one.come_as(Person::of(77), "ann", Role::Editor), two.come_as(Person::of(77), "ann", Role::Editor));
+    let here = one.come_as(Person::of(client), "ann", Role::Editor);
+    let there = two.come_as(Person::of(client), "ann", Role::Editor);
     (one, two, here, there)
 }
 
@@ -37,7 +41,7 @@ async fn an_id_with_two_places_ends_the_load() {
     two.edit(there, |t| set(t, "meta", "title", "mine")).await;
     assert_eq!(two.told(there), [Reason::Meta]);
     let before = one.state.committed();
-    assert!(matches!(one.hear().await, Err(StoredError::Apart)));
+    assert!(matches!(one.hear().await, Err(StoredError::Apart(_))));
     assert_eq!(one.state.committed(), before, "nothing was taken in");
     one.reload().await;
     // It stands behind what the other instance has set again.
@@ -46,6 +50,62 @@ async fn an_id_with_two_places_ends_the_load() {
     one.store().await;
     assert_eq!(one.told(here), [Reason::Meta]);
     assert_eq!(folded(&mut one).await["meta"]["title"], "Sprint 7");
+}
+
+/// [B60] What says only that it stands beside an id under which another instance has stored something else first is stored
+/// beside it nowhere: no instance takes in the batch that it came with, nor does who loads the room. All there is in it of
+/// honest people comes again by themselves.
+#[tokio::test]
+async fn what_stands_beside_an_id_of_another_is_passed_over() {
+    for in_one_update in [true, false] {
+        // It wins wherever ids decide.
+        let (mut one, mut two, here, there) = two_with_ann_as((1 << 53) - 1_000).await;
+        one.state.owners().seat(one.people[here].session(), Some(&UserId::from("ann")));
+        let mut three = one.beside().await;
+        let wim = three.come("wim", Role::Editor);
+        let bob = one.come_as(Person::of(5), "bob", Role::Editor);
+        let before = one.make(bob, |t| set(t, "itemPositions", "before", 1));
+        one.submit(bob, &before).unwrap();
+        let position =
+            |value: i64| move |t: &mut yrs::TransactionMut<'_>| set(t, "itemPositions", "x", value);
+        let mut beside = if in_one_update {
+            vec![one.make(here, |t| (0..2).for_each(|n| position(n)(t)))]
+        } else {
+            vec![one.make(here, position(0)), one.make(here, position(1))]
+        };
+        for update in &beside {
+            assert!(!one.submit(here, update).unwrap().dropped.is_gap());
+        }
+        let honest = one.make(bob, |t| set(t, "itemPositions", "bobs", 1));
+        one.submit(bob, &honest).unwrap();
+        assert!(!one.state.is_exact_under_way());
+        two.edit(there, |t| set(t, "meta", "title", "mine")).await;
+        one.send().await;
+        let Err(StoredError::Apart(told)) = one.hear().await else { panic!("it is neither shown nor acked") };
+        assert_eq!(told, [one.people[here].session()], "she is told to reload, and bob is not");
+        for board in [&mut two, &mut three] {
+            board.hear().await.unwrap();
+            board.same().await;
+            let json = board.json(0);
+            assert_eq!(json["meta"]["title"], "Sprint 7", "in one update: {in_one_update}");
+            assert_eq!(json["itemPositions"], serde_json::json!({ "before": 1 }));
+        }
+        assert!(!three.people[wim].saw("mine"));
+        assert_eq!(one.fold().await.records(), one.records().await.len() as u64, "nothing is damaged");
+        one.reload().await;
+        // What she builds on it is judged by what stands there, and bob's is there again.
+        beside.push(one.make(here, position(2)));
+        for update in &beside {
+            one.bring(here, update).await;
+        }
+        one.bring(bob, &honest).await;
+        one.store().await;
+        two.hear().await.unwrap();
+        two.same().await;
+        let json = folded(&mut one).await;
+        assert_eq!(json["meta"]["title"], "Sprint 7");
+        assert_eq!(json["itemPositions"], serde_json::json!({ "before": 1, "bobs": 1 }));
+    }
 }
 
 /// [B34] The same edit by two ways ends nothing, whichever instance has turned it into deleted content.
@@ -149,6 +209,35 @@ async fn a_card_is_not_taken_where_it_is_not_known_yet() {
         // And it is hers to take away.
         one.edit(ann, |t| super::people::remove(t, "items", "x")).await;
         assert_eq!(one.told(ann), []);
+    }
+}
+
+/// [B63] A card that says nothing of its author, and is signed by two at once on two instances, is the first one's once both
+/// are stored, whichever of the two writes would win; the second one is told.
+#[tokio::test]
+async fn a_card_is_signed_by_the_first() {
+    for (client, wins) in [(5, false), (9_000_000, true)] {
+        let mut one = Board::open().await;
+        let ann = one.come("ann", Role::Editor);
+        one.edit(ann, |t| card(t, "x", None)).await;
+        let mut two = one.beside().await;
+        let bob = two.come_as(Person::of(client), "bob", Role::Editor);
+        let sign = |user: &'static str| {
+            move |t: &mut yrs::TransactionMut<'_>| {
+                super::people::map_in(t, "items", "x").unwrap().insert(t, "author", user);
+            }
+        };
+        let theirs = two.make(bob, sign("bob"));
+        two.submit(bob, &theirs).unwrap();
+        one.edit(ann, sign("ann")).await;
+        two.hear().await.unwrap();
+        two.store().await;
+        assert_eq!(two.told(bob), if wins { vec![Reason::OthersSignature] } else { Vec::new() });
+        two.same().await;
+        one.hear().await.unwrap();
+        one.same().await;
+        assert_eq!((&one.json(ann)["items"]["x"]["author"], one.told(ann)), (&"ann".into(), vec![]));
+        assert_eq!(folded(&mut two).await["items"]["x"]["author"], "ann");
     }
 }
 

@@ -15,6 +15,7 @@ use yrs::{
 use super::super::*;
 use crate::board::schema::ROOTS;
 use crate::caller::Role;
+use crate::history;
 use crate::ids::RoomName;
 use crate::log::Log;
 use crate::log::memory::MemoryLog;
@@ -105,6 +106,14 @@ impl Person {
         self.doc.client_id().get()
     }
 
+    /// Loads the page again, without its copy.
+    pub(super) fn renew(&mut self, all: &[u8]) {
+        let Self { session, caller, sent, .. } = self;
+        let (session, caller, sent) = (*session, Arc::clone(caller), *sent);
+        *self = Self { session, caller, sent, ..Self::of(self.client()) };
+        self.receive(all);
+    }
+
     pub(super) fn session(&self) -> SessionId {
         self.session
     }
@@ -125,7 +134,12 @@ impl Person {
     }
 
     pub(super) fn receive(&self, update: &[u8]) {
-        self.doc.transact_mut().apply_update(Update::decode_v1(update).unwrap()).unwrap();
+        assert!(self.takes(update), "it applies");
+    }
+
+    /// Takes an update in; a copy with something else under ids of others may not be able to.
+    pub(super) fn takes(&self, update: &[u8]) -> bool {
+        self.doc.transact_mut().apply_update(Update::decode_v1(update).unwrap()).is_ok()
     }
 
     /// Everything, as it is kept in a browser's store.
@@ -154,8 +168,9 @@ impl Person {
 
 /// A board, and those who are on it.
 pub(super) struct Board {
-    log: Arc<dyn Log>,
-    name: RoomName,
+    pub(super) log: Arc<dyn Log>,
+    pub(super) name: RoomName,
+    instance: u64,
     pub(super) state: State,
     pub(super) people: Vec<Person>,
     pub(super) permit: Permit,
@@ -167,12 +182,12 @@ impl Board {
     pub(super) async fn open() -> Self {
         let log: Arc<dyn Log> = Arc::new(MemoryLog::new());
         let name = RoomName::parse("r").unwrap();
-        let state = Self::load(&log, &name, 1).await;
-        Self { log, name, state, people: Vec::new(), permit: Permit::Taken, now_ms: 1, loads: 1 }
+        let state = Self::load(&log, &name, (1, 1)).await;
+        Self { log, name, instance: 1, state, people: Vec::new(), permit: Permit::Taken, now_ms: 1, loads: 1 }
     }
 
-    async fn load(log: &Arc<dyn Log>, name: &RoomName, life: u32) -> State {
-        let mut state = load::load(log, name, (InstanceId(1), life), None).await.unwrap().state;
+    async fn load(log: &Arc<dyn Log>, name: &RoomName, (instance, life): (u64, u32)) -> State {
+        let mut state = load::load(log, name, (InstanceId(instance), life), None).await.unwrap().state;
         state.share_owners(&Arc::<Owners>::default());
         state.set_kind(RoomKind::Board);
         state
@@ -181,15 +196,20 @@ impl Board {
     /// The room is loaded again.
     pub(super) async fn reload(&mut self) {
         self.loads += 1;
-        self.state = Self::load(&self.log, &self.name, self.loads).await;
+        self.state = Self::load(&self.log, &self.name, (self.instance, self.loads)).await;
     }
 
     /// The same board on another instance, with nobody on it.
     pub(super) async fn beside(&self) -> Self {
+        self.beside_as(2).await
+    }
+
+    pub(super) async fn beside_as(&self, instance: u64) -> Self {
         let (log, name) = (Arc::clone(&self.log), self.name.clone());
-        let mut state = load::load(&log, &name, (InstanceId(2), 1), None).await.unwrap().state;
+        let mut state = load::load(&log, &name, (InstanceId(instance), 1), None).await.unwrap().state;
         state.share_owners(&Arc::<Owners>::default());
-        Self { log, name, state, people: Vec::new(), permit: Permit::Taken, now_ms: self.now_ms, loads: 1 }
+        let (people, permit) = (Vec::new(), Permit::Taken);
+        Self { log, name, instance, state, people, permit, now_ms: self.now_ms, loads: 1 }
     }
 
     /// What other instances have stored comes to this one, and to its people.
@@ -202,6 +222,12 @@ impl Board {
             self.people.iter().for_each(|person| person.receive(&update));
         }
         Ok(())
+    }
+
+    /// Sends what waits to the log, and hears no answer.
+    pub(super) async fn send(&mut self) {
+        let batch = self.state.next_batch().expect("something waits");
+        self.log.append(&self.name, batch).await.expect("it is stored");
     }
 
     /// Somebody comes, with a client id of an own.
@@ -320,6 +346,26 @@ impl Board {
         records.into_iter().map(record).collect()
     }
 
+    /// All of the log, folded.
+    pub(super) async fn fold(&self) -> history::Fold {
+        let mut walk = history::walk(&self.log, &self.name, history::Range::TO_HEAD).await.unwrap().unwrap();
+        walk.to_end().await.unwrap();
+        let fold = walk.into_fold().unwrap();
+        assert!(fold.set_aside().is_empty(), "{:?}", fold.set_aside());
+        fold
+    }
+
+    /// How many records are passed over by who folds them one by one.
+    pub(super) async fn passed_over(&self) -> usize {
+        let mut walk = history::walk(&self.log, &self.name, history::Range::TO_HEAD).await.unwrap().unwrap();
+        let mut passed_over = 0;
+        while let Some(step) = walk.next().await.unwrap() {
+            passed_over +=
+                usize::from(matches!(step, history::Step::Record(_, history::Folded::PassedOver, _)));
+        }
+        passed_over
+    }
+
     /// Whether the server has written under an id.
     pub(super) fn is_server(&self, client: ClientId) -> bool {
         self.state.rules.client() == client
@@ -329,7 +375,7 @@ impl Board {
     /// document, and one that is folded from the log.
     pub(super) async fn same(&mut self) {
         self.store().await;
-        let folded = Self::load(&self.log, &self.name, 99).await.document.encode_full();
+        let folded = Self::load(&self.log, &self.name, (self.instance, 99)).await.document.encode_full();
         let newcomer = Person::of(900_001);
         newcomer.receive(&folded);
         let expected = newcomer.json();

@@ -18,8 +18,18 @@ pub(in crate::room::state) struct Touches {
     pub(super) meta: bool,
     /// The editor who does it, and may.
     pub(in crate::room::state) by: Option<UserId>,
-    /// Cards that it sets, each with the last id of the block.
-    pub(in crate::room::state) sets: Vec<(Box<str>, (ClientId, u32))>,
+    /// Cards that it sets or signs.
+    pub(in crate::room::state) sets: Vec<Set>,
+}
+
+/// A block that sets a card, or the author of one that was there.
+#[derive(Debug, Clone)]
+pub(in crate::room::state) struct Set {
+    pub(in crate::room::state) card: Box<str>,
+    /// It sets the author only.
+    pub(in crate::room::state) signs: bool,
+    /// The last id of the block.
+    pub(in crate::room::state) last: (ClientId, u32),
 }
 
 /// What the rules say of an update.
@@ -81,11 +91,13 @@ impl Touches {
     }
 
     pub(in crate::room::state) fn note(&mut self, act: &Act<'_>) {
-        if let (ITEMS, Some([Some(id)])) = (act.place.root, act.place.keys())
-            && act.is_block()
-            && act.content != Content::Deleted
-        {
-            self.sets.push((Box::from(*id), (act.client, act.clocks.1 - 1)));
+        let set = match (act.place.root, act.place.keys()) {
+            (ITEMS, Some([Some(id)])) => Some((id, false)),
+            (ITEMS, Some([Some(id), Some("author")])) if !act.in_new => Some((id, true)),
+            _ => None,
+        };
+        if let Some((id, signs)) = set.filter(|_| act.is_block() && act.content != Content::Deleted) {
+            self.sets.push(Set { card: Box::from(*id), signs, last: (act.client, act.clocks.1 - 1) });
         }
         match (act.place.root, act.place.keys().unwrap_or_default()) {
             (META, _) => self.meta = true,
