@@ -10,9 +10,9 @@ pub const DRAFTS_PAGE: usize = 256;
 /// the one before has left, and is stored only right behind what was read.
 pub const DRAFT_TRIES: usize = 32;
 
-/// Bytes of drafts that are remembered as they were copied, when their cards could not be taken out of them at once: what their
-/// authors change until then follows. Of what is above it, that is lost.
-pub const DRAFTS_COPIED_BYTES_MAX: usize = 16 << 20;
+/// A draft is compacted only when so many times more is new than in other rooms: what its author changes in a card that was moved
+/// is told by the records from then on, one by one, and by what they stand in. 16,000 records take some tens of milliseconds to fold.
+pub const DRAFT_COMPACT_TIMES: u64 = 16;
 
 /// How long cards that came late wait for the next try if the store does not take them: in seconds, for each try.
 pub const DRAFT_LATE_WAITS_S: [u64; 4] = [1, 5, 30, 120];
@@ -26,7 +26,7 @@ pub const DRAFTS_MOVED_MAX: usize = 4;
 /// Reveals that are asked for and not answered, on one instance: above that it is busy.
 pub const REVEALS_MAX: usize = 16;
 
-/// Drafts whose number of cards is remembered.
+/// Drafts whose number of cards is remembered, and how far their boards have followed them.
 pub const DRAFT_COUNTS_MAX: usize = 16_384;
 
 /// A draft and its board go at the same time, but for this: what the clocks of an instance and of a store may differ by.

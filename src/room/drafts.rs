@@ -10,6 +10,7 @@
 //!   the state of the room that it was made of.
 //! - What is copied is stored in its author's name, under a client id that is the author's from there on.
 
+mod following;
 mod moving;
 
 use std::collections::{HashMap, HashSet};
@@ -18,7 +19,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use tokio::sync::{Notify, Semaphore, oneshot};
 
-use super::outside::{Copy, Edit, ReadError, WriteError};
+use super::outside::{Edit, ReadError, WriteError};
 use super::{Command, Rooms};
 use crate::board::drafts::{self, Draft};
 use crate::caller::Caller;
@@ -117,8 +118,8 @@ pub(super) struct Look {
 pub(super) struct Movers {
     /// Who moves into a board holds its lock; it goes with the last who wants it.
     boards: Mutex<HashMap<RoomName, Arc<tokio::sync::Mutex<()>>>>,
-    /// Drafts whose copied cards could not be taken out of them, as they were copied last.
-    copied: Mutex<HashMap<RoomName, Copy>>,
+    /// Drafts of which the board has all that was changed in moved cards, up to which record.
+    followed: Mutex<HashMap<RoomName, Position>>,
     /// Rooms whose cards a task sees to, and whether something came since it has looked.
     busy: Mutex<HashMap<RoomName, Arc<Notify>>>,
     /// Boards that hid their cards when a room's task looked at them last, unless it has come to rest since.
@@ -135,7 +136,7 @@ impl Default for Movers {
     fn default() -> Self {
         Self {
             boards: Mutex::default(),
-            copied: Mutex::default(),
+            followed: Mutex::default(),
             busy: Mutex::default(),
             hid: Mutex::default(),
             counts: Mutex::default(),
@@ -150,6 +151,18 @@ impl Movers {
     pub(super) fn note_hides(&self, board: &RoomName, hides: bool) -> bool {
         let mut hid = self.hid.lock();
         if hides { !hid.insert(board.clone()) } else { hid.remove(board) }
+    }
+
+    fn is_followed(&self, draft: &RoomName, at: Position) -> bool {
+        self.followed.lock().get(draft) == Some(&at)
+    }
+
+    fn note_followed(&self, draft: &RoomName, at: Position) {
+        let mut followed = self.followed.lock();
+        if followed.len() >= DRAFT_COUNTS_MAX && !followed.contains_key(draft) {
+            followed.clear();
+        }
+        followed.insert(draft.clone(), at);
     }
 
     /// The board's task has come to rest, with all that it has seen.

@@ -71,8 +71,9 @@ impl Actor {
         is_left
     }
 
+    /// Also if there is no card: one that was moved may have been changed.
     fn note_cards(&self) {
-        if drafts::has_cards(self.state().doc()) {
+        if !self.state().is_new() {
             self.rooms.note_cards(&self.shared.name);
         }
     }
