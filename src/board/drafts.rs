@@ -30,9 +30,21 @@ pub fn hides(board: &Doc) -> bool {
     hides_in(&board.transact())
 }
 
+/// Whether they are for all, and somebody has said so: a board that never hid cards says nothing of it.
+#[must_use]
+pub fn shows(board: &Doc) -> bool {
+    hidden(&board.transact()) == Some(false)
+}
+
 pub(super) fn hides_in(transaction: &impl ReadTxn) -> bool {
-    let hides = transaction.get_map(META).and_then(|meta| meta.get(transaction, "hideCards"));
-    matches!(hides, Some(Out::Any(Any::Bool(true))))
+    hidden(transaction) == Some(true)
+}
+
+fn hidden(transaction: &impl ReadTxn) -> Option<bool> {
+    match transaction.get_map(META)?.get(transaction, "hideCards")? {
+        Out::Any(Any::Bool(hides)) => Some(hides),
+        _ => None,
+    }
 }
 
 /// The cards in a document, in byte order of their ids.
@@ -157,7 +169,8 @@ pub fn copy(
 
 /// The cards that a draft has or had, and that the board has.
 fn moved(draft: &[u8], board: &Doc, known: &HashSet<String>, user: &str) -> Result<Vec<Moved>, FoldError> {
-    let cards: Vec<String> = gate::keys_of_root(draft, ITEMS)?.into_iter().filter(|card| is_id(card)).collect();
+    let cards: Vec<String> =
+        gate::keys_of_root(draft, ITEMS)?.into_iter().filter(|card| is_id(card)).collect();
     let ids = ids_in(board, known, cards, user);
     let transaction = board.transact();
     let here = |(card, first): (String, String)| {

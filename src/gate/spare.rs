@@ -1,10 +1,10 @@
 //! What an update deletes by name, and the update without some of that: for who looks at what somebody has done apart from it.
 
+use super::Refusal;
 use super::parse::{parse, read_range};
 use super::ranges::{Range, normalise, subtract};
 use super::read::{Reader, put_number};
 use super::write::{DeletePart, write_deletes};
-use super::Refusal;
 use crate::ids::ClientId;
 
 /// Every range of ids that an update deletes by name, as `(client, from, to)`, `to` exclusive.
@@ -43,8 +43,11 @@ pub fn sparing(update: &[u8], spared: &[(ClientId, u32, u32)]) -> Result<Vec<u8>
         let mut reader = Reader::starting_at(parsed.bytes, part.at);
         let mut asked = (0..part.ranges).map(|_| read_range(&mut reader)).collect::<Result<Vec<_>, _>>()?;
         normalise(&mut asked);
-        let mut held: Vec<Range> =
-            spared.iter().filter(|(client, ..)| *client == part.client).map(|&(_, from, to)| (from, to)).collect();
+        let mut held: Vec<Range> = spared
+            .iter()
+            .filter(|(client, ..)| *client == part.client)
+            .map(|&(_, from, to)| (from, to))
+            .collect();
         normalise(&mut held);
         let ranges = subtract(&asked, &held);
         if !ranges.is_empty() {
@@ -96,6 +99,9 @@ mod tests {
             assert_eq!(seen, expected);
         }
         let only = sparing(&[0, 1, 7, 1, 0, 6], &[(7, 0, 6)]).unwrap();
-        assert_eq!((only.as_slice(), has_blocks(&only).unwrap(), has_blocks(&update).unwrap()), (&[0, 0][..], false, true));
+        assert_eq!(
+            (only.as_slice(), has_blocks(&only).unwrap(), has_blocks(&update).unwrap()),
+            (&[0, 0][..], false, true)
+        );
     }
 }

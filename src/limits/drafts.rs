@@ -14,6 +14,14 @@ pub const DRAFT_TRIES: usize = 32;
 /// is told by the records from then on, one by one, and by what they stand in. 16,000 records take some tens of milliseconds to fold.
 pub const DRAFT_COMPACT_TIMES: u64 = 16;
 
+/// How long a process remembers that a board's drafts were looked through for cards that a reveal has left: in ms. A look costs a
+/// listing of the board's drafts.
+pub const REVEALS_FINISHED_MS: u64 = 600_000;
+
+/// How long an instance that hears of another one's reveal waits before it looks whether cards were left: in ms. A reveal of a
+/// thousand drafts takes some seconds.
+pub const REVEALS_OF_OTHERS_MS: u64 = 60_000;
+
 /// How long cards that came late wait for the next try if the store does not take them: in seconds, for each try.
 pub const DRAFT_LATE_WAITS_S: [u64; 4] = [1, 5, 30, 120];
 

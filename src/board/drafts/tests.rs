@@ -427,13 +427,17 @@ fn what_changes_after_the_removal_follows() {
     let second = note(&|| {
         apply(&along, &Edit::MoveItem { id: "b".to_owned(), position: place }, ann).unwrap();
         group(&along, "b", "g");
-        apply(&along, &Edit::SetItemColumn { id: "c".to_owned(), column: Some("ideas".to_owned()) }, ann).unwrap();
+        apply(&along, &Edit::SetItemColumn { id: "c".to_owned(), column: Some("ideas".to_owned()) }, ann)
+            .unwrap();
     });
     assert!(server(&base, &second, &draft, &board, 82));
     let seen = view(&board);
     println!("{seen:?}");
     assert_eq!((seen.item_positions["b"], seen.item_groups["b"].as_str()), (place, "g"));
-    assert_eq!((seen.groups["g"].title.as_str(), seen.items["c"].column.as_deref()), ("Build", Some("ideas")));
+    assert_eq!(
+        (seen.groups["g"].title.as_str(), seen.items["c"].column.as_deref()),
+        ("Build", Some("ideas"))
+    );
     assert_eq!(seen.items["a"].text, "by bob");
     assert!(!server(&base, &second, &draft, &board, 83));
 }

@@ -9,6 +9,7 @@ use futures_util::FutureExt;
 use tokio::sync::Notify;
 use tokio::time::{sleep, timeout};
 
+use super::lives::are_apart;
 use super::{RevealError, Revealed};
 use crate::board::drafts::{self, Draft};
 use crate::caller::{Caller, Role, UserId};
@@ -72,6 +73,7 @@ impl Rooms {
             match self.try_see_to(room).await {
                 // That cards are hidden, or the board is gone, is nobody's trouble.
                 Ok(_) | Err(RevealError::Hides | RevealError::NoRoom | RevealError::NoBoard) => return,
+                Err(RevealError::OtherLife) => return self.close_draft(room).await,
                 // The document is damaged, or more than the engine can do: trying again would cost more of it.
                 Err(error @ RevealError::Fold(_)) => {
                     tracing::error!(room = %room.log_id(), %error, "cards cannot be moved into their board");
@@ -95,7 +97,13 @@ impl Rooms {
         let draft = Draft::of(room);
         let board = draft.as_ref().map_or(room, |draft| &draft.board);
         let look = self.look(board).await?;
-        if look.kind != RoomKind::Board || look.is_new || look.hides {
+        if look.kind != RoomKind::Board || look.is_new {
+            return Ok(Revealed::default());
+        }
+        if let Some(draft) = &draft {
+            self.tie(room, draft, &look).await?;
+        }
+        if look.hides {
             return Ok(Revealed::default());
         }
         match draft {
@@ -121,6 +129,8 @@ impl Rooms {
                 // Of the others' cards the same would come. That cards are hidden again is no failure.
                 Err(RevealError::Hides) => return Ok(revealed),
                 Err(error @ (RevealError::NoRoom | RevealError::NoBoard)) => return Err(error),
+                // Nothing of it is for this board.
+                Err(RevealError::OtherLife) => {}
                 // Asked again it would fail again: that must not make the others' reveal a failure.
                 Err(error) if error.is_lasting() => {
                     tracing::error!(room = %draft.log_id(), %error, "cards cannot be moved into their board");
@@ -128,6 +138,9 @@ impl Rooms {
                 }
                 Err(error) => failed = Some(error),
             }
+        }
+        if failed.is_none() {
+            self.movers.note_finished(board);
         }
         failed.map_or(Ok(revealed), Err)
     }
@@ -291,7 +304,11 @@ impl Way<'_> {
         let refused = match self.rooms.look(self.board).await {
             Ok(_) if onto.position == Position::START => RevealError::NoRoom,
             Ok(look) if look.kind != RoomKind::Board => RevealError::NoBoard,
-            Ok(_) => return Ok((onto, lease)),
+            Ok(look) => match self.rooms.look(self.draft).await {
+                Ok(own) if are_apart(&own.lives, &look.lives) => RevealError::OtherLife,
+                Ok(_) => return Ok((onto, lease)),
+                Err(error) => error,
+            },
             Err(error) => error,
         };
         lease.give_back();
@@ -331,7 +348,12 @@ impl Way<'_> {
     }
 
     /// Right behind `at`, in the author's name.
-    pub(super) async fn write(&self, room: &RoomName, update: Vec<u8>, at: Position) -> Result<Position, RevealError> {
+    pub(super) async fn write(
+        &self,
+        room: &RoomName,
+        update: Vec<u8>,
+        at: Position,
+    ) -> Result<Position, RevealError> {
         let (update, caller) = (Bytes::from(update), Arc::clone(&self.author));
         // A card that came in as several edits may be larger than one: it comes all the same, though under an id that nobody claims.
         let is_large = update.len() > UPDATE_BYTES_MAX;
