@@ -3,15 +3,23 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use ruang::board::drafts;
 use ruang::board::edit::Edit;
 use ruang::board::view::view;
-use ruang::log::LogError;
+use ruang::caller::Role;
+use ruang::limits::REVEALS_OF_OTHERS_MS;
+use ruang::log::clock::system_clock;
+use ruang::log::memory::MemoryLog;
+use ruang::log::{Log, LogError};
 use ruang::wire::y_websocket;
 use tokio::time::{Instant, sleep};
 use yrs::{Doc, GetString, Map, Out, ReadTxn, Text, TextPrelim, Transact};
 
 use crate::auth_support::room;
 use crate::harness::{Client, PATIENCE};
+use crate::hidden_stores as on_store;
+use crate::kinds_stores::instance;
+use crate::life_support::Person;
 use crate::{World, edit, hidden_board, hide, locally, token_for, with_cards};
 
 fn set_text(id: &str, text: &str) -> Edit {
@@ -235,4 +243,40 @@ async fn a_reveal_goes_on_by_itself() {
         world.until_empty(&format!("retro~{user}")).await;
     }
     world.stop().await;
+}
+
+/// [B75] An instance that has the board open hears that another one reveals it, and that one ends: after a while it looks, and goes on.
+#[tokio::test(start_paused = true)]
+async fn an_instance_goes_on_with_the_reveal_of_another() {
+    let (log, faults) = MemoryLog::for_instances(system_clock());
+    let log: Arc<dyn Log> = Arc::new(log);
+    let (one, two) = (instance(&log, &["*"]), instance(&log, &["*"]));
+    let board = room("retro");
+    on_store::edit(&one, &board, "fay", Role::Facilitator, &hide(true)).await;
+    let draft = drafts::name(&board, "ann").expect("a name");
+    on_store::edit(&one, &draft, "ann", Role::Editor, &on_store::card("a")).await;
+    // Rooms without people are unloaded, and the reads of a load would wait, too.
+    let _people = (Person::join(&one, &board).await, Person::join(&two, &board).await);
+    let reads = faults.hold_reads();
+    let (rooms, name, fay) = (Arc::clone(&one), board.clone(), on_store::caller("fay", Role::Facilitator));
+    let revealing = tokio::spawn(async move { rooms.reveal(&name, &fay).await });
+    reads.arrived(1).await;
+    revealing.abort();
+    one.shut_down().await;
+    reads.release();
+    println!("the one instance has ended");
+    tokio::time::sleep(Duration::from_millis(REVEALS_OF_OTHERS_MS / 2)).await;
+    assert_eq!(
+        (on_store::seen(&log, &board).await.items.len(), on_store::seen(&log, &draft).await.items.len()),
+        (0, 1)
+    );
+    for waited in 0.. {
+        tokio::time::sleep(Duration::from_millis(REVEALS_OF_OTHERS_MS / 10)).await;
+        if on_store::seen(&log, &draft).await.items.is_empty() {
+            break;
+        }
+        assert!(waited < 20, "nobody goes on");
+    }
+    assert!(on_store::seen(&log, &board).await.items.contains_key("a"));
+    two.shut_down().await;
 }
