@@ -3,12 +3,15 @@
 //! Each value is taken if it has the form that the schema gives it, and passed over if not: a newer schema, a foreign
 //! client or a hostile one changes what is shown, never whether something is shown.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use yrs::{Doc, Transact};
 
 use super::read::{self, Roots};
 use super::schema::{Column, Phase, Point};
 use super::table::Table;
+use crate::caller::UserId;
 use crate::limits::BOARD_VOTES;
 
 /// A board, as the API and the browser show it.
@@ -124,6 +127,28 @@ pub struct Participant {
     pub online: bool,
     /// When something of this person came last, in milliseconds since 1970.
     pub last_seen: Option<u64>,
+}
+
+impl RetroRoomState {
+    /// The board of a document, as it is shown of the past: with who had written by then, and when if that is known, and when
+    /// the newest record came. Whoever shows boards of the past shows this, byte for byte.
+    #[must_use]
+    pub fn as_of(doc: &Doc, wrote: &BTreeMap<UserId, Option<u64>>, last_updated: u64) -> Self {
+        Self { participants: Participant::away(wrote), last_updated: Some(last_updated), ..view(doc) }
+    }
+}
+
+impl Participant {
+    /// Those who have written, when nobody is here.
+    #[must_use]
+    pub fn away(wrote: &BTreeMap<UserId, Option<u64>>) -> Vec<Self> {
+        let of = |(user, last_seen): (&UserId, &Option<u64>)| Self {
+            user: user.to_string(),
+            last_seen: *last_seen,
+            ..Self::default()
+        };
+        wrote.iter().map(of).collect()
+    }
 }
 
 /// Reads a board out of a document. `participants` and `last_updated` are left empty.

@@ -36,8 +36,9 @@ pub const BOARD_VALUE_BYTES_MAX: usize = 160 << 10;
 /// Bytes of a position, a group, a color or a count of votes as it is encoded.
 pub const BOARD_SMALL_VALUE_BYTES_MAX: usize = 4 << 10;
 
-/// Acts of one update that may break a rule and are mended; an update with more is refused whole. Somebody who was
-/// offline for a day and did what is not theirs to do stays far below it.
+/// Keys of a board at which one update may break a rule, and what was there is set again. At others it is kept as it was: what
+/// would set it is garbage, what would delete it is not deleted. A page that clears the votes of a thousand people, or
+/// takes away all cards of others, comes above it.
 pub const BOARD_BROKEN_MAX: usize = 4_096;
 
 /// Bytes of what is set again behind the broken acts of one update: it is stored, and shown to everyone. What is beyond

@@ -46,6 +46,9 @@ struct RecordLine {
     session: Option<u64>,
     role: String,
     relayed_by: Option<String>,
+    /// Whose edit the record takes back: of compensations, where it is known.
+    #[serde(rename = "for", skip_serializing_if = "Option::is_none")]
+    takes_back_of: Option<String>,
     /// The kind of the room, as this record repeats it; the genesis record's counts.
     room_kind: &'static str,
     /// Sixteen hex digits.
@@ -165,6 +168,7 @@ fn shown(stored: &StoredRecord, outcome: Option<(&Folded, &history::Fold)>) -> S
             user: metadata.user,
             session: metadata.session.map(|session| session.0),
             role: format!("{:?}", metadata.role).to_lowercase(),
+            takes_back_of: metadata.relayed_by.clone().filter(|_| record.kind() == Kind::Compensation),
             relayed_by: metadata.relayed_by,
             room_kind: metadata.room_kind.as_str(),
             instance: format!("{:016x}", metadata.instance.0),
@@ -286,6 +290,9 @@ fn who(line: &RecordLine) -> String {
         (None, Some(session)) => format!("session {session}"),
         (None, None) => line.role.clone(),
     };
+    if let Some(offender) = &line.takes_back_of {
+        return format!("{who} for {offender}");
+    }
     match &line.relayed_by {
         Some(relay) if line.user.as_ref() == Some(relay) => who.push_str(" with others"),
         Some(relay) => who.push_str(&format!(" by {relay}")),

@@ -8,8 +8,10 @@ use serde_json::Value;
 use super::output::{Line, Output};
 use super::place::{Place, Side, resolve, utc};
 use super::{Done, ReplayError, open_room, view};
+use crate::board::view::RetroRoomState;
 use crate::history::{self, Range};
 use crate::ids::RoomName;
+use crate::kind::RoomKind;
 use crate::log::Log;
 
 /// How a document is printed.
@@ -23,6 +25,8 @@ pub enum Format {
     Sv,
     /// Each value on a line of its own, after its path.
     Text,
+    /// As a board, as the HTTP API shows one of the past.
+    Board,
 }
 
 /// A document at a position.
@@ -35,6 +39,9 @@ struct StateLine {
     /// Records in the log up to there that are not in the document.
     set_aside: usize,
     document: Value,
+    /// The board, in rooms of that kind, and where it is asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    board: Option<RetroRoomState>,
 }
 
 impl Line for StateLine {
@@ -70,14 +77,25 @@ pub async fn state(
     match format {
         Format::Update => output.bytes(&fold.document().encode_full())?,
         Format::Sv => output.bytes(&fold.document().state_vector())?,
-        Format::Json | Format::Text => {
-            let document = view::json(fold.document().doc());
+        Format::Board if !output.is_json() => {
+            let board = RetroRoomState::as_of(fold.document().doc(), &fold.writers(), fold.last().ms);
+            let mut text = serde_json::to_vec(&board).map_err(std::io::Error::other)?;
+            text.push(b'\n');
+            output.bytes(&text)?;
+        }
+        Format::Json | Format::Text | Format::Board => {
+            let doc = fold.document().doc();
+            let is_board = format == Format::Board || fold.kind() == Some(RoomKind::Board);
+            let board = (is_board && output.is_json())
+                .then(|| RetroRoomState::as_of(doc, &fold.writers(), fold.last().ms));
+            let document = view::json(doc);
             let line = StateLine {
                 room: room.as_str().to_owned(),
                 at: fold.last().to_string(),
                 time: utc(fold.last().ms),
                 set_aside: fold.set_aside().len(),
                 document,
+                board,
             };
             if output.is_json() {
                 output.line(&line)?;

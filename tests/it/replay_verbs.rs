@@ -221,9 +221,10 @@ async fn any_moment_can_be_seen() {
     assert_eq!((at("head").await, at("-1s").await), (last.clone(), last));
 }
 
-/// [O13] As bytes, it is what a client would be sent; as text, one value a line; as a line of JSON, with its place.
+/// [O13, B83] As bytes, it is what a client would be sent; as text, one value a line; as a board, what a board would show; as
+/// a line of JSON, with its place, and with the board in rooms of that kind only.
 #[tokio::test]
-async fn documents_have_four_forms() {
+async fn documents_have_five_forms() {
     let (fixture, name) = story().await;
     let update = document(&fixture, &name, "#5", Format::Update).await.out.bytes();
     let copy = Doc::new();
@@ -234,6 +235,13 @@ async fn documents_have_four_forms() {
     assert_eq!(yrs::StateVector::decode_v1(&vector).unwrap(), copy.transact().state_vector());
     let text = document(&fixture, &name, "#5", Format::Text).await.out.text();
     assert_eq!(text, "items/a/x 1\nitems/b \"second\"\nnotes \"hello world\"\n");
+    let board = document(&fixture, &name, "#2", Format::Board).await.out.text();
+    let board: Value = serde_json::from_str(board.strip_suffix('\n').unwrap()).unwrap();
+    assert_eq!(
+        board["items"],
+        json!({ "a": { "text": "", "column": null, "author": null, "createdAt": null } })
+    );
+    assert_eq!(board["lastUpdated"], json!(TEN));
     let line = printed(true, async |output| {
         state(&fixture.log, &name, place("#2"), Format::Json, TEN, output).await
     });

@@ -1,19 +1,17 @@
-// What a person does on a board of docs/BOARD.md. Each edit is one transaction.
+// What a person does on a board of docs/BOARD.md, each edit one transaction. groups.js and actions.js have the rest.
 import * as Y from 'yjs'
-
-export const newId = () => Array.from(crypto.getRandomValues(new Uint8Array(12)), (byte) => byte.toString(16).padStart(2, '0')).join('')
-export const voteKey = (user, target) => `${user.replaceAll('%', '%25').replaceAll('/', '%2F')}/${target}`
+import { newId, voteKey } from './keys.js'
 
 /** The edits of `user`: the one that the token names, or a name that the page has made up. */
 export function edits (doc, user) {
-  const [items, positions, groupOf, groups, votes, actions] =
-    ['items', 'itemPositions', 'itemGroups', 'groups', 'votes', 'actionItems'].map((root) => doc.getMap(root))
-  const make = (map, fields, id = newId()) => { map.set(id, new Y.Map(Object.entries(fields))); return id }
+  const [meta, items, positions, groupOf, votes] =
+    ['meta', 'items', 'itemPositions', 'itemGroups', 'votes'].map((root) => doc.getMap(root))
   const one = (edit) => (...values) => doc.transact(() => edit(...values))
   return {
     // A template is an update that is the same bytes for ever: applied by two people at once it is there once.
-    begin: (template) => { if (doc.getMap('meta').size === 0) Y.applyUpdate(doc, template, 'template') },
-    addCard: one((text, column) => make(items, { text, column, author: user, createdAt: Date.now() })),
+    begin: (template) => { if (meta.size === 0) Y.applyUpdate(doc, template, 'template') },
+    addCard: one((text, column) => items.set(newId(), new Y.Map([
+      ['text', text], ['column', column], ['author', user], ['createdAt', Date.now()]]))),
     setText: one((id, text) => items.get(id)?.set('text', text)),
     moveCard: one((id, position, column) => {
       if (!items.has(id)) return // somebody has deleted it meanwhile
@@ -21,17 +19,7 @@ export function edits (doc, user) {
       if (column !== undefined && column !== items.get(id).get('column')) items.get(id).set('column', column)
     }),
     deleteCard: one((id) => [items, positions, groupOf].forEach((map) => map.delete(id))),
-    groupWith: one((id, other) => {
-      if (!items.has(id) || !items.has(other)) return
-      const group = groups.has(groupOf.get(other)) ? groupOf.get(other) : make(groups, { title: '' })
-      for (const card of [id, other]) groupOf.set(card, group)
-    }),
-    ungroup: one((id) => groupOf.delete(id)),
-    setGroupTitle: one((id, title) => groups.get(id)?.set('title', title)),
-    vote: one((target, count) => count > 0 ? votes.set(voteKey(user, target), count) : votes.delete(voteKey(user, target))),
-    addAction: one((text) => make(actions, { text, done: false, order: Date.now() })),
-    setDone: one((id, done) => actions.get(id)?.set('done', done)),
-    deleteAction: one((id) => actions.delete(id))
+    vote: one((target, count) => count > 0 ? votes.set(voteKey(user, target), count) : votes.delete(voteKey(user, target)))
   }
 }
 

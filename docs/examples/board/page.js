@@ -1,8 +1,10 @@
-// The page of the board: connects, draws what view.js reads, and calls the edits of board.js.
+// The page of the board: connects, draws what view.js reads, and calls the edits of board.js, groups.js and actions.js.
 import { readAuthMessage } from 'y-protocols/auth'
 import { WebsocketProvider } from 'y-websocket'
 import * as Y from 'yjs'
+import { acting } from './actions.js'
 import { edits, history } from './board.js'
+import { grouping } from './groups.js'
 import { templates } from './templates.js'
 import { view } from './view.js'
 
@@ -11,7 +13,7 @@ const { server = 'ws://127.0.0.1:8080/ws', room = 'board', user = 'Guest', token
 const doc = new Y.Doc()
 const provider = new WebsocketProvider(server, room, doc, { protocols: token ? [`bearer.${token}`] : [] })
 const { awareness } = provider
-const edit = edits(doc, user)
+const edit = { ...edits(doc, user), ...grouping(doc), ...acting(doc) }
 const undo = history(doc)
 const COLORS = ['#1565c0', '#2e7d32', '#ad4e00', '#6a1b9a', '#c62828', '#00697a']
 awareness.setLocalStateField('user', { name: user, color: COLORS[Array.from(user).reduce((sum, sign) => sum + sign.codePointAt(0), 0) % COLORS.length] })

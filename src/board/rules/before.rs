@@ -17,6 +17,12 @@ impl<'t, T: ReadTxn> Document<'t, T> {
     pub fn new(transaction: &'t T) -> Self {
         Self { transaction }
     }
+
+    /// Whether a root has something under a key.
+    #[must_use]
+    pub fn holds(&self, root: &str, key: &str) -> bool {
+        get(self.transaction, root, key).is_some()
+    }
 }
 
 impl<T: ReadTxn> Before for Document<'_, T> {

@@ -33,7 +33,8 @@ pub struct Metadata {
     /// is the first that its user wrote under them.
     pub claims: Vec<ClientId>,
     /// The user whose session brought it, where that is not the one who made it. The same as `user`, it says
-    /// that blocks of other owners are in it too; the claims tell whose.
+    /// that blocks of other owners are in it too; the claims tell whose. In a compensation, which has no `user`: whose edit
+    /// it takes back.
     pub relayed_by: Option<String>,
     /// The kind of the room: in the genesis record it is chosen, in others it is repeated, as far as their writer knew it.
     pub room_kind: RoomKind,

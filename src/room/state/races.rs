@@ -15,7 +15,7 @@ use crate::caller::UserId;
 use crate::gate::{Remainder, Source};
 use crate::ids::{ClientId, SessionId};
 use crate::limits::BOARD_RESTORED_BYTES_MAX;
-use crate::log::record::{Kind, Record};
+use crate::log::record::{Kind, Metadata, Record};
 use crate::room::fan_out::Author;
 
 /// A card that an editor sets, and that was not somebody else's when it was judged.
@@ -109,7 +109,8 @@ impl State {
         let admission = self.gate.admit(&update, Source::Record).ok()?;
         let Remainder { update, receipt, steps, .. } = admission.remainder?;
         let number = self.open_draft(update.len());
-        let metadata = self.own_metadata(number, set.admitted_ms);
+        let offender = Some(set.by.to_string());
+        let metadata = Metadata { relayed_by: offender, ..self.own_metadata(number, set.admitted_ms) };
         let record = match Record::new(Kind::Compensation, &metadata, &update) {
             Ok(record) => record,
             Err(_) => {

@@ -4,6 +4,7 @@
 //! Invariants:
 //! - What breaks a rule is stored without its content, in its place, and where a key had a value that value is set again
 //!   behind it, in the same batch: nobody is shown the one without the other.
+//! - Nothing is refused for breaking many rules, or on large values: what is beyond the bounds is kept as it was.
 //! - What is set again is what the log has there: it is judged with nothing under way, and stored right behind the
 //!   position at which it was judged, or not at all.
 
@@ -26,7 +27,7 @@ use crate::board::rules::{self, Before, Card, Reason, Verdict, Who, judge};
 use crate::caller::{Role, UserId};
 use crate::gate::{Admission, Dropped, ParsedUpdate, Remainder, Rewrite};
 use crate::ids::{ClientId, InstanceId, Position};
-use crate::limits::{BOARD_BROKEN_MAX, CLIENT_ID_MAX};
+use crate::limits::CLIENT_ID_MAX;
 use crate::log::record::RoomKind;
 use crate::session::Permit;
 
@@ -43,8 +44,7 @@ pub(super) struct Rules {
     offences: Offences,
 }
 
-/// How often something of one update is left out because others own it: all of that is known after the first time, unless
-/// it is more than is counted.
+/// How often something of one update is left out because others own it: all of that is known after the first time.
 const LEAVINGS_MAX: usize = 8;
 
 /// What is under way to one card.
@@ -255,13 +255,11 @@ impl State {
         submission: &Submission,
         (update, foreign): (&ParsedUpdate<'_>, &[ClientId]),
         remainder: Remainder,
-        (reason, found): (Reason, Findings),
+        (reason, mut found): (Reason, Findings),
     ) -> Result<Option<Mended>, SubmitError> {
         let (by, now_ms) = (Offender::of(submission), submission.admitted_ms);
         let refused = if submission.permit == Permit::TakenWhole {
             Some(SubmitError::Broken(reason))
-        } else if found.count > BOARD_BROKEN_MAX {
-            Some(SubmitError::Broken(Reason::TooMany))
         } else if !self.rules.offences.may(&by, now_ms) {
             Some(SubmitError::TooOften)
         } else {
@@ -271,7 +269,8 @@ impl State {
             self.gate.revert(&remainder.receipt);
             return Err(error);
         }
-        let offence = self.offence(&remainder, &found);
+        let touches = std::mem::take(&mut found.touches);
+        let offence = self.offence(&remainder, found);
         self.gate.revert(&remainder.receipt);
         if offence.needs_former() && !self.drafts.is_empty() {
             return Err(SubmitError::NotNow);
@@ -292,7 +291,7 @@ impl State {
         }
         self.rules.offences.note(by, now_ms, bytes);
         let broken = Some(if is_beyond { Reason::TooMany } else { reason });
-        Ok(Some(Mended { remainder, restored, broken, at, touches: found.touches }))
+        Ok(Some(Mended { remainder, restored, broken, at, touches }))
     }
 
     /// Asks the rules about every act, as long as the answer matters.
@@ -317,14 +316,14 @@ impl State {
                 Verdict::Allowed => {}
                 Verdict::Unclear => found.unclear = true,
                 Verdict::Broken(reason) => {
-                    found.note(act, reason);
+                    found.note(act, reason, |root, key| before.committed.holds(root, key));
                     let owner = act.is_block().then(|| self.authors.owners.owner(act.client)).flatten();
                     if owner.is_some_and(|owner| Some(&owner) != caller.user.as_ref()) && !only_shape {
                         found.theirs.insert(act.client);
                     }
                 }
             }
-            !found.unclear && found.count <= BOARD_BROKEN_MAX
+            !found.unclear
         });
         debug_assert!(shown.is_ok(), "the gate has written it");
         found.forged.extend(seeds.iter().filter(|seed| seed.left > 0).map(|seed| seed.template.client()));

@@ -106,13 +106,14 @@ impl State {
         Ok(())
     }
 
-    /// The record of what the server sets behind an edit.
+    /// The record of what the server sets behind an edit. It says whose edit that was.
     fn compensation(
         &self,
         of: &Metadata,
         restored: &Remainder,
     ) -> Result<Record, crate::log::record::RecordError> {
-        let metadata = self.own_metadata(of.batch, of.admitted_ms);
+        let offender = of.relayed_by.clone().or_else(|| of.user.clone());
+        let metadata = Metadata { relayed_by: offender, ..self.own_metadata(of.batch, of.admitted_ms) };
         Record::new(Kind::Compensation, &metadata, &restored.update)
     }
 

@@ -5,6 +5,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import * as Y from 'yjs'
 import { Random, SEED } from '../lib/random.mjs'
+import { scribble } from '../lib/scribble.mjs'
 import { Server } from '../lib/server.mjs'
 import { SECRET, sign } from '../lib/tokens.mjs'
 import { core } from '../lib/wasm.mjs'
@@ -33,28 +34,6 @@ const edited = (server, token, edit) => ask(server, 'board/edits', {
 })
 
 const documentOf = async (server, token) => new Uint8Array(await (await ask(server, 'board/update', { token })).arrayBuffer())
-
-/** What may stand anywhere on a board: right, odd, or of a newer schema. */
-function value (random) {
-  return random.pick([
-    '', 'well', '🙂 مرحبا', 'line\nbreak', '#336699', '#12', 0, 1, -1, 3.5, 1e20, true, null, [], [1, { id: 'a', title: 't' }],
-    { x: 1.005, y: -2 }, { x: 'a', y: 1 }, [{ id: 'a', title: 'A' }, { id: 'a', title: 'B' }, { id: 'b' }], { text: 'plain', author: 'ann' }
-  ])
-}
-
-function scribble (random, doc) {
-  const key = random.pick(['a', 'b', '10', '9', 'ann/a', 'bob/b', 'a%2Fb/a', 'phase', 'columns', 'voteLimit', 'hideCards', 'title'])
-  const root = random.pick(['meta', 'items', 'itemPositions', 'itemGroups', 'groups', 'signatureColors', 'votes', 'actionItems'])
-  const map = doc.getMap(root)
-  if (['items', 'groups', 'actionItems'].includes(root) && random.below(4) > 0) {
-    if (!(map.get(key) instanceof Y.Map)) map.set(key, new Y.Map())
-    const field = random.pick(['text', 'column', 'author', 'createdAt', 'title', 'order', 'done', 'assignee', 'due', 'later'])
-    if (field === 'text' && root !== 'groups' && random.below(3) === 0) return map.get(key).set(field, new Y.Text('shared'))
-    return map.get(key).set(field, value(random))
-  }
-  if (random.below(6) === 0) return map.delete(key)
-  map.set(key, value(random))
-}
 
 test('[B31] what the core shows of any document is what the server shows, byte for byte', async (t) => {
   const server = await Server.start(t, { env: { RUANG_BOARDS: '*' } })

@@ -7,12 +7,11 @@ use axum::extract::State;
 use axum::http::{HeaderValue, header};
 use axum::response::Response;
 use bytes::Bytes;
-use serde_json::json;
 
 use super::people;
-use super::show::{board, joined, of_document};
+use super::show::{json_of, of_document};
 use crate::board::export::{csv, markdown};
-use crate::board::view::view;
+use crate::board::view::RetroRoomState;
 use crate::caller::Role;
 use crate::document::Document;
 use crate::http::App;
@@ -43,7 +42,7 @@ pub(in crate::http::api) async fn export(
     };
     let find = |position| asked.knows(position).then_some((position, None));
     let make = move |position: Position, document: &Document, wrote| {
-        (position, Some(file(format, position, document, wrote)))
+        (position, Some(file(format, position, document, &wrote)))
     };
     let (position, file) = in_time(of_document(&app, &asked.room, find, make)).await?;
     let Some(file) = file else { return Ok(answer::not_modified(position)) };
@@ -54,15 +53,13 @@ pub(in crate::http::api) async fn export(
 }
 
 /// The file's bytes. Heavy.
-fn file(format: Format, position: Position, document: &Document, wrote: people::Wrote) -> Bytes {
-    if format == Format::Json {
-        let board = board(position, document, wrote);
-        return joined(&json!({}), &board, &people::away(&board.wrote));
+fn file(format: Format, position: Position, document: &Document, wrote: &people::Wrote) -> Bytes {
+    let state = RetroRoomState::as_of(document.doc(), wrote, position.ms);
+    match format {
+        Format::Csv => csv(&state, utc).into(),
+        Format::Md => markdown(&state, utc).into(),
+        _ => json_of(&state).into(),
     }
-    let mut state = view(document.doc());
-    state.participants = people::away(&wrote);
-    state.last_updated = Some(position.ms);
-    if format == Format::Csv { csv(&state, utc).into() } else { markdown(&state, utc).into() }
 }
 
 /// A file's name that says of which room it is, and means nothing else to any system: letters and digits of the room's name,

@@ -16,11 +16,6 @@ pub(super) type Wrote = BTreeMap<UserId, Option<u64>>;
 /// All without an identity who have no name either.
 const NOBODY: &str = "anonymous";
 
-/// Those who have written, when nobody is here.
-pub(super) fn away(wrote: &Wrote) -> Vec<Participant> {
-    participants(&People { wrote: wrote.clone(), ..People::default() }, 0)
-}
-
 /// Everyone, by user.
 pub(super) fn participants(people: &People, now_ms: u64) -> Vec<Participant> {
     let mut all: BTreeMap<String, Participant> = BTreeMap::new();

@@ -56,7 +56,7 @@ pub(in crate::http::api) async fn show(
     app.api.boards.keep(room, &board);
     let participants = match app.rooms.people(room) {
         Some(people) => people::participants(&people, app.rooms.now().wall_ms),
-        None => people::away(&board.wrote),
+        None => Participant::away(&board.wrote),
     };
     about["position"] = json!(board.position.to_string());
     let body = joined(&about, &board, &participants);
@@ -74,11 +74,19 @@ enum Found {
 
 /// What a walk through the past has come to, as JSON. Heavy.
 pub(in crate::http::api) fn past(fold: &Fold) -> Bytes {
-    let board = board(fold.last(), fold.document(), fold.writers());
-    let participants = people::away(&board.wrote);
-    let state = joined(&json!({}), &board, &participants);
-    let about = format!("{{\"position\":\"{}\",\"board\":", board.position);
-    [about.as_bytes(), &state, b"}"].concat().into()
+    #[derive(Serialize)]
+    struct Past {
+        position: String,
+        board: RetroRoomState,
+    }
+    let position = fold.last();
+    let board = RetroRoomState::as_of(fold.document().doc(), &fold.writers(), position.ms);
+    json_of(&Past { position: position.to_string(), board }).into()
+}
+
+/// Boards as JSON.
+pub(super) fn json_of(board: &impl Serialize) -> Vec<u8> {
+    serde_json::to_vec(board).expect("strings, finite numbers, and keys that are strings")
 }
 
 /// Makes something of the committed document of a room, off the async threads, unless `find` has it for the position
@@ -124,7 +132,7 @@ pub(super) async fn of_document<T: Send + 'static>(
     heavy(work).await.map_err(stopped)
 }
 
-/// The members of a board that follow from its document.
+/// The members of a board that follow from its document, as [`RetroRoomState`] has them; the others come behind.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct InDocument<'a> {
@@ -163,15 +171,21 @@ pub(super) fn board(position: Position, document: &Document, wrote: Wrote) -> Bo
         action_items,
         all_user_votes,
     };
-    let json = serde_json::to_vec(&in_document).expect("strings, finite numbers, and keys that are strings");
+    let json = json_of(&in_document);
     let end = json.len() - 1;
     Board { position, members: Bytes::from(json).slice(1..end), wrote }
 }
 
 /// One object of what is said beside the board, the board, and what follows from elsewhere.
 pub(super) fn joined(about: &Value, board: &Board, participants: &[Participant]) -> Bytes {
-    let more = json!({ "participants": participants, "lastUpdated": board.position.ms });
-    let (about, more) = (about.to_string(), more.to_string());
+    #[derive(Serialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Beside<'a> {
+        participants: &'a [Participant],
+        last_updated: u64,
+    }
+    let more = json_of(&Beside { participants, last_updated: board.position.ms });
+    let about = about.to_string();
     let about = &about[1..about.len() - 1];
     let mut body = Vec::with_capacity(about.len() + board.members.len() + more.len() + 4);
     body.push(b'{');
@@ -181,6 +195,6 @@ pub(super) fn joined(about: &Value, board: &Board, participants: &[Participant])
     }
     body.extend_from_slice(&board.members);
     body.push(b',');
-    body.extend_from_slice(&more.as_bytes()[1..]);
+    body.extend_from_slice(&more[1..]);
     body.into()
 }

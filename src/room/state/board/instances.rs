@@ -5,6 +5,7 @@ use super::*;
 use crate::board::rules::Reason;
 use crate::board::seed::template;
 use crate::caller::Role;
+use crate::log::record::Kind;
 
 /// One board on two instances, and on both of them ann with one client id.
 async fn two_with_ann() -> (Board, Board, usize, usize) {
@@ -133,6 +134,11 @@ async fn a_card_is_not_taken_where_it_is_not_known_yet() {
         let told = two.told(bob);
         println!("bob writes as {client}: {told:?}");
         assert_eq!(told, if wins { vec![Reason::OthersCard] } else { Vec::new() });
+        // [B84] The card was set again, and the log says on whose account.
+        let records = two.records().await;
+        let whose = records.iter().filter(|record| record.kind() == Kind::Compensation);
+        let whose: Vec<_> = whose.map(|record| record.metadata().unwrap().relayed_by).collect();
+        assert_eq!(whose, vec![Some("bob".to_owned()); usize::from(wins)]);
         two.same().await;
         one.hear().await.unwrap();
         one.same().await;
@@ -161,9 +167,7 @@ async fn ones_own_card_by_two_ways_is_left_alone() {
         two.hear().await.unwrap();
         two.store().await;
         assert_eq!((two.told(other), two.state.uncommitted()), (vec![], 0));
-        assert!(
-            two.records().await.iter().all(|record| record.kind() != crate::log::record::Kind::Compensation)
-        );
+        assert!(two.records().await.iter().all(|record| record.kind() != Kind::Compensation));
     }
 }
 

@@ -245,7 +245,11 @@ impl Board {
             cost: 1,
             admitted_ms: self.now_ms,
         };
-        let judged = self.state.submit(&submission);
+        let mut judged = self.state.submit(&submission);
+        if matches!(judged, Err(SubmitError::Refused(Refusal::OrderUnknown))) {
+            self.state.learn_order().unwrap();
+            judged = self.state.submit(&submission);
+        }
         self.people[who].sent += u64::from(judged.is_ok());
         judged
     }

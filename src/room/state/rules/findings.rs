@@ -2,13 +2,14 @@
 
 use std::collections::{BTreeSet, HashSet};
 
-use super::plan;
+use super::plan::{self, Clocks, Entry};
 use crate::board::rules::{self, Reason, Who};
 use crate::board::schema::{ITEMS, META};
 use crate::board::seed::{self, Template};
 use crate::caller::{Role, UserId};
 use crate::gate::{Act, Content, Where};
 use crate::ids::ClientId;
+use crate::limits::BOARD_BROKEN_MAX;
 
 /// What an update does that rules may have to know of it while it is under way.
 #[derive(Debug, Default)]
@@ -24,18 +25,22 @@ pub(in crate::room::state) struct Touches {
 /// What the rules say of an update.
 #[derive(Default)]
 pub(super) struct Findings {
-    /// Places under keys of the board where something breaks a rule.
+    /// Places under keys of the board where something breaks a rule and something is: the first [`BOARD_BROKEN_MAX`].
     pub(super) keys: HashSet<Where>,
-    /// Other blocks that do.
-    pub(super) garbage: Vec<(ClientId, u32, u32)>,
     /// Entries in which they are.
-    pub(super) entries: HashSet<plan::Entry>,
+    pub(super) entries: HashSet<Entry>,
+    /// Entries of further ones: they are kept as they are.
+    pub(super) kept: HashSet<Entry>,
+    /// Blocks that would set something where nothing is.
+    pub(super) deleted: Vec<Clocks>,
+    /// Blocks that would set something in what is kept, and those that stand under no key.
+    pub(super) garbage: Vec<Clocks>,
+    /// It was asked whether something is there.
+    pub(super) needs_former: bool,
     /// Clients of blocks that do, which somebody else owns.
     pub(super) theirs: BTreeSet<ClientId>,
     /// Ids of templates under which something else is written.
     pub(super) forged: Vec<ClientId>,
-    /// Acts that do; not counted beyond what is mended.
-    pub(super) count: usize,
     pub(super) first: Option<Reason>,
     pub(super) unclear: bool,
     pub(super) touches: Touches,
@@ -96,17 +101,35 @@ impl Touches {
 
 impl Findings {
     /// What is deleted in a sequence was garbage where it is not allowed: nothing is lost by it, and nothing is said.
-    pub(super) fn note(&mut self, act: &Act<'_>, reason: Reason) {
+    /// `holds` tells whether a root has something under a key.
+    pub(super) fn note(&mut self, act: &Act<'_>, reason: Reason, holds: impl Fn(&str, &str) -> bool) {
         let is_key = act.place.keys().is_some_and(|keys| keys.last().is_some_and(Option::is_some));
         if is_key && rules::is_root(act.place.root) {
-            self.keys.insert(act.at);
-            self.entries.extend(plan::entry(act));
+            self.note_key(act, holds);
         } else if act.is_block() {
-            self.garbage.push((act.client, act.clocks.0, act.clocks.1));
+            plan::add(&mut self.garbage, act);
         } else {
             return;
         }
         self.first.get_or_insert(reason);
-        self.count += 1;
+    }
+
+    fn note_key(&mut self, act: &Act<'_>, holds: impl Fn(&str, &str) -> bool) {
+        if self.keys.contains(&act.at) {
+            return;
+        }
+        self.needs_former |= !act.in_new;
+        let is_there = !act.in_new && act.place.first_key().is_some_and(|key| holds(act.place.root, key));
+        if is_there && self.keys.len() < BOARD_BROKEN_MAX {
+            self.keys.insert(act.at);
+            self.entries.extend(plan::entry(act));
+            return;
+        }
+        if is_there {
+            self.kept.extend(plan::entry(act));
+        }
+        if act.is_block() {
+            plan::add(if is_there { &mut self.garbage } else { &mut self.deleted }, act);
+        }
     }
 }

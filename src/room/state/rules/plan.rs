@@ -1,7 +1,8 @@
 //! What becomes of an update that breaks a rule.
 //!
 //! A key whose former value has room behind the update is set again. One that has no room is kept as it was: what would set
-//! it becomes garbage, and what would delete it or anything in it is not deleted. So nothing is refused for being large.
+//! it becomes garbage, and what would delete it or anything in it is not deleted. So nothing is refused for being large, nor
+//! for breaking rules at many places: those beyond `BOARD_BROKEN_MAX` are kept in the same way.
 
 use std::cell::OnceCell;
 use std::collections::{HashMap, HashSet};
@@ -25,8 +26,14 @@ pub(super) type Entry = (String, String);
 pub(super) struct Offence {
     keys: Vec<Key>,
     garbage: Vec<Clocks>,
-    /// What it deletes in entries of which something breaks a rule.
+    deleted: Vec<Clocks>,
+    /// Entries that are kept as they are.
+    kept: HashSet<Entry>,
+    /// What it deletes in those.
+    spared: Vec<Clocks>,
+    /// What it deletes in other entries of which something breaks a rule.
     deletes: Vec<(Entry, Clocks)>,
+    needs_former: bool,
 }
 
 /// What becomes of it.
@@ -44,13 +51,20 @@ pub(super) struct Plan {
 struct Key {
     root: String,
     levels: Vec<Option<String>>,
-    /// The map came with the update: there was nothing.
-    in_new: bool,
     blocks: Vec<Clocks>,
-    /// The last ids of its blocks, and those that it deletes.
+    /// The last ids of its blocks, and those that it deletes, behind which none of its blocks stands so far: one where each
+    /// was set behind the one before, and no more than the gate lets stand at one place.
     ends: HashSet<(ClientId, u32)>,
-    /// What its blocks stand behind.
+    /// What its blocks stand behind, as far as it was not among the ends.
     origins: HashSet<(ClientId, u32)>,
+}
+
+/// Adds the clocks of an act, to the last ones if they go on there.
+pub(super) fn add(all: &mut Vec<Clocks>, act: &Act<'_>) {
+    match all.last_mut() {
+        Some((client, _, to)) if (*client, *to) == (act.client, act.clocks.0) => *to = act.clocks.1,
+        _ => all.push((act.client, act.clocks.0, act.clocks.1)),
+    }
 }
 
 /// The entry in which something lives.
@@ -60,37 +74,36 @@ pub(super) fn entry(act: &Act<'_>) -> Option<Entry> {
 }
 
 impl Offence {
-    /// Something under a key had a value.
+    /// Something under a key may have had a value.
     pub(super) fn needs_former(&self) -> bool {
-        self.keys.iter().any(|key| !key.in_new)
+        self.needs_former
     }
 }
 
 impl State {
     /// Looks once more at what the gate has admitted.
-    pub(super) fn offence(&self, admitted: &Remainder, found: &Findings) -> Offence {
+    pub(super) fn offence(&self, admitted: &Remainder, found: Findings) -> Offence {
+        let Findings { keys: wanted, entries, kept, deleted, garbage, needs_former, .. } = found;
         let mut keys: HashMap<Where, Key> = HashMap::new();
-        let mut deletes = Vec::new();
+        let (mut deletes, mut spared) = (Vec::new(), Vec::new());
         let shown = self.gate.acts(admitted, |act| {
             if act.content == Content::Delete
-                && let Some(entry) = entry(act).filter(|entry| found.entries.contains(entry))
+                && let Some(entry) = entry(act)
             {
-                deletes.push((entry, (act.client, act.clocks.0, act.clocks.1)));
+                if kept.contains(&entry) {
+                    add(&mut spared, act);
+                } else if entries.contains(&entry) {
+                    deletes.push((entry, (act.client, act.clocks.0, act.clocks.1)));
+                }
             }
-            if !found.keys.contains(&act.at) {
-                return;
-            }
-            let key = keys.entry(act.at).or_insert_with(|| Key::of(act));
-            key.ends.insert((act.client, act.clocks.1 - 1));
-            key.origins.extend(act.origin);
-            if act.is_block() {
-                key.blocks.push((act.client, act.clocks.0, act.clocks.1));
+            if wanted.contains(&act.at) {
+                keys.entry(act.at).or_insert_with(|| Key::of(act)).note(act);
             }
         });
         debug_assert!(shown.is_ok(), "the gate has written it");
         let mut keys: Vec<Key> = keys.into_values().collect();
         keys.sort_by(|a, b| (&a.root, &a.levels).cmp(&(&b.root, &b.levels)));
-        Offence { keys, garbage: found.garbage.clone(), deletes }
+        Offence { keys, garbage, deleted, kept, spared, deletes, needs_former }
     }
 
     /// How many formats a text of the document has, at most.
@@ -109,22 +122,21 @@ impl State {
     /// What is to become of it. The gate has taken it back: what keys have had is as it is committed.
     pub(super) fn plan(&self, offence: Offence) -> Plan {
         let needs_former = offence.needs_former();
-        let Offence { keys, mut garbage, deletes } = offence;
+        let Offence { keys, mut garbage, mut deleted, mut kept, mut spared, deletes, .. } = offence;
         let transaction = self.document.doc().transact();
         let marks = self.marks();
         let client = self.rules.client;
         let mut compensation = Compensation::new((client, self.gate.known(client)), BOARD_RESTORED_BYTES_MAX);
-        let mut deleted = Vec::new();
         // Entries that are set again as a whole have their fields; those that are kept have them too.
-        let (mut whole, mut kept) = (HashSet::new(), HashSet::new());
-        for Key { root, levels, in_new, blocks, ends, origins } in keys {
+        let mut whole = HashSet::new();
+        for Key { root, levels, blocks, ends, .. } in keys {
             let entry = (root, levels.first().cloned().flatten().unwrap_or_default());
             if kept.contains(&entry) {
                 garbage.extend(blocks);
                 continue;
             }
             let names: Vec<Option<&str>> = levels.iter().map(Option::as_deref).collect();
-            let value = match in_new || whole.contains(&entry) {
+            let value = match whole.contains(&entry) {
                 true => None,
                 false => former(&transaction, &entry.0, &names, &marks),
             };
@@ -132,7 +144,7 @@ impl State {
                 deleted.extend(blocks);
                 continue;
             };
-            let mut behind: Vec<_> = ends.difference(&origins).copied().collect();
+            let mut behind: Vec<_> = ends.into_iter().collect();
             behind.sort_unstable();
             if compensation.put(&Restore { behind, value }) {
                 deleted.extend(blocks);
@@ -144,7 +156,8 @@ impl State {
                 kept.insert(entry);
             }
         }
-        let spared = deletes.into_iter().filter(|(entry, _)| kept.contains(entry)).map(|(_, clocks)| clocks);
+        spared
+            .extend(deletes.into_iter().filter(|(entry, _)| kept.contains(entry)).map(|(_, clocks)| clocks));
         let rewrite = Rewrite::new(deleted, garbage).sparing(spared).telling_garbage();
         // Also where there was nothing: what others set meanwhile may stand before what has lost its content.
         let at = needs_former.then_some(self.committed);
@@ -169,10 +182,25 @@ impl Key {
         Self {
             root: act.place.root.to_owned(),
             levels: levels.iter().map(|level| level.map(str::to_owned)).collect(),
-            in_new: act.in_new,
             blocks: Vec::new(),
             ends: HashSet::new(),
             origins: HashSet::new(),
+        }
+    }
+
+    /// Takes down an act under this key.
+    fn note(&mut self, act: &Act<'_>) {
+        if act.is_block() {
+            add(&mut self.blocks, act);
+        }
+        if let Some(origin) = act.origin
+            && !self.ends.remove(&origin)
+        {
+            self.origins.insert(origin);
+        }
+        let end = (act.client, act.clocks.1 - 1);
+        if !self.origins.contains(&end) {
+            self.ends.insert(end);
         }
     }
 }
