@@ -107,7 +107,8 @@ impl Upkeep {
     /// What counts as new: halved with each failure.
     fn tail(&self) -> Tail {
         let Tail { records, bytes } = self.log.since(self.covered);
-        Tail { records: records / self.times >> self.failures, bytes: bytes / self.times >> self.failures }
+        let of = |count: u64| (count / self.times) >> self.failures;
+        Tail { records: of(records), bytes: of(bytes) }
     }
 
     fn rests(&self) -> bool {

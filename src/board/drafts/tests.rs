@@ -548,3 +548,29 @@ fn a_page_that_has_heard_takes_nothing_away() {
     println!("{:?}", seen.items);
     assert_eq!((seen.items["a"].text.as_str(), seen.items["b"].text.as_str()), ("silk", "tea"));
 }
+
+/// [B70] A card that is one plain object is set anew as a whole: what differs follows, field by field.
+#[test]
+fn a_plain_object_that_is_set_anew_follows() {
+    let object = |text: &str| {
+        let fields = [("text".to_owned(), text.into()), ("column".to_owned(), "well".into())];
+        Any::Map(std::sync::Arc::new(fields.into()))
+    };
+    let (draft, board) = (Doc::new(), Doc::new());
+    let items = draft.get_or_insert_map(ITEMS);
+    items.insert(&mut draft.transact_mut(), "a", object("plain"));
+    let base = full(&draft);
+    merge(&board, &copy(&base, &full(&board), "ann", 77, FIRST).unwrap().updates[0]);
+    let along = taken_along(&draft);
+    let mut records = vec![remove(&base, &["a".to_owned()]).unwrap()];
+    let before = along.transact().state_vector();
+    along.get_or_insert_map(ITEMS).insert(&mut along.transact_mut(), "a", object("later"));
+    records.push(along.transact().encode_diff_v1(&before));
+    merge(&draft, &records[1]);
+    set_text(&board, "a", "plain", "bob");
+    assert!(server(&base, &records, &draft, &board, 78));
+    let seen = view(&board);
+    println!("{:?}", seen.items);
+    assert_eq!((seen.items["a"].text.as_str(), seen.items["a"].column.as_deref()), ("later", Some("well")));
+    assert_eq!((seen.items["a"].author.as_deref(), seen.items.len()), (Some("ann"), 1));
+}
