@@ -1,8 +1,9 @@
 //! Hidden cards: the room that a person's cards live in until they are revealed, and what of it goes into the board then.
 //!
-//! `naming` says which rooms these are; here is what is copied, what follows when its author changes it meanwhile, and what is
-//! taken out again.
+//! `naming` says which rooms these are; here is what is copied, and what is taken out again; `late` is what follows when its author
+//! changes a card that was copied.
 
+mod late;
 mod naming;
 
 use std::collections::{BTreeMap, HashSet};
@@ -12,6 +13,7 @@ use sha2::{Digest, Sha256};
 use yrs::types::{AsPrelim, Delta, ToJson};
 use yrs::{Any, Doc, In, Map, MapPrelim, Out, ReadTxn, Transact, TransactionMut, WriteTxn};
 
+pub use late::{AT, Followed, Late, Moved};
 pub use naming::{Draft, beginning, name};
 
 use super::schema::{GROUPS, ITEM_GROUPS, ITEM_POSITIONS, ITEMS, META, is_id};
@@ -19,7 +21,7 @@ use super::shared::{as_map, as_text};
 use crate::document::{Document, FoldError};
 use crate::edit::{self, CopyError};
 use crate::gate;
-use crate::ids::ClientId;
+use crate::ids::{ClientId, Position};
 use crate::limits::{BOARD_ID_BYTES_MAX, BOARD_ITEMS_MAX, UPDATE_BYTES_MAX};
 
 /// Whether a board's cards are for their authors alone now.
@@ -28,9 +30,21 @@ pub fn hides(board: &Doc) -> bool {
     hides_in(&board.transact())
 }
 
+/// Whether they are for all, and somebody has said so: a board that never hid cards says nothing of it.
+#[must_use]
+pub fn shows(board: &Doc) -> bool {
+    hidden(&board.transact()) == Some(false)
+}
+
 pub(super) fn hides_in(transaction: &impl ReadTxn) -> bool {
-    let hides = transaction.get_map(META).and_then(|meta| meta.get(transaction, "hideCards"));
-    matches!(hides, Some(Out::Any(Any::Bool(true))))
+    hidden(transaction) == Some(true)
+}
+
+fn hidden(transaction: &impl ReadTxn) -> Option<bool> {
+    match transaction.get_map(META)?.get(transaction, "hideCards")? {
+        Out::Any(Any::Bool(hides)) => Some(hides),
+        _ => None,
+    }
 }
 
 /// The cards in a document, in byte order of their ids.
@@ -42,13 +56,6 @@ pub fn cards(doc: &Doc) -> Vec<String> {
     let mut cards: Vec<String> = of_form.map(|(id, _)| id.to_owned()).take(BOARD_ITEMS_MAX).collect();
     cards.sort();
     cards
-}
-
-/// Whether there is any.
-#[must_use]
-pub fn has_cards(doc: &Doc) -> bool {
-    let transaction = doc.transact();
-    transaction.get_map(ITEMS).is_some_and(|items| items.keys(&transaction).next().is_some())
 }
 
 /// How many cards there are.
@@ -107,26 +114,25 @@ pub struct Copy {
     pub cards: Vec<String>,
     /// How many of them each update brings.
     pub counts: Vec<usize>,
+    /// Those that the board has already, by the state of the draft as which it has them: what was changed since is to follow.
+    pub moved: Vec<Moved>,
     /// The board hides its cards: nothing may come into it, and nothing is to be taken out of the draft.
-    pub hides: bool,
-}
-
-/// What to write into a board so that it follows a draft.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub struct Amended {
-    /// An update V1; `None`: there is nothing to follow.
-    pub update: Option<Vec<u8>>,
-    /// As [`Copy::hides`].
     pub hides: bool,
 }
 
 /// Copies a draft's cards into a board, written under `client`, with `user` as their author: cards, places, groups. What the board
 /// has, or has had, is left out, so that nothing comes twice, and nothing comes back that was deleted. A card whose id somebody else's
-/// card has comes under another one.
+/// card has comes under another one. `at`: the last record of the draft.
 ///
 /// # Errors
 /// [`FoldError`]: one of the documents is damaged.
-pub fn copy(draft: &[u8], board: &[u8], user: &str, client: ClientId) -> Result<Copy, FoldError> {
+pub fn copy(
+    draft: &[u8],
+    board: &[u8],
+    user: &str,
+    client: ClientId,
+    at: Position,
+) -> Result<Copy, FoldError> {
     let (mut from, mut onto) = (Document::new(), Document::of_client(client));
     onto.apply(&[board])?;
     if hides(onto.doc()) {
@@ -134,14 +140,15 @@ pub fn copy(draft: &[u8], board: &[u8], user: &str, client: ClientId) -> Result<
     }
     from.apply(&[draft])?;
     let known = gate::keys_of_root(board, ITEMS)?;
+    let moved = moved(draft, onto.doc(), &known, user)?;
     let mut ids = ids_in(onto.doc(), &known, cards(from.doc()), user);
     ids.retain(|_, id| !known.contains(id));
     if ids.is_empty() {
-        return Ok(Copy::default());
+        return Ok(Copy { moved, ..Copy::default() });
     }
     let missing: Vec<String> = ids.keys().cloned().collect();
     let mut groups = gate::keys_of_root(board, GROUPS)?;
-    let mut copy = Copy { cards: missing.clone(), ..Copy::default() };
+    let mut copy = Copy { cards: missing.clone(), moved, ..Copy::default() };
     let mut waiting = vec![missing];
     while let Some(cards) = waiting.pop() {
         // Tried on a copy if it may be too large for one update: cards have up to 128 KiB.
@@ -152,12 +159,28 @@ pub fn copy(draft: &[u8], board: &[u8], user: &str, client: ClientId) -> Result<
         }
         let update;
         (onto, update) = written(onto, |to| {
-            cards.iter().for_each(|card| put(to, from.doc(), (card, &ids[card]), user, &mut groups));
+            cards.iter().for_each(|card| put(to, from.doc(), (card, &ids[card]), (user, at), &mut groups));
         })?;
         copy.updates.push(update);
         copy.counts.push(cards.len());
     }
     Ok(copy)
+}
+
+/// The cards that a draft has or had, and that the board has.
+fn moved(draft: &[u8], board: &Doc, known: &HashSet<String>, user: &str) -> Result<Vec<Moved>, FoldError> {
+    let cards: Vec<String> =
+        gate::keys_of_root(draft, ITEMS)?.into_iter().filter(|card| is_id(card)).collect();
+    let ids = ids_in(board, known, cards, user);
+    let transaction = board.transact();
+    let here = |(card, first): (String, String)| {
+        let (id, _) = late::stands_as(known, &card, first, user);
+        let at = late::at_of(&transaction, &id, user)?;
+        Some(Moved { at, card, id })
+    };
+    let mut moved: Vec<Moved> = ids.into_iter().filter_map(here).collect();
+    moved.sort();
+    Ok(moved)
 }
 
 /// Under which ids a user's cards stand in a board, or are to stand there: their own, unless somebody else's card has that one.
@@ -183,10 +206,19 @@ fn ids_in(board: &Doc, known: &HashSet<String>, cards: Vec<String>, user: &str) 
 
 /// A user's card whose id is taken has this one, whoever copies it and however often.
 fn other_id(card: &str, user: &str) -> String {
+    later_id(card, user, 0)
+}
+
+/// The id of a card beside the one that is there already; each turn gives another.
+fn later_id(card: &str, user: &str, turn: u32) -> String {
     let mut hash = Sha256::new();
     hash.update(user);
     hash.update([0]);
     hash.update(card);
+    if turn > 0 {
+        hash.update([0]);
+        hash.update(turn.to_le_bytes());
+    }
     let mark = hash.finalize()[..8].iter().fold(String::new(), |mark, byte| format!("{mark}{byte:02x}"));
     let fits = BOARD_ID_BYTES_MAX - mark.len() - 1;
     let end = (0..=fits.min(card.len())).rev().find(|end| card.is_char_boundary(*end)).unwrap_or_default();
@@ -221,22 +253,23 @@ fn size(draft: &Doc, cards: &[String]) -> usize {
     cards.iter().map(|card| of(card) + 2 * card.len() + 256).sum()
 }
 
-/// `card`: its id in the draft, and in the board.
+/// `card`: its id in the draft, and in the board. `at`: the last record of the draft.
 fn put(
     to: &mut TransactionMut<'_>,
     draft: &Doc,
     (card, id): (&str, &str),
-    user: &str,
+    (user, at): (&str, Position),
     groups: &mut HashSet<String>,
 ) {
     let from = draft.transact();
     let value = |root: &str, key: &str| from.get_map(root)?.get(&from, key);
     let Some(found) = value(ITEMS, card).and_then(|card| fields(&from, &card)) else { return };
     let item = to.get_or_insert_map(ITEMS).insert(to, id, MapPrelim::default());
-    for (key, value) in found.into_iter().filter(|(key, _)| key != "author") {
+    for (key, value) in found.into_iter().filter(|(key, _)| key != "author" && key != AT) {
         item.insert(to, key, value);
     }
     item.insert(to, "author", user);
+    item.insert(to, AT, at.to_string());
     if let Some(Out::Any(place)) = value(ITEM_POSITIONS, card) {
         to.get_or_insert_map(ITEM_POSITIONS).insert(to, id, place);
     }
@@ -257,69 +290,6 @@ fn put_group(to: &mut TransactionMut<'_>, draft: &Doc, group: &str, groups: &mut
     for (key, value) in found.into_iter().filter(|(_, value)| matches!(value, In::Any(_))) {
         copied.insert(to, key, value);
     }
-}
-
-/// What an author has changed in a draft since it was copied: an update V1 that changes the same in the board, written under `client`.
-/// `before` is the draft as it was copied.
-///
-/// # Errors
-/// [`FoldError`]: one of the documents is damaged.
-pub fn amend(
-    before: &[u8],
-    now: &[u8],
-    board: &[u8],
-    user: &str,
-    client: ClientId,
-) -> Result<Amended, FoldError> {
-    let (mut was, mut is, mut onto) = (Document::new(), Document::new(), Document::of_client(client));
-    was.apply(&[before])?;
-    is.apply(&[now])?;
-    onto.apply(&[board])?;
-    if hides(onto.doc()) {
-        return Ok(Amended { update: None, hides: true });
-    }
-    let copied = ids_in(onto.doc(), &gate::keys_of_root(board, ITEMS)?, cards(was.doc()), user);
-    let mut groups = gate::keys_of_root(board, GROUPS)?;
-    let mut is_new = false;
-    let (_, update) = written(onto, |to| {
-        for (card, id) in &copied {
-            is_new |= carry_over(was.doc(), is.doc(), to, (card, id), &mut groups);
-        }
-    })?;
-    Ok(Amended { update: is_new.then_some(update), hides: false })
-}
-
-/// Whether there was anything to carry over.
-fn carry_over(
-    was: &Doc,
-    now: &Doc,
-    to: &mut TransactionMut<'_>,
-    (card, id): (&str, &str),
-    groups: &mut HashSet<String>,
-) -> bool {
-    let (was, is) = (was.transact(), now.transact());
-    let (Some(old), Some(new)) = (card_of(&was, card), card_of(&is, card)) else { return false };
-    let (Some(old), Some(new)) = (fields(&was, &old), fields(&is, &new)) else { return false };
-    let Some(item) = card_of(to, id).as_ref().and_then(as_map) else { return false };
-    let mut is_new = false;
-    for field in new.into_iter().filter(|field| field.0 != "author" && !old.contains(field)) {
-        item.insert(to, field.0, field.1);
-        is_new = true;
-    }
-    for root in [ITEM_POSITIONS, ITEM_GROUPS] {
-        let old = was.get_map(root).and_then(|root| root.get(&was, card));
-        let new = is.get_map(root).and_then(|root| root.get(&is, card));
-        if let Some(Out::Any(value)) = new
-            && old.is_none_or(|old| old.to_json(&was) != value)
-        {
-            if let (ITEM_GROUPS, Any::String(group)) = (root, &value) {
-                put_group(to, now, group, groups);
-            }
-            to.get_or_insert_map(root).insert(to, id, value);
-            is_new = true;
-        }
-    }
-    is_new
 }
 
 fn card_of<T: ReadTxn>(transaction: &T, card: &str) -> Option<Out> {
@@ -355,14 +325,14 @@ pub fn show(board: &[u8], client: ClientId) -> Result<Vec<u8>, FoldError> {
     Ok(update)
 }
 
-/// The cards of a document that is whole in one update.
+/// The cards of a document that is whole in one update, and whether it ever had any.
 ///
 /// # Errors
 /// [`FoldError`]: the document is damaged.
-pub fn cards_of(full: &[u8]) -> Result<Vec<String>, FoldError> {
+pub fn cards_of(full: &[u8]) -> Result<(Vec<String>, bool), FoldError> {
     let mut document = Document::new();
     document.apply(&[full])?;
-    Ok(cards(document.doc()))
+    Ok((cards(document.doc()), !gate::keys_of_root(full, ITEMS)?.is_empty()))
 }
 
 #[cfg(test)]

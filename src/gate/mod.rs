@@ -36,6 +36,7 @@ mod read;
 mod refusal;
 mod rewrite;
 mod sequences;
+mod spare;
 mod touched;
 mod value;
 mod vector;
@@ -52,6 +53,7 @@ pub use presence::{PresenceEntry, PresenceUser, parse_presence, parse_whispered,
 pub use refusal::Refusal;
 pub use rewrite::{Rewrite, Turned};
 pub use sequences::Sequences;
+pub use spare::{deletes_of, has_blocks, sparing};
 pub use touched::{Path, Touched};
 pub use vector::{StateVector, parse_state_vector};
 pub use walks::Recorded;

@@ -10,9 +10,17 @@ pub const DRAFTS_PAGE: usize = 256;
 /// the one before has left, and is stored only right behind what was read.
 pub const DRAFT_TRIES: usize = 32;
 
-/// Bytes of drafts that are remembered as they were copied, when their cards could not be taken out of them at once: what their
-/// authors change until then follows. Of what is above it, that is lost.
-pub const DRAFTS_COPIED_BYTES_MAX: usize = 16 << 20;
+/// A draft is compacted only when so many times more is new than in other rooms: what its author changes in a card that was moved
+/// is told by the records from then on, one by one, and by what they stand in. 16,000 records take some tens of milliseconds to fold.
+pub const DRAFT_COMPACT_TIMES: u64 = 16;
+
+/// How long a process remembers that a board's drafts were looked through for cards that a reveal has left: in ms. A look costs a
+/// listing of the board's drafts.
+pub const REVEALS_FINISHED_MS: u64 = 600_000;
+
+/// How long an instance that hears of another one's reveal waits before it looks whether cards were left: in ms. A reveal of a
+/// thousand drafts takes some seconds.
+pub const REVEALS_OF_OTHERS_MS: u64 = 60_000;
 
 /// How long cards that came late wait for the next try if the store does not take them: in seconds, for each try.
 pub const DRAFT_LATE_WAITS_S: [u64; 4] = [1, 5, 30, 120];
@@ -26,7 +34,7 @@ pub const DRAFTS_MOVED_MAX: usize = 4;
 /// Reveals that are asked for and not answered, on one instance: above that it is busy.
 pub const REVEALS_MAX: usize = 16;
 
-/// Drafts whose number of cards is remembered.
+/// Drafts whose number of cards is remembered, and how far their boards have followed them.
 pub const DRAFT_COUNTS_MAX: usize = 16_384;
 
 /// A draft and its board go at the same time, but for this: what the clocks of an instance and of a store may differ by.

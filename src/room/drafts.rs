@@ -10,6 +10,9 @@
 //!   the state of the room that it was made of.
 //! - What is copied is stored in its author's name, under a client id that is the author's from there on.
 
+mod finishing;
+mod following;
+mod lives;
 mod moving;
 
 use std::collections::{HashMap, HashSet};
@@ -17,13 +20,16 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 use tokio::sync::{Notify, Semaphore, oneshot};
+use tokio::time::Instant;
 
-use super::outside::{Copy, Edit, ReadError, WriteError};
+use super::outside::{Edit, ReadError, WriteError};
+use super::state::State;
 use super::{Command, Rooms};
 use crate::board::drafts::{self, Draft};
 use crate::caller::Caller;
 use crate::document::FoldError;
 use crate::gate::Source;
+use crate::generation::{self, Marker};
 use crate::heavy::heavy;
 use crate::history::{self, Range, WalkError};
 use crate::ids::{Position, RoomName};
@@ -68,6 +74,9 @@ pub enum RevealError {
     /// A document is damaged.
     #[error(transparent)]
     Fold(#[from] FoldError),
+    /// The draft is of an earlier board of that name.
+    #[error("these cards are of an earlier board of this name")]
+    OtherLife,
     /// Cards are hidden again, by somebody who came meanwhile: what has not been moved stays where it is.
     #[error("the board hides its cards again")]
     Hides,
@@ -102,7 +111,7 @@ impl RevealError {
 }
 
 /// How a room is looked at for its cards.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Look {
     pub(super) kind: RoomKind,
     /// Nothing is stored in it.
@@ -111,20 +120,38 @@ pub(super) struct Look {
     pub(super) hides: bool,
     /// Of a draft: how many cards lie in it.
     pub(super) cards: usize,
+    /// The markers of its lives; of a draft, those of its board's lives that it is of.
+    pub(super) lives: Vec<Marker>,
+}
+
+/// What is known of a draft that is not open.
+#[derive(Debug, Clone)]
+struct Counted {
+    /// Its newest record then.
+    at: Position,
+    cards: usize,
+    /// As [`Look::lives`].
+    lives: Vec<Marker>,
 }
 
 /// What is under way with drafts.
 pub(super) struct Movers {
     /// Who moves into a board holds its lock; it goes with the last who wants it.
     boards: Mutex<HashMap<RoomName, Arc<tokio::sync::Mutex<()>>>>,
-    /// Drafts whose copied cards could not be taken out of them, as they were copied last.
-    copied: Mutex<HashMap<RoomName, Copy>>,
+    /// Drafts of which the board has all that was changed in moved cards, up to which record.
+    followed: Mutex<HashMap<RoomName, Position>>,
     /// Rooms whose cards a task sees to, and whether something came since it has looked.
     busy: Mutex<HashMap<RoomName, Arc<Notify>>>,
     /// Boards that hid their cards when a room's task looked at them last, unless it has come to rest since.
     hid: Mutex<HashSet<RoomName>>,
-    /// How many cards drafts have that are not open, and as of which record.
-    counts: Mutex<HashMap<RoomName, (Position, usize)>>,
+    /// What drafts have that are not open.
+    counts: Mutex<HashMap<RoomName, Counted>>,
+    /// When boards were looked through last for cards that a reveal has left.
+    finished: Mutex<HashMap<RoomName, Instant>>,
+    /// Boards that are to be looked through.
+    finishing: Mutex<HashSet<RoomName>>,
+    /// Held by who does.
+    looks: Semaphore,
     /// One for each draft whose cards are on their way.
     moves: Semaphore,
     /// One for each reveal that is asked for.
@@ -135,10 +162,13 @@ impl Default for Movers {
     fn default() -> Self {
         Self {
             boards: Mutex::default(),
-            copied: Mutex::default(),
+            followed: Mutex::default(),
             busy: Mutex::default(),
             hid: Mutex::default(),
             counts: Mutex::default(),
+            finished: Mutex::default(),
+            finishing: Mutex::default(),
+            looks: Semaphore::new(1),
             moves: Semaphore::new(DRAFTS_MOVED_MAX),
             reveals: Semaphore::new(REVEALS_MAX),
         }
@@ -149,7 +179,22 @@ impl Movers {
     /// Notes whether a board hides its cards. Returns whether it did, as far as is known here.
     pub(super) fn note_hides(&self, board: &RoomName, hides: bool) -> bool {
         let mut hid = self.hid.lock();
+        if hides {
+            self.finished.lock().remove(board);
+        }
         if hides { !hid.insert(board.clone()) } else { hid.remove(board) }
+    }
+
+    fn is_followed(&self, draft: &RoomName, at: Position) -> bool {
+        self.followed.lock().get(draft) == Some(&at)
+    }
+
+    fn note_followed(&self, draft: &RoomName, at: Position) {
+        let mut followed = self.followed.lock();
+        if followed.len() >= DRAFT_COUNTS_MAX && !followed.contains_key(draft) {
+            followed.clear();
+        }
+        followed.insert(draft.clone(), at);
     }
 
     /// The board's task has come to rest, with all that it has seen.
@@ -213,17 +258,24 @@ impl Rooms {
         board: &RoomName,
     ) -> Result<Vec<(String, usize)>, RevealError> {
         let mut counts = Vec::new();
-        for draft in self.drafts_of(board).await? {
-            let Some(user) = Draft::of(&draft).and_then(|draft| draft.user()) else { continue };
-            let cards = if self.is_open(&draft) {
-                self.look(&draft).await?.cards
+        let drafts = self.drafts_of(board).await?;
+        if drafts.is_empty() {
+            return Ok(counts);
+        }
+        let there = self.look(board).await?.lives;
+        for name in drafts {
+            let Some(draft) = Draft::of(&name) else { continue };
+            let Some(user) = draft.user() else { continue };
+            let (cards, lives) = if self.is_open(&name) {
+                let look = self.look(&name).await?;
+                (look.cards, look.lives)
             } else {
-                match self.count_closed(&draft).await? {
-                    Some(cards) => cards,
+                match self.count_closed(&name, &draft.board).await? {
+                    Some(counted) => (counted.cards, counted.lives),
                     None => continue,
                 }
             };
-            if cards > 0 {
+            if cards > 0 && !lives::are_apart(&lives, &there) {
                 counts.push((user, cards));
             }
         }
@@ -231,21 +283,27 @@ impl Rooms {
     }
 
     /// `None`: there is no such draft.
-    async fn count_closed(&self, draft: &RoomName) -> Result<Option<usize>, RevealError> {
+    async fn count_closed(&self, draft: &RoomName, board: &RoomName) -> Result<Option<Counted>, RevealError> {
         let Some(mut walk) = history::walk(&self.log, draft, Range::TO_HEAD).await? else { return Ok(None) };
         let last = walk.head().last;
-        let known = self.movers.counts.lock().get(draft).copied();
-        if let Some((_, cards)) = known.filter(|(at, _)| *at == last) {
-            return Ok(Some(cards));
+        let known = self.movers.counts.lock().get(draft).cloned();
+        if let Some(counted) = known.filter(|counted| counted.at == last) {
+            return Ok(Some(counted));
         }
         walk.to_end().await?;
-        let cards = heavy(move || walk.fold().map(|fold| drafts::count(fold.document().doc()))).await??;
+        let board = board.clone();
+        let count = heavy(move || {
+            let fold = walk.fold()?;
+            let lives = generation::markers(&board, &fold.gate().state_vector()).collect();
+            Ok::<_, WalkError>(Counted { at: last, cards: drafts::count(fold.document().doc()), lives })
+        });
+        let counted = count.await??;
         let mut counts = self.movers.counts.lock();
         if counts.len() >= DRAFT_COUNTS_MAX {
             counts.clear();
         }
-        counts.insert(draft.clone(), (last, cards));
-        Ok(Some(cards))
+        counts.insert(draft.clone(), counted.clone());
+        Ok(Some(counted))
     }
 
     /// The draft rooms of a board that are stored, by name.
@@ -303,8 +361,19 @@ impl Rooms {
 const LOOKS: usize = 4;
 
 impl Look {
-    pub(super) fn of(kind: RoomKind, is_new: bool, is_draft: bool, doc: &yrs::Doc) -> Self {
-        Self { kind, is_new, hides: drafts::hides(doc), cards: if is_draft { drafts::count(doc) } else { 0 } }
+    pub(super) fn of(state: &State, draft: Option<&Draft>) -> Self {
+        let doc = state.doc();
+        let lives = match draft {
+            Some(draft) => state.lives_of(&draft.board),
+            None => state.lives().collect(),
+        };
+        Self {
+            kind: state.kind(),
+            is_new: state.is_new(),
+            hides: drafts::hides(doc),
+            cards: draft.map_or(0, |_| drafts::count(doc)),
+            lives,
+        }
     }
 }
 

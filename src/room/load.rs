@@ -7,6 +7,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::board::drafts::Draft;
 use crate::generation::Generations;
 use crate::heavy::heavy;
 use crate::history::{self, DamagedSnapshot, Fold, OnTrouble, Range, SetAside, Tail, WalkError};
@@ -102,7 +103,11 @@ pub(crate) async fn load(
     }
     state.owners().learn(parts.claims);
     state.owners().learn_written(&parts.wrote);
-    Ok(Loaded { state, tombstone, set_aside, damaged_snapshots, records, upkeep: Upkeep::new(all, covered) })
+    let mut upkeep = Upkeep::new(all, covered);
+    if Draft::of(room).is_some() {
+        upkeep = upkeep.keep_longer();
+    }
+    Ok(Loaded { state, tombstone, set_aside, damaged_snapshots, records, upkeep })
 }
 
 /// The genesis record of a new generation, for the append that finds the room absent.

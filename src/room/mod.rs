@@ -38,6 +38,7 @@ use parking_lot::Mutex;
 use tokio::sync::{Notify, oneshot};
 use tokio::time::Instant;
 
+use crate::board::drafts::Draft;
 use crate::caller::Caller;
 use crate::gate::{self, Refusal, Source};
 use crate::ids::{RoomName, SessionId};
@@ -243,6 +244,12 @@ impl Member {
     #[must_use]
     pub fn document_bytes(&self) -> usize {
         self.shared.encoded_bytes.load(Ordering::Relaxed)
+    }
+
+    /// Whether this is a draft room.
+    #[must_use]
+    pub fn is_in_draft(&self) -> bool {
+        Draft::of(&self.shared.name).is_some()
     }
 
     /// The committed state vector: the body of our SyncStep1.

@@ -101,6 +101,17 @@ impl Rooms {
         Ok(existed.is_some())
     }
 
+    /// Ends the sessions of a room, and the room with them. It stays in the log; who comes next finds it there.
+    pub(super) async fn send_away(self: &Arc<Self>, name: &RoomName, close: Close) {
+        let (_reserved, open) = self.reserve_open(name).await;
+        let Some(shared) = open else { return };
+        match retire(&shared).await {
+            Ok(Some(goodbye)) => drop(goodbye.send(close)),
+            Ok(None) => {}
+            Err(error) => tracing::warn!(room = %name.log_id(), %error, "people could not be sent away"),
+        }
+    }
+
     /// Asks the log until it has answered, but not for ever. Returns the newest position of the room, if there was one.
     async fn delete_from_log(&self, name: &RoomName) -> Result<Option<Position>, LogError> {
         // Asked first: after an answer that was lost, the log only knows that there is nothing now.

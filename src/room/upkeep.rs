@@ -12,6 +12,7 @@ use tokio::task::JoinHandle;
 use super::registry::Rooms;
 use crate::history::{CompactError, Compacted, Outcome, SetAside, Tail, WalkError};
 use crate::ids::RoomName;
+use crate::limits::DRAFT_COMPACT_TIMES;
 
 /// How often the wait is doubled at most.
 const DOUBLINGS_MAX: u32 = 10;
@@ -25,6 +26,8 @@ pub(super) struct Upkeep {
     /// The same when the newest snapshot was taken, or when one could not be taken.
     covered: Tail,
     failures: u32,
+    /// So many times more must be new than in other rooms.
+    times: u64,
     /// A record of this room cannot be folded: there is nothing to be done for it while it is loaded.
     stopped: bool,
     running: Option<JoinHandle<Done>>,
@@ -33,7 +36,12 @@ pub(super) struct Upkeep {
 impl Upkeep {
     /// For a room whose log has this much, of which its newest snapshot covers so much.
     pub(super) fn new(log: Tail, covered: Tail) -> Self {
-        Self { log, covered, failures: 0, stopped: false, running: None }
+        Self { log, covered, failures: 0, times: 1, stopped: false, running: None }
+    }
+
+    /// A draft: to tell what its author has changed in a card that was moved, the records from then on are needed one by one.
+    pub(super) fn keep_longer(self) -> Self {
+        Self { times: DRAFT_COMPACT_TIMES, ..self }
     }
 
     /// Takes note of records that were appended, up to this counter.
@@ -99,7 +107,8 @@ impl Upkeep {
     /// What counts as new: halved with each failure.
     fn tail(&self) -> Tail {
         let Tail { records, bytes } = self.log.since(self.covered);
-        Tail { records: records >> self.failures, bytes: bytes >> self.failures }
+        let of = |count: u64| (count / self.times) >> self.failures;
+        Tail { records: of(records), bytes: of(bytes) }
     }
 
     fn rests(&self) -> bool {
@@ -133,6 +142,16 @@ mod tests {
         assert!(!due(&upkeep));
         upkeep.note_appended(2_500, 28_000);
         assert!(due(&upkeep), "1,000 records stand behind the snapshot");
+    }
+
+    /// [B71] A draft is compacted later: what was changed in cards that were moved is told by its records.
+    #[test]
+    fn a_draft_keeps_its_records_longer() {
+        let mut upkeep = Upkeep::new(Tail::default(), Tail::default()).keep_longer();
+        upkeep.note_appended(15_999, 0);
+        assert!(!due(&upkeep) && Upkeep::new(upkeep.log, Tail::default()).tail().is_due(0));
+        upkeep.note_appended(16_000, 0);
+        assert!(due(&upkeep));
     }
 
     /// [H8] A failure is not tried again before as much again is new, then twice as much.

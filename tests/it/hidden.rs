@@ -1,5 +1,5 @@
 //! Hidden cards on real servers: who can read a draft room, what a reveal brings, whatever is cut off or done twice. Rules B50 to
-//! B59 of docs/RULES.md; `src/board/drafts/tests.rs` has what is copied.
+//! B59 and B70 to B79 of docs/RULES.md; `src/board/drafts/tests.rs` has what is copied.
 
 #![allow(
     clippy::unwrap_used,
@@ -12,7 +12,9 @@
 mod auth_support;
 mod harness;
 mod hidden_bounds;
+mod hidden_late;
 mod hidden_life;
+mod hidden_lives;
 mod hidden_process;
 mod hidden_races;
 mod hidden_stores;

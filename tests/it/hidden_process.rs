@@ -114,3 +114,51 @@ async fn a_reveal_outlives_kill_9() {
         }
     }
 }
+
+/// [B75] kill -9 right after a page has shown the cards: nobody asks for a reveal, and no draft is opened. Who opens the board finds
+/// every card there, once, and the drafts are empty.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_reveal_goes_on_by_itself_after_kill_9() {
+    const AUTHORS: usize = 6;
+    let seed: u64 =
+        std::env::var("RUANG_TEST_SEED").map_or_else(|_| rand::random(), |seed| seed.parse().unwrap());
+    println!("seed {seed}");
+    for round in 0..3 {
+        let dir = tempfile::tempdir().unwrap();
+        let store = format!("file:{}", dir.path().display());
+        let mut server = serve(&store);
+        let mut fay = server.page("retro", "fay", "facilitator").await;
+        edit(&mut fay, &hide(true), "fay").await;
+        for user in 0..AUTHORS {
+            let user = format!("user{user}");
+            let mut page = server.page(&format!("retro~{user}"), &user, "editor").await;
+            edit(&mut page, &card(&user), &user).await;
+        }
+        edit(&mut fay, &hide(false), "fay").await; // acked, so stored
+        sleep(Duration::from_millis(seed.rotate_left(round * 7) % 12)).await;
+        server.child.kill().unwrap(); // SIGKILL
+        server.child.wait().unwrap();
+        server = serve(&store);
+        let mut wim = server.page("retro", "wim", "viewer").await;
+        println!("round {round}: {} of {AUTHORS} cards had come", view(&wim.doc).items.len());
+        wim.until("all cards", |page| view(&page.doc).items.len() == AUTHORS).await;
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let headers = format!("Authorization: Bearer {}\r\n", token_for("fay", "facilitator"));
+            let told = request(server.address, "GET", "/api/v1/rooms/retro/hidden", &headers, "").await;
+            if told.ends_with("{\"hidden\":{}}") {
+                break;
+            }
+            assert!(Instant::now() < deadline, "drafts keep cards: {told}");
+            sleep(Duration::from_millis(20)).await;
+        }
+        let headers = format!("Authorization: Bearer {}\r\n", token_for("fay", "facilitator"));
+        let log = request(server.address, "GET", "/api/v1/rooms/retro/log", &headers, "").await;
+        let log: Value = serde_json::from_str(log.split("\r\n\r\n").nth(1).unwrap()).unwrap();
+        for user in 0..AUTHORS {
+            let user = format!("user{user}");
+            let of = log["records"].as_array().unwrap().iter().filter(|record| record["user"] == *user);
+            assert_eq!(of.count(), 1, "one record of {user}");
+        }
+    }
+}

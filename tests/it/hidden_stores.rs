@@ -18,11 +18,11 @@ use yrs::{Doc, ReadTxn, StateVector, Transact};
 use crate::kinds_stores::instance;
 use crate::life_support::room;
 
-fn caller(user: &str, role: Role) -> Arc<Caller> {
+pub fn caller(user: &str, role: Role) -> Arc<Caller> {
     Arc::new(Caller { user: Some(user.into()), ..Caller::anonymous(role) })
 }
 
-async fn edit(rooms: &Arc<Rooms>, name: &RoomName, user: &str, role: Role, edit: &Edit) {
+pub async fn edit(rooms: &Arc<Rooms>, name: &RoomName, user: &str, role: Role, edit: &Edit) {
     let doc = Doc::new();
     apply(&doc, edit, Author { user, now_ms: 7 }).expect("an edit");
     let update = doc.transact().encode_diff_v1(&StateVector::default()).into();
@@ -38,11 +38,11 @@ pub fn one_edit(user: &str) -> outside::Edit {
     outside::Edit { update, source: Source::Update, caller: caller(user, Role::Editor), at: None }
 }
 
-fn card(id: &str) -> Edit {
+pub fn card(id: &str) -> Edit {
     Edit::AddItem { id: id.to_owned(), text: id.to_owned(), column: None, position: None }
 }
 
-async fn seen(log: &Arc<dyn Log>, name: &RoomName) -> RetroRoomState {
+pub async fn seen(log: &Arc<dyn Log>, name: &RoomName) -> RetroRoomState {
     let mut walk = history::walk(log, name, Range::TO_HEAD).await.expect("read").expect("there");
     walk.to_end().await.expect("walked");
     view(walk.fold().expect("folded").document().doc())

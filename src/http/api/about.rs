@@ -12,6 +12,7 @@ use tokio::time::timeout;
 
 use super::request::{Asked, in_time};
 use super::{ApiError, board};
+use crate::board::drafts::Draft;
 use crate::caller::Role;
 use crate::history::kind_of;
 use crate::http::App;
@@ -75,7 +76,9 @@ fn about(
 /// `DELETE`: deletes a room. It goes on if the client does not wait for the answer, and if that has to be given before it is
 /// known. A body is not read.
 pub(super) async fn delete(State(app): State<Arc<App>>, asked: Asked) -> Result<StatusCode, ApiError> {
-    asked.needs(Role::Admin)?;
+    // Nobody but its user enters a draft: it is the user's to delete.
+    let is_own = Draft::of(&asked.room).is_some();
+    asked.needs(if is_own { Role::Editor } else { Role::Admin })?;
     let deleted = timeout(Duration::from_millis(API_MS_MAX), app.rooms.delete(&asked.room)).await;
     match deleted {
         Ok(Ok(true)) => Ok(StatusCode::NO_CONTENT),

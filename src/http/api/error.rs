@@ -234,6 +234,7 @@ impl From<RevealError> for ApiError {
             RevealError::Log(error) => error.into(),
             RevealError::Walk(error) => error.into(),
             RevealError::Fold(error) => Self::Damaged(error.to_string()),
+            RevealError::OtherLife => Self::NoRoom,
             error @ (RevealError::Hides | RevealError::Busy | RevealError::Stopped(_)) => {
                 Self::Unavailable(error.to_string())
             }

@@ -352,13 +352,19 @@ impl<C: Channel> Shell<C> {
         patiently(member.relay(payload), channel, keepalive, BEAT_MS).await
     }
 
-    /// Step2, our Step1 if it is wanted, and at the first sync who is here.
+    /// Step2, our Step1 if it is wanted, and at the first sync who is here. In a draft our Step1 comes first: a client that hears of
+    /// the removal of a card throws away what was changed in it, before it answers.
     async fn sync(&mut self, state_vector: Bytes, first: bool, ask: bool) -> Result<(), End> {
         let share = Share::of(self.member.document_bytes()).await?;
         let step2 = self.member.sync(state_vector, first).await?;
+        let step1 = if ask { Some(self.member.state_vector().await?) } else { None };
+        let asks_first = self.member.is_in_draft();
+        if let Some(step1) = step1.as_ref().filter(|_| asks_first) {
+            self.say(&y_websocket::sync_step1(step1));
+        }
         self.out.push(step2);
-        if ask {
-            self.say(&y_websocket::sync_step1(&self.member.state_vector().await?));
+        if let Some(step1) = step1.filter(|_| !asks_first) {
+            self.say(&y_websocket::sync_step1(&step1));
         }
         if first {
             self.greeted = true;

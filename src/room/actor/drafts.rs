@@ -25,8 +25,8 @@ impl Watch {
 impl Actor {
     /// Whether there is a board here, and what of its cards.
     pub(super) fn on_look(&self, reply: oneshot::Sender<Look>) {
-        let state = self.state();
-        let _ = reply.send(Look::of(state.kind(), state.is_new(), self.watch.is_draft, state.doc())); // the caller may have gone
+        let draft = Draft::of(&self.shared.name);
+        let _ = reply.send(Look::of(self.state(), draft.as_ref())); // the caller may have gone
     }
 
     /// The room is loaded: what a process before this one has left undone is made up for.
@@ -39,6 +39,8 @@ impl Actor {
         if self.rooms.movers.note_hides(&self.shared.name, self.watch.hid) && !self.watch.hid {
             // The task before this one has ended before it has seen that.
             self.rooms.note_cards(&self.shared.name);
+        } else if !self.watch.hid && self.has_hidden() {
+            self.rooms.finish_reveal(&self.shared.name);
         }
     }
 
@@ -58,7 +60,10 @@ impl Actor {
         match (hides, own) {
             (true, _) => {}
             (false, true) => self.rooms.note_cards(&self.shared.name),
-            (false, false) => self.rooms.note_open_drafts(&self.shared.name),
+            (false, false) => {
+                self.rooms.note_open_drafts(&self.shared.name);
+                self.rooms.finish_reveal_of_another(&self.shared.name);
+            }
         }
     }
 
@@ -71,10 +76,16 @@ impl Actor {
         is_left
     }
 
+    /// Also if there is no card: one that was moved may have been changed.
     fn note_cards(&self) {
-        if drafts::has_cards(self.state().doc()) {
+        if !self.state().is_new() {
             self.rooms.note_cards(&self.shared.name);
         }
+    }
+
+    /// Cards are shown that were hidden: there may be some that a reveal has not come to.
+    fn has_hidden(&self) -> bool {
+        self.state().kind() == RoomKind::Board && drafts::shows(self.state().doc())
     }
 
     fn hides(&self) -> bool {

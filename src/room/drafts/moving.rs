@@ -1,4 +1,4 @@
-//! The way of cards into their board: copied, then taken out, until a draft has none.
+//! The way of cards into their board: copied, then taken out, until a draft has none. `following` is what comes after.
 
 use std::iter::repeat_n;
 use std::sync::Arc;
@@ -9,6 +9,7 @@ use futures_util::FutureExt;
 use tokio::sync::Notify;
 use tokio::time::{sleep, timeout};
 
+use super::lives::are_apart;
 use super::{RevealError, Revealed};
 use crate::board::drafts::{self, Draft};
 use crate::caller::{Caller, Role, UserId};
@@ -17,9 +18,7 @@ use crate::gate::Source;
 use crate::heavy::heavy;
 use crate::ids::{Position, RoomName};
 use crate::kind::RoomKind;
-use crate::limits::{
-    DRAFT_LATE_TRIES, DRAFT_LATE_WAITS_S, DRAFT_TRIES, DRAFTS_COPIED_BYTES_MAX, UPDATE_BYTES_MAX,
-};
+use crate::limits::{DRAFT_LATE_TRIES, DRAFT_LATE_WAITS_S, DRAFT_TRIES, UPDATE_BYTES_MAX};
 use crate::room::Rooms;
 use crate::room::outside::{Copy, Edit, Lease, WriteError, Written};
 
@@ -74,6 +73,7 @@ impl Rooms {
             match self.try_see_to(room).await {
                 // That cards are hidden, or the board is gone, is nobody's trouble.
                 Ok(_) | Err(RevealError::Hides | RevealError::NoRoom | RevealError::NoBoard) => return,
+                Err(RevealError::OtherLife) => return self.close_draft(room).await,
                 // The document is damaged, or more than the engine can do: trying again would cost more of it.
                 Err(error @ RevealError::Fold(_)) => {
                     tracing::error!(room = %room.log_id(), %error, "cards cannot be moved into their board");
@@ -97,7 +97,13 @@ impl Rooms {
         let draft = Draft::of(room);
         let board = draft.as_ref().map_or(room, |draft| &draft.board);
         let look = self.look(board).await?;
-        if look.kind != RoomKind::Board || look.is_new || look.hides {
+        if look.kind != RoomKind::Board || look.is_new {
+            return Ok(Revealed::default());
+        }
+        if let Some(draft) = &draft {
+            self.tie(room, draft, &look).await?;
+        }
+        if look.hides {
             return Ok(Revealed::default());
         }
         match draft {
@@ -123,6 +129,8 @@ impl Rooms {
                 // Of the others' cards the same would come. That cards are hidden again is no failure.
                 Err(RevealError::Hides) => return Ok(revealed),
                 Err(error @ (RevealError::NoRoom | RevealError::NoBoard)) => return Err(error),
+                // Nothing of it is for this board.
+                Err(RevealError::OtherLife) => {}
                 // Asked again it would fail again: that must not make the others' reveal a failure.
                 Err(error) if error.is_lasting() => {
                     tracing::error!(room = %draft.log_id(), %error, "cards cannot be moved into their board");
@@ -130,6 +138,9 @@ impl Rooms {
                 }
                 Err(error) => failed = Some(error),
             }
+        }
+        if failed.is_none() {
+            self.movers.note_finished(board);
         }
         failed.map_or(Ok(revealed), Err)
     }
@@ -153,7 +164,6 @@ impl Rooms {
         moved
     }
 
-    /// What an interrupted try has copied is remembered, so that what its author changes until the next one follows.
     async fn move_cards(
         self: &Arc<Self>,
         draft: &RoomName,
@@ -164,18 +174,9 @@ impl Rooms {
             return Err(RevealError::Fold(FoldError::Panicked));
         }
         let author = Arc::new(Caller { user: Some(Arc::clone(user)), ..Caller::anonymous(Role::Editor) });
-        let way = Way { rooms: self, draft, board, author };
-        let mut copied = self.movers.copied.lock().remove(draft);
-        let moved = way.go(&mut copied).await;
+        let moved = Way { rooms: self, draft, board, author }.go().await;
         if matches!(moved, Err(RevealError::Fold(FoldError::Panicked))) {
             self.engine_panicked(draft);
-        }
-        if let Some(copy) = copied.filter(|_| moved.is_err()) {
-            let mut kept = self.movers.copied.lock();
-            let bytes: usize = kept.values().map(|copy| copy.update.len()).sum();
-            if bytes + copy.update.len() <= DRAFTS_COPIED_BYTES_MAX {
-                kept.insert(draft.clone(), copy);
-            }
         }
         moved
     }
@@ -221,28 +222,33 @@ impl Drop for Busy {
 }
 
 /// From one draft into its board.
-struct Way<'r> {
-    rooms: &'r Arc<Rooms>,
-    draft: &'r RoomName,
-    board: &'r RoomName,
+pub(super) struct Way<'r> {
+    pub(super) rooms: &'r Arc<Rooms>,
+    pub(super) draft: &'r RoomName,
+    pub(super) board: &'r RoomName,
     author: Arc<Caller>,
 }
 
+/// How far a try has come.
+enum Tried {
+    /// The board has all, and the draft has no cards.
+    Done,
+    /// Something is stored: the rest is made of what the rooms are now.
+    Again,
+}
+
 impl Way<'_> {
-    /// `copied`: the draft as of which the board has all cards that were copied from it and not taken out of it yet.
-    async fn go(&self, copied: &mut Option<Copy>) -> Result<Revealed, RevealError> {
+    async fn go(&self) -> Result<Revealed, RevealError> {
         let mut revealed = Revealed::default();
         for tried in 0..DRAFT_TRIES {
             let (from, lease) = self.rooms.read_to_edit(self.draft, self.author.user.as_ref()).await?;
             lease.give_back(); // nothing is written under it: cards are only taken out
-            let update = from.update.clone();
-            let cards = heavy(move || drafts::cards_of(&update)).await??;
-            if cards.is_empty() {
-                revealed.authors = usize::from(revealed.cards > 0);
-                return Ok(revealed);
-            }
-            match self.try_once(&from, cards, copied, &mut revealed).await {
-                Ok(()) => *copied = None,
+            match self.try_once(&from, &mut revealed).await {
+                Ok(Tried::Done) => {
+                    revealed.authors = usize::from(revealed.cards > 0);
+                    return Ok(revealed);
+                }
+                Ok(Tried::Again) => {}
                 Err(RevealError::Write(WriteError::Moved { .. })) => breathe(tried).await,
                 Err(error) => return Err(error),
             }
@@ -252,23 +258,42 @@ impl Way<'_> {
 
     /// Each step is stored only right behind what it was made of, or the try is over: whoever reveals at the same moment, hides
     /// cards again, or deletes the board, comes before it or after it.
-    async fn try_once(
-        &self,
-        from: &Copy,
-        cards: Vec<String>,
-        copied: &mut Option<Copy>,
-        revealed: &mut Revealed,
-    ) -> Result<(), RevealError> {
-        if let Some(before) = copied.clone() {
-            let stored = self.amend(before, from).await?;
-            revealed.position = revealed.position.max(stored);
-            *copied = Some(from.clone());
+    async fn try_once(&self, from: &Copy, revealed: &mut Revealed) -> Result<Tried, RevealError> {
+        let update = from.update.clone();
+        let (cards, had_any) = heavy(move || drafts::cards_of(&update)).await??;
+        let is_followed = !had_any || self.rooms.movers.is_followed(self.draft, from.position);
+        if cards.is_empty() && is_followed {
+            return Ok(Tried::Done);
         }
-        self.copy(from, copied, revealed).await?;
+        let (onto, lease) = self.board().await?;
+        let (user, draft, full) = (self.user(), from.update.clone(), onto.update.clone());
+        let (client, at) = (lease.client, from.position);
+        let mut made = heavy(move || drafts::copy(&draft, &full, &user, client, at)).await??;
+        if made.hides {
+            lease.give_back();
+            return Err(RevealError::Hides);
+        }
+        if !is_followed {
+            let followed = self.follow(from, &onto, client, std::mem::take(&mut made.moved)).await;
+            if !matches!(followed, Ok(None)) {
+                // Used again by the next try: what is stored under it is in the board that it reads.
+                if followed.as_ref().map_or_else(RevealError::leaves_no_trace, |_| true) {
+                    lease.give_back();
+                }
+                revealed.position = revealed.position.max(followed?.unwrap_or_default());
+                return Ok(Tried::Again);
+            }
+            self.rooms.movers.note_followed(self.draft, from.position);
+        }
+        self.copy(made, onto.position, lease, revealed).await?;
+        if cards.is_empty() {
+            return Ok(Tried::Done);
+        }
         let update = from.update.clone();
         let update = heavy(move || drafts::remove(&update, &cards)).await??;
-        self.write(self.draft, update, from.position).await?;
-        Ok(())
+        let taken_out = self.write(self.draft, update, from.position).await?;
+        self.rooms.movers.note_followed(self.draft, taken_out);
+        Ok(Tried::Again)
     }
 
     /// The board, to write into it: one that is there. What it was for a reader before this one does not count: the name may have
@@ -279,58 +304,35 @@ impl Way<'_> {
         let refused = match self.rooms.look(self.board).await {
             Ok(_) if onto.position == Position::START => RevealError::NoRoom,
             Ok(look) if look.kind != RoomKind::Board => RevealError::NoBoard,
-            Ok(_) => return Ok((onto, lease)),
+            Ok(look) => match self.rooms.look(self.draft).await {
+                Ok(own) if are_apart(&own.lives, &look.lives) => RevealError::OtherLife,
+                Ok(_) => return Ok((onto, lease)),
+                Err(error) => error,
+            },
             Err(error) => error,
         };
         lease.give_back();
         Err(refused)
     }
 
-    /// Its author has changed a draft while it was copied: the same changes in the board. Returns how far it is stored.
-    async fn amend(&self, before: Copy, now: &Copy) -> Result<Position, RevealError> {
-        let (onto, lease) = self.board().await?;
-        let (user, now, full) = (self.user(), now.update.clone(), onto.update);
-        let client = lease.client;
-        let made = heavy(move || drafts::amend(&before.update, &now, &full, &user, client)).await??;
-        let Some(update) = made.update.filter(|_| !made.hides) else {
-            lease.give_back();
-            return if made.hides { Err(RevealError::Hides) } else { Ok(Position::START) };
-        };
-        let written = self.write(self.board, update, onto.position).await;
-        if written.as_ref().map_or_else(RevealError::leaves_no_trace, |_| true) {
-            lease.give_back();
-        }
-        written
-    }
-
     /// Stores in the board what it lacks of a draft.
     async fn copy(
         &self,
-        from: &Copy,
-        copied: &mut Option<Copy>,
+        made: drafts::Copy,
+        mut at: Position,
+        lease: Lease,
         revealed: &mut Revealed,
     ) -> Result<(), RevealError> {
-        let (onto, lease) = self.board().await?;
-        let (user, draft, full) = (self.user(), from.update.clone(), onto.update);
-        let client = lease.client;
-        let made = heavy(move || drafts::copy(&draft, &full, &user, client)).await??;
-        if made.hides {
-            lease.give_back();
-            return Err(RevealError::Hides);
-        }
-        let (mut at, mut has_trace) = (onto.position, false);
+        let mut has_trace = false;
         for (update, cards) in made.updates.into_iter().zip(made.counts) {
             match self.write(self.board, update, at).await {
                 Ok(stored) => {
                     (at, has_trace) = (stored, true);
-                    *copied = Some(from.clone());
                     revealed.position = revealed.position.max(stored);
                     revealed.cards += cards;
                 }
                 Err(error) => {
-                    if !error.leaves_no_trace() {
-                        *copied = Some(from.clone()); // it may be stored
-                    } else if !has_trace {
+                    if error.leaves_no_trace() && !has_trace {
                         lease.give_back();
                     }
                     return Err(error);
@@ -341,12 +343,17 @@ impl Way<'_> {
         Ok(())
     }
 
-    fn user(&self) -> UserId {
+    pub(super) fn user(&self) -> UserId {
         self.author.user.clone().expect("a draft's author is somebody")
     }
 
     /// Right behind `at`, in the author's name.
-    async fn write(&self, room: &RoomName, update: Vec<u8>, at: Position) -> Result<Position, RevealError> {
+    pub(super) async fn write(
+        &self,
+        room: &RoomName,
+        update: Vec<u8>,
+        at: Position,
+    ) -> Result<Position, RevealError> {
         let (update, caller) = (Bytes::from(update), Arc::clone(&self.author));
         // A card that came in as several edits may be larger than one: it comes all the same, though under an id that nobody claims.
         let is_large = update.len() > UPDATE_BYTES_MAX;

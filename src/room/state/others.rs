@@ -14,7 +14,7 @@ use crate::caller::UserId;
 use crate::document::FoldError;
 use crate::gate::{self, Accord, ParsedUpdate, Source};
 use crate::history::SetAside;
-use crate::ids::{ClientId, Position, SessionId};
+use crate::ids::{ClientId, Position, RoomName, SessionId};
 use crate::limits::BATCH_UPDATES_MAX;
 use crate::log::bus::{Epoch, Seen};
 use crate::log::record::{Kind, Metadata, Record, RecordError, StoredRecord};
@@ -349,6 +349,11 @@ impl State {
     /// The markers of the room's lives.
     pub(crate) fn lives(&self) -> impl Iterator<Item = crate::generation::Marker> {
         self.generations.set()
+    }
+
+    /// The markers of another room's lives that stand in this one: of a draft, those of its board.
+    pub(crate) fn lives_of(&self, room: &RoomName) -> Vec<crate::generation::Marker> {
+        crate::generation::markers(room, &self.gate.state_vector()).collect()
     }
 
     /// Nothing of this room was ever stored, as far as it is known here.
