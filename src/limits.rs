@@ -195,6 +195,16 @@ pub const ROUND_MS: u64 = 12;
 /// within which an update is stored.
 pub const ROUND_APPEND_MS: u64 = 4;
 
+/// Deliveries (updates × people who get them) a second that an instance is asked for, up to which appends of rooms with
+/// fewer sessions wait for nothing but the answer to the last one. About a quarter of what two cores can write one by one.
+pub const BUSY_DELIVERIES_PER_SECOND: u64 = 50_000;
+
+/// For each so many a second more, appends of a room begin a millisecond further apart.
+pub const BUSY_DELIVERIES_PER_SECOND_MS: u64 = 5_000;
+
+/// And never further apart than this.
+pub const BUSY_PACE_MS_MAX: u64 = 20;
+
 /// Seats for which a thread more takes part in a round: writing to fewer costs less than waking it.
 pub const SEATS_PER_THREAD_MIN: usize = 128;
 

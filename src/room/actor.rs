@@ -36,7 +36,7 @@ use super::removal::Retire;
 use super::state::{State, StoredError};
 use super::upkeep::Upkeep;
 use crate::document::FoldError;
-use crate::limits::{BEAT_MS, PRESENCE_TICK_MS, ROUND_APPEND_MS, ROUND_SESSIONS_MIN};
+use crate::limits::{BEAT_MS, PRESENCE_TICK_MS, ROUND_SESSIONS_MIN};
 use crate::log::bus::Whisper;
 use crate::log::{APPEND_TIMEOUT, LogError};
 use crate::wire::close::Close;
@@ -219,13 +219,13 @@ impl Actor {
         }
     }
 
-    /// When the next batch is to be sent, if that is not now: in rooms whose fan-out goes in rounds, what is stored
-    /// between two of them is shown at the same moment, however many batches it makes.
+    /// When the next batch is to be sent, if that is not now: see [`super::pace`].
     fn next_append(&self) -> Option<Instant> {
-        let waits =
-            !self.append.is_running() && self.seats.len() > ROUND_SESSIONS_MIN && self.state().may_grow();
-        let paced = self.append.paced(Duration::from_millis(ROUND_APPEND_MS)).filter(|_| waits);
-        paced.filter(|due| *due > Instant::now())
+        if self.append.is_running() || !self.state().may_grow() {
+            return None;
+        }
+        let due = self.append.paced(self.rooms.load.pace(self.seats.len()))?;
+        (due > Instant::now()).then_some(due)
     }
 
     /// Sends the next batch if one waits and none is in flight. The last fan-out is handed over

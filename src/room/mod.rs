@@ -20,6 +20,7 @@ mod loss;
 mod order;
 pub mod outside;
 mod owners;
+mod pace;
 pub(crate) mod people;
 mod presence;
 mod registry;

@@ -16,6 +16,7 @@ use tokio_util::task::TaskTracker;
 use super::actor::Actor;
 use super::drafts::Movers;
 use super::inflow::Inflow;
+use super::pace::Load;
 use super::{Command, Entry, Member, Shared, outside};
 use crate::edit::Trust;
 use crate::history::{CompactError, Compacted, Compactor, Retention};
@@ -76,6 +77,8 @@ pub struct Rooms {
     pub(crate) throttle: Arc<Throttle>,
     compactor: Compactor,
     pub(super) movers: Movers,
+    /// What all rooms together have to deliver.
+    pub(super) load: Load,
     /// Whether edits on copies may still be tried.
     pub(super) trust: Mutex<Trust>,
     pub(crate) stop: CancellationToken,
@@ -116,6 +119,7 @@ impl Rooms {
             throttle,
             compactor,
             movers: Movers::default(),
+            load: Load::new(),
             trust: Mutex::default(),
             log,
             instance,

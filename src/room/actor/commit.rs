@@ -100,6 +100,7 @@ impl Actor {
         self.writes.note_decided();
         self.shared.inflow.leave(cost);
         self.rooms.metrics.updates_stored.inc_by(updates as u64);
+        self.rooms.load.note(updates, self.seats.len());
         self.upkeep.note_appended(position.seq, bytes as u64);
         self.tell(created, position);
         self.compact_if_due();
@@ -154,6 +155,7 @@ impl Actor {
         }
         self.note_size();
         self.rooms.metrics.records_of_others.inc_by(count as u64);
+        self.rooms.load.note(count, self.seats.len());
         self.upkeep.note_appended(last.seq, bytes as u64);
         if first.seq / COMPACT_RECORDS != last.seq / COMPACT_RECORDS {
             self.upkeep.leave_to_others(); // whose append it was compacts
