@@ -10,10 +10,13 @@
 
 use std::collections::VecDeque;
 
+use hashbrown::HashMap;
+
 use super::block::{Block, Kind, Parent, read_block};
 use super::index::{Spot, What};
 use super::parse::Section;
 use super::read::{Id, Reader};
+use super::under_way::UnderWay;
 use super::{Gate, ParsedUpdate, Source};
 use crate::ids::ClientId;
 use crate::limits::RECENT_EDITS_MAX;
@@ -67,13 +70,13 @@ impl Gate {
     }
 
     /// Whether some of an update that is known here stands here in another place than the update says, or is a shared
-    /// type in only one of the two. Deleted content has a place too, garbage has none. What is under way (`(client, from, to)`)
+    /// type in only one of the two. Deleted content has a place too, garbage has none. What is under way
     /// does not count as known.
     #[must_use]
-    pub fn stands_apart(&self, update: &ParsedUpdate<'_>, under_way: &[(ClientId, u32, u32)]) -> bool {
+    pub fn stands_apart(&self, update: &ParsedUpdate<'_>, under_way: &UnderWay) -> bool {
         let known = |client: ClientId| {
-            let of_client = under_way.iter().filter(|of| of.0 == client).map(|of| of.1);
-            of_client.fold(self.index.known(client), u32::min)
+            let known = self.index.known(client);
+            under_way.from(client).map_or(known, |from| known.min(from))
         };
         update.parsed.sections.iter().any(|section| self.is_apart(update, section, &known))
     }
@@ -166,6 +169,12 @@ impl Gate {
     }
 }
 
+/// See [`ParsedUpdate::by_client`].
+pub struct ByClient<'u> {
+    update: &'u ParsedUpdate<'u>,
+    sections: HashMap<ClientId, &'u Section>,
+}
+
 /// What two updates say of ids that are in both.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Accord {
@@ -178,13 +187,20 @@ pub enum Accord {
 }
 
 impl ParsedUpdate<'_> {
+    /// The update, to be compared with many others.
+    #[must_use]
+    pub fn by_client(&self) -> ByClient<'_> {
+        let sections = self.parsed.sections.iter().map(|section| (section.client, section)).collect();
+        ByClient { update: self, sections }
+    }
+
     /// Compares what two updates say of ids that are in both: what these stand behind or in, and what they are. If they say
     /// the same, whoever takes in one of them finds nothing of the other apart ([`Gate::stands_apart`]).
     #[must_use]
-    pub fn accord(&self, other: &ParsedUpdate<'_>) -> Accord {
+    pub fn accord(&self, other: &ByClient<'_>) -> Accord {
         let of = |ours: &Section| {
-            let theirs = other.parsed.sections.iter().find(|theirs| theirs.client == ours.client)?;
-            Some(accord(ours.client, self.blocks(ours), other.blocks(theirs)))
+            let theirs = other.sections.get(&ours.client)?;
+            Some(accord(ours.client, self.blocks(ours), other.update.blocks(theirs)))
         };
         self.parsed.sections.iter().filter_map(of).max().unwrap_or(Accord::Same)
     }

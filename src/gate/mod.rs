@@ -38,13 +38,14 @@ mod rewrite;
 mod sequences;
 mod spare;
 mod touched;
+mod under_way;
 mod value;
 mod vector;
 mod walks;
 mod write;
 
 pub use acts::{Act, Content, PLACE_KEYS, Place, Where};
-pub use clash::{Accord, Recent};
+pub use clash::{Accord, ByClient, Recent};
 pub use compare::same_document;
 pub use gather::Gathered;
 pub use keys::keys_of_root;
@@ -55,6 +56,7 @@ pub use rewrite::{Rewrite, Turned};
 pub use sequences::Sequences;
 pub use spare::{deletes_of, has_blocks, sparing};
 pub use touched::{Path, Touched};
+pub use under_way::UnderWay;
 pub use vector::{StateVector, parse_state_vector};
 pub use walks::Recorded;
 

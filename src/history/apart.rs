@@ -9,8 +9,8 @@
 //!
 //! Pure.
 
-use crate::gate::{Gate, ParsedUpdate};
-use crate::ids::{ClientId, InstanceId};
+use crate::gate::{Gate, ParsedUpdate, UnderWay};
+use crate::ids::InstanceId;
 use crate::log::record::{Kind, Metadata, RoomKind};
 
 /// What is passed over, as the records of a room come one after the other.
@@ -21,15 +21,20 @@ pub(crate) struct Apart {
 }
 
 impl Apart {
+    /// Whether such a record can be passed over at all: [`Apart::passes`] need not be asked of others.
+    pub(crate) fn may_pass(kind: Kind, metadata: &Metadata) -> bool {
+        kind != Kind::Genesis && metadata.room_kind == RoomKind::Board
+    }
+
     /// Whether the next record is passed over: what it says is judged by the index of all before it, without
     /// what is under way.
     pub(crate) fn passes(
         &mut self,
         (kind, metadata): (Kind, &Metadata),
         update: &ParsedUpdate<'_>,
-        (before, under_way): (&Gate, &[(ClientId, u32, u32)]),
+        (before, under_way): (&Gate, &UnderWay),
     ) -> bool {
-        if kind == Kind::Genesis || metadata.room_kind != RoomKind::Board {
+        if !Self::may_pass(kind, metadata) {
             return false;
         }
         let batch = (metadata.instance, metadata.batch);

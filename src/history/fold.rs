@@ -12,7 +12,7 @@ use super::kind::Known;
 use super::snapshot::{About, Snapshot, SnapshotError};
 use super::wrote::Wrote;
 use crate::document::{Document, ENGINE};
-use crate::gate::{self, Dropped, Gate, Gathered, Source};
+use crate::gate::{self, Dropped, Gate, Gathered, Source, UnderWay};
 use crate::generation::Generations;
 use crate::ids::{ClientId, Generation, Position, RoomName};
 use crate::kind::RoomKind;
@@ -371,7 +371,7 @@ impl Fold {
             return Admitted::Stopped;
         }
         assert!(self.last.seq < position.seq, "record {position} comes after {}", self.last);
-        let (record, dropped) = match self.judge(stored, gathered) {
+        let (record, metadata, dropped) = match self.judge(stored, gathered) {
             Ok(judged) => judged,
             Err(why) => {
                 self.pass(SetAside { position, why });
@@ -395,8 +395,7 @@ impl Fold {
         self.last = position;
         self.records += 1;
         self.log_bytes += record.encoded.len() as u64;
-        // Decoding has shown that the metadata can be read.
-        if let Ok(metadata) = record.metadata() {
+        if let Some(metadata) = metadata {
             self.kind = self.kind.and(record.kind(), metadata.room_kind);
             if let Some(user) = &metadata.user {
                 self.wrote.note(user, record.kind(), position.ms);
@@ -412,7 +411,7 @@ impl Fold {
         &mut self,
         stored: &'r StoredRecord,
         gathered: &mut Gathered,
-    ) -> Result<(&'r Record, Option<Dropped>), String> {
+    ) -> Result<(&'r Record, Option<Metadata>, Option<Dropped>), String> {
         let record = match stored {
             StoredRecord::Damaged { why, .. } => return Err(why.clone()),
             StoredRecord::Intact { record, .. } => record,
@@ -420,13 +419,15 @@ impl Fold {
         let refused = |refusal: gate::Refusal| refusal.to_string();
         let update = record.update();
         let update = gate::parse_update(&update, Source::Record).map_err(refused)?;
-        if let Ok(metadata) = record.metadata()
-            && self.apart.passes((record.kind(), &metadata), &update, (&self.gate, &[]))
+        let metadata = record.metadata().ok(); // decoding the record has shown that it can be read
+        if let Some(metadata) = &metadata
+            && self.apart.passes((record.kind(), metadata), &update, (&self.gate, &UnderWay::default()))
         {
-            return Ok((record, None));
+            return Ok((record, None, None));
         }
         let whole = self.on_trouble == OnTrouble::Stop;
-        Ok((record, Some(self.gate.gather(&update, gathered, whole).map_err(refused)?)))
+        let dropped = self.gate.gather(&update, gathered, whole).map_err(refused)?;
+        Ok((record, metadata, Some(dropped)))
     }
 
     fn leave_unfolded(&mut self, gathered: Gathered, position: Position) {

@@ -12,8 +12,8 @@ use super::rules::Touches;
 use super::{Draft, State};
 use crate::caller::UserId;
 use crate::document::FoldError;
-use crate::gate::{self, Accord, ParsedUpdate, Source};
-use crate::history::SetAside;
+use crate::gate::{self, Accord, ParsedUpdate, Source, UnderWay};
+use crate::history::{Apart, SetAside};
 use crate::ids::{ClientId, Position, RoomName, SessionId};
 use crate::limits::BATCH_UPDATES_MAX;
 use crate::log::bus::{Epoch, Seen};
@@ -77,7 +77,7 @@ impl State {
         epoch: Epoch,
     ) -> Result<Foreign, StoredError> {
         let receipts = self.drafts.iter().flat_map(|draft| &draft.receipts);
-        let under_way: Vec<_> = receipts.flat_map(|receipt| receipt.blocks.iter().copied()).collect();
+        let under_way = UnderWay::new(receipts.flat_map(|receipt| receipt.blocks.iter().copied()));
         let mut foreign = Foreign { shown: None, set_aside: Vec::new() };
         let mut updates: Vec<Bytes> = Vec::with_capacity(records.len());
         let mut receipts = Vec::with_capacity(records.len());
@@ -121,22 +121,24 @@ impl State {
     }
 
     /// Whether nobody takes a record in, as everyone finds who folds the log.
-    fn passes_over(&mut self, stored: &StoredRecord, under_way: &[(ClientId, u32, u32)]) -> bool {
+    fn passes_over(&mut self, stored: &StoredRecord, under_way: &UnderWay) -> bool {
         let StoredRecord::Intact { record, .. } = stored else { return false };
-        let (update, metadata) = (record.update(), record.metadata());
-        let (Ok(update), Ok(metadata)) = (gate::parse_update(&update, Source::Record), metadata) else {
+        let Ok(metadata) = record.metadata() else { return false };
+        if !Apart::may_pass(record.kind(), &metadata) {
             return false;
-        };
+        }
+        let update = record.update();
+        let Ok(update) = gate::parse_update(&update, Source::Record) else { return false };
         self.apart.passes((record.kind(), &metadata), &update, (&self.gate, under_way))
     }
 
     /// Looks for blocks that are under way here, and that others have stored. On a board they have to say the same: what
     /// builds on them was judged by what they say here, and their batch is passed over by all who fold it
-    /// ([`Apart`](crate::history::Apart)).
+    /// ([`Apart`]).
     fn compare_with_overlay(
         &mut self,
         stored: &StoredRecord,
-        under_way: &[(ClientId, u32, u32)],
+        under_way: &UnderWay,
     ) -> Result<(), StoredError> {
         let StoredRecord::Intact { record, .. } = stored else { return Ok(()) };
         if under_way.is_empty() {
@@ -144,13 +146,7 @@ impl State {
         }
         let update = record.update();
         let Ok(update) = gate::parse_update(&update, Source::Record) else { return Ok(()) };
-        let is_under_way = |part: gate::UpdatePart| {
-            let meets = |&(client, from, to): &(ClientId, u32, u32)| {
-                client == part.client && from < part.clocks.1 && part.clocks.0 < to
-            };
-            under_way.iter().any(meets)
-        };
-        if update.parts().any(is_under_way) {
+        if update.parts().any(|part| under_way.meets(&part)) {
             self.overlaps = true;
             if self.is_board() {
                 self.accord_with(&update)?;
@@ -160,11 +156,11 @@ impl State {
     }
 
     fn accord_with(&self, stored: &ParsedUpdate<'_>) -> Result<(), StoredError> {
-        let (mut apart, mut sessions) = (false, Vec::new());
+        let (mut apart, mut sessions, stored) = (false, Vec::new(), stored.by_client());
         for record in self.drafts.iter().flat_map(|draft| &draft.records) {
             let update = record.update();
             let Ok(ours) = gate::parse_update(&update, Source::Record) else { continue };
-            let accord = ours.accord(stored);
+            let accord = ours.accord(&stored);
             apart |= accord != Accord::Same;
             // Without identities nobody is told: ids are nobody's.
             if accord == Accord::Otherwise
