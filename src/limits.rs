@@ -199,6 +199,10 @@ pub const ROUND_APPEND_MS: u64 = 4;
 /// fewer sessions wait for nothing but the answer to the last one. About a quarter of what two cores can write one by one.
 pub const BUSY_DELIVERIES_PER_SECOND: u64 = 50_000;
 
+/// Updates a second from which a room on a store that other instances use too keeps its appends [`ROUND_APPEND_MS`] apart:
+/// each has two updates at least then, and costs such a store about as much for four as for one.
+pub const BUSY_ROOM_UPDATES_PER_SECOND: u64 = 500;
+
 /// For each so many a second more, appends of a room begin a millisecond further apart.
 pub const BUSY_DELIVERIES_PER_SECOND_MS: u64 = 5_000;
 

@@ -31,6 +31,7 @@ use super::catch_up::CatchUps;
 use super::fan_out::{FanOut, Seats};
 use super::line::{Line, News};
 use super::outside::Writes;
+use super::pace::{Asks, Meter};
 use super::registry::Rooms;
 use super::removal::Retire;
 use super::state::{State, StoredError};
@@ -55,6 +56,8 @@ pub(super) struct Actor {
     append: Append,
     /// What waits is sent then, so that more of it goes in one batch.
     append_due: Option<Instant>,
+    /// Updates that are stored from here.
+    updates: Meter,
     upkeep: Upkeep,
     line: Line,
     fan_out: FanOut,
@@ -159,6 +162,7 @@ impl Actor {
             seats: Seats::default(),
             append: Append::default(),
             append_due: None,
+            updates: Meter::new(now),
             upkeep,
             line,
             fan_out: FanOut::new(now),
@@ -220,11 +224,16 @@ impl Actor {
     }
 
     /// When the next batch is to be sent, if that is not now: see [`super::pace`].
-    fn next_append(&self) -> Option<Instant> {
+    fn next_append(&mut self) -> Option<Instant> {
         if self.append.is_running() || !self.state().may_grow() {
             return None;
         }
-        let due = self.append.paced(self.rooms.load.pace(self.seats.len()))?;
+        let asks = Asks {
+            sessions: self.seats.len(),
+            updates: self.updates.rate(Instant::now()),
+            shares_store: self.line.hears(),
+        };
+        let due = self.append.paced(self.rooms.load.pace(asks))?;
         (due > Instant::now()).then_some(due)
     }
 

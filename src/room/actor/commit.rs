@@ -101,6 +101,7 @@ impl Actor {
         self.shared.inflow.leave(cost);
         self.rooms.metrics.updates_stored.inc_by(updates as u64);
         self.rooms.load.note(updates, self.seats.len());
+        self.updates.note(updates as u64, Instant::now());
         self.upkeep.note_appended(position.seq, bytes as u64);
         self.tell(created, position);
         self.compact_if_due();
