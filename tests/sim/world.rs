@@ -353,12 +353,13 @@ impl World {
         })
     }
 
-    /// A room that its guard has brought back is on its own again.
+    /// A room that its guard has brought back is on its own again, once all have heard of it: whoever knows only the life that
+    /// others began meanwhile sends copies of the old one away.
     pub fn lift_guards(&mut self) {
         let Self { guarded, instances, store, .. } = self;
         guarded.retain(|room, guard| {
             let id = instances[*guard].as_ref().map(|instance| instance.id);
-            !id.is_some_and(|id| store.is_up_to_date(id, room))
+            !id.is_some_and(|id| store.is_up_to_date(id, room) && store.is_seen_whole(room))
         });
     }
 }
