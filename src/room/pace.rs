@@ -14,8 +14,8 @@ use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use crate::limits::{
-    BUSY_DELIVERIES_PER_SECOND, BUSY_DELIVERIES_PER_SECOND_MS, BUSY_PACE_MS_MAX, BUSY_ROOM_UPDATES_PER_SECOND,
-    ROUND_APPEND_MS, ROUND_SESSIONS_MIN,
+    BUSY_DELIVERIES_PER_SECOND, BUSY_DELIVERIES_PER_SECOND_MS, BUSY_PACE_MS_MAX,
+    BUSY_ROOM_UPDATES_PER_SECOND, ROUND_APPEND_MS, ROUND_SESSIONS_MIN,
 };
 
 /// How long deliveries are counted before they are a rate. Short, so that a burst is met while it lasts.
@@ -126,7 +126,10 @@ mod tests {
         assert!(paces.windows(2).all(|pair| pair[0].1 <= pair[1].1), "never less under more");
         assert!(paces[3].1 > 0);
         assert_eq!(paces[6].1, u128::from(BUSY_PACE_MS_MAX));
-        assert_eq!(load.pace(Asks { sessions: ROUND_SESSIONS_MIN + 1, ..QUIET }), Duration::from_millis(ROUND_APPEND_MS));
+        assert_eq!(
+            load.pace(Asks { sessions: ROUND_SESSIONS_MIN + 1, ..QUIET }),
+            Duration::from_millis(ROUND_APPEND_MS)
+        );
         tokio::time::sleep(2 * WINDOW).await;
         load.pace(QUIET);
         tokio::time::sleep(WINDOW).await;
