@@ -8,6 +8,7 @@
 use std::collections::BTreeSet;
 
 use hashbrown::HashMap;
+use smallvec::SmallVec;
 
 use super::block::{Block, Kind, Parent, read_block, write_gc};
 use super::deletes::Deletes;
@@ -58,7 +59,7 @@ pub(super) struct Judgement<'g, 'u> {
     pub(super) account: Account<'g>,
     pub(super) update: &'u Parsed<'u>,
     source: Source,
-    pub(super) cursors: Vec<Cursor>,
+    pub(super) cursors: SmallVec<[Cursor; 1]>,
     /// What is to be made of some of its blocks.
     pub(super) rewrite: &'u Rewrite,
     /// New blocks that others get as deleted, and whose author holds them alive: `(client, from, to)`.
@@ -140,7 +141,7 @@ impl<'g, 'u> Judgement<'g, 'u> {
     fn judge(&mut self) -> Result<(), Refusal> {
         // Parts that stand behind a gap never start; their blocks are counted at the end.
         let starts = |cursor: &Cursor| cursor.clock <= cursor.known;
-        let mut ready: Vec<u32> = (0..self.cursors.len() as u32)
+        let mut ready: SmallVec<[u32; 4]> = (0..self.cursors.len() as u32)
             .rev()
             .filter(|&part| starts(&self.cursors[part as usize]))
             .collect();
@@ -326,7 +327,7 @@ impl<'g, 'u> Judgement<'g, 'u> {
     }
 
     /// Wakes the parts that wait for what this one has brought.
-    fn wake(&mut self, part: u32, ready: &mut Vec<u32>) {
+    fn wake(&mut self, part: u32, ready: &mut SmallVec<[u32; 4]>) {
         while let Some(&wait @ (bringer, clock, waiting)) = self.waits.range((part, 0, 0)..).next() {
             if bringer != part || clock >= self.cursors[part as usize].known {
                 break;
@@ -339,13 +340,13 @@ impl<'g, 'u> Judgement<'g, 'u> {
     /// What goes on, part by part, and what it takes to take it back.
     pub(super) fn finish(self, deletes: Deletes, turned: bool) -> Judged {
         let (steps, named) = self.account.keep();
-        let mut parts = Vec::with_capacity(self.cursors.len());
         let judged = self.cursors.into_iter().zip(&self.update.sections);
         let admitted = judged.filter(|(cursor, _)| cursor.known > cursor.known_before);
-        parts.extend(admitted.map(|(cursor, section)| {
+        let parts = admitted.map(|(cursor, section)| {
             let clocks = (cursor.known_before, cursor.known);
             OwnedPart { client: section.client, clocks, part: cursor.part }
-        }));
+        });
+        let parts = parts.collect();
         Judged { parts, deletes, dropped: self.dropped, before: self.mark, steps, named, turned }
     }
 }

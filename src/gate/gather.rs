@@ -30,6 +30,8 @@ pub struct Gathered {
     deletes: Vec<DeletePart>,
     /// What blocks of these records replace as the value of a key.
     overwritten: Vec<Id>,
+    /// Bytes that are still to come, about.
+    expected: usize,
 }
 
 /// Blocks of one client.
@@ -89,6 +91,13 @@ impl Gate {
 }
 
 impl Gathered {
+    /// For so many records, of so many bytes together: memory is taken once.
+    #[must_use]
+    pub fn expecting(records: usize, bytes: usize) -> Self {
+        let (deletes, overwritten) = (Vec::with_capacity(records), Vec::with_capacity(records));
+        Self { deletes, overwritten, expected: bytes, ..Self::default() }
+    }
+
     /// Whether nothing was new.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -123,7 +132,9 @@ impl Gathered {
         };
         if at == self.parts.len() {
             let clocks = (owned.clocks.0, owned.clocks.0);
-            self.parts.push(Gathering { client: owned.client, clocks, blocks: 0, bytes: Vec::new() });
+            // Most are of one client, or of few.
+            let bytes = Vec::with_capacity(std::mem::take(&mut self.expected));
+            self.parts.push(Gathering { client: owned.client, clocks, blocks: 0, bytes });
         }
         let part = &mut self.parts[at];
         debug_assert_eq!(part.clocks.1, owned.clocks.0, "the gate leaves no holes");

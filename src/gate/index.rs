@@ -8,7 +8,7 @@ use hashbrown::HashMap;
 use super::acts::Place;
 use super::block::Parent;
 use super::names::{NO_NAME, Name, Names};
-use super::ranges::{self, Range, push_tight};
+use super::ranges::{self, Range, Ranges, push_tight};
 use super::read::Id;
 use crate::ids::ClientId;
 
@@ -91,6 +91,8 @@ pub(super) struct Index {
     types: Vec<Spot>,
     roots: HashMap<Name, TypeNumber>,
     names: Names,
+    /// Much is coming: grows by doubling, until it is [tightened](Index::tighten).
+    pub(super) is_roomy: bool,
 }
 
 /// How many types and names there were: what to go back to.
@@ -197,13 +199,26 @@ impl Index {
         };
         match held.runs.last() {
             Some(last) if last.spot == run.spot && last.what == run.what => {}
+            _ if self.is_roomy => held.runs.push(run),
             _ => push_tight(&mut held.runs, run),
+        }
+        if self.is_roomy && held.deleted.len() == held.deleted.capacity() {
+            held.deleted.reserve(1);
         }
         if spot.is_nowhere() || what == What::Deleted {
             ranges::append(&mut held.deleted, (held.end, held.end + len));
         }
         held.end += len;
         held.newest_is_named = false;
+    }
+
+    /// Gives back the memory that nothing stands in, and grows by little from here on.
+    pub(super) fn tighten(&mut self) {
+        self.is_roomy = false;
+        for held in self.clients.values_mut() {
+            held.runs.shrink_to_fit();
+            held.deleted.shrink_to_fit();
+        }
     }
 
     /// Forgets a client's clocks from `from` on.
@@ -220,8 +235,8 @@ impl Index {
     }
 
     /// Which of these ranges (in order, all known) are not deleted yet; marks them deleted.
-    pub(super) fn delete(&mut self, client: ClientId, asked: &[Range]) -> Vec<Range> {
-        let Some(held) = self.clients.get_mut(&client) else { return Vec::new() };
+    pub(super) fn delete(&mut self, client: ClientId, asked: &[Range]) -> Ranges {
+        let Some(held) = self.clients.get_mut(&client) else { return Ranges::new() };
         let new = ranges::subtract(asked, &held.deleted);
         ranges::insert(&mut held.deleted, &new);
         new

@@ -1,6 +1,8 @@
 //! What comes of an update that is judged, before anything is written: for one that goes on by itself, and for those that
 //! are gathered.
 
+use smallvec::SmallVec;
+
 use super::admit::Judgement;
 use super::deletes::Deletes;
 use super::index::Mark;
@@ -14,7 +16,7 @@ use crate::ids::ClientId;
 
 /// An update that is judged, and that the index has taken in.
 pub(super) struct Judged {
-    pub(super) parts: Vec<OwnedPart>,
+    pub(super) parts: SmallVec<[OwnedPart; 1]>,
     pub(super) deletes: Deletes,
     pub(super) dropped: Dropped,
     /// Where the index stood before.
@@ -60,11 +62,11 @@ impl Gate {
     pub(super) fn receipt(
         &mut self,
         parts: &[OwnedPart],
-        deletes: Vec<(ClientId, u32, u32)>,
+        deletes: SmallVec<[(ClientId, u32, u32); 1]>,
         (before, named): (Mark, Vec<Id>),
     ) -> Receipt {
         self.count_admission();
         let blocks = parts.iter().map(|part| (part.client, part.clocks.0, part.clocks.1)).collect();
-        Receipt { blocks, deletes, before, named, number: self.admissions }
+        Receipt { blocks, deletes: deletes.into_vec(), before, named, number: self.admissions }
     }
 }

@@ -59,8 +59,7 @@ fn merge_deletes(parsed: &[Parsed<'_>]) -> Result<Vec<DeletePart>, Refusal> {
     for update in parsed {
         for deletes in &update.deletes {
             let mut reader = Reader::starting_at(update.bytes, deletes.at);
-            let ranges =
-                (0..deletes.ranges).map(|_| read_range(&mut reader)).collect::<Result<Vec<_>, _>>()?;
+            let ranges = (0..deletes.ranges).map(|_| read_range(&mut reader)).collect::<Result<_, _>>()?;
             parts.push(DeletePart { client: deletes.client, ranges });
         }
     }

@@ -223,6 +223,19 @@ impl Gate {
         Self::default()
     }
 
+    /// An empty gate that will be told a whole document: its index grows faster than one in use, where memory counts.
+    #[must_use]
+    pub fn roomy() -> Self {
+        let mut gate = Self::new();
+        gate.index.is_roomy = true;
+        gate
+    }
+
+    /// The document is told: gives back what its index has too much.
+    pub fn tighten(&mut self) {
+        self.index.tighten();
+    }
+
     /// Judges one update V1. If the answer has a remainder, the index contains it already: a later
     /// update may build on it before it is stored.
     ///
@@ -339,7 +352,7 @@ impl Gate {
     /// to)`, `to` exclusive, and all known.
     pub fn note_deleted(&mut self, deletes: &[(ClientId, u32, u32)]) {
         for chunk in deletes.chunk_by(|a, b| a.0 == b.0) {
-            let mut ranges: Vec<_> = chunk.iter().map(|&(_, from, to)| (from, to)).collect();
+            let mut ranges: ranges::Ranges = chunk.iter().map(|&(_, from, to)| (from, to)).collect();
             ranges::normalise(&mut ranges);
             self.index.delete(chunk[0].0, &ranges);
         }

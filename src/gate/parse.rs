@@ -1,6 +1,8 @@
 //! The first pass: an update is walked from end to end and every rule of form is checked, before
 //! anything is taken in. What it leaves behind is where each client's part begins and ends.
 
+use smallvec::SmallVec;
+
 use super::block::read_block;
 use super::read::Reader;
 use super::refusal::Refusal;
@@ -34,8 +36,8 @@ pub(super) struct Deletes {
 /// An update that is well formed.
 pub(super) struct Parsed<'a> {
     pub(super) bytes: &'a [u8],
-    pub(super) sections: Vec<Section>,
-    pub(super) deletes: Vec<Deletes>,
+    pub(super) sections: SmallVec<[Section; 1]>,
+    pub(super) deletes: SmallVec<[Deletes; 1]>,
 }
 
 /// Parses an update. With `CHECK` all of it is checked; without, it is one that the gate wrote
@@ -51,7 +53,7 @@ pub(super) fn parse<const CHECK: bool>(bytes: &[u8]) -> Result<Parsed<'_>, Refus
 
 fn parse_v1<const CHECK: bool>(bytes: &[u8]) -> Result<Parsed<'_>, Refusal> {
     let mut reader = Reader::new(bytes);
-    let mut sections = Vec::new();
+    let mut sections = SmallVec::<[Section; 1]>::new();
     // A section has at least a count, an id, a clock and a block of two bytes.
     let count = reader.count(5)?;
     if count as usize > CLIENTS_PER_DOCUMENT_MAX {
@@ -62,7 +64,7 @@ fn parse_v1<const CHECK: bool>(bytes: &[u8]) -> Result<Parsed<'_>, Refusal> {
     }
     once_each(sections.iter().map(|section| section.client))?;
 
-    let mut deletes = Vec::new();
+    let mut deletes = SmallVec::<[Deletes; 1]>::new();
     let count = reader.count(2)?;
     if count as usize > CLIENTS_PER_DOCUMENT_MAX {
         return Err(Refusal::TooManyClients);

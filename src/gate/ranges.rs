@@ -1,10 +1,15 @@
 //! Sets of clocks as sorted, merged ranges `(from, to)`, `to` exclusive.
 
+use smallvec::SmallVec;
+
 /// One run of clocks.
 pub(super) type Range = (u32, u32);
 
+/// The few that one update names. What lives as long as a room is a [`Vec`] that grows tightly.
+pub(super) type Ranges = SmallVec<[Range; 2]>;
+
 /// Brings ranges into order: sorted, non-empty, merged.
-pub(super) fn normalise(ranges: &mut Vec<Range>) {
+pub(super) fn normalise(ranges: &mut Ranges) {
     let in_order = ranges.windows(2).all(|pair| pair[0].1 < pair[1].0);
     if in_order {
         return;
@@ -20,8 +25,8 @@ pub(super) fn normalise(ranges: &mut Vec<Range>) {
 }
 
 /// The parts of `asked` that are not in `held`. Both are in order; costs `asked` plus what it meets.
-pub(super) fn subtract(asked: &[Range], held: &[Range]) -> Vec<Range> {
-    let mut rest = Vec::new();
+pub(super) fn subtract(asked: &[Range], held: &[Range]) -> Ranges {
+    let mut rest = Ranges::new();
     for &(mut from, to) in asked {
         let mut next = held.partition_point(|range| range.1 <= from);
         while from < to {
@@ -41,6 +46,14 @@ pub(super) fn subtract(asked: &[Range], held: &[Range]) -> Vec<Range> {
         }
     }
     rest
+}
+
+/// Adds ranges (in order) to the few that one update names.
+pub(super) fn add(few: &mut Ranges, new: &[Range]) {
+    if !new.is_empty() {
+        few.extend_from_slice(new);
+        normalise(few);
+    }
 }
 
 /// Adds ranges (in order) to a set. One range costs a search and a move; many cost one merge.

@@ -1,7 +1,7 @@
 //! What is to be made of blocks that may not come in as they are. A Yjs client never takes an edit back, so its clocks
 //! must be taken: a block keeps its ids and its place, and loses its content.
 
-use super::ranges::{self, Range};
+use super::ranges::{self, Range, Ranges};
 use crate::ids::ClientId;
 
 /// What becomes of a block.
@@ -53,7 +53,7 @@ impl Rewrite {
     }
 
     /// What of a client's clocks is not deleted.
-    pub(super) fn spared(&self, client: ClientId) -> Vec<Range> {
+    pub(super) fn spared(&self, client: ClientId) -> Ranges {
         let from = self.spared.partition_point(|(of, _)| *of < client);
         self.spared[from..].iter().take_while(|(of, _)| *of == client).map(|(_, range)| *range).collect()
     }
@@ -74,7 +74,7 @@ fn collect(ids: impl IntoIterator<Item = (ClientId, u32, u32)>) -> Vec<(ClientId
     all.sort_unstable();
     let mut collected = Vec::with_capacity(all.len());
     for of_client in all.chunk_by(|a, b| a.0 == b.0) {
-        let mut ranges: Vec<Range> = of_client.iter().map(|&(_, from, to)| (from, to)).collect();
+        let mut ranges: Ranges = of_client.iter().map(|&(_, from, to)| (from, to)).collect();
         ranges::normalise(&mut ranges);
         collected.extend(ranges.into_iter().map(|range| (of_client[0].0, range)));
     }

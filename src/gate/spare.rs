@@ -2,7 +2,7 @@
 
 use super::Refusal;
 use super::parse::{parse, read_range};
-use super::ranges::{Range, normalise, subtract};
+use super::ranges::{Ranges, normalise, subtract};
 use super::read::{Reader, put_number};
 use super::write::{DeletePart, write_deletes};
 use crate::ids::ClientId;
@@ -41,9 +41,9 @@ pub fn sparing(update: &[u8], spared: &[(ClientId, u32, u32)]) -> Result<Vec<u8>
     let mut parts: Vec<DeletePart> = Vec::new();
     for part in &parsed.deletes {
         let mut reader = Reader::starting_at(parsed.bytes, part.at);
-        let mut asked = (0..part.ranges).map(|_| read_range(&mut reader)).collect::<Result<Vec<_>, _>>()?;
+        let mut asked = (0..part.ranges).map(|_| read_range(&mut reader)).collect::<Result<Ranges, _>>()?;
         normalise(&mut asked);
-        let mut held: Vec<Range> = spared
+        let mut held: Ranges = spared
             .iter()
             .filter(|(client, ..)| *client == part.client)
             .map(|&(_, from, to)| (from, to))

@@ -1,7 +1,7 @@
 //! The writer: from judged parts, which point into the update they came in, to one update V1.
 
 use super::parse::Place;
-use super::ranges::Range;
+use super::ranges::{Range, Ranges};
 use super::read::put_number;
 use crate::ids::ClientId;
 
@@ -34,7 +34,7 @@ pub(super) struct OwnedPart {
 /// Delete ranges of one client, in order.
 pub(super) struct DeletePart {
     pub(super) client: ClientId,
-    pub(super) ranges: Vec<Range>,
+    pub(super) ranges: Ranges,
 }
 
 impl Part {

@@ -110,7 +110,7 @@ impl Fold {
     pub fn new(room: RoomName, on_trouble: OnTrouble) -> Self {
         Self {
             room,
-            gate: Gate::new(),
+            gate: Gate::roomy(),
             document: Document::new(),
             unfolded: None,
             encoded: None,
@@ -258,7 +258,8 @@ impl Fold {
     pub fn into_parts(self) -> Parts {
         let kind = self.kind();
         debug_assert!(self.unfolded.is_none());
-        let Self { gate, document, encoded, last, bytes, claims, wrote, .. } = self;
+        let Self { mut gate, document, encoded, last, bytes, claims, wrote, .. } = self;
+        gate.tighten();
         Parts { gate, document, encoded, last, bytes, claims, wrote, kind }
     }
 
@@ -280,7 +281,7 @@ impl Fold {
     /// else is asked of the fold.
     pub(super) fn judge_page(&mut self, page: &[StoredRecord]) {
         debug_assert!(self.unfolded.is_none());
-        let mut gathered = Gathered::default();
+        let mut gathered = Gathered::expecting(page.len(), page.iter().map(StoredRecord::bytes).sum());
         for stored in page {
             if let Admitted::Stopped = self.admit(stored, &mut gathered) {
                 break;

@@ -288,6 +288,15 @@ impl StoredRecord {
         }
     }
 
+    /// Its bytes as they are stored; 0 if they cannot be read.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        match self {
+            Self::Intact { record, .. } => record.encoded.len(),
+            Self::Damaged { .. } => 0,
+        }
+    }
+
     /// Judges bytes that a store gave back.
     ///
     /// # Errors

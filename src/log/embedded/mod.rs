@@ -29,6 +29,7 @@ mod mover;
 mod notes;
 mod opening;
 mod overlay;
+mod page;
 mod reads;
 mod removals;
 mod rooms;

@@ -6,11 +6,11 @@ use bytes::Bytes;
 use redb::{Error as RedbError, ReadTransaction};
 
 use super::overlay::{Overlay, View};
+use super::page::Page;
 use super::rooms::RoomMeta;
 use super::store::{Failure, Store};
 use super::tables::{self, Moved};
 use crate::ids::{Position, RoomName};
-use crate::limits::READ_BYTES_MAX;
 use crate::log::check::judge;
 use crate::log::record::StoredRecord;
 use crate::log::{Head, LogError};
@@ -55,7 +55,7 @@ impl Reads {
             };
             let after = after.max(base);
             let read = tables::read(transaction, room, after, count_max)?;
-            Ok(read.and_then(|records| go_on(records, newer, stored, after, count_max)))
+            Ok(read.and_then(|page| go_on(page, newer, stored, after, count_max)))
         })
     }
 
@@ -128,31 +128,21 @@ impl Reads {
 
 /// Continues with what the overlay has above `stored`, the newest counter of the database.
 fn go_on(
-    mut records: Vec<StoredRecord>,
+    mut page: Page,
     newer: &[(Position, Bytes)],
     stored: u64,
     after: u64,
     count_max: usize,
 ) -> Result<Vec<StoredRecord>, LogError> {
-    let reached = records.last().map_or(after, |record| record.position().seq);
-    if reached < stored {
-        return Ok(records); // the page is full
-    }
-    let mut bytes: usize = records.iter().map(encoded_len).sum();
-    for (position, record) in newer.iter().filter(|(position, _)| position.seq > reached) {
-        if records.len() >= count_max || bytes > READ_BYTES_MAX {
-            break;
+    let reached = page.last_seq().unwrap_or(after);
+    if reached >= stored {
+        for (position, record) in newer.iter().filter(|(position, _)| position.seq > reached) {
+            if page.len() >= count_max || page.is_full() {
+                break;
+            }
+            // A copy: what is read must not keep a whole file of the journal in memory.
+            page.push(*position, record);
         }
-        bytes += record.len();
-        // A copy: what is read must not keep a whole file of the journal in memory.
-        records.push(judge(*position, Bytes::copy_from_slice(record))?);
     }
-    Ok(records)
-}
-
-fn encoded_len(record: &StoredRecord) -> usize {
-    match record {
-        StoredRecord::Intact { record, .. } => record.encoded.len(),
-        StoredRecord::Damaged { .. } => 0,
-    }
+    page.judge()
 }

@@ -24,10 +24,11 @@ use bytes::{BufMut, Bytes};
 use redb::{Error as RedbError, ReadTransaction, ReadableTable, Table, TableDefinition, WriteTransaction};
 
 use super::changes::{ChangeTables, Moment};
+use super::page::Page;
 use super::rooms::{RoomMeta, le_u64};
 use super::{life, removals};
 use crate::ids::{Position, RoomName};
-use crate::limits::READ_BYTES_MAX;
+use crate::limits::LOAD_PAGE_RECORDS;
 use crate::log::bus::Seen;
 use crate::log::check::{ONE_WRITES, check_expects, judge};
 use crate::log::record::StoredRecord;
@@ -148,10 +149,10 @@ pub(super) fn read(
     room: &RoomName,
     after: u64,
     count_max: usize,
-) -> Result<Result<Vec<StoredRecord>, LogError>, RedbError> {
+) -> Result<Result<Page, LogError>, RedbError> {
     let meta = match room_meta(transaction, room)? {
         Ok(Some(meta)) => meta,
-        Ok(None) => return Ok(Ok(Vec::new())),
+        Ok(None) => return Ok(Ok(Page::default())),
         Err(error) => return Ok(Err(error)),
     };
     let log = transaction.open_table(LOG)?;
@@ -159,10 +160,9 @@ pub(super) fn read(
     let most = after.saturating_add(count_max as u64).min(meta.last.seq);
     let mut entries = log.range((meta.number, after)..=(meta.number, most))?;
     let mut entry = entries.next().transpose()?;
-    let mut records: Vec<StoredRecord> = Vec::new();
-    let mut bytes = 0;
+    let mut page = Page::expecting((most.saturating_sub(after) as usize).min(LOAD_PAGE_RECORDS));
     for seq in after.saturating_add(1)..=most {
-        if bytes > READ_BYTES_MAX {
+        if page.is_full() {
             break;
         }
         // Counters have no holes: what is not where it should be is lost, and must be told.
@@ -170,21 +170,14 @@ pub(super) fn read(
             entry = entries.next().transpose()?;
         }
         let found = entry.as_ref().filter(|(key, _)| key.value() == (meta.number, seq));
-        bytes += found.map_or(0, |(_, value)| value.value().len());
-        let record = match found.map(|(_, value)| judge_entry(meta.number, seq, value.value())) {
-            Some(Ok(record)) => record,
-            Some(Err(error)) => return Ok(Err(error)),
-            None => missing(seq, records.last()),
-        };
-        records.push(record);
+        match found.map(|(_, value)| split_entry(meta.number, seq, value.value())) {
+            Some(Ok((position, record))) => page.push(position, record),
+            Some(Err((position, why))) => page.push_damaged(position, why),
+            // At the time of the one before it.
+            None => page.push_damaged(Position { seq, ms: page.last_ms() }, "it is missing"),
+        }
     }
-    Ok(Ok(records))
-}
-
-/// Stands in for a record that is not there, at the time of the one before it.
-fn missing(seq: u64, before: Option<&StoredRecord>) -> StoredRecord {
-    let ms = before.map_or(0, |before| before.position().ms);
-    StoredRecord::Damaged { position: Position { seq, ms }, why: "it is missing".to_owned() }
+    Ok(Ok(page))
 }
 
 /// Names of up to `count_max` rooms above `after`.
@@ -296,16 +289,23 @@ fn count_bytes(
 
 /// Judges a value of `log`. A damaged header counts as a damaged record, at the time that it says.
 fn judge_entry(room: u64, seq: u64, value: &[u8]) -> Result<StoredRecord, LogError> {
-    let damaged =
-        |ms, why: &str| Ok(StoredRecord::Damaged { position: Position { seq, ms }, why: why.to_owned() });
-    let Some((header, record)) = value.split_at_checked(ENTRY_HEADER) else {
-        return damaged(0, "it is shorter than its position");
-    };
-    let position = Position { seq, ms: le_u64(header, 0) };
-    if header[8..] != entry_check(room, position).to_le_bytes() {
-        return damaged(position.ms, "the checksum of its position does not hold");
+    match split_entry(room, seq, value) {
+        Ok((position, record)) => judge(position, Bytes::copy_from_slice(record)),
+        Err((position, why)) => Ok(StoredRecord::Damaged { position, why: why.to_owned() }),
     }
-    judge(position, Bytes::copy_from_slice(record))
+}
+
+/// The position of an entry and its record, or what is wrong with it.
+fn split_entry(room: u64, seq: u64, value: &[u8]) -> Result<(Position, &[u8]), (Position, &'static str)> {
+    let at = |ms| Position { seq, ms };
+    let Some((header, record)) = value.split_at_checked(ENTRY_HEADER) else {
+        return Err((at(0), "it is shorter than its position"));
+    };
+    let position = at(le_u64(header, 0));
+    if header[8..] != entry_check(room, position).to_le_bytes() {
+        return Err((position, "the checksum of its position does not hold"));
+    }
+    Ok((position, record))
 }
 
 /// As `check_of` does the three, in one piece: every record that is read is checked.

@@ -140,7 +140,7 @@ impl Actor {
     async fn on_others(&mut self, records: Vec<StoredRecord>, epoch: Epoch) -> Result<(), End> {
         let Some(last) = records.last().map(StoredRecord::position) else { return Ok(()) };
         let first = records[0].position();
-        let bytes: usize = records.iter().map(bytes_of).sum();
+        let bytes: usize = records.iter().map(StoredRecord::bytes).sum();
         let heavy = bytes > INLINE_BYTES_MAX;
         let kind = self.state().kind();
         let (count, fold) = (records.len(), move |state: &mut State| state.on_stored(&records, epoch));
@@ -338,13 +338,6 @@ impl Actor {
 
     pub(super) fn whisper(&self, whisper: Whisper) {
         self.rooms.log.whisper(&self.shared.name, self.rooms.instance, whisper);
-    }
-}
-
-fn bytes_of(stored: &StoredRecord) -> usize {
-    match stored {
-        StoredRecord::Intact { record, .. } => record.encoded.len(),
-        StoredRecord::Damaged { .. } => 0,
     }
 }
 
