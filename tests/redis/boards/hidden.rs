@@ -145,7 +145,7 @@ async fn two_reveals_at_once_move_each_card_once() {
         let mut fay = page(&two, "retro", "fay", "facilitator").await;
         fay.until("all cards", |page| view(&page.doc).items.len() == AUTHORS * CARDS).await;
         drop(fay);
-        world.stop().await;
+        world.stop(()).await;
     }
 }
 

@@ -82,7 +82,7 @@ async fn of_two_people_under_one_id_the_first_has_it() {
             winner.closed
         );
         assert!(winner.closed.is_empty() && carl.told().is_empty() && dora.told().is_empty());
-        world.stop().await;
+        world.stop((lea, pages, honest, new)).await;
     }
 }
 
@@ -115,7 +115,7 @@ async fn an_id_that_is_taken_elsewhere_is_refused() {
         board["itemPositions"] == json!({ "x": 1, "y": 2 }) && board["itemGroups"] == json!({})
     };
     world.same(&mut [&mut ann, &mut bob], "ann's edits only", is_so).await;
-    world.stop().await;
+    world.stop((ann, bob, mallory, other)).await;
 }
 
 async fn show(client: &mut Client, id: u8) {
@@ -160,7 +160,7 @@ async fn two_pages_of_one_person_are_one_person() {
         (here.told(), there.told(), bob.told()),
         (vec![], vec![], vec!["votes_of_another".to_owned()])
     );
-    world.stop().await;
+    world.stop((lea, here, there, bob)).await;
 }
 
 /// [B62] A page that moves to another instance with what is on its way at the first: all of it is there once, nobody is told
@@ -213,6 +213,6 @@ async fn a_page_moves_with_what_is_on_its_way() {
         assert_eq!(copy.client.until_closed().await, Some(4409));
         lea.step(Duration::from_millis(50)).await;
         assert_eq!(lea.board()["itemGroups"], json!({}));
-        world.stop().await;
+        world.stop((lea, wim, ann, moved, copy)).await;
     }
 }

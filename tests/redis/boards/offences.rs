@@ -136,7 +136,7 @@ async fn nobody_on_another_instance_sees_what_breaks_a_rule() {
         |board: &Value| board["items"]["a"]["text"] == "better" && board["votes"] == json!({ "bob/a": 1 });
     world.same(everyone, "edits", is_so).await;
     assert_eq!((bob.told(), bob.closed.len()), (vec![], 0));
-    world.stop().await;
+    world.stop((lea, ann, wim, eve, bob)).await;
 }
 
 /// [B61] A board is begun with a template through one instance; another one through the other breaks a rule there, and an
@@ -168,7 +168,7 @@ async fn a_board_is_begun_once_on_all_instances() {
     world.same(&mut [&mut ann, &mut bob], "one template", has_three).await;
     assert_eq!((ann.told(), bob.told()), (vec![], vec!["meta_is_the_facilitators".to_owned()]));
     assert!(ann.seen().iter().all(|(root, value)| *root != "meta" || has_three(&json!({ "meta": value }))));
-    world.stop().await;
+    world.stop((ann, bob)).await;
 }
 
 /// [B65] Each instance counts offences for itself: who has come to the bound on one is asked to come back later there, and is
@@ -195,5 +195,5 @@ async fn offences_are_counted_by_each_instance() {
     );
     there.edit(set("meta", "title", "by bob there")).await;
     world.same(&mut [&mut lea, &mut there], "the title", |board| board["meta"]["title"] == "Sprint 7").await;
-    world.stop().await;
+    world.stop((lea, bob, there)).await;
 }

@@ -50,7 +50,7 @@ async fn what_both_may_do_comes_to_one_of_the_two() {
             assert!(page.told().is_empty() && page.closed.is_empty());
         }
     }
-    world.stop().await;
+    world.stop((lea, ann, bob)).await;
 }
 
 /// [B63] [B34] A card is made, or signed, by two editors at once: it is the first one's, whichever instance and whichever id,
@@ -103,7 +103,7 @@ async fn a_card_is_the_first_ones() {
                     })
                     .await;
                 assert!(winner.told().is_empty());
-                world.stop().await;
+                world.stop((lea, ann, bob)).await;
             }
         }
     }
@@ -172,7 +172,7 @@ async fn nothing_lands_beside_what_is_anothers() {
             assert_eq!(bob.told(), [""; 0]);
             let mut new = world.page(0, "wim", "viewer").await;
             world.same(&mut [&mut new, &mut lea], "a newcomer's board", |board| *board == expected).await;
-            world.stop().await;
+            world.stop((lea, wim, bob, here, there, new)).await;
         }
     }
 }

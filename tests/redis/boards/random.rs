@@ -153,6 +153,5 @@ async fn any_mix_on_two_instances_comes_to_one_board() {
         passed_over += usize::from(folded == Folded::PassedOver);
     }
     println!("{records} records, {passed_over} passed over; mallory was turned away {turned_away} times");
-    drop(pages);
-    world.stop().await;
+    world.stop(pages).await;
 }
