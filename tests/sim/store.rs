@@ -331,18 +331,8 @@ impl Store {
 
     /// Whether everyone who follows a room has seen all of it.
     pub fn all_seen(&self) -> bool {
-        self.is_seen(|_| true)
-    }
-
-    /// Whether everyone who follows this room has.
-    pub fn is_seen_whole(&self, room: &RoomName) -> bool {
-        self.is_seen(|of| of == room)
-    }
-
-    fn is_seen(&self, counts: impl Fn(&RoomName) -> bool) -> bool {
         let book = self.book.lock();
-        let mut ears = book.ears.iter().filter(|ear| counts(&ear.room) && !ear.speaker.is_closed());
-        ears.all(|ear| {
+        book.ears.iter().filter(|ear| !ear.speaker.is_closed()).all(|ear| {
             let head = self
                 .head(&ear.room)
                 .map_or(Seen::default(), |head| Seen { last: head.last, epoch: head.epoch });

@@ -54,6 +54,8 @@ pub struct World {
     /// How often each room was deleted, and of how many of those each client knows.
     deletions: BTreeMap<RoomName, u64>,
     forgiven: BTreeMap<u64, u64>,
+    /// What happens in the log may not be known to all instances.
+    pub is_late: bool,
     pub trace: Vec<String>,
 }
 
@@ -76,6 +78,7 @@ impl World {
             guarded: BTreeMap::new(),
             deletions: BTreeMap::new(),
             forgiven: BTreeMap::new(),
+            is_late: true,
             trace: Vec::new(),
         };
         world.instances.resize_with(INSTANCES, || None);
@@ -142,12 +145,22 @@ impl World {
                     self.forgiven.insert(name, deletions);
                     self.clients[at].reset();
                 }
-                4409 if self.guarded.contains_key(&room) => self.clients[at].disconnect(),
+                4409 if self.guarded.contains_key(&room) || self.is_told_late(at) => {
+                    self.clients[at].disconnect();
+                }
                 1012 | 1013 => self.clients[at].disconnect(),
                 _ => return Err(format!("client {name} is sent away for good: {code}")),
             }
         }
         Ok(())
+    }
+
+    /// A lost room was brought back, and the instance that a client came to has heard only of the life that others began
+    /// meanwhile: it sends copies of the old one away until it hears of the healing.
+    fn is_told_late(&self, client: usize) -> bool {
+        let client = &self.clients[client];
+        let instance = client.connection.as_ref().and_then(|to| self.instances[to.instance].as_ref());
+        self.is_late && instance.is_some_and(|instance| !self.store.is_up_to_date(instance.id, &client.room))
     }
 
     /// One step of everybody and everything.
@@ -353,13 +366,12 @@ impl World {
         })
     }
 
-    /// A room that its guard has brought back is on its own again, once all have heard of it: whoever knows only the life that
-    /// others began meanwhile sends copies of the old one away.
+    /// A room that its guard has brought back is on its own again.
     pub fn lift_guards(&mut self) {
         let Self { guarded, instances, store, .. } = self;
         guarded.retain(|room, guard| {
             let id = instances[*guard].as_ref().map(|instance| instance.id);
-            !id.is_some_and(|id| store.is_up_to_date(id, room) && store.is_seen_whole(room))
+            !id.is_some_and(|id| store.is_up_to_date(id, room))
         });
     }
 }
