@@ -101,6 +101,14 @@ pub struct Appended {
     pub duplicate: bool,
 }
 
+impl Appended {
+    /// Where all of it begins, with the genesis record if it is new.
+    #[must_use]
+    pub fn begins(&self) -> Position {
+        self.created.as_ref().map_or(self.first, StoredRecord::position)
+    }
+}
+
 /// A room as the log knows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Head {

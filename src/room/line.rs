@@ -146,14 +146,16 @@ impl Line {
         self.read_later(read_at);
     }
 
+    /// Where the batch begins whose answer is kept. All before it is to be read, also the genesis record of an earlier try of
+    /// the same batch, whose other records the store has lost.
+    pub(super) fn held_from(&self) -> Option<Position> {
+        self.work.as_ref()?.reply.as_ref().map(Appended::begins)
+    }
+
     /// The answer that was kept, if its turn has come, or has passed.
     pub(super) fn take_reply(&mut self, committed: Position) -> Option<Appended> {
         let work = self.work.as_mut()?;
-        let next = |reply: &mut Appended| {
-            let begins = reply.created.as_ref().map_or(reply.first, StoredRecord::position);
-            begins.seq <= committed.seq + 1
-        };
-        let reply = work.reply.take_if(next);
+        let reply = work.reply.take_if(|reply| reply.begins().seq <= committed.seq + 1);
         if reply.is_some() {
             work.read_at = None;
         }

@@ -72,6 +72,9 @@ fn run_seeds(name: &str, script: Script) -> Counted {
         std::env::var("RUANG_TEST_SEED").ok().map(|seed| seed.parse().expect("a number"));
     let start = replayed.unwrap_or_else(|| first_seed(1));
     let (mut seed, mut sum) = (start, Counted::default());
+    for found in FOUND.into_iter().filter(|_| replayed.is_none()) {
+        run(found, script).unwrap_or_else(|why| panic!("{name}, RUANG_TEST_SEED={found}\n{why}"));
+    }
     loop {
         match run(seed, script) {
             Ok(outcome) => sum = sum.plus(outcome.counted),
@@ -85,6 +88,10 @@ fn run_seeds(name: &str, script: Script) -> Counted {
     println!("{name}: seeds {start} to {} in {:?}; {sum:?}", seed - 1, began.elapsed());
     sum
 }
+
+/// Seeds that have found something, for as long as a seed means the same: a reply whose genesis record was of an earlier try, an
+/// instance that knew of a healing late, a document that was torn by undo.
+const FOUND: [u64; 3] = [90_308_007_354, 90_308_007_017, 90_308_007_992];
 
 /// Where the seeds begin: `RUANG_TEST_SIM_FROM`, else the same each time.
 fn first_seed(usual: u64) -> u64 {

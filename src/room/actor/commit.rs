@@ -62,7 +62,7 @@ impl Actor {
 
     /// The log has answered for the batch in flight.
     pub(super) async fn on_reply(&mut self, appended: Appended) -> Result<(), End> {
-        let begins = appended.created.as_ref().map_or(appended.first, StoredRecord::position);
+        let begins = appended.begins();
         let Seen { last: seen, epoch } = self.state().seen();
         if self.state().in_flight().is_none() {
             return Ok(()); // the bus was faster
@@ -286,7 +286,10 @@ impl Actor {
                 let known = self.state().committed().seq;
                 let mut records: Vec<_> =
                     records.into_iter().filter(|stored| stored.position().seq > known).collect();
-                let own = before_own(&records, self.rooms.instance, self.state().in_flight());
+                let own = match self.line.held_from() {
+                    Some(begins) => records.partition_point(|stored| stored.position().seq < begins.seq),
+                    None => before_own(&records, self.rooms.instance, self.state().in_flight()),
+                };
                 let (records_are_none, stops_at_own) = (records.is_empty(), own < records.len());
                 records.truncate(own);
                 self.on_others(records, epoch).await?;

@@ -56,7 +56,7 @@ impl Instance {
         let Some(batch) = self.state.next_batch() else { return Ok(()) };
         let appended = self.log.append(&self.name, batch).await?;
         let seen = self.state.committed().seq;
-        let begins = appended.created.as_ref().map_or(appended.first, StoredRecord::position);
+        let begins = appended.begins();
         // What stands before it is taken in first, as rooms do.
         let before = self.log.read(&self.name, seen, 100).await?;
         let before: Vec<_> = before.into_iter().filter(|record| record.position().seq < begins.seq).collect();
