@@ -31,6 +31,10 @@
 //! the whole crate, and build for wasm32.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+/// What tests share names this crate as they all do.
+#[cfg(test)]
+extern crate self as ruang;
+
 pub mod board;
 pub mod caller;
 pub mod document;

@@ -341,6 +341,9 @@ pub const LOG_RETENTION_MS: u64 = 24 * 3_600_000;
 /// How many bytes of them, by the size of `--log-retention`.
 pub const LOG_RETENTION_BYTES: u64 = 64 << 20;
 
+/// How long a room waits for the store to tell how far its log goes, before it says for good that a copy is of another life.
+pub const VERDICT_LOOK_MS: u64 = 1_000;
+
 /// How long an upload that nobody adopts stays: a snapshot is written within seconds.
 pub const UPLOAD_MS_MAX: u64 = 3_600_000;
 

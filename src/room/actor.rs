@@ -14,6 +14,7 @@ mod heal;
 mod life;
 mod open;
 mod outside;
+mod verdict;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -25,6 +26,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 use self::drafts::Watch;
 use self::life::Deadline;
+use self::verdict::Doubt;
 use super::Shared;
 use super::append::Append;
 use super::catch_up::CatchUps;
@@ -76,6 +78,8 @@ pub(super) struct Actor {
     beginnings: Vec<oneshot::Sender<()>>,
     /// The room is to be removed: it takes no more edits.
     retiring: Option<Retire>,
+    /// What is known here may not be the newest.
+    doubt: Option<Box<Doubt>>,
 }
 
 impl Drop for Actor {
@@ -176,6 +180,7 @@ impl Actor {
             writes: Writes::default(),
             beginnings: Vec::new(),
             retiring: None,
+            doubt: None,
             rooms,
             shared,
         });

@@ -44,6 +44,11 @@ pub(super) fn place(seen: Seen, stored: &Stored) -> Place {
     }
 }
 
+/// Whether who has seen so much knows the log as it is (`head`), or as it was `then`.
+pub(super) fn is_current(seen: Seen, head: Seen, then: Option<Seen>) -> bool {
+    seen == head || then.is_some_and(|then| seen.epoch == then.epoch && seen.last.seq >= then.last.seq)
+}
+
 /// How many of these records stand before the first one of the batch that is in flight here.
 pub(super) fn before_own(records: &[StoredRecord], instance: InstanceId, number: Option<u64>) -> usize {
     let Some(number) = number else { return records.len() };
@@ -92,6 +97,17 @@ mod tests {
         let first = Seen::default();
         assert_eq!(place(first, &stored(Position::START, 2, MS)), Place::Next(0), "it creates the room");
         assert_eq!(place(first, &stored(at(4, MS), 6, MS)), Place::Gap);
+    }
+
+    /// [R49] All of the log is known, or all of what it had when it was asked before; never what another epoch has.
+    #[test]
+    fn a_verdict_waits_for_the_newest() {
+        let other = Seen { epoch: Epoch(2), ..seen(9) };
+        assert!(is_current(seen(5), seen(5), None) && is_current(Seen::default(), Seen::default(), None));
+        assert!(!is_current(seen(5), seen(6), None) && !is_current(seen(5), other, None));
+        assert!(is_current(seen(6), seen(8), Some(seen(6))), "it goes on and on");
+        assert!(!is_current(seen(5), seen(8), Some(seen(6))));
+        assert!(!is_current(seen(9), other, Some(other)), "as many records of another log");
     }
 
     /// [R28] The same counters with other times, or another epoch, are another log.

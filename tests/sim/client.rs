@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use ruang::ids::RoomName;
+use ruang::wire::close::Close;
 use ruang::wire::lib0::Reader;
 use ruang::wire::{Message, y_websocket};
 use yrs::updates::encoder::Encode;
@@ -115,8 +116,8 @@ impl Client {
         }
     }
 
-    /// The close code, once the server has ended the session and all before that is read.
-    pub fn closed(&self) -> Option<u16> {
+    /// How the server has ended the session, once all before that is read.
+    pub fn closed(&self) -> Option<Close> {
         let connection = self.connection.as_ref()?;
         connection.link.closed().filter(|_| connection.inbox.is_empty())
     }

@@ -32,7 +32,7 @@ struct Ends {
     /// Bytes that the client has taken off the buffer and not read.
     unread: usize,
     up: VecDeque<Bytes>,
-    closed: Option<u16>,
+    closed: Option<Close>,
     gone: bool,
 }
 
@@ -61,9 +61,9 @@ impl Link {
         self.moved.notify_one();
     }
 
-    /// The code with which the server has ended it, once everything before is taken.
-    pub fn closed(&self) -> Option<u16> {
-        self.ends.lock().closed
+    /// How the server has ended it, once everything before is taken.
+    pub fn closed(&self) -> Option<Close> {
+        self.ends.lock().closed.clone()
     }
 
     /// The client is gone, without a word.
@@ -72,8 +72,8 @@ impl Link {
         self.moved.notify_one();
     }
 
-    fn close(&self, code: u16) {
-        self.ends.lock().closed.get_or_insert(code);
+    fn close(&self, close: Close) {
+        self.ends.lock().closed.get_or_insert(close);
     }
 
     fn is_full(&self) -> bool {
@@ -82,9 +82,9 @@ impl Link {
     }
 
     /// The next message of the client; an error if it is gone.
-    fn next(&self) -> Result<Option<Bytes>, u16> {
+    fn next(&self) -> Result<Option<Bytes>, Close> {
         let mut ends = self.ends.lock();
-        if ends.gone { Err(GONE) } else { Ok(ends.up.pop_front()) }
+        if ends.gone { Err(Close::new(GONE, "")) } else { Ok(ends.up.pop_front()) }
     }
 }
 
@@ -115,15 +115,15 @@ const GONE: u16 = 0;
 /// Serves a link to its end.
 pub async fn serve(rooms: Arc<Rooms>, room: RoomName, link: Arc<Link>) {
     let outlet = Arc::clone(&link) as Arc<dyn Outlet>;
-    let code = match rooms.join(&room, Entry::anonymous(outlet)).await {
+    let close = match rooms.join(&room, Entry::anonymous(outlet)).await {
         Ok(member) => {
             let session = Session::new(member.voice().clone(), member.caller().role);
             let mut shell = Shell { link: Arc::clone(&link), member, session, ack: None, greeted: false };
             shell.run().await
         }
-        Err(close) => close.code,
+        Err(close) => close,
     };
-    link.close(code);
+    link.close(close);
 }
 
 struct Shell {
@@ -135,15 +135,15 @@ struct Shell {
 }
 
 impl Shell {
-    async fn run(&mut self) -> u16 {
+    async fn run(&mut self) -> Close {
         loop {
-            if let Err(code) = self.turn().await {
-                return code;
+            if let Err(close) = self.turn().await {
+                return close;
             }
         }
     }
 
-    async fn turn(&mut self) -> Result<(), u16> {
+    async fn turn(&mut self) -> Result<(), Close> {
         if self.write_news().await? {
             return Ok(());
         }
@@ -162,18 +162,18 @@ impl Shell {
         self.write(rest).await
     }
 
-    async fn write_news(&mut self) -> Result<bool, u16> {
+    async fn write_news(&mut self) -> Result<bool, Close> {
         let News { rest, fell_off, frames, post, beat, .. } = self.member.news();
         self.write(rest).await?;
         if post.left_out {
             self.session.on_left_out();
         }
         if post.gap && self.session.ask_again() {
-            let state_vector = self.member.state_vector().await.map_err(code)?;
+            let state_vector = self.member.state_vector().await?;
             self.write(websocket::frame(&y_websocket::sync_step1(&state_vector))).await?;
         }
         if fell_off {
-            let frame = self.member.catch_up().await.map_err(code)?;
+            let frame = self.member.catch_up().await?;
             self.write(frame).await?;
         }
         let anything = !frames.is_empty() || beat;
@@ -188,13 +188,13 @@ impl Shell {
             self.write(ack).await?;
         }
         match post.close {
-            Some(close) => Err(close.code),
+            Some(close) => Err(close),
             None => Ok(anything),
         }
     }
 
     /// Writes as soon as there is room for the beginning.
-    async fn write(&self, bytes: Bytes) -> Result<(), u16> {
+    async fn write(&self, bytes: Bytes) -> Result<(), Close> {
         if bytes.is_empty() {
             return Ok(());
         }
@@ -203,18 +203,18 @@ impl Shell {
         }
         let mut ends = self.link.ends.lock();
         ends.down.extend_from_slice(&bytes);
-        if ends.gone { Err(GONE) } else { Ok(()) }
+        if ends.gone { Err(Close::new(GONE, "")) } else { Ok(()) }
     }
 
-    async fn on_message(&mut self, message: Bytes) -> Result<(), u16> {
+    async fn on_message(&mut self, message: Bytes) -> Result<(), Close> {
         let (message, _) = y_websocket::decode(&message).expect("clients send messages");
         match self.session.handle(message) {
             Intent::Sync { state_vector, first, .. } => {
-                let step2 = self.member.sync(state_vector, first).await.map_err(code)?;
+                let step2 = self.member.sync(state_vector, first).await?;
                 self.write(step2).await?;
                 if first {
                     self.greeted = true;
-                    let ours = self.member.state_vector().await.map_err(code)?;
+                    let ours = self.member.state_vector().await?;
                     self.write(websocket::frame(&y_websocket::sync_step1(&ours))).await?;
                     if let Some(everyone) = self.member.everyone() {
                         self.write(everyone).await?;
@@ -224,15 +224,13 @@ impl Shell {
             }
             Intent::Submit { update, source, permit } => {
                 let ordinal = self.session.submitted();
-                self.member.submit(update, source, permit, ordinal).await.map_err(code)
+                self.member.submit(update, source, permit, ordinal).await
             }
-            Intent::Announce(update) => self.member.announce(&update).map_err(|_| 4400),
-            Intent::Close(close) => Err(close.code),
+            Intent::Announce(update) => {
+                self.member.announce(&update).map_err(|refusal| Close::new(4400, refusal.to_string()))
+            }
+            Intent::Close(close) => Err(close),
             Intent::SharePresence | Intent::Answer | Intent::Relay(_) | Intent::Ignore => Ok(()),
         }
     }
-}
-
-fn code(close: Close) -> u16 {
-    close.code
 }

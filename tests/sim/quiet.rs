@@ -39,7 +39,6 @@ impl World {
             }
             if round % 25 == 0 {
                 self.store.check_heads();
-                self.is_late = round == 0; // until they have looked
             }
             self.everyone_comes();
             self.all_happens()?;

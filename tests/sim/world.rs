@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use ruang::ids::{InstanceId, RoomName};
 use ruang::log::LogError;
+use ruang::wire::close::Close;
 
 use crate::client::Client;
 use crate::instance::Instance;
@@ -54,8 +55,6 @@ pub struct World {
     /// How often each room was deleted, and of how many of those each client knows.
     deletions: BTreeMap<RoomName, u64>,
     forgiven: BTreeMap<u64, u64>,
-    /// What happens in the log may not be known to all instances.
-    pub is_late: bool,
     pub trace: Vec<String>,
 }
 
@@ -78,7 +77,6 @@ impl World {
             guarded: BTreeMap::new(),
             deletions: BTreeMap::new(),
             forgiven: BTreeMap::new(),
-            is_late: true,
             trace: Vec::new(),
         };
         world.instances.resize_with(INSTANCES, || None);
@@ -136,7 +134,7 @@ impl World {
     /// Clients whose sessions have ended notice.
     pub fn notice_ends(&mut self) -> Result<(), String> {
         for at in 0..self.clients.len() {
-            let Some(code) = self.clients[at].closed() else { continue };
+            let Some(Close { code, reason }) = self.clients[at].closed() else { continue };
             let (name, room) = (self.clients[at].name, self.clients[at].room.clone());
             self.trace.push(format!("client {name} is sent away with {code}"));
             let deletions = self.deletions.get(&room).copied().unwrap_or(0);
@@ -145,22 +143,12 @@ impl World {
                     self.forgiven.insert(name, deletions);
                     self.clients[at].reset();
                 }
-                4409 if self.guarded.contains_key(&room) || self.is_told_late(at) => {
-                    self.clients[at].disconnect();
-                }
+                4409 if self.guarded.contains_key(&room) => self.clients[at].disconnect(),
                 1012 | 1013 => self.clients[at].disconnect(),
-                _ => return Err(format!("client {name} is sent away for good: {code}")),
+                _ => return Err(format!("client {name} is sent away for good: {code} {reason}")),
             }
         }
         Ok(())
-    }
-
-    /// A lost room was brought back, and the instance that a client came to has heard only of the life that others began
-    /// meanwhile: it sends copies of the old one away until it hears of the healing.
-    fn is_told_late(&self, client: usize) -> bool {
-        let client = &self.clients[client];
-        let instance = client.connection.as_ref().and_then(|to| self.instances[to.instance].as_ref());
-        self.is_late && instance.is_some_and(|instance| !self.store.is_up_to_date(instance.id, &client.room))
     }
 
     /// One step of everybody and everything.

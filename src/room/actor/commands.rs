@@ -159,7 +159,8 @@ impl Actor {
                 let close = match &error {
                     SubmitError::Refused(refusal) => refusal_close(*refusal),
                     SubmitError::Generation(error) => {
-                        self.expel(session, error.close());
+                        let close = self.verdict(error).await;
+                        self.expel(session, close);
                         return Ok(());
                     }
                     SubmitError::Contradicts(suspect) => {
@@ -250,8 +251,9 @@ impl Actor {
         let theirs = match greeted.await? {
             Ok(theirs) => theirs,
             Err(error) => {
-                self.expel(session, error.close());
-                return Ok(Err(error.close()));
+                let close = self.verdict(&error).await;
+                self.expel(session, close.clone());
+                return Ok(Err(close));
             }
         };
         let heavy = self.state().encoded_bytes() > INLINE_BYTES_MAX;
