@@ -11,6 +11,7 @@ import { Raw, step1 } from './lib/raw.mjs'
 import { eventually, never } from './lib/wait.mjs'
 
 const MEMORY_MIB_MAX = 1_024
+const ROOM_INPUTS = 500
 const TIMEOUT_MS = 300_000 * Number(process.env.RUANG_TEST_PATIENCE ?? 1)
 
 /** Four people who edit and look at each other's edits, and one in another room. */
@@ -90,13 +91,18 @@ for (const [what, inputs] of [
 
 test('[G1] [R9] random bytes and changed updates: unnoticed by four who edit', { timeout: TIMEOUT_MS }, async (t) => {
   t.diagnostic(`seed ${SEED}`)
-  const count = Number(process.env.RUANG_TEST_RANDOM ?? 300)
-  const server = await Server.start(t)
-  const { pid } = server
-  const honest = await people(t, server)
-  const inputs = randomised(new Random(SEED), count)
-  for (let n = 0; n < inputs.length; n++) await attack(t, server, honest, inputs[n], n)
-  await unharmed(t, server, honest, pid)
+  const inputs = randomised(new Random(SEED), Number(process.env.RUANG_TEST_RANDOM ?? 300))
+  // Not all of them in one room: some are let in, and after some 1,700 the texts that they begin have used up what may be
+  // walked over there (docs/SECURITY.md, "Blocks far from their neighbours").
+  for (let from = 0; from < inputs.length; from += ROOM_INPUTS) {
+    const server = await Server.start(t)
+    const { pid } = server
+    const honest = await people(t, server)
+    const some = inputs.slice(from, from + ROOM_INPUTS)
+    for (let n = 0; n < some.length; n++) await attack(t, server, honest, some[n], n)
+    await unharmed(t, server, honest, pid)
+    await server.kill()
+  }
 })
 
 test('[G1] what was refused counts against nobody: an honest first edit of a new key goes through', async (t) => {
