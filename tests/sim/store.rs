@@ -17,7 +17,7 @@ use ruang::gate::{Gate, Source};
 use ruang::ids::{InstanceId, Position, RoomName};
 use ruang::log::bus::{Follower, Heard, Seen, Speaker, Stored};
 use ruang::log::memory::{Faults, MemoryLog};
-use ruang::log::record::StoredRecord;
+use ruang::log::record::{Kind, StoredRecord};
 use ruang::log::{Appended, Batch, Head, Log, LogError};
 use tokio::sync::oneshot;
 
@@ -348,8 +348,28 @@ impl Store {
         ears.any(|ear| !ear.speaker.is_closed() && ear.speaker.seen() == head)
     }
 
-    pub fn roll_back(&self, room: &RoomName, last: u64) {
-        self.faults.roll_back(room, last);
+    /// A batch is stored whole, and lost whole. Returns where the log ends then: at `last`, or before if that is within a batch.
+    pub fn roll_back(&self, room: &RoomName, last: u64) -> u64 {
+        let base = self.head(room).map_or(0, |head| head.base);
+        let records = now(self.log.read(room, base, usize::MAX)).expect("the log in memory answers");
+        let batch = |stored: &StoredRecord| {
+            let StoredRecord::Intact { record, .. } = stored else { return None };
+            let metadata = record.metadata().expect("our own");
+            // A genesis record comes with the batch behind it.
+            (record.kind() != Kind::Genesis).then_some((metadata.instance, metadata.batch))
+        };
+        let mut last = last;
+        for pair in records.windows(2).rev() {
+            let (end, split) =
+                (pair[0].position().seq, batch(&pair[0]).is_none_or(|one| batch(&pair[1]) == Some(one)));
+            if end == last && split {
+                last -= 1;
+            }
+        }
+        if last > base {
+            self.faults.roll_back(room, last);
+        }
+        last
     }
 
     /// Whether a room was begun anew while the store had lost it: two lives are one by then, and who holds a copy of one

@@ -313,10 +313,13 @@ impl World {
         if self.script.mistake.is_none() && self.store.was_begun_twice(&room) && kind < 8 {
             return format!("{} was begun twice", room.as_str());
         }
+        if self.script.mistake.is_none() && self.is_held_by_copies_of_a_deleted_life(&room) {
+            return format!("{} would not come back", room.as_str());
+        }
         match kind {
             0..6 if self.script.losses => {
                 let last = head.last.seq.saturating_sub(back).max(head.base).max(1);
-                self.store.roll_back(&room, last);
+                let last = self.store.roll_back(&room, last);
                 format!("{} falls back to {last}", room.as_str())
             }
             6..8 if self.script.losses => match self.guard_of(&room) {
@@ -335,6 +338,15 @@ impl World {
             }
             _ => "nothing is lost".to_owned(),
         }
+    }
+
+    /// Nobody but people who do not know yet that the room was deleted: their copies are of the life that is over, and bring
+    /// nothing back.
+    fn is_held_by_copies_of_a_deleted_life(&self, room: &RoomName) -> bool {
+        let deletions = self.deletions.get(room).copied().unwrap_or(0);
+        let knows = |client: &Client| self.forgiven.get(&client.name).copied().unwrap_or(0) == deletions;
+        let here = self.clients.iter().filter(|client| client.room == *room);
+        self.guard_of(room).is_none() && !here.into_iter().all(knows)
     }
 
     /// An instance that has people in a room and knows all that is in it.
