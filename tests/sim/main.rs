@@ -58,6 +58,13 @@ fn run(seed: u64, script: Script) -> Result<Outcome, String> {
     }
 }
 
+/// With `RUANG_SIM_LOG` set, what the instances log is printed too: of all of a run, in its order.
+fn log_if_asked() {
+    if std::env::var_os("RUANG_SIM_LOG").is_some() {
+        let _ = tracing_subscriber::fmt().with_max_level(tracing::Level::INFO).without_time().try_init();
+    }
+}
+
 /// How many lines of a failing run are printed: `RUANG_SIM_LINES`, else 60.
 fn lines() -> usize {
     std::env::var("RUANG_SIM_LINES").ok().and_then(|lines| lines.parse().ok()).unwrap_or(60)
@@ -65,6 +72,7 @@ fn lines() -> usize {
 
 /// Runs as many seeds as there is time for, `RUANG_TEST_SIM_S` seconds, or the one that is to be replayed.
 fn run_seeds(name: &str, script: Script) -> Counted {
+    log_if_asked();
     let began = Instant::now();
     let seconds: u64 =
         std::env::var("RUANG_TEST_SIM_S").ok().map_or(12, |text| text.parse().expect("seconds"));
