@@ -360,11 +360,13 @@ impl Walk {
         }
     }
 
-    /// Something is missing after `last`. True if it was trimmed, or if the store has fallen back behind where
-    /// the walk was to end: the walk has begun again then.
+    /// Something is missing after `last`. True if it was trimmed, if the store has fallen back behind where the walk was to end,
+    /// or if it has lost the log and somebody has brought it back: the walk has begun again then.
     async fn overtaken_at(&mut self, last: Position) -> Result<bool, WalkError> {
+        let epoch = self.head.epoch;
         self.head = self.log.open(&self.room).await?.ok_or(WalkError::Gone)?;
-        if self.head.base <= last.seq && self.head.last.seq >= self.until {
+        let same = self.head.epoch == epoch;
+        if same && self.head.base <= last.seq && self.head.last.seq >= self.until {
             return Ok(false);
         }
         self.overtaken += 1;

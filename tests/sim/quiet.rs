@@ -136,7 +136,7 @@ impl World {
     }
 
     /// A room as the log alone tells it, with nothing damaged and nothing set aside.
-    fn load(&self, room: &RoomName) -> Result<Option<Fold>, String> {
+    pub fn load(&self, room: &RoomName) -> Result<Option<Fold>, String> {
         let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
         let loaded = runtime.block_on(async {
             let Some(mut walk) = history::walk(&self.store.log, room, Range::TO_HEAD).await? else {

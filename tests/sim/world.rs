@@ -1,13 +1,15 @@
 //! The instances, the store, the people, and what happens to them, step by step, from a seed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use ruang::ids::{InstanceId, RoomName};
+use ruang::limits::MARKER_CLIENT_MIN;
 use ruang::log::LogError;
 use ruang::wire::close::Close;
+use yrs::{ReadTxn, Transact};
 
 use crate::client::Client;
 use crate::instance::Instance;
@@ -52,9 +54,8 @@ pub struct World {
     /// Rooms that the store has lost whole, and the instance that has them in memory. It may not die before it has
     /// brought them back: nobody could tell a room that nobody knows from one that never was.
     guarded: BTreeMap<RoomName, usize>,
-    /// How often each room was deleted, and of how many of those each client knows.
-    deletions: BTreeMap<RoomName, u64>,
-    forgiven: BTreeMap<u64, u64>,
+    /// Markers of lives that were deleted.
+    deleted: BTreeSet<u64>,
     pub trace: Vec<String>,
 }
 
@@ -75,8 +76,7 @@ impl World {
             rooms,
             ended: Counted::default(),
             guarded: BTreeMap::new(),
-            deletions: BTreeMap::new(),
-            forgiven: BTreeMap::new(),
+            deleted: BTreeSet::new(),
             trace: Vec::new(),
         };
         world.instances.resize_with(INSTANCES, || None);
@@ -137,12 +137,8 @@ impl World {
             let Some(Close { code, reason }) = self.clients[at].closed() else { continue };
             let (name, room) = (self.clients[at].name, self.clients[at].room.clone());
             self.trace.push(format!("client {name} is sent away with {code}"));
-            let deletions = self.deletions.get(&room).copied().unwrap_or(0);
             match code {
-                4409 if self.forgiven.get(&name).copied().unwrap_or(0) < deletions => {
-                    self.forgiven.insert(name, deletions);
-                    self.clients[at].reset();
-                }
+                4409 if self.is_of_a_deleted_life(&self.clients[at]) => self.clients[at].reset(),
                 4409 if self.guarded.contains_key(&room) => self.clients[at].disconnect(),
                 1012 | 1013 => self.clients[at].disconnect(),
                 _ => return Err(format!("client {name} is sent away for good: {code} {reason}")),
@@ -331,9 +327,11 @@ impl World {
                 None => format!("{} is not lost", room.as_str()),
             },
             8 if self.script.deletions && back == 1 => {
+                if let Ok(Some(fold)) = self.load(&room) {
+                    self.deleted.extend(markers(fold.document().doc()));
+                }
                 self.store.delete(&room);
                 self.guarded.remove(&room);
-                *self.deletions.entry(room.clone()).or_default() += 1;
                 format!("{} is deleted", room.as_str())
             }
             _ => "nothing is lost".to_owned(),
@@ -343,10 +341,12 @@ impl World {
     /// Nobody but people who do not know yet that the room was deleted: their copies are of the life that is over, and bring
     /// nothing back.
     fn is_held_by_copies_of_a_deleted_life(&self, room: &RoomName) -> bool {
-        let deletions = self.deletions.get(room).copied().unwrap_or(0);
-        let knows = |client: &Client| self.forgiven.get(&client.name).copied().unwrap_or(0) == deletions;
-        let here = self.clients.iter().filter(|client| client.room == *room);
-        self.guard_of(room).is_none() && !here.into_iter().all(knows)
+        let mut here = self.clients.iter().filter(|client| client.room == *room);
+        self.guard_of(room).is_none() && here.any(|client| self.is_of_a_deleted_life(client))
+    }
+
+    fn is_of_a_deleted_life(&self, client: &Client) -> bool {
+        markers(&client.doc.doc).any(|marker| self.deleted.contains(&marker))
     }
 
     /// An instance that has people in a room and knows all that is in it.
@@ -374,6 +374,13 @@ impl World {
             !id.is_some_and(|id| store.is_up_to_date(id, room))
         });
     }
+}
+
+/// Of the lives that a document is of.
+fn markers(doc: &yrs::Doc) -> impl Iterator<Item = u64> {
+    let clocks = doc.transact().state_vector();
+    let clients: Vec<u64> = clocks.iter().map(|(client, _)| client.get()).collect();
+    clients.into_iter().filter(|client| *client >= MARKER_CLIENT_MIN)
 }
 
 impl Counted {
