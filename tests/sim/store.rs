@@ -350,7 +350,8 @@ impl Store {
 
     /// A batch is stored whole, and lost whole. Returns where the log ends then: at `last`, or before if that is within a batch.
     pub fn roll_back(&self, room: &RoomName, last: u64) -> u64 {
-        let base = self.head(room).map_or(0, |head| head.base);
+        let head = self.head(room);
+        let base = head.as_ref().map_or(0, |head| head.base);
         let records = now(self.log.read(room, base, usize::MAX)).expect("the log in memory answers");
         let batch = |stored: &StoredRecord| {
             let StoredRecord::Intact { record, .. } = stored else { return None };
@@ -366,7 +367,11 @@ impl Store {
                 last -= 1;
             }
         }
-        if last > base {
+        // What was trimmed since then would be back, and so would the snapshots that were dropped: not here, so not that far.
+        let covers = |through: u64| (base..=last).contains(&through);
+        let stands =
+            base == 0 || head.is_some_and(|head| head.snapshots.iter().any(|one| covers(one.through.seq)));
+        if last > base && stands {
             self.faults.roll_back(room, last);
         }
         last
