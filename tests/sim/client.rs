@@ -42,7 +42,7 @@ pub struct Connection {
 
 impl Client {
     pub fn new(name: u64, room: RoomName) -> Self {
-        Self { name, room, doc: Doc::new(name, true), connection: None, lives: 0 }
+        Self { name, room, doc: Doc::new(name, true).mending(), connection: None, lives: 0 }
     }
 
     pub fn connect(&mut self, instance: usize, link: Arc<Link>) {
@@ -79,7 +79,7 @@ impl Client {
     /// Begins anew with an empty document, as after a reload without the local copy.
     pub fn reset(&mut self) {
         self.lives += 1;
-        self.doc = Doc::new(self.name + 1_000 * self.lives, true);
+        self.doc = Doc::new(self.name + 1_000 * self.lives, true).mending();
         self.connection = None;
     }
 
