@@ -70,12 +70,15 @@ fn lines() -> usize {
     std::env::var("RUANG_SIM_LINES").ok().and_then(|lines| lines.parse().ok()).unwrap_or(60)
 }
 
-/// Runs as many seeds as there is time for, `RUANG_TEST_SIM_S` seconds, or the one that is to be replayed.
+/// How many seeds are run if nothing else is asked for.
+const SEEDS: u64 = 300;
+
+/// Runs so many seeds, or as many as there is time for in `RUANG_TEST_SIM_S` seconds, or the one that is to be replayed.
 fn run_seeds(name: &str, script: Script) -> Counted {
     log_if_asked();
     let began = Instant::now();
-    let seconds: u64 =
-        std::env::var("RUANG_TEST_SIM_S").ok().map_or(12, |text| text.parse().expect("seconds"));
+    let seconds: Option<u64> =
+        std::env::var("RUANG_TEST_SIM_S").ok().map(|text| text.parse().expect("seconds"));
     let replayed: Option<u64> =
         std::env::var("RUANG_TEST_SEED").ok().map(|seed| seed.parse().expect("a number"));
     let start = replayed.unwrap_or_else(|| first_seed(1));
@@ -89,7 +92,11 @@ fn run_seeds(name: &str, script: Script) -> Counted {
             Err(why) => panic!("{name}, RUANG_TEST_SEED={seed}\n{why}"),
         }
         seed += 1;
-        if replayed.is_some() || began.elapsed() > Duration::from_secs(seconds) {
+        let enough = match seconds {
+            Some(seconds) => began.elapsed() > Duration::from_secs(seconds),
+            None => seed - start >= SEEDS,
+        };
+        if replayed.is_some() || enough {
             break;
         }
     }
