@@ -202,10 +202,10 @@ impl Index {
             _ if self.is_roomy => held.runs.push(run),
             _ => push_tight(&mut held.runs, run),
         }
-        if self.is_roomy && held.deleted.len() == held.deleted.capacity() {
-            held.deleted.reserve(1);
-        }
         if spot.is_nowhere() || what == What::Deleted {
+            if self.is_roomy && held.deleted.len() == held.deleted.capacity() {
+                held.deleted.reserve(1);
+            }
             ranges::append(&mut held.deleted, (held.end, held.end + len));
         }
         held.end += len;

@@ -148,7 +148,7 @@ impl Client {
     }
 }
 
-/// What undo of yrs 0.28.1 gets wrong, in one of thousands of edits of XML:
+/// What undo of yrs 0.28.1 gets wrong in XML, seldom:
 /// - It puts an attribute that it restores under the restored element, and writes it as standing under the deleted one: everyone
 ///   else reads it so. Such a page is loaded anew, from what it has written.
 /// - It puts an element behind and before the same block, which Yjs would not, and which the gate refuses. Such an undo is not

@@ -348,8 +348,9 @@ impl Store {
         ears.any(|ear| !ear.speaker.is_closed() && ear.speaker.seen() == head)
     }
 
-    /// A batch is stored whole, and lost whole. Returns where the log ends then: at `last`, or before if that is within a batch.
-    pub fn roll_back(&self, room: &RoomName, last: u64) -> u64 {
+    /// A batch is stored whole, and lost whole. Returns where the log ends then: at `last`, or before if that is within a batch;
+    /// nothing if it cannot fall back that far.
+    pub fn roll_back(&self, room: &RoomName, last: u64) -> Option<u64> {
         let head = self.head(room);
         let base = head.as_ref().map_or(0, |head| head.base);
         let records = now(self.log.read(room, base, usize::MAX)).expect("the log in memory answers");
@@ -371,10 +372,10 @@ impl Store {
         let covers = |through: u64| (base..=last).contains(&through);
         let stands =
             base == 0 || head.is_some_and(|head| head.snapshots.iter().any(|one| covers(one.through.seq)));
-        if last > base && stands {
+        (last > base && stands).then(|| {
             self.faults.roll_back(room, last);
-        }
-        last
+            last
+        })
     }
 
     /// Whether a room was begun anew while the store had lost it: two lives are one by then, and who holds a copy of one

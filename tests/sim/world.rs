@@ -315,8 +315,10 @@ impl World {
         match kind {
             0..6 if self.script.losses => {
                 let last = head.last.seq.saturating_sub(back).max(head.base).max(1);
-                let last = self.store.roll_back(&room, last);
-                format!("{} falls back to {last}", room.as_str())
+                match self.store.roll_back(&room, last) {
+                    Some(last) => format!("{} falls back to {last}", room.as_str()),
+                    None => format!("{} stays", room.as_str()),
+                }
             }
             6..8 if self.script.losses => match self.guard_of(&room) {
                 Some(guard) => {
