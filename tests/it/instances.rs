@@ -311,6 +311,62 @@ async fn a_deleted_room_is_not_healed() {
     pair.stop().await;
 }
 
+/// [R49] An instance that has heard neither that a room was deleted nor that it was begun anew tells copies of the new life to
+/// come back, not that they are of another life: once it has read the log they are at home. Copies of the old life are not.
+#[tokio::test]
+async fn an_instance_that_is_late_sends_nobody_away_for_good() {
+    let pair = Pair::start().await;
+    let mut old = pair.two.join("r").await;
+    old.set("old", "x").await;
+    old.until_set("old", "x").await;
+    let stored = async |count: u64| {
+        let began = Instant::now();
+        let name = "r".parse().unwrap();
+        while pair.log.open(&name).await.unwrap().is_none_or(|head| head.last.seq < count) {
+            assert!(began.elapsed() < PATIENCE, "record {count} is not stored");
+            sleep(Duration::from_millis(5)).await;
+        }
+    };
+    stored(2).await;
+    pair.faults.on_bus(|_: &Heard| Fate::Lost);
+    assert!(pair.log.delete(&"r".parse().unwrap()).await.unwrap());
+    let mut new = pair.one.connect_for_acks("r").await;
+    new.sync().await;
+    new.set("new", "y").await;
+    new.until_acked().await.unwrap();
+    stored(2).await;
+
+    let url = pair.two.url("r");
+    new.reconnect(&url, Some("ruang.v1")).await;
+    new.send(y_websocket::sync_step1(&new.state_vector())).await;
+    assert_eq!(new.until_closed().await, Some(1013), "it does not know the new life yet");
+    let began = Instant::now();
+    loop {
+        new.reconnect(&url, Some("ruang.v1")).await;
+        new.send(y_websocket::sync_step1(&new.state_vector())).await;
+        let greeted = new.asked.len();
+        let answer = loop {
+            match new.step(Duration::from_millis(200)).await {
+                Ok(true) if new.asked.len() > greeted => break Ok(()),
+                Ok(_) => assert!(began.elapsed() < PATIENCE, "it is not let in"),
+                Err(code) => break Err(code),
+            }
+        };
+        match answer {
+            Ok(()) => break,
+            Err(code) => assert_eq!(code, Some(1013), "nothing is said for good"),
+        }
+    }
+    let mut newcomer = pair.two.join("r").await;
+    newcomer.until_set("new", "y").await;
+    assert_eq!(newcomer.get("old"), None);
+    assert_eq!(old.until_closed().await, Some(1013));
+    old.reconnect(&url, None).await;
+    old.send(y_websocket::sync_step1(&old.state_vector())).await;
+    assert_eq!(old.until_closed().await, Some(4409), "its life is over");
+    pair.stop().await;
+}
+
 /// [R30] A store that is away while it is looked at is waited for: nothing of the room is given up meanwhile.
 #[tokio::test]
 async fn healing_waits_for_the_store() {
