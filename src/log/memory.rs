@@ -124,7 +124,7 @@ impl Log for MemoryLog {
     }
 
     async fn open(&self, room: &RoomName) -> Result<Option<Head>, LogError> {
-        self.faults.before_read().await?;
+        self.faults.before_read(Some(room)).await?;
         self.reading(|rooms| Ok(rooms.by_name.get(room).map(Room::head)))
     }
 
@@ -134,14 +134,14 @@ impl Log for MemoryLog {
         after: u64,
         count_max: usize,
     ) -> Result<Vec<StoredRecord>, LogError> {
-        self.faults.before_read().await?;
+        self.faults.before_read(Some(room)).await?;
         self.reading(|rooms| {
             rooms.by_name.get(room).map_or(Ok(Vec::new()), |room| room.read(after, count_max))
         })
     }
 
     async fn rooms(&self, after: Option<&RoomName>, count_max: usize) -> Result<Vec<RoomName>, LogError> {
-        self.faults.before_read().await?;
+        self.faults.before_read(None).await?;
         let after = after.map_or(Bound::Unbounded, Bound::Excluded);
         self.reading(|rooms| {
             let above = rooms.by_name.range::<RoomName, _>((after, Bound::Unbounded));
@@ -160,7 +160,7 @@ impl Log for MemoryLog {
     }
 
     async fn chunk(&self, room: &RoomName, upload: UploadId, index: u32) -> Result<Option<Bytes>, LogError> {
-        self.faults.before_read().await?;
+        self.faults.before_read(Some(room)).await?;
         let now_ms = (self.clock)();
         self.reading(|rooms| Ok(rooms.by_name.get(room).and_then(|room| room.chunk(upload, index, now_ms))))
     }
@@ -211,12 +211,12 @@ impl Log for MemoryLog {
     }
 
     async fn tombstone(&self, room: &RoomName) -> Result<Option<Tombstone>, LogError> {
-        self.faults.before_read().await?;
+        self.faults.before_read(Some(room)).await?;
         self.reading(|rooms| Ok(rooms.tombstones.get(room).copied()))
     }
 
     async fn follow(&self, room: &RoomName) -> Result<Follower, LogError> {
-        self.faults.before_read().await?;
+        self.faults.before_read(Some(room)).await?;
         self.reading(|rooms| Ok(rooms.bus.as_ref().map_or_else(Follower::silent, |bus| bus.follow(room))))
     }
 
@@ -232,7 +232,7 @@ impl Log for MemoryLog {
     }
 
     async fn notes(&self) -> Result<Vec<Note>, LogError> {
-        self.faults.before_read().await?;
+        self.faults.before_read(None).await?;
         self.reading(|rooms| Ok(rooms.notes.all(system_clock()())))
     }
 

@@ -125,7 +125,7 @@ async fn a_room_is_exported() {
     assert!(ExportedRoom::open(file.path()).is_err());
 
     // The records cannot be read any more once the answer has begun.
-    world.faults.fail_reads(1, LogError::Unavailable("a test".to_owned()));
+    world.faults.fail_reads_of(&"r".parse().unwrap(), 1, LogError::Unavailable("a test".to_owned()));
     assert_eq!(world.get("r/export").await.status, 503);
     world.server.stop().await;
 }

@@ -134,7 +134,7 @@ async fn every_route_and_status_is_as_described() {
 
     // The store is away: a room that is not open here cannot be read.
     for path in ["r", "r/update", "r/document", "r/at/head", "r/log", "r/export", "r/hidden"] {
-        world.faults.fail_reads(2, LogError::Unavailable("a test".to_owned()));
+        world.faults.fail_reads_of(&"r".parse().unwrap(), 2, LogError::Unavailable("a test".to_owned()));
         let answer = call(bare.address, ("GET", &format!("/api/v1/rooms/{path}")), &[], None).await;
         assert_eq!(answer.refusal(), (503, "unavailable".to_owned()), "{path}");
         world.faults.forgive();
@@ -190,7 +190,7 @@ async fn a_store_that_fails_is_said() {
     );
     assert_eq!(world.records("r").await, 0);
     assert_eq!(world.post("r", &[], &update(&[("a", "1")])).await.status, 200);
-    world.faults.fail_reads(1, LogError::Fatal("a test".to_owned()));
+    world.faults.fail_reads_of(&"r".parse().unwrap(), 1, LogError::Fatal("a test".to_owned()));
     assert_eq!(world.get("r/log").await.refusal(), (500, "store_refuses".to_owned()));
     world.server.stop().await;
 }

@@ -375,7 +375,7 @@ async fn healing_waits_for_the_store() {
     ann.set("a", "x").await;
     bob.until_set("a", "x").await;
     pair.faults.forget_room(&"r".parse().unwrap());
-    pair.faults.fail_reads(3, LogError::Unavailable("a test".to_owned()));
+    pair.faults.fail_reads_of(&"r".parse().unwrap(), 3, LogError::Unavailable("a test".to_owned()));
     ann.set("b", "y").await;
     bob.until_set("b", "y").await;
     let mut newcomer = pair.two.join("r").await;

@@ -89,7 +89,7 @@ async fn refusals_have_one_shape() {
         );
         assert_eq!(body.as_object().unwrap().len(), 1);
     }
-    faults.fail_reads(1, LogError::Unavailable("a test".to_owned()));
+    faults.fail_reads_of(&"r".parse().unwrap(), 1, LogError::Unavailable("a test".to_owned()));
     let (status, body) = request(server.address, "GET", "/api/v1/rooms/r").await;
     assert_eq!((status, body["error"]["code"].as_str()), (503, Some("unavailable")));
     let held = faults.hold_reads();

@@ -171,8 +171,9 @@ async fn a_room_that_cannot_be_read_is_refused_for_now() {
     let (log, faults) = MemoryLog::with_faults();
     let server = Server::start(Arc::new(log)).await;
     let mut open = server.join("open").await;
+    let room: RoomName = "r".parse().unwrap();
     for error in [LogError::Unavailable("away".into()), LogError::Fatal("newer".into())] {
-        faults.fail_reads(1, error);
+        faults.fail_reads_of(&room, 1, error);
         assert_eq!(server.connect("r").await.until_closed().await, Some(1013));
         open.set("k", "v").await;
         server.join("open").await.until_set("k", "v").await;

@@ -58,7 +58,7 @@ async fn a_store_that_stays_away_sends_people_back_later() {
     assert_eq!((ann.until_closed().await, bob.until_closed().await), (Some(1013), Some(1013)));
     assert_eq!(bob.get("during"), None);
     assert_eq!(server.app.rooms.metrics().rooms_without_store.get(), 1);
-    faults.fail_reads(1, LogError::Unavailable("a test".to_owned()));
+    faults.fail_reads_of(&"r".parse().unwrap(), 1, LogError::Unavailable("a test".to_owned()));
     let mut early = server.connect("r").await;
     assert_eq!(early.until_closed().await, Some(1013), "a room cannot be opened now");
     println!("the store is back");

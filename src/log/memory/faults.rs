@@ -47,7 +47,8 @@ struct Plan {
     /// `None`: that call goes through.
     change_errors: VecDeque<Option<LogError>>,
     changes_unanswered: VecDeque<bool>,
-    read_errors: VecDeque<LogError>,
+    /// Each with the room whose reads it is for; `None`: the next read, whatever of.
+    read_errors: VecDeque<(Option<RoomName>, LogError)>,
     replies_lost: usize,
     calls_duplicated: usize,
     append_delay: Duration,
@@ -126,7 +127,13 @@ impl Faults {
 
     /// The next `count` calls of `open`, `read`, `rooms`, `chunk` and `tombstone` fail with `error`.
     pub fn fail_reads(&self, count: usize, error: LogError) {
-        self.plan.lock().read_errors.extend(std::iter::repeat_n(error, count));
+        self.plan.lock().read_errors.extend(std::iter::repeat_n((None, error), count));
+    }
+
+    /// The next `count` calls that read of that room fail with `error`; what a server reads by
+    /// itself meanwhile, of other rooms or of none, goes through.
+    pub fn fail_reads_of(&self, room: &RoomName, count: usize, error: LogError) {
+        self.plan.lock().read_errors.extend(std::iter::repeat_n((Some(room.clone()), error), count));
     }
 
     /// The next `count` appends are applied, then answered with [`LogError::Unknown`].
@@ -260,9 +267,14 @@ impl Faults {
         self.replies.pass().await;
     }
 
-    pub(super) async fn before_read(&self) -> Result<(), LogError> {
+    /// `room`: of which is read, if of one.
+    pub(super) async fn before_read(&self, room: Option<&RoomName>) -> Result<(), LogError> {
         self.reads.pass().await;
-        self.plan.lock().read_errors.pop_front().map_or(Ok(()), Err)
+        let errors = &mut self.plan.lock().read_errors;
+        let Some(at) = errors.iter().position(|(of, _)| of.is_none() || of.as_ref() == room) else {
+            return Ok(());
+        };
+        errors.remove(at).map_or(Ok(()), |(_, error)| Err(error))
     }
 }
 
