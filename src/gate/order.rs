@@ -8,6 +8,7 @@
 //! the later walks over the earlier at most once. So a block is charged with what it spans, and with
 //! those that span it: what they would pay if it had come first. The sum bounds the steps of the
 //! engine's loop (and Yjs': it is the same) for the updates as they come, merged, or as one document.
+//! The two are told apart: what a block spans its author has not seen, what spans it was laid by others.
 //!
 //! Who spans a new block? Those that span its neighbour, counted there, and its siblings within its
 //! own walk. That is all of them, unless a right origin stands behind a block that its author must
@@ -87,6 +88,15 @@ struct Held {
     slots: Vec<u32>,
 }
 
+/// What a block is charged with.
+#[derive(Clone, Copy, Default, Debug, PartialEq, Eq)]
+pub(super) struct Steps {
+    /// For what it spans.
+    pub(super) own: u64,
+    /// For what spans it.
+    pub(super) inherited: u64,
+}
+
 /// What a walk has found.
 struct Walk {
     /// Behind which entry the block belongs.
@@ -113,7 +123,7 @@ pub(super) struct Order {
 }
 
 impl Order {
-    /// Takes in a block, and says how many steps it is charged with: at most `steps_max`, if any.
+    /// Takes in a block, and says what it is charged with: of neither part more than in `steps_max`, if any.
     ///
     /// # Errors
     /// [`Refusal::FarNeighbours`] above `steps_max`, [`Refusal::CrossedNeighbours`] if its right
@@ -123,8 +133,8 @@ impl Order {
         &mut self,
         block: &Placed,
         index: &Index,
-        steps_max: Option<u64>,
-    ) -> Result<u64, Refusal> {
+        steps_max: Option<Steps>,
+    ) -> Result<Steps, Refusal> {
         let number = self.number(block.id.client);
         let places = [block.right, block.origin].map(|id| id.map(|id| self.place(id)));
         // The right one first: the origin may be in the same entry.
@@ -135,7 +145,7 @@ impl Order {
         };
         if block.spot.is_nowhere() || is_garbage(left) || is_garbage(right) {
             self.append_garbage(number, block);
-            return Ok(0);
+            return Ok(Steps::default());
         }
         let (left, right) = (left.unwrap_or(NONE), right.unwrap_or(NONE));
         let [right_place, origin] = places.map(|place| place.unwrap_or(NOWHERE));
@@ -158,9 +168,10 @@ impl Order {
             (Some(right), _) if right.origin == origin => right.spanned,
             (_, left) => left.map_or(0, |left| left.spanned),
         };
-        let walk = self.walk(&entry, (left, right), block.spot, index, steps_max)?;
-        let charge = walk.steps + u64::from(inherited) + self.way_to_first(block.spot, (left, right));
-        if steps_max.is_some_and(|max| charge > max) {
+        let walk = self.walk(&entry, (left, right), block.spot, index, steps_max.map(|max| max.own))?;
+        let own = walk.steps + self.way_to_first(block.spot, (left, right));
+        let charge = Steps { own, inherited: inherited.into() };
+        if steps_max.is_some_and(|max| charge.own > max.own || charge.inherited > max.inherited) {
             return Err(Refusal::FarNeighbours);
         }
         if walk.spans.0 != walk.spans.1 {

@@ -5,6 +5,10 @@
 //! is owed, and what it leaves is paid back. While little is owed the steps are estimated from above
 //! with a few counters. When the estimate owes too much the gate asks to be shown the document,
 //! learns its order, and counts exactly from then on: only that can refuse anyone.
+//!
+//! It is two accounts, each with its own limit: of what blocks span, and of what spans them. Somebody who
+//! knows all that stands at a place spans nothing there, however much strangers have heaped up; what
+//! that costs is theirs to answer for, and one edit there is always within what is free.
 
 use std::hash::BuildHasher;
 
@@ -13,14 +17,14 @@ use hashbrown::{DefaultHashBuilder, HashMap, HashSet};
 use super::Source;
 use super::index::{Index, Mark, Spot};
 use super::names::NO_NAME;
-use super::order::{Order, Placed};
+use super::order::{Order, Placed, Steps};
 use super::ranges::Range;
 use super::read::Id;
 use super::refusal::Refusal;
 use crate::ids::ClientId;
 use crate::limits::{
-    STEPS_ESTIMATED_MAX, STEPS_OWED_MAX, STEPS_OWED_MAX_STEP2, STEPS_PER_BLOCK_FREE, STEPS_PER_UPDATE_FREE,
-    WALK_BUCKETS, WALK_BUCKETS_BLOCKS_MIN,
+    STEPS_ESTIMATED_MAX, STEPS_INHERITED_FREE, STEPS_OWED_MAX, STEPS_OWED_MAX_STEP2, STEPS_PER_BLOCK_FREE,
+    STEPS_PER_UPDATE_FREE, WALK_BUCKETS, WALK_BUCKETS_BLOCKS_MIN,
 };
 
 /// Entries of scratch memory that are kept between updates.
@@ -29,7 +33,8 @@ const SCRATCH_KEPT: usize = 256;
 /// A room's account of steps.
 #[derive(Default)]
 pub(super) struct Walks {
-    owed: u64,
+    /// An estimate counts all as own.
+    owed: Steps,
     estimate: Estimate,
     /// The order, once it was learnt; for the life of the loaded room.
     order: Option<Box<Order>>,
@@ -151,7 +156,7 @@ pub(super) struct Account<'g> {
     walks: &'g mut Walks,
     source: Source,
     mark: Mark,
-    steps: u64,
+    steps: Steps,
     blocks: u64,
     /// What the update added to buckets, and how many of them there were: `(bucket, blocks, wide)`.
     counted: (usize, Vec<Counted>),
@@ -165,7 +170,7 @@ impl<'g> Account<'g> {
     pub(super) fn new(walks: &'g mut Walks, source: Source, mark: Mark) -> Self {
         let counted = (0, std::mem::take(&mut walks.scratch));
         let (named, local) = (Vec::new(), HashMap::new());
-        Self { walks, source, mark, steps: 0, blocks: 0, counted, named, local }
+        Self { walks, source, mark, steps: Steps::default(), blocks: 0, counted, named, local }
     }
 
     /// Takes in a block, before the index does.
@@ -175,7 +180,6 @@ impl<'g> Account<'g> {
     /// count does, [`Refusal::CrossedNeighbours`]. Then [`Account::undo`] the update.
     pub(super) fn block(&mut self, block: &Placed, index: &mut Index) -> Result<(), Refusal> {
         self.blocks += 1;
-        let free = STEPS_PER_UPDATE_FREE + STEPS_PER_BLOCK_FREE * self.blocks;
         let max = match (self.source, &self.walks.order) {
             (Source::Record, _) => None,
             (_, None) => Some(STEPS_ESTIMATED_MAX),
@@ -184,17 +188,29 @@ impl<'g> Account<'g> {
             (Source::Step2, _) => Some(STEPS_OWED_MAX_STEP2),
         };
         // An update within what is free is never refused, whoever owes.
-        let left = max.map(|max| (max.saturating_sub(self.walks.owed) + free).saturating_sub(self.steps));
+        let (free, owed, taken) = (self.free(), self.walks.owed, self.steps);
+        let left = max.map(|max| Steps {
+            own: (max.saturating_sub(owed.own) + free.own).saturating_sub(taken.own),
+            inherited: (max.saturating_sub(owed.inherited) + free.inherited).saturating_sub(taken.inherited),
+        });
         if let Some(order) = &mut self.walks.order {
-            self.steps += order.integrate(block, index, left)?;
+            let steps = order.integrate(block, index, left)?;
+            self.steps.own += steps.own;
+            self.steps.inherited += steps.inherited;
         } else if !block.spot.is_nowhere() {
             let steps = self.estimate(block, index);
-            if left.is_some_and(|left| steps > left) {
+            if left.is_some_and(|left| steps > left.own) {
                 return Err(Refusal::OrderUnknown);
             }
-            self.steps += steps;
+            self.steps.own += steps;
         }
         Ok(())
+    }
+
+    /// What the update may take for nothing, by its blocks so far.
+    fn free(&self) -> Steps {
+        let blocks = STEPS_PER_BLOCK_FREE * self.blocks;
+        Steps { own: STEPS_PER_UPDATE_FREE + blocks, inherited: STEPS_INHERITED_FREE + blocks }
     }
 
     /// Steps of a block, from above.
@@ -279,14 +295,15 @@ impl<'g> Account<'g> {
     pub(super) fn keep(mut self) -> (u64, Vec<Id>) {
         self.counted.1.clear();
         self.counted.1.shrink_to(SCRATCH_KEPT);
-        self.walks.scratch = self.counted.1;
+        self.walks.scratch = std::mem::take(&mut self.counted.1);
         if self.source != Source::Record && self.blocks > 0 {
-            let free = STEPS_PER_UPDATE_FREE + STEPS_PER_BLOCK_FREE * self.blocks;
-            self.walks.owed = (self.walks.owed + self.steps).saturating_sub(free);
+            let (free, owed) = (self.free(), &mut self.walks.owed);
+            owed.own = (owed.own + self.steps.own).saturating_sub(free.own);
+            owed.inherited = (owed.inherited + self.steps.inherited).saturating_sub(free.inherited);
         }
         if let Some(order) = &mut self.walks.order {
             order.settle();
         }
-        (self.steps, self.named)
+        (self.steps.own + self.steps.inherited, self.named)
     }
 }

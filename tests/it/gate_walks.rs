@@ -5,6 +5,7 @@
 
 mod craft;
 mod gate_walks_attacks;
+mod gate_walks_heaps;
 mod gate_walks_honest;
 mod learning;
 

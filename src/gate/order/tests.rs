@@ -231,7 +231,7 @@ fn hostile(random: &mut Random) -> (Order, Vec<Loose>, u64) {
         let Loose { id, origin, right } = block;
         let placed = Placed { id, len: 1, origin, right, spot: SPOT, first: random.below(2) == 0 };
         // One that is refused was never there.
-        match order.integrate(&placed, &index, Some(u64::MAX)) {
+        match order.integrate(&placed, &index, Some(ALL)).map(|steps| steps.own + steps.inherited) {
             Ok(steps) => {
                 charged += steps;
                 admitted.push(block);
@@ -247,6 +247,9 @@ fn hostile(random: &mut Random) -> (Order, Vec<Loose>, u64) {
 fn position(ids: &[(ClientId, u32)], id: Id) -> usize {
     ids.iter().position(|&(client, clock)| (client, clock) == (id.client, id.clock)).expect("it is there")
 }
+
+/// More than any charge.
+const ALL: Steps = Steps { own: u64::MAX, inherited: u64::MAX };
 
 const SPOT: Spot = Spot { parent: 0, key: NO_NAME };
 
@@ -312,7 +315,8 @@ fn charged_and_walked<'a>(blocks: impl Iterator<Item = &'a Loose>) -> (u64, u64)
     for &block in blocks {
         let Loose { id, origin, right } = block;
         let placed = Placed { id, len: 1, origin, right, spot: SPOT, first: true };
-        charged += order.integrate(&placed, &index, Some(u64::MAX)).expect("no crossing");
+        let steps = order.integrate(&placed, &index, Some(ALL)).expect("no crossing");
+        charged += steps.own + steps.inherited;
         walked += integrate_plainly(&mut list, block);
     }
     (charged, walked)
