@@ -4,19 +4,21 @@
 //!
 //! Blocks form a tree by their origins, and lists walk it depth first. A block x walks over the
 //! blocks between its origin and its right origin that are in its origin's subtree and that it does
-//! not need: call that x *spans* them. In whatever order blocks arrive, of two that meet in this way
-//! the later walks over the earlier at most once. So a block is charged with what it spans, and with
+//! not need: call that x *spans* them. It spans no sibling of a larger client with the same right
+//! origin, nor what hangs on that: its walk ends at the first of those that it meets. In whatever order
+//! blocks arrive, of two that meet in this way the later walks over the earlier at most once. So a block is charged with what it spans, and with
 //! those that span it: what they would pay if it had come first. The sum bounds the steps of the
 //! engine's loop (and Yjs': it is the same) for the updates as they come, merged, or as one document.
 //! The two are told apart: what a block spans its author has not seen, what spans it was laid by others.
 //!
-//! Who spans a new block? Those that span its neighbour, counted there, and its siblings within its
-//! own walk. That is all of them, unless a right origin stands behind a block that its author must
-//! have seen and left in between; no editor writes that, and it is refused.
+//! Who spans a new block? Those that span its neighbour, counted there, and those of its siblings within
+//! its own walk whose walk does not end at it. That is all of them, unless a right origin stands behind
+//! a block that its author must have seen and left in between; no editor writes that, and it is refused.
 
 mod links;
 
 use hashbrown::HashMap;
+use smallvec::SmallVec;
 
 use super::index::{Index, Spot};
 use super::names::NO_NAME;
@@ -97,13 +99,17 @@ pub(super) struct Steps {
     pub(super) inherited: u64,
 }
 
+/// In place of the round of an entry that a walk meets and does not span.
+const NOT_SPANNED: u32 = u32::MAX;
+
 /// What a walk has found.
 struct Walk {
     /// Behind which entry the block belongs.
     left: u32,
-    /// What it spans: from the first entry to the one before the second.
-    spans: (u32, u32),
+    /// What it spans, each from the first entry to the one before the second.
+    spans: SmallVec<[(u32, u32); 2]>,
     steps: u64,
+    /// Siblings that span it.
     siblings: u32,
 }
 
@@ -174,9 +180,9 @@ impl Order {
         if steps_max.is_some_and(|max| charge.own > max.own || charge.inherited > max.inherited) {
             return Err(Refusal::FarNeighbours);
         }
-        if walk.spans.0 != walk.spans.1 {
-            self.raised.push(walk.spans);
-            self.each(walk.spans, |entry| entry.spanned = entry.spanned.saturating_add(1));
+        for spans in walk.spans {
+            self.raised.push(spans);
+            self.each(spans, |entry| entry.spanned = entry.spanned.saturating_add(1));
         }
         let entry = Entry { spanned: inherited.saturating_add(walk.siblings), ..entry };
         if !(block.first && walk.left == left && self.extend(left, &entry)) {
@@ -186,7 +192,7 @@ impl Order {
     }
 
     /// Yjs' walk from the origin to the right origin. It does not end where Yjs finds the place, but
-    /// where the origin's subtree does: what stands behind the place is spanned too.
+    /// where the origin's subtree does: what stands behind the place may be spanned too, and is charged.
     fn walk(
         &mut self,
         block: &Entry,
@@ -207,7 +213,7 @@ impl Order {
             Some(left) => left.next,
             None => self.firsts.get(&spot).copied().unwrap_or(NONE),
         };
-        let mut walk = Walk { left, spans: (slot, slot), steps: 0, siblings: 0 };
+        let mut walk = Walk { left, spans: SmallVec::new(), steps: 0, siblings: 0 };
         while slot != NONE && slot != right {
             let item = self.entries[slot as usize];
             let is_sibling = item.origin == block.origin;
@@ -216,23 +222,27 @@ impl Order {
                 walk.steps += 1;
                 return Ok(walk);
             }
+            let is_before = self.clients[item.client() as usize].id < own;
+            let is_like = is_sibling && item.right == block.right;
+            let ends_here = is_like && !is_before || holder == Some(NOT_SPANNED);
             walk.steps += self.weight(&item, index);
             if steps_max.is_some_and(|max| walk.steps > max) {
                 return Err(Refusal::FarNeighbours);
             }
-            self.walked.insert(slot, round);
-            walk.siblings += u32::from(is_sibling);
-            let is_before = self.clients[item.client() as usize].id < own;
-            if is_sibling && !is_before && item.right == block.right {
-                is_placed = true;
-            }
+            self.walked.insert(slot, if ends_here { NOT_SPANNED } else { round });
+            walk.siblings += u32::from(is_sibling && !(is_like && is_before));
+            is_placed |= ends_here;
             let passes = if is_sibling { is_before } else { holder != Some(round) };
             if !is_placed && passes {
                 walk.left = slot;
                 round += 1;
             }
+            match walk.spans.last_mut() {
+                _ if ends_here => {}
+                Some(spans) if spans.1 == slot => spans.1 = item.next,
+                _ => walk.spans.push((slot, item.next)),
+            }
             slot = item.next;
-            walk.spans.1 = slot;
         }
         let crosses = slot != NONE && self.walked.contains_key(&self.holder(&self.entries[slot as usize]));
         if crosses && steps_max.is_some() { Err(Refusal::CrossedNeighbours) } else { Ok(walk) }

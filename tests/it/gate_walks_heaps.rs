@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use ruang::gate::Source;
+use yrs::{Map, Transact};
 
 use crate::craft::{At, Blocks, blocks};
 use crate::{Peer, Room};
@@ -95,4 +96,42 @@ fn insertions_at_the_front_for_hours_are_honest() {
             began.elapsed()
         );
     }
+}
+
+/// [G23] Ten people set one key and append to one list for hours, each before hearing of the others. Nine of
+/// ten lose the key each time; nobody who comes later walks over them, so nobody is charged for them.
+#[test]
+fn one_key_and_the_end_of_one_list_for_hours_are_honest() {
+    const PEOPLE: u64 = 10;
+    let mut room = Room::default();
+    room.take(&blocks(Blocks::of(1, 0).one(At::Root("a"))));
+    room.gate.learn_order([room.document.encode_full().as_slice()]).unwrap();
+    let people: Vec<Peer> = (0..PEOPLE).map(|n| Peer::new(3 + (n * 7 % 10) * 1_000_003, "a")).collect();
+    people.iter().for_each(|person| person.hear(&room.document.encode_full()));
+    let mut most = 0;
+    for turn in 0..300 {
+        let edits: Vec<[Vec<u8>; 2]> = people
+            .iter()
+            .map(|person| {
+                let map = person.doc.get_or_insert_map("m");
+                let mut transaction = person.doc.transact_mut();
+                map.insert(&mut transaction, "changed", turn);
+                let set = transaction.encode_update_v1();
+                drop(transaction);
+                [set, person.insert(person.len())]
+            })
+            .collect();
+        for (n, edit) in edits.iter().enumerate() {
+            for update in edit {
+                most = most.max(room.take(update));
+                people
+                    .iter()
+                    .enumerate()
+                    .filter(|(m, _)| *m != n)
+                    .for_each(|(_, person)| person.hear(update));
+            }
+        }
+    }
+    println!("10 people, 300 times: at most {most} steps, folded in {:?}", room.folding);
+    assert!(most < 4 * PEOPLE, "it does not grow");
 }
