@@ -247,6 +247,17 @@ pub(super) fn is_same(stored: Option<&StoredRecord>, seen: Position) -> bool {
     }
 }
 
+/// What of a page is not known: some of it may have been stored from here while it was read. `None`: another record stands
+/// where the newest one was that is known, so the page is of a log that has fallen back meanwhile.
+pub(super) fn not_known(mut page: Vec<StoredRecord>, known: Position) -> Option<Vec<StoredRecord>> {
+    let count = page.partition_point(|stored| stored.position().seq <= known.seq);
+    let ends_as_known = page[..count].last().is_none_or(|last| {
+        // It may have been read before the newest ones were stored.
+        last.position().seq < known.seq || is_same(Some(last), known)
+    });
+    ends_as_known.then(|| page.split_off(count))
+}
+
 /// Reads the log behind what is seen, and sees whether that is still there.
 pub(super) async fn read_on(log: &dyn Log, room: &RoomName, seen: Seen) -> Result<ReadOn, LogError> {
     let Some(head) = log.open(room).await? else {
@@ -276,4 +287,39 @@ pub(super) async fn read_on(log: &dyn Log, room: &RoomName, seen: Seen) -> Resul
     }
     let last = records.last().map_or(seen.last, StoredRecord::position);
     Ok(ReadOn::Records { records, epoch: head.epoch, more: last.seq < head.last.seq })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ids::{Generation, InstanceId};
+    use crate::log::record::RoomKind;
+    use crate::room::load::genesis_record;
+
+    fn at(seq: u64, ms: u64) -> Position {
+        Position { seq, ms }
+    }
+
+    fn page(positions: &[Position]) -> Vec<StoredRecord> {
+        let room = "r".parse().expect("a name");
+        let record = genesis_record(&room, Generation { nonce: 7 }, InstanceId(1), RoomKind::Free);
+        let record = record.expect("a record");
+        let intact =
+            |position: &Position| StoredRecord::Intact { position: *position, record: record.clone() };
+        positions.iter().map(intact).collect()
+    }
+
+    /// [R28, R30] Of a page only what is not known is taken, and nothing if it is of another log than what is known.
+    #[test]
+    fn a_page_goes_on_where_the_known_ends() {
+        let seqs = |rest: Vec<StoredRecord>| -> Vec<u64> {
+            rest.iter().map(|stored| stored.position().seq).collect()
+        };
+        let left = |known, positions: &[Position]| not_known(page(positions), known).map(seqs);
+        assert_eq!(left(at(5, 1), &[at(6, 1), at(7, 2)]), Some(vec![6, 7]));
+        assert_eq!(left(at(6, 1), &[at(6, 1), at(7, 2)]), Some(vec![7]), "stored from here meanwhile");
+        assert_eq!(left(at(6, 2), &[at(6, 1), at(7, 2)]), None, "lost, and written over by others");
+        assert_eq!(left(at(9, 3), &[at(6, 1), at(7, 2)]), Some(vec![]), "it is older than what is known");
+        assert_eq!(left(at(5, 1), &[]), Some(vec![]));
+    }
 }

@@ -9,6 +9,7 @@
 )]
 
 mod harness;
+mod instances_losses;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::super::append::Refused;
-use super::super::line::{ReadOn, read_on};
+use super::super::line::{ReadOn, not_known, read_on};
 use super::super::order::{Place, before_own, place};
 use super::super::state::{Broken, Committed, Foreign, State, StoredError, SubmitError, Suspect};
 use super::{Actor, End};
@@ -283,9 +283,9 @@ impl Actor {
         match read {
             Ok(ReadOn::Records { records, epoch, more }) => {
                 self.rooms.metrics.catch_up_reads.inc();
-                let known = self.state().committed().seq;
-                let mut records: Vec<_> =
-                    records.into_iter().filter(|stored| stored.position().seq > known).collect();
+                let Some(mut records) = not_known(records, self.state().committed()) else {
+                    return self.look("another record stands where the newest one was".to_owned()).await;
+                };
                 let own = match self.line.held_from() {
                     Some(begins) => records.partition_point(|stored| stored.position().seq < begins.seq),
                     None => before_own(&records, self.rooms.instance, self.state().in_flight()),
