@@ -35,6 +35,8 @@ struct Work {
     ahead_records: usize,
     /// The append's answer, which comes before that of batches before it.
     reply: Option<Appended>,
+    /// The page that is read, or was read last, was asked for when that answer was here: the log has the batch by then.
+    reads_reply: bool,
     reading: Option<Reading>,
     /// When the log is to be read although nothing new is heard.
     read_at: Option<Instant>,
@@ -112,7 +114,9 @@ impl Line {
     pub(super) fn read(&mut self, read: impl FnOnce() -> Reading) {
         let work = self.work();
         (work.more, work.read_at) = (false, None);
-        work.reading.get_or_insert_with(read);
+        if work.reading.is_none() {
+            (work.reading, work.reads_reply) = (Some(read()), work.reply.is_some());
+        }
     }
 
     pub(super) fn read_later(&mut self, at: Instant) {
@@ -127,10 +131,11 @@ impl Line {
         }
     }
 
-    /// Whether to read on now. `in_flight`: a batch of our own is; the log cannot be read beyond it.
+    /// Whether to read on now. `in_flight`: a batch of our own is; the log cannot be read beyond it, and is not read before the
+    /// answer tells where it stands.
     pub(super) fn wants_more(&mut self, in_flight: bool) -> bool {
         let Some(work) = &mut self.work else { return false };
-        if work.more && in_flight {
+        if work.more && in_flight && work.reply.is_none() {
             return false;
         }
         let wants = std::mem::take(&mut work.more);
@@ -142,7 +147,8 @@ impl Line {
 
     /// Keeps an answer until it is next; the log is read at `read_at` if it is not by then.
     pub(super) fn hold(&mut self, reply: Appended, read_at: Instant) {
-        self.work().reply = Some(reply);
+        let work = self.work();
+        (work.reply, work.reads_reply) = (Some(reply), false);
         self.read_later(read_at);
     }
 
@@ -150,6 +156,14 @@ impl Line {
     /// the same batch, whose other records the store has lost.
     pub(super) fn held_from(&self) -> Option<Position> {
         self.work.as_ref()?.reply.as_ref().map(Appended::begins)
+    }
+
+    /// Whether the log that was read just now, to its end, should have had the batch whose answer is kept; if it should not,
+    /// it is read again.
+    pub(super) fn has_read_reply(&mut self) -> bool {
+        let Some(work) = self.work.as_mut().filter(|work| work.reply.is_some()) else { return false };
+        work.more |= !work.reads_reply;
+        work.reads_reply
     }
 
     /// The answer that was kept, if its turn has come, or has passed.
@@ -321,5 +335,33 @@ mod tests {
         assert_eq!(left(at(6, 2), &[at(6, 1), at(7, 2)]), None, "lost, and written over by others");
         assert_eq!(left(at(9, 3), &[at(6, 1), at(7, 2)]), Some(vec![]), "it is older than what is known");
         assert_eq!(left(at(5, 1), &[]), Some(vec![]));
+    }
+
+    fn answer(begins: Position) -> Appended {
+        let (first, last) = (begins, begins);
+        Appended { created: None, before: None, first, last, epoch: Epoch(1), duplicate: false }
+    }
+
+    fn pending_read() -> Reading {
+        Box::pin(pending())
+    }
+
+    /// [R29, R30] Only a log that was asked for when an answer was here has to have its batch: any other is read again.
+    #[tokio::test]
+    async fn an_older_page_need_not_have_the_batch() {
+        let mut line = Line::new(Follower::silent(), None, Seen::default());
+        assert!(!line.has_read_reply(), "nothing is waited for");
+        line.read(pending_read);
+        line.hold(answer(at(4, 1)), Instant::now());
+        line.read(pending_read);
+        assert!(!line.has_read_reply(), "the page was asked for before");
+        assert!(line.wants_more(true), "so another one is");
+
+        let mut line = Line::new(Follower::silent(), None, Seen::default());
+        line.hold(answer(at(4, 1)), Instant::now());
+        line.read(pending_read);
+        assert!(line.has_read_reply());
+        assert!(line.take_reply(at(3, 1)).is_some());
+        assert!(!line.has_read_reply(), "it was taken in");
     }
 }

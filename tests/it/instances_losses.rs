@@ -1,4 +1,4 @@
-//! The store falls back while an instance reads it.
+//! The store falls back while an instance reads it, or holds the answer to an append.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -85,5 +85,35 @@ async fn a_page_that_others_have_overtaken_is_not_gone_on_with() {
     let mut newcomer = pair.two.join("r").await;
     same(&mut ann, &mut newcomer).await;
     third.stop().await;
+    pair.stop().await;
+}
+
+/// [R29, R30] An append is answered, records of others stand before it, and the store loses both before those are read: nobody
+/// waits for them. Who wrote it is asked to come back, and brings it again.
+#[tokio::test]
+async fn a_batch_that_is_lost_behind_what_is_not_read_yet_is_not_waited_for() {
+    let pair = Pair::start().await;
+    let mut ann = pair.one.connect_for_acks("r").await;
+    ann.sync().await;
+    let mut bob = pair.two.join("r").await;
+    ann.set("a", "1").await;
+    bob.until_set("a", "1").await;
+
+    pair.faults.on_bus(|_: &Heard| Fate::Lost);
+    bob.set("b", "1").await;
+    stored(&pair, 3).await;
+    let held = pair.faults.hold_reads();
+    ann.set("a", "2").await;
+    println!("it stands behind Bob's edit, which Ann's instance has to read first");
+    held.arrived(1).await;
+    fall_back(&pair, 2).await;
+    held.release();
+
+    assert_eq!(ann.until_closed().await, Some(1013));
+    ann.reconnect(&pair.one.url("r"), Some("ruang.v1")).await;
+    ann.sync().await;
+    pair.faults.on_bus(|_: &Heard| Fate::Heard);
+    all_same(&pair, &mut [&mut ann, &mut bob]).await;
+    assert_eq!((bob.get("a").as_deref(), ann.get("b").as_deref()), (Some("2"), Some("1")));
     pair.stop().await;
 }

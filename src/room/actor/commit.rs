@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::super::append::Refused;
-use super::super::line::{ReadOn, not_known, read_on};
+use super::super::line::{ReadOn, is_same, not_known, read_on};
 use super::super::order::{Place, before_own, place};
 use super::super::state::{Broken, Committed, Foreign, State, StoredError, SubmitError, Suspect};
 use super::{Actor, End};
@@ -286,15 +286,27 @@ impl Actor {
                 let Some(mut records) = not_known(records, self.state().committed()) else {
                     return self.look("another record stands where the newest one was".to_owned()).await;
                 };
-                let own = match self.line.held_from() {
+                let held = self.line.held_from();
+                let own = match held {
                     Some(begins) => records.partition_point(|stored| stored.position().seq < begins.seq),
                     None => before_own(&records, self.rooms.instance, self.state().in_flight()),
                 };
-                let (records_are_none, stops_at_own) = (records.is_empty(), own < records.len());
+                let (records_are_none, at_own) = (records.is_empty(), records.get(own));
+                let is_other = |begins: &Position| {
+                    at_own.is_some_and(|stored| stored.position().seq == begins.seq)
+                        && !is_same(at_own, *begins)
+                };
+                if let Some(begins) = held.filter(is_other) {
+                    return self.look(format!("a batch was stored at {begins}, where another stands")).await;
+                }
+                let stops_at_own = at_own.is_some();
                 records.truncate(own);
                 self.on_others(records, epoch).await?;
                 if records_are_none && !more {
                     self.line.forget_ahead();
+                }
+                if !more && !stops_at_own && self.line.has_read_reply() {
+                    return self.look("the log ends before a batch that it had stored".to_owned()).await;
                 }
                 self.line.go_on(more || stops_at_own);
                 self.settle().await
