@@ -19,10 +19,12 @@
 //! - Nothing is trimmed that an adopted, verified snapshot does not cover.
 
 mod apart;
+mod behind;
 mod compact;
 mod compactor;
 mod fold;
 mod folding;
+
 mod kind;
 mod page;
 mod plan;

@@ -13,13 +13,14 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
+use super::behind::{Behind, read_behind};
 use super::fold::{Broken, Fold, Folded, OnTrouble, SetAside};
 use super::folding::fold_beside;
 use super::page::{fold_page, follows};
 use super::start::{self, DamagedSnapshot, Start};
 use crate::heavy::heavy;
 use crate::ids::{Position, RoomName};
-use crate::limits::{INLINE_BYTES_MAX, LOAD_PAGE_RECORDS, WALK_TRIES_MAX};
+use crate::limits::{INLINE_BYTES_MAX, WALK_TRIES_MAX};
 use crate::log::record::StoredRecord;
 use crate::log::{Head, Log, LogError, SnapshotRef};
 
@@ -204,9 +205,10 @@ impl Walk {
             {
                 return Ok(Some(Step::Snapshot(snapshot, self.fold()?)));
             }
+            let overtaken = self.overtaken;
             let Some(stored) = self.next_record().await? else {
-                if self.announce {
-                    continue;
+                if self.overtaken > overtaken {
+                    continue; // from the snapshot, or from the first record
                 }
                 return Ok(None);
             };
@@ -239,7 +241,15 @@ impl Walk {
         }
         let is_next = |stored: &StoredRecord| stored.position().seq == last.seq + 1;
         if !self.page.front().is_some_and(is_next) {
-            self.page = self.log.read(&self.room, last.seq, LOAD_PAGE_RECORDS).await?.into();
+            self.page.clear();
+            match read_behind(&self.log, &self.room, self.head.epoch, last).await? {
+                Behind::Page(page) => self.page = page.into(),
+                Behind::Forked(head) => {
+                    self.head = *head;
+                    self.begin_again().await?;
+                    return Ok(None);
+                }
+            }
         }
         if self.page.front().is_some_and(is_next) {
             return Ok(self.page.pop_front());
@@ -247,7 +257,6 @@ impl Walk {
         let next = self.page.front().map(StoredRecord::position);
         self.page.clear();
         if self.overtaken_at(last).await? {
-            self.announce = self.started_at.is_some();
             return Ok(None);
         }
         // It is lost in the store: said as a record that is not there.
@@ -288,6 +297,7 @@ impl Walk {
                         self.holes_are_real = true;
                     }
                 }
+                Pages::Forked => self.begin_again().await?,
                 Pages::Broken(record) => {
                     if one_by_one {
                         self.broken.insert(record.position.seq, record);
@@ -302,29 +312,40 @@ impl Walk {
     /// The same until something happens. While one page is judged, the one before it comes into the document, and the
     /// next one is read.
     async fn pages(&mut self, until: u64, one_by_one: bool) -> Result<Pages, WalkError> {
-        let (log, room) = (Arc::clone(&self.log), self.room.clone());
-        let read = async |after: u64| -> Result<Vec<StoredRecord>, LogError> {
-            if after >= until { Ok(Vec::new()) } else { log.read(&room, after, LOAD_PAGE_RECORDS).await }
+        let (log, room, epoch) = (Arc::clone(&self.log), self.room.clone(), self.head.epoch);
+        let read = async |after: Position| -> Result<Behind, WalkError> {
+            if after.seq >= until {
+                return Ok(Behind::Page(Vec::new()));
+            }
+            read_behind(&log, &room, epoch, after).await
         };
-        let mut page = read(self.fold()?.last().seq).await?;
+        let mut behind = read(self.fold()?.last()).await?;
         loop {
-            let fold = self.fold()?;
-            if fold.last().seq >= until || fold.stopped().is_some() {
+            let (last, is_stopped) = (self.fold()?.last(), self.fold()?.stopped().is_some());
+            if last.seq >= until || is_stopped {
                 return self.end_pages(Pages::Done).await;
             }
+            let mut page = match behind {
+                Behind::Page(page) => page,
+                Behind::Forked(head) => {
+                    self.head = *head;
+                    return self.end_pages(Pages::Forked).await;
+                }
+            };
             page.retain(|stored| stored.position().seq <= until);
-            if !follows(fold.last().seq, &page) && !self.holes_are_real {
+            if !follows(last.seq, &page) && !self.holes_are_real {
                 return self.end_pages(Pages::Jump).await;
             }
-            let after = page.last().map_or(until, |stored| stored.position().seq);
-            let at_once = !one_by_one && follows(fold.last().seq, &page);
+            let end_of_page = Position { seq: until, ms: 0 };
+            let after = page.last().map_or(end_of_page, StoredRecord::position);
+            let at_once = !one_by_one && follows(last.seq, &page);
             if !at_once && let Err(Broken(record)) = self.with_fold(Fold::settle).await? {
                 return Ok(Pages::Broken(record));
             }
             let (end, broken) = (self.head.last, self.broken.clone());
             let before = self.fold.as_mut().and_then(|fold| fold.lend());
             // The only page there is: nothing goes on beside it.
-            let settles = before.is_none() && after >= until;
+            let settles = before.is_none() && after.seq >= until;
             let judging = self.with_fold(move |fold| {
                 if at_once {
                     fold.judge_page(&page);
@@ -345,7 +366,7 @@ impl Walk {
                 // What came first is told first.
                 (_, Err(Broken(record))) | (Err(Broken(record)), _) => return Ok(Pages::Broken(record)),
             }
-            page = next?;
+            behind = next?;
         }
     }
 
@@ -369,13 +390,18 @@ impl Walk {
         if same && self.head.base <= last.seq && self.head.last.seq >= self.until {
             return Ok(false);
         }
+        self.begin_again().await?;
+        Ok(true)
+    }
+
+    /// After a look at the head: what it says is there is walked from the start of the range.
+    async fn begin_again(&mut self) -> Result<(), WalkError> {
         self.overtaken += 1;
         if self.overtaken >= WALK_TRIES_MAX {
             return Err(WalkError::Overtaken);
         }
         self.until = self.range.until.min(self.head.last.seq);
-        self.begin().await?;
-        Ok(true)
+        self.begin().await
     }
 
     /// Stands at the start of the range.
@@ -408,6 +434,8 @@ enum Pages {
     Done,
     /// A record is missing.
     Jump,
+    /// The store has fallen back, and others have written on.
+    Forked,
     /// A record breaks the document: this one, or one of its page.
     Broken(SetAside),
 }

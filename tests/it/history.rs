@@ -18,11 +18,14 @@ mod history_snapshots;
 mod history_support;
 mod random_docs;
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use history_support::*;
 use random_docs::{Random, seeds};
 use ruang::history::{self, Folded, OnTrouble, Range, Start, Step, WalkError};
-use ruang::log::Head;
-use ruang::log::memory::Damage;
+use ruang::log::memory::{Damage, MemoryLog};
+use ruang::log::{Head, Log};
 
 /// A random room, with this many bursts of edits and a snapshot after each.
 async fn random_room(seed: u64, bursts: usize) -> Writer {
@@ -198,5 +201,44 @@ async fn a_store_that_falls_back_under_a_walk_is_no_damage() {
             assert_eq!(walk.fold().unwrap().last().seq, kept);
         }
         assert_eq!(walk.fold().unwrap().set_aside(), []);
+    }
+}
+
+/// [H1] A store that falls back behind what a walk has read, and that others write on in, has another log: the walk begins
+/// again, from a snapshot or across pages, by pages and by records, and comes to what that one says.
+#[tokio::test]
+async fn a_walk_does_not_go_on_in_another_log() {
+    for (first, seen, by_records) in [(9, 0, false), (9, 0, true), (2_200, 2_048, true), (2_200, 0, true)] {
+        let case = format!("{first} records, {seen} seen, by records: {by_records}");
+        let ms = AtomicU64::new(1_000);
+        // No record is at the time of one that was lost.
+        let (log, faults) = MemoryLog::for_instances(Arc::new(move || ms.fetch_add(1, Ordering::Relaxed)));
+        let log: Arc<dyn Log> = Arc::new(log);
+        let mut writer = Writer::new(&log, "r");
+        writer.write(&keystrokes(1, 9)).await;
+        let kept = writer.last.seq;
+        writer.write(&keystrokes(2, first)).await;
+        if seen == 0 {
+            writer.compact(NO_RETENTION).await;
+            writer.write(&keystrokes(3, 5)).await;
+        }
+        let mut walk = history::walk(&log, &writer.room, Range::TO_HEAD).await.unwrap().unwrap();
+        for _ in 0..seen {
+            assert!(walk.next().await.unwrap().is_some());
+        }
+        faults.roll_back(&writer.room, kept);
+        // One run of blocks: what comes later of it is of no use without what comes first.
+        let mut other = Writer::new(&log, "r");
+        other.write(&keystrokes(4, first + 30)).await;
+        if by_records {
+            while walk.next().await.unwrap().is_some() {}
+        } else {
+            walk.to_end().await.unwrap();
+        }
+        assert_eq!(walk.fold().unwrap().set_aside(), [], "{case}");
+        let found = walk.into_fold().unwrap();
+        let there = walked(&log, &writer.room, Range::to(found.last().seq)).await.into_fold().unwrap();
+        assert!(found.last().seq > kept, "{case}");
+        assert_same(&found, &there, &case);
     }
 }

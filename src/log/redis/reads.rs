@@ -114,8 +114,11 @@ impl RedisLog {
                 _ => break,
             }
         }
-        if let Some(StoredRecord::Intact { position, .. }) = records.last() {
-            self.places.note(room, &meta.epoch, *position);
+        // Who goes on reads the last one again, to see that it is the same.
+        for stored in records.iter().rev().take(2).rev() {
+            if let StoredRecord::Intact { position, .. } = stored {
+                self.places.note(room, &meta.epoch, *position);
+            }
         }
         Ok(Some(records))
     }
