@@ -38,6 +38,8 @@ pub struct Connection {
     answered: Option<usize>,
     /// How many of them are acknowledged.
     pub acked: usize,
+    /// Whether the store had lost the room when the server ended the session; nothing before that.
+    pub ended_in_loss: Option<bool>,
 }
 
 impl Client {
@@ -50,7 +52,8 @@ impl Client {
         link.send(step1);
         self.doc.take_updates(); // they are in the Step2
         let (inbox, sent) = (VecDeque::new(), Vec::new());
-        self.connection = Some(Connection { instance, link, inbox, sent, answered: None, acked: 0 });
+        let (answered, acked, ended_in_loss) = (None, 0, None);
+        self.connection = Some(Connection { instance, link, inbox, sent, answered, acked, ended_in_loss });
     }
 
     pub fn disconnect(&mut self) {
@@ -114,6 +117,19 @@ impl Client {
                 _ => {}
             }
         }
+    }
+
+    /// If the server has ended the session just now, writes down whether the store had lost the room then: what was
+    /// written before that may be read much later.
+    pub fn note_end(&mut self, is_lost: bool) {
+        if let Some(connection) = self.connection.as_mut().filter(|it| it.link.closed().is_some()) {
+            connection.ended_in_loss.get_or_insert(is_lost);
+        }
+    }
+
+    /// Whether the session was ended while the store had lost the room.
+    pub fn ended_in_loss(&self) -> bool {
+        self.connection.as_ref().is_some_and(|connection| connection.ended_in_loss == Some(true))
     }
 
     /// How the server has ended the session, once all before that is read.

@@ -123,6 +123,7 @@ impl World {
 
     fn look(&mut self) -> Result<(), String> {
         for client in &mut self.clients {
+            client.note_end(self.guarded.contains_key(&client.room));
             let came = client.look(&self.store)?;
             if !came.is_empty() {
                 self.trace.push(format!("client {} is told: {}", client.name, came.join(", ")));
@@ -135,11 +136,11 @@ impl World {
     pub fn notice_ends(&mut self) -> Result<(), String> {
         for at in 0..self.clients.len() {
             let Some(Close { code, reason }) = self.clients[at].closed() else { continue };
-            let (name, room) = (self.clients[at].name, self.clients[at].room.clone());
+            let name = self.clients[at].name;
             self.trace.push(format!("client {name} is sent away with {code}"));
             match code {
                 4409 if self.is_of_a_deleted_life(&self.clients[at]) => self.clients[at].reset(),
-                4409 if self.guarded.contains_key(&room) => self.clients[at].disconnect(),
+                4409 if self.clients[at].ended_in_loss() => self.clients[at].disconnect(),
                 1012 | 1013 => self.clients[at].disconnect(),
                 _ => return Err(format!("client {name} is sent away for good: {code} {reason}")),
             }
