@@ -204,8 +204,10 @@ impl Log for MemoryLog {
 
     async fn delete(&self, room: &RoomName) -> Result<bool, LogError> {
         self.changing(|rooms, now_ms| {
-            rooms.tombstones.insert(room.clone(), Tombstone { deleted_ms: now_ms });
-            Ok(rooms.by_name.remove(room).is_some())
+            let removed = rooms.by_name.remove(room);
+            let last_ms = removed.as_ref().map_or(0, |room| room.seen().last.ms);
+            rooms.tombstones.insert(room.clone(), Tombstone { deleted_ms: now_ms.max(last_ms) });
+            Ok(removed.is_some())
         })
         .await
     }

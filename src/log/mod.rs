@@ -183,7 +183,7 @@ pub enum Adopted {
 /// What stays of a deleted room's name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Tombstone {
-    /// When it was deleted, by the store's clock, in ms since 1970.
+    /// When it was deleted, by the store's clock, in ms since 1970; never before the newest record that was deleted.
     pub deleted_ms: u64,
 }
 

@@ -52,6 +52,8 @@ pub(crate) async fn load(
     (instance, life): (InstanceId, u32),
     ttl: Option<Duration>,
 ) -> Result<Loaded, LoadError> {
+    // Before the room is read: a deletion that comes between is one that was not there before.
+    let tombstone = log.tombstone(room).await?;
     let mut damaged_snapshots = Vec::new();
     let mut epoch = Epoch::NONE;
     let (mut all, mut covered) = (Tail::default(), Tail::default());
@@ -69,7 +71,6 @@ pub(crate) async fn load(
         }
         None => Fold::new(room.clone(), OnTrouble::SetAside),
     };
-    let tombstone = log.tombstone(room).await?;
     let (set_aside, records) = (fold.set_aside().to_vec(), fold.records());
     let mut parts = fold.into_parts();
     let (name, lost) = (room.clone(), (tombstone.is_some(), !set_aside.is_empty()));

@@ -25,15 +25,18 @@ pub(super) struct Sight {
 }
 
 /// Decides. A store without epochs loses nothing: whatever is not what was seen is over. In others a room may be gone
-/// by right in two ways, a deletion, which leaves a tombstone that was not there before, and its deadline; everything
-/// else is a loss. `stands`: in a log that goes on behind it, the record that was seen last is still the same.
+/// by right in two ways, a deletion, which leaves a tombstone that was not there before and is no older than what was
+/// seen, and its deadline; everything else is a loss. `stands`: in a log that goes on behind it, the record that was seen last is still the same.
 pub(super) fn judge(
     sight: &Sight,
     head: Option<&Head>,
     stands: bool,
     tombstone: Option<Tombstone>,
 ) -> Became {
-    if tombstone != sight.tombstone {
+    // A deletion ends what was stored before it. An older one is of an earlier life: this one began behind it, here or in
+    // what was heard, after the room was loaded as one that does not exist.
+    let ends = tombstone.is_none_or(|tombstone| tombstone.deleted_ms >= sight.seen.last.ms);
+    if tombstone != sight.tombstone && ends {
         return Became::Over;
     }
     let over = sight.is_over || sight.seen.epoch == Epoch::NONE;
@@ -110,6 +113,8 @@ mod tests {
         let tombstone = Some(Tombstone { deleted_ms: 3 });
         let earlier = Sight { tombstone, ..sight(false) };
         assert_eq!(judge(&earlier, None, true, tombstone), Became::Lost);
+        let begun_behind = judge(&sight(false), None, true, tombstone);
+        assert_eq!(begun_behind, Became::Lost, "deleted after the load, and begun anew since");
         let new = Sight { seen: Seen::default(), ..sight(false) };
         assert_eq!(judge(&new, None, true, None), Became::Longer);
         assert_eq!(judge(&new, Some(&head(3, 1)), true, None), Became::Longer);

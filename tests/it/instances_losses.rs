@@ -117,3 +117,30 @@ async fn a_batch_that_is_lost_behind_what_is_not_read_yet_is_not_waited_for() {
     assert_eq!((bob.get("a").as_deref(), ann.get("b").as_deref()), (Some("2"), Some("1")));
     pair.stop().await;
 }
+
+/// [R30] A room is opened, made and deleted by another instance before this one hears of it, begun anew here, and lost by the
+/// store: the deletion was of an earlier life, so this one is healed.
+#[tokio::test]
+async fn a_life_that_began_behind_a_deletion_is_healed() {
+    let pair = Pair::start().await;
+    let mut bob = pair.two.join("r").await;
+    pair.faults.on_bus(|_: &Heard| Fate::Lost);
+    let mut ann = pair.one.join("r").await;
+    ann.set("a", "1").await;
+    stored(&pair, 2).await;
+    let name = "r".parse().unwrap();
+    assert!(pair.log.delete(&name).await.unwrap());
+    sleep(Duration::from_millis(5)).await;
+    bob.set("b", "1").await;
+    stored(&pair, 2).await;
+    bob.until_set("b", "1").await;
+
+    pair.faults.forget_room(&name);
+    bob.set("b", "2").await;
+    stored(&pair, 3).await;
+    assert_eq!(pair.two.app.rooms.metrics().rooms_healed.get(), 1);
+    let mut newcomer = pair.two.join("r").await;
+    newcomer.until_set("b", "2").await;
+    assert_eq!((newcomer.get("a"), bob.get("a")), (None, None), "what was deleted stays deleted");
+    pair.stop().await;
+}

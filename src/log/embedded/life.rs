@@ -49,8 +49,10 @@ pub(super) fn expire(tables: &mut ChangeTables<'_>, room: &RoomName, deadline_ms
 /// Removes a room and leaves a tombstone. A room whose entry is damaged goes too, but its records cannot
 /// be found any more and stay in the file.
 pub(super) fn delete(tables: &mut ChangeTables<'_>, room: &RoomName) -> Result<bool, Stop> {
+    let mut deleted_ms = tables.moment.now_ms;
     let existed = match tables.meta(room) {
         Ok(Some(meta)) => {
+            deleted_ms = deleted_ms.max(meta.last.ms);
             remove(tables, room, &meta)?;
             true
         }
@@ -62,7 +64,7 @@ pub(super) fn delete(tables: &mut ChangeTables<'_>, room: &RoomName) -> Result<b
         }
         Err(stop) => return Err(stop),
     };
-    let entry = encode(room, Tombstone { deleted_ms: tables.moment.now_ms });
+    let entry = encode(room, Tombstone { deleted_ms });
     tables.tombstones.insert(room.as_str(), entry.as_slice())?;
     tables.changed = true;
     Ok(existed)
