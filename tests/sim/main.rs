@@ -83,9 +83,6 @@ fn run_seeds(name: &str, script: Script) -> Counted {
         std::env::var("RUANG_TEST_SEED").ok().map(|seed| seed.parse().expect("a number"));
     let start = replayed.unwrap_or_else(|| first_seed(1));
     let (mut seed, mut sum) = (start, Counted::default());
-    for found in FOUND.into_iter().filter(|_| replayed.is_none()) {
-        run(found, script).unwrap_or_else(|why| panic!("{name}, RUANG_TEST_SEED={found}\n{why}"));
-    }
     loop {
         match run(seed, script) {
             Ok(outcome) => sum = sum.plus(outcome.counted),
@@ -103,12 +100,6 @@ fn run_seeds(name: &str, script: Script) -> Counted {
     println!("{name}: seeds {start} to {} in {:?}; {sum:?}", seed - 1, began.elapsed());
     sum
 }
-
-/// Seeds that have found something, for as long as a seed means the same: a reply whose genesis record was of an earlier try;
-/// twice an instance that sent copies away for good that it had not heard of yet; twice a load that read one log and the one after;
-/// a page of the log that was not that of what had been stored from here meanwhile; a batch that was waited for although the store had
-/// lost it.
-const FOUND: [u64; 7] = [90_308_007_354, 90_308_007_017, 123_456_789_326, 502, 555_000_687, 999_000_896, 687];
 
 /// Where the seeds begin: `RUANG_TEST_SIM_FROM`, else the same each time.
 fn first_seed(usual: u64) -> u64 {
