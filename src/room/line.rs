@@ -14,7 +14,7 @@ use crate::ids::{Position, RoomName};
 use crate::limits::{BUS_HELD_RECORDS_MAX, REPLAY_PAGE_RECORDS};
 use crate::log::bus::{Epoch, Follower, Heard, Seen, Stored};
 use crate::log::record::StoredRecord;
-use crate::log::{Appended, Log, LogError, Tombstone};
+use crate::log::{Appended, Head, Log, LogError, Tombstone};
 
 type Reading = Pin<Box<dyn Future<Output = Result<ReadOn, LogError>> + Send>>;
 
@@ -261,6 +261,13 @@ pub(super) fn is_same(stored: Option<&StoredRecord>, seen: Position) -> bool {
     }
 }
 
+/// Whether the record that was seen is the one that a snapshot covers last, which says so also where it is trimmed. `None`: no
+/// snapshot tells.
+pub(super) fn is_covered(head: &Head, seen: Position) -> Option<bool> {
+    let there = head.snapshots.iter().find(|snapshot| snapshot.through.seq == seen.seq);
+    there.map(|snapshot| snapshot.through == seen)
+}
+
 /// What of a page is not known: some of it may have been stored from here while it was read. `None`: another record stands
 /// where the newest one was that is known, so the page is of a log that has fallen back meanwhile.
 pub(super) fn not_known(mut page: Vec<StoredRecord>, known: Position) -> Option<Vec<StoredRecord>> {
@@ -294,6 +301,12 @@ pub(super) async fn read_on(log: &dyn Log, room: &RoomName, seen: Seen) -> Resul
             return Ok(ReadOn::Lost("the newest record that was seen is another one now"));
         }
         records.remove(0);
+    } else if seen.last != Position::START && seen.epoch != Epoch::NONE && head.base == seen.last.seq {
+        match is_covered(&head, seen.last) {
+            Some(true) => {}
+            Some(false) => return Ok(ReadOn::Lost("another record was trimmed than was seen there")),
+            None => return Ok(ReadOn::Trimmed), // nobody can tell
+        }
     }
     records.retain(|stored| stored.position().seq > seen.last.seq);
     if records.first().is_some_and(|stored| stored.position().seq != seen.last.seq + 1) {
@@ -308,6 +321,7 @@ mod tests {
     use super::*;
     use crate::ids::{Generation, InstanceId};
     use crate::log::record::RoomKind;
+    use crate::log::{SnapshotRef, UploadId};
     use crate::room::load::genesis_record;
 
     fn at(seq: u64, ms: u64) -> Position {
@@ -335,6 +349,32 @@ mod tests {
         assert_eq!(left(at(6, 2), &[at(6, 1), at(7, 2)]), None, "lost, and written over by others");
         assert_eq!(left(at(9, 3), &[at(6, 1), at(7, 2)]), Some(vec![]), "it is older than what is known");
         assert_eq!(left(at(5, 1), &[]), Some(vec![]));
+    }
+
+    /// [R28, R30] A record that is trimmed is known by the snapshot that covers it last, if there is one.
+    #[test]
+    fn a_trimmed_record_is_known_by_its_snapshot() {
+        let snapshot = SnapshotRef {
+            revision: 1,
+            upload: UploadId(1),
+            through: at(9, 4),
+            chunks: 1,
+            bytes: 1,
+            log_bytes: 1,
+        };
+        let head = Head {
+            last: at(10, 5),
+            epoch: Epoch(1),
+            base: 9,
+            bytes: 1,
+            snapshots: vec![snapshot],
+            revision: 1,
+            deadline_ms: None,
+            frozen: false,
+        };
+        assert_eq!(is_covered(&head, at(9, 4)), Some(true));
+        assert_eq!(is_covered(&head, at(9, 3)), Some(false), "it was lost, and another one stands there");
+        assert_eq!(is_covered(&head, at(8, 3)), None);
     }
 
     fn answer(begins: Position) -> Appended {

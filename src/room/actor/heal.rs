@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::super::append::append_until_decided;
 use super::super::fan_out::{Author, Shown};
-use super::super::line::is_same;
+use super::super::line::{is_covered, is_same};
 use super::super::load::{self, Loaded, genesis_record};
 use super::super::loss::{Became, Sight, judge};
 use super::super::seat::Seat;
@@ -68,7 +68,8 @@ impl Actor {
                         let records = log.read(room, seen.last.seq - 1, 1).await?;
                         is_same(records.first(), seen.last)
                     }
-                    _ => true,
+                    Some(head) => is_covered(head, seen.last).unwrap_or(true),
+                    None => true,
                 };
                 Ok::<_, LogError>((head, stands, log.tombstone(room).await?))
             };
