@@ -388,6 +388,13 @@ impl Store {
         self.faults.forget_room(room);
     }
 
+    /// What was ever stored in the room since it was deleted last.
+    pub fn with_life(&self, room: &RoomName, look: impl FnOnce(&yrs::Doc)) {
+        let mut book = self.book.lock();
+        let life = book.lives_of(room).last().expect("there is one");
+        look(life.document.doc());
+    }
+
     pub fn delete(&self, room: &RoomName) {
         now(self.log.delete(room)).expect("the log in memory answers");
         self.book.lock().lives_of(room).push(Life::default());

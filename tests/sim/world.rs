@@ -330,12 +330,8 @@ impl World {
                 None => format!("{} is not lost", room.as_str()),
             },
             8 if self.script.deletions && back == 1 => {
-                // All of its lives, also one that was lost and that only people hold.
-                if let Ok(Some(fold)) = self.load(&room) {
-                    self.deleted.extend(markers(fold.document().doc()));
-                }
-                let here = self.clients.iter().filter(|client| client.room == room);
-                self.deleted.extend(here.flat_map(|client| markers(&client.doc.doc)));
+                // All of its lives, also one that was lost and of which only messages that nobody has read yet tell.
+                self.store.with_life(&room, |doc| self.deleted.extend(markers(doc)));
                 self.store.delete(&room);
                 self.guarded.remove(&room);
                 format!("{} is deleted", room.as_str())
