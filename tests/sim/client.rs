@@ -36,6 +36,8 @@ pub struct Connection {
     sent: Vec<Bytes>,
     /// Which of them is its first Step2, from 1. What was sent before it may build on what the room does not have.
     answered: Option<usize>,
+    /// Something was written to it: the room has it among its sessions, until it is closed.
+    greeted: bool,
     /// How many of them are acknowledged.
     pub acked: usize,
     /// Whether the store had lost the room when the server ended the session; nothing before that.
@@ -52,8 +54,9 @@ impl Client {
         link.send(step1);
         self.doc.take_updates(); // they are in the Step2
         let (inbox, sent) = (VecDeque::new(), Vec::new());
-        let (answered, acked, ended_in_loss) = (None, 0, None);
-        self.connection = Some(Connection { instance, link, inbox, sent, answered, acked, ended_in_loss });
+        let (greeted, answered, acked, ended_in_loss) = (false, None, 0, None);
+        let connection = Connection { instance, link, inbox, sent, answered, greeted, acked, ended_in_loss };
+        self.connection = Some(connection);
     }
 
     pub fn disconnect(&mut self) {
@@ -98,6 +101,7 @@ impl Client {
                     .map_err(|why| format!("client {}: {why}", self.name))?,
             );
             connection.inbox.push_back(message);
+            connection.greeted = true;
         }
         Ok(came)
     }
@@ -117,6 +121,12 @@ impl Client {
                 _ => {}
             }
         }
+    }
+
+    /// Whether it keeps the room open on an instance: not if it is still on its way in, or has been sent away.
+    pub fn is_served_by(&self, instance: usize) -> bool {
+        let serves = |it: &Connection| it.instance == instance && it.greeted && it.link.closed().is_none();
+        self.connection.as_ref().is_some_and(serves)
     }
 
     /// If the server has ended the session just now, writes down whether the store had lost the room then: what was

@@ -358,12 +358,8 @@ impl World {
         }
         (0..self.instances.len()).find(|&at| {
             let Some(instance) = &self.instances[at] else { return false };
-            let here = |client: &&Client| {
-                let there = client.connection.as_ref().is_some_and(|connection| connection.instance == at);
-                client.room == *room && there
-            };
-            let peopled =
-                instance.rooms.sessions(room) > 0 && self.clients.iter().any(|client| here(&client));
+            let here = |client: &Client| client.room == *room && client.is_served_by(at);
+            let peopled = instance.rooms.sessions(room) > 0 && self.clients.iter().any(here);
             peopled && !instance.is_stopping() && self.store.is_up_to_date(instance.id, room)
         })
     }
