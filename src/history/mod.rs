@@ -24,7 +24,6 @@ mod compact;
 mod compactor;
 mod fold;
 mod folding;
-
 mod kind;
 mod page;
 mod plan;
