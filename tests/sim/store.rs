@@ -384,6 +384,17 @@ impl Store {
         self.book.lock().lives_of(room).last().is_some_and(|life| life.begun > 1)
     }
 
+    /// Whether an instance that has not looked since still has a life of the room open that was deleted.
+    pub fn is_served_after_deletion(&self, room: &RoomName) -> bool {
+        let Some(tombstone) = now(self.log.tombstone(room)).expect("the log in memory answers") else {
+            return false;
+        };
+        let is_over = |seen: Seen| seen.last != Position::START && seen.last.ms <= tombstone.deleted_ms;
+        let book = self.book.lock();
+        let mut ears = book.ears.iter().filter(|ear| ear.room == *room && !ear.speaker.is_closed());
+        ears.any(|ear| ear.speaker.seen().is_some_and(is_over))
+    }
+
     pub fn forget(&self, room: &RoomName) {
         self.faults.forget_room(room);
     }

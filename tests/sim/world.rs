@@ -313,6 +313,10 @@ impl World {
         if self.script.mistake.is_none() && self.is_held_by_copies_of_a_deleted_life(&room) {
             return format!("{} would not come back", room.as_str());
         }
+        // Who alone holds what is lost may come there next, and gets the other life into its copy.
+        if self.script.mistake.is_none() && kind < 6 && self.store.is_served_after_deletion(&room) {
+            return format!("{} might not come back", room.as_str());
+        }
         match kind {
             0..6 if self.script.losses => {
                 let last = head.last.seq.saturating_sub(back).max(head.base).max(1);
