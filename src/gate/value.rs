@@ -55,28 +55,64 @@ pub(super) fn check_embedded_json(json: &str) -> Result<(), Refusal> {
 /// their names in the middle of an emoji.
 pub(super) fn check_foreign_json(json: &str) -> Result<(), Refusal> {
     check_json_depth(json)?;
-    serde_json::from_str::<IgnoredAny>(json).map(drop).map_err(|_| Refusal::BadJson)
+    serde_json::from_str::<IgnoredAny>(json).map(drop).map_err(|_| Refusal::BadJson)?;
+    check_numbers(json)
 }
 
 /// Counts open brackets outside of strings: as deep as any parser will recurse.
 fn check_json_depth(json: &str) -> Result<(), Refusal> {
-    let (mut depth, mut in_string, mut escaped) = (0_usize, false, false);
-    for byte in json.bytes() {
+    let mut depth = 0_usize;
+    for (_, byte) in outside_strings(json) {
         match byte {
-            _ if escaped => escaped = false,
-            b'\\' if in_string => escaped = true,
-            b'"' => in_string = !in_string,
-            b'[' | b'{' if !in_string => {
+            b'[' | b'{' => {
                 depth += 1;
                 if depth > VALUE_DEPTH_MAX {
                     return Err(Refusal::ValueTooDeep);
                 }
             }
-            b']' | b'}' if !in_string => depth = depth.saturating_sub(1),
+            b']' | b'}' => depth = depth.saturating_sub(1),
             _ => {}
         }
     }
     Ok(())
+}
+
+/// Checks that numbers of well-formed JSON have a value: of `1e400` browsers make infinity, and parsers like
+/// serde's, which some clients have, refuse all that it stands in.
+fn check_numbers(json: &str) -> Result<(), Refusal> {
+    /// With fewer digits and no exponent every number has one.
+    const DIGITS_MIN: usize = 300;
+    let mut begins = None;
+    for (at, byte) in outside_strings(json).chain([(json.len(), b' ')]) {
+        match (begins, byte) {
+            (None, b'-' | b'0'..=b'9') => begins = Some(at),
+            (None, _) | (Some(_), b'-' | b'+' | b'.' | b'e' | b'E' | b'0'..=b'9') => {}
+            (Some(from), _) => {
+                begins = None;
+                let number = &json[from..at];
+                let may_be_large = number.len() >= DIGITS_MIN || number.contains(['e', 'E']);
+                if may_be_large && serde_json::from_str::<f64>(number).is_err() {
+                    return Err(Refusal::BadJson);
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The bytes of JSON that stand in no string, and where; with the quote that a string begins with.
+fn outside_strings(json: &str) -> impl Iterator<Item = (usize, u8)> {
+    let (mut in_string, mut escaped) = (false, false);
+    json.bytes().enumerate().filter(move |&(_, byte)| {
+        let is_outside = !in_string;
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if in_string => escaped = true,
+            b'"' => in_string = !in_string,
+            _ => {}
+        }
+        is_outside
+    })
 }
 
 /// Visits a JSON value as yrs' decoder does, and drops it. The depth was checked before.

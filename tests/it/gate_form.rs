@@ -225,14 +225,23 @@ fn presence_is_checked() {
     assert_eq!((entries[0].client, entries[0].clock), (7, 3));
     assert_eq!(parse_presence(&[0]), Ok(vec![]));
 
+    for fine in [r#"["1e400\"",1e300,-1E-400,true]"#, r#"{"1e999":"\\","2":123456789012345678901234567890}"#]
+    {
+        let message = presence(&[(1, fine)]);
+        assert_eq!(parse_presence(&message).unwrap()[0].check_state(), Ok(()), "{fine}");
+    }
     let deep = format!("{}{}", "[".repeat(33), "]".repeat(33));
     let long = format!("\"{}\"", "x".repeat(9_000));
-    let bad: [(&str, Refusal); 7] = [
+    let large = format!("[1{}]", "0".repeat(400));
+    let bad: [(&str, Refusal); 10] = [
         ("{", Refusal::BadJson),
         ("", Refusal::CutOff),
         ("{} {}", Refusal::BadJson),
         ("undefined", Refusal::BadJson),
         ("{'a':1}", Refusal::BadJson),
+        (r#"{"at":[1,-2.5e320,"1e9"]}"#, Refusal::BadJson),
+        ("1e400", Refusal::BadJson),
+        (&large, Refusal::BadJson),
         (&deep, Refusal::ValueTooDeep),
         (&long, Refusal::PresenceTooLarge),
     ];
