@@ -6,9 +6,10 @@
 //! blocks between its origin and its right origin that are in its origin's subtree and that it does
 //! not need: call that x *spans* them. It spans no sibling of a larger client with the same right
 //! origin, nor what hangs on that: its walk ends at the first of those that it meets. In whatever order
-//! blocks arrive, of two that meet in this way the later walks over the earlier at most once. So a block is charged with what it spans, and with
-//! those that span it: what they would pay if it had come first. The sum bounds the steps of the
-//! engine's loop (and Yjs': it is the same) for the updates as they come, merged, or as one document.
+//! blocks arrive, of two that meet in this way the later walks over the earlier at most once. So a block
+//! is charged with what it spans, and with those that span it: what they would pay if it had come first.
+//! The sum bounds the steps of the engine's loop (and Yjs': it is the same) for the updates as they come,
+//! merged, or as one document.
 //! The two are told apart: what a block spans its author has not seen, what spans it was laid by others.
 //!
 //! Who spans a new block? Those that span its neighbour, counted there, and those of its siblings within

@@ -8,8 +8,8 @@ use yrs::{Map, Transact};
 use crate::craft::{At, Blocks, blocks};
 use crate::{Peer, Room};
 
-/// [G23] Strangers begin thousands of texts of their own at one place, as many as they may, and pay
-/// back what they owe with small updates elsewhere to lay more. Two people who go on at that place,
+/// [G23] Strangers begin 5,000 texts of their own at one place, paying back what they owe with small
+/// updates elsewhere, and then take all that may be owed. Two people who go on at that place,
 /// each one edit behind the other, are never refused.
 #[test]
 fn what_strangers_have_heaped_up_is_no_reason_to_refuse_anyone() {

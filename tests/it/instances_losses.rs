@@ -51,7 +51,9 @@ async fn a_page_that_others_have_overtaken_is_not_gone_on_with() {
     let third = Server::start(Arc::clone(&pair.log)).await;
     let mut ann = pair.one.connect_for_acks("r").await;
     ann.sync().await;
-    let (mut bob, mut carl) = (pair.two.join("r").await, third.join("r").await);
+    let mut bob = pair.two.join("r").await;
+    let mut carl = third.connect_for_acks("r").await;
+    carl.sync().await;
     ann.set("a", "1").await;
     bob.until_set("a", "1").await;
     carl.until_set("a", "1").await;
@@ -68,9 +70,8 @@ async fn a_page_that_others_have_overtaken_is_not_gone_on_with() {
     ann.until("the ack of an edit in the place of Bob's", |ann| ann.acked == 3).await;
     fall_back(&pair, 2).await;
     carl.set("c", "1").await;
-    carl.until_set("c", "1").await;
     carl.set("d", "1").await;
-    sleep(Duration::from_millis(50)).await;
+    carl.until("the acks of two edits over the loss", |carl| carl.acked == 3).await;
     held.release();
 
     pair.faults.on_bus(|_: &Heard| Fate::Heard);
