@@ -8,7 +8,8 @@
 //!
 //! It is two accounts, each with its own limit: of what blocks span, and of what spans them. Somebody who
 //! knows all that stands at a place spans nothing there, however much strangers have heaped up; what
-//! that costs is theirs to answer for, and one edit there is always within what is free.
+//! that costs is theirs to answer for, and one edit there is within what is free until
+//! [`STEPS_INHERITED_FREE`] blocks span the place.
 
 use std::hash::BuildHasher;
 

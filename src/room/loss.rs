@@ -26,7 +26,8 @@ pub(super) struct Sight {
 
 /// Decides. A store without epochs loses nothing: whatever is not what was seen is over. In others a room may be gone
 /// by right in two ways, a deletion, which leaves a tombstone that was not there before and is no older than what was
-/// seen, and its deadline; everything else is a loss. `stands`: in a log that goes on behind it, the record that was seen last is still the same.
+/// seen, and its deadline; everything else is a loss. `stands`: in a log that goes on behind it, the record that was
+/// seen last is still the same.
 pub(super) fn judge(
     sight: &Sight,
     head: Option<&Head>,
