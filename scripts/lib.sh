@@ -136,7 +136,8 @@ ensure_cargo_fuzz() {
 }
 
 # Bytes of wasm and glue that browsers load, gzipped, at most (docs/decisions/0022-client-core.md); and where the standard library
-# is rustup's, which is not built for size: for people at work, never published.
+# is rustup's, which is not built for size: for people at work, never published. Programs that gzip differ by half a percent: the
+# bundle, which is gzipped in Rust, has to leave that to the package's test, which has Node's.
 CLIENT_GZIP_BYTES_MAX=180000
 CLIENT_GZIP_BYTES_MAX_RUSTUP=300000
 
@@ -155,7 +156,8 @@ wasm_cargo() {
     fi
 }
 
-# Debian's current Rust (it builds Debian's browsers with it) and the sources of the standard library.
+# Debian's current Rust (it builds Debian's browsers with it) and the sources of the standard library. `fmt-debug=none`: what is
+# formatted with {:?} is left empty in the browser, and with it stay out the tables of which characters can be printed.
 wasm_debian() {
     WASM_WAY=debian
     apt_install rustc-web rust-web-src || return 1
@@ -163,7 +165,7 @@ wasm_debian() {
     llvm=$(/usr/bin/rustc -Vv | sed -n 's/^LLVM version: \([0-9]*\).*/\1/p')
     apt_install "lld-$llvm" || return 1
     CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER=/usr/bin/wasm-ld-$llvm RUSTC=/usr/bin/rustc RUSTC_BOOTSTRAP=1 \
-        CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUSTFLAGS="-Zunstable-options -Cpanic=immediate-abort -Zlocation-detail=none" \
+        CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUSTFLAGS="-Zunstable-options -Cpanic=immediate-abort -Zlocation-detail=none -Zfmt-debug=none" \
         "$@" -Zbuild-std=std,panic_abort -Zbuild-std-features=optimize_for_size
 }
 
@@ -172,7 +174,7 @@ client_bundle() {
     wasm_cargo rustc --locked -p ruang-client --lib --crate-type cdylib --profile wasm || return 1
     cargo build --locked -p ruang-client --features bundle --bin bundle || return 1
     local made max=$CLIENT_GZIP_BYTES_MAX_RUSTUP
-    [ "${WASM_WAY:-}" = debian ] && max=$CLIENT_GZIP_BYTES_MAX
+    [ "${WASM_WAY:-}" = debian ] && max=$((CLIENT_GZIP_BYTES_MAX * 99 / 100))
     made=$(mktemp -d) || return 1
     target/debug/bundle target/wasm/wasm32-unknown-unknown/wasm/ruang_client.wasm "$made" "$max" || return 1
     # Into its place as a whole: tests may be reading the one before.

@@ -130,7 +130,7 @@ pub enum ClientError {
     #[error("{0}")]
     Argument(String),
     /// There is no template of that name.
-    #[error("there is no template of the name {0:?}")]
+    #[error("there is no template of the name \"{0}\"")]
     Template(String),
     /// The rules of the board do not let this person make the edit.
     #[error("{0}")]

@@ -158,7 +158,7 @@ pub struct Author<'a> {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum EditError {
     /// There is no card, group or action item of that id.
-    #[error("there is no {what} with the id {id:?}")]
+    #[error("there is no {what} with the id \"{id}\"")]
     NotThere {
         /// What was looked for.
         what: &'static str,
@@ -166,7 +166,7 @@ pub enum EditError {
         id: String,
     },
     /// There is one already.
-    #[error("there is a card with the id {0:?} already")]
+    #[error("there is a card with the id \"{0}\" already")]
     Exists(String),
     /// An id that cannot be.
     #[error("an id is one line of 1 to {BOARD_ID_BYTES_MAX} bytes")]
