@@ -77,8 +77,8 @@ fn setting_error(error: &clap::Error) -> Option<String> {
         ErrorKind::InvalidValue => format!("allowed are {}", text(ContextKind::ValidValue)?),
         _ => return None,
     };
-    let secret = setting.starts_with("--store");
-    let read = text(ContextKind::InvalidValue).filter(|_| !secret).map(|value| format!("{value:?}: "));
+    let is_secret = ["--store", "--webhook-url"].iter().any(|named| setting.starts_with(named));
+    let read = text(ContextKind::InvalidValue).filter(|_| !is_secret).map(|value| format!("{value:?}: "));
     Some(format!("{setting}: {}{why}", read.unwrap_or_default()))
 }
 
@@ -208,7 +208,7 @@ mod tests {
         Cli::command().debug_assert();
     }
 
-    /// [O1] A refused setting is one line with what is allowed; a store's address is not repeated.
+    /// [O1] [P24] A refused setting is one line with what is allowed; addresses that may hold a password are not repeated.
     #[test]
     fn refused_settings_are_one_line() {
         let line = |args: &[&str]| {
@@ -218,6 +218,8 @@ mod tests {
         let store = line(&["ruang", "serve", "--store", "redis://:secret@host/x"]);
         assert!(store.contains("--store") && store.contains("redis://"), "{store}");
         assert!(!store.contains("secret") && !store.contains('\n'), "{store}");
+        let receiver = line(&["ruang", "serve", "--webhook-url", "https://ann:secret@host/"]);
+        assert!(receiver.contains("--webhook-url") && !receiver.contains("secret"), "{receiver}");
         let level = line(&["ruang", "serve", "--durability", "much"]);
         assert!(level.contains("much") && level.contains("fsync") && !level.contains('\n'), "{level}");
         let listen = line(&["ruang", "serve", "--listen", "here"]);
