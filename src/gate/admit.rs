@@ -7,7 +7,7 @@
 
 use std::collections::BTreeSet;
 
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 use smallvec::SmallVec;
 
 use super::block::{Block, Kind, Parent, read_block, write_gc};
@@ -116,10 +116,12 @@ impl<'g, 'u> Judgement<'g, 'u> {
 
     /// Has what is new of these clients left out.
     pub(super) fn leave_out(&mut self, clients: &[ClientId]) {
-        if !clients.is_empty() {
-            let parts = self.cursors.iter_mut().zip(&self.update.sections);
-            parts.for_each(|(cursor, section)| cursor.foreign = clients.contains(&section.client));
+        if clients.is_empty() {
+            return;
         }
+        let clients: HashSet<ClientId> = clients.iter().copied().collect();
+        let parts = self.cursors.iter_mut().zip(&self.update.sections);
+        parts.for_each(|(cursor, section)| cursor.foreign = clients.contains(&section.client));
     }
 
     /// Judges all blocks. On an error the index is as it was.

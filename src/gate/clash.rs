@@ -35,15 +35,17 @@ struct Edit {
 }
 
 impl Recent {
-    /// Remembers the parts of an update that were admitted as they are: `(client, from, to)`. Copies of whole
-    /// documents are not remembered.
+    /// Remembers the parts of an update that were admitted as they are: `(client, from, to)`, in the update's order. Copies
+    /// of whole documents are not remembered.
     pub fn note(&mut self, update: &ParsedUpdate<'_>, admitted: &[(ClientId, u32, u32)]) {
         if update.source != Source::Update {
             return;
         }
+        let mut admitted = admitted.iter().peekable();
         for section in &update.parsed.sections {
-            let whole = (section.client, section.clocks.0, section.clocks.1);
-            let Some(hash) = hash(update, section).filter(|_| admitted.contains(&whole)) else { continue };
+            let Some(part) = admitted.next_if(|part| part.0 == section.client) else { continue };
+            let is_whole = (part.1, part.2) == section.clocks;
+            let Some(hash) = hash(update, section).filter(|_| is_whole) else { continue };
             if self.edits.len() >= RECENT_EDITS_MAX {
                 self.edits.pop_front();
             }

@@ -178,9 +178,12 @@ impl Owners {
     pub(crate) fn foreign(&self, by: Bringer<'_>, new: impl Iterator<Item = ClientId>) -> Vec<ClientId> {
         let inner = self.inner.lock();
         let Some(inner) = inner.as_deref() else { return Vec::new() };
+        // Whom presence shows takes a look at all of it: once for each owner.
+        let mut shown = HashMap::new();
         let is_foreign = |client: &ClientId| match inner.owner(*client) {
             Some(owner) if Some(owner) == by.user => false,
-            Some(owner) => inner.connected.contains_key(owner) || self.presence.lock().shows(owner),
+            Some(owner) if inner.connected.contains_key(owner) => true,
+            Some(owner) => *shown.entry(owner).or_insert_with(|| self.presence.lock().shows(owner)),
             None => self.presence.lock().holder(*client).is_some_and(|holder| holder != by.user),
         };
         new.filter(is_foreign).collect()
