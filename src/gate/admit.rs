@@ -341,7 +341,7 @@ impl<'g, 'u> Judgement<'g, 'u> {
 
     /// What goes on, part by part, and what it takes to take it back.
     pub(super) fn finish(self, deletes: Deletes, turned: bool) -> Judged {
-        let (steps, named) = self.account.keep();
+        let (steps, named, taken) = self.account.keep();
         let judged = self.cursors.into_iter().zip(&self.update.sections);
         let admitted = judged.filter(|(cursor, _)| cursor.known > cursor.known_before);
         let parts = admitted.map(|(cursor, section)| {
@@ -349,7 +349,7 @@ impl<'g, 'u> Judgement<'g, 'u> {
             OwnedPart { client: section.client, clocks, part: cursor.part }
         });
         let parts = parts.collect();
-        Judged { parts, deletes, dropped: self.dropped, before: self.mark, steps, named, turned }
+        Judged { parts, deletes, dropped: self.dropped, before: self.mark, steps, named, taken, turned }
     }
 }
 

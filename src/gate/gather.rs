@@ -56,7 +56,7 @@ impl Gate {
     ) -> Result<Dropped, Refusal> {
         let overwritten = gathered.overwritten.len();
         let judged = self.judge(record, &[], &Rewrite::default(), Some(&mut gathered.overwritten));
-        let Judged { parts, deletes, dropped, before, named, .. } = match judged {
+        let Judged { parts, deletes, dropped, before, named, taken, .. } = match judged {
             Ok(judged) => judged,
             Err(refusal) => {
                 gathered.overwritten.truncate(overwritten);
@@ -68,7 +68,7 @@ impl Gate {
         }
         if whole && dropped.is_gap() {
             gathered.overwritten.truncate(overwritten);
-            let receipt = self.receipt(&parts, deletes.new, (before, named));
+            let receipt = self.receipt(&parts, deletes.new, (before, named, taken));
             self.revert(&receipt);
             return Ok(dropped);
         }

@@ -9,7 +9,7 @@ use super::index::Mark;
 use super::read::Id;
 use super::refusal::Refusal;
 use super::rewrite::Rewrite;
-use super::walks::Account;
+use super::walks::{Account, Taken};
 use super::write::OwnedPart;
 use super::{Dropped, Gate, ParsedUpdate, Receipt};
 use crate::ids::ClientId;
@@ -25,6 +25,8 @@ pub(super) struct Judged {
     pub(super) steps: u64,
     /// What its sets of keys have named as origin.
     pub(super) named: Vec<Id>,
+    /// What it has changed of the account of steps.
+    pub(super) taken: Option<Box<Taken>>,
     /// See [`super::Remainder::turned`].
     pub(super) turned: bool,
 }
@@ -63,10 +65,10 @@ impl Gate {
         &mut self,
         parts: &[OwnedPart],
         deletes: SmallVec<[(ClientId, u32, u32); 1]>,
-        (before, named): (Mark, Vec<Id>),
+        (before, named, taken): (Mark, Vec<Id>, Option<Box<Taken>>),
     ) -> Receipt {
         self.count_admission();
         let blocks = parts.iter().map(|part| (part.client, part.clocks.0, part.clocks.1)).collect();
-        Receipt { blocks, deletes: deletes.into_vec(), before, named, number: self.admissions }
+        Receipt { blocks, deletes: deletes.into_vec(), before, named, taken, number: self.admissions }
     }
 }

@@ -63,7 +63,7 @@ pub use walks::Recorded;
 use index::{Index, Mark};
 use judged::Judged;
 use read::Id;
-use walks::Walks;
+use walks::{Taken, Walks};
 
 use crate::ids::ClientId;
 use crate::limits::{DOCUMENT_BYTES_MAX, UPDATE_BYTES_MAX};
@@ -202,6 +202,8 @@ pub struct Receipt {
     before: Mark,
     /// What its sets of keys have named as origin first of those in flight.
     named: Vec<Id>,
+    /// What it has changed of the account of steps, if the order was known.
+    taken: Option<Box<Taken>>,
     /// Which admission it was: the newest one's types and names can be forgotten.
     number: u64,
 }
@@ -278,12 +280,12 @@ impl Gate {
         foreign: &[ClientId],
         rewrite: &Rewrite,
     ) -> Result<Admission, Refusal> {
-        let Judged { mut parts, mut deletes, dropped, before, steps, named, turned } =
+        let Judged { mut parts, mut deletes, dropped, before, steps, named, taken, turned } =
             self.judge(update, foreign, rewrite, None)?;
         if parts.is_empty() && deletes.parts.is_empty() {
             return Ok(Admission { remainder: None, dropped });
         }
-        let receipt = self.receipt(&parts, deletes.new, (before, named));
+        let receipt = self.receipt(&parts, deletes.new, (before, named, taken));
         let update = write::write_update(update.parsed.bytes, &mut parts, &mut deletes.parts);
         Ok(Admission { remainder: Some(Remainder { update, receipt, steps, turned }), dropped })
     }
@@ -304,6 +306,12 @@ impl Gate {
         if receipt.blocks.iter().any(|&(client, _, to)| self.index.known(client) != to) {
             return false;
         }
+        // Types and names are numbered in one row, and steps are owed in one: only the newest admission's can be forgotten.
+        // Others stay, unused: that happens only if another instance's record came in between.
+        let is_newest = receipt.number == self.admissions;
+        if is_newest {
+            receipt.taken.iter().for_each(|taken| self.walks.give_back(taken));
+        }
         for &(client, from, to) in &receipt.deletes {
             self.index.undelete(client, (from, to));
         }
@@ -311,10 +319,11 @@ impl Gate {
             self.walks.truncate(client, from, &self.index);
             self.index.truncate(client, from);
         }
+        if is_newest {
+            receipt.taken.iter().for_each(|taken| self.walks.rejoin(taken));
+        }
         self.walks.forget_named(&receipt.named);
-        // Types and names are numbered in one row: only the newest admission's can be forgotten.
-        // Others stay, unused: that happens only if another instance's record came in between.
-        if receipt.number == self.admissions {
+        if is_newest {
             self.index.rewind(receipt.before);
             self.admissions -= 1;
         }

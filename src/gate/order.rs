@@ -31,7 +31,7 @@ use crate::ids::ClientId;
 const NONE: u32 = u32::MAX;
 
 /// An id with the client's number in place of its 8 bytes.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Place {
     client: u32,
     clock: u32,
@@ -125,8 +125,26 @@ pub(super) struct Order {
     firsts: HashMap<Spot, u32>,
     /// Entries of the walk under way, with what Yjs calls conflicting: those of the newest round.
     walked: HashMap<u32, u32>,
-    /// What the blocks since the last [`Order::settle`] span, to take it back.
+    /// What the blocks since the last [`Order::settle`] have changed of others.
+    changed: Changed,
+}
+
+/// What blocks have changed of entries that were there before them, to take it back.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(super) struct Changed {
+    /// What they span, as in [`Walk::spans`].
     raised: Vec<(u32, u32)>,
+    /// What became of entries, in order.
+    entries: Vec<Change>,
+}
+
+/// What a block has done to an entry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Change {
+    /// Became one with the entry that ended so.
+    Extended(Place),
+    /// Had the entry `slot`, whose tag was `tag`, cut: the rest of it is `piece`.
+    Split { slot: u32, piece: u32, tag: u32 },
 }
 
 impl Order {
@@ -182,11 +200,14 @@ impl Order {
             return Err(Refusal::FarNeighbours);
         }
         for spans in walk.spans {
-            self.raised.push(spans);
+            self.changed.raised.push(spans);
             self.each(spans, |entry| entry.spanned = entry.spanned.saturating_add(1));
         }
         let entry = Entry { spanned: inherited.saturating_add(walk.siblings), ..entry };
-        if !(block.first && walk.left == left && self.extend(left, &entry)) {
+        if block.first && walk.left == left && self.extend(left, &entry) {
+            let end = Place { client: number, clock: block.id.clock - 1 };
+            self.changed.entries.push(Change::Extended(end));
+        } else {
             self.insert(entry, walk.left, block.spot);
         }
         Ok(charge)
@@ -309,19 +330,31 @@ impl Order {
         (u64::from(item.tag & 0xff) + cuts).min(u64::from(item.len))
     }
 
-    /// What was taken in since the last time stays.
-    pub(super) fn settle(&mut self) {
-        self.raised.clear();
-        self.raised.shrink_to(SCRATCH_KEPT);
+    /// What was taken in since the last time stays. Says what that has changed of others, if anything.
+    pub(super) fn settle(&mut self) -> Option<Changed> {
+        let changed = std::mem::take(&mut self.changed);
+        (changed != Changed::default()).then_some(changed)
     }
 
-    /// Nobody spans anything more than at the last [`Order::settle`]. Before the blocks since then are
-    /// truncated: what they span stands between entries that are still there.
-    pub(super) fn lower(&mut self) {
-        for spans in std::mem::take(&mut self.raised) {
+    /// Takes back what blocks span, before they are truncated: that stands between entries that are still there.
+    pub(super) fn lower(&mut self, changed: &Changed) {
+        for &spans in &changed.raised {
             self.each(spans, |entry| entry.spanned = entry.spanned.saturating_sub(1));
         }
-        self.settle();
+    }
+
+    /// Makes entries what they were before blocks that are truncated by now: nothing stands between their pieces any more.
+    pub(super) fn rejoin(&mut self, changed: &Changed) {
+        for &change in changed.entries.iter().rev() {
+            match change {
+                Change::Extended(end) => {
+                    if let Some((_, slot)) = self.find(end) {
+                        self.entries[slot as usize].tag -= 1;
+                    }
+                }
+                Change::Split { slot, piece, tag } => self.join(slot, piece, tag),
+            }
+        }
         self.forget_empty();
     }
 
@@ -346,7 +379,8 @@ impl Order {
         slots.sum::<usize>()
             + self.entries.capacity() * size_of::<Entry>()
             + self.free.capacity() * size_of::<u32>()
-            + self.raised.capacity() * size_of::<(u32, u32)>()
+            + self.changed.raised.capacity() * size_of::<(u32, u32)>()
+            + self.changed.entries.capacity() * size_of::<Change>()
             + self.clients.capacity() * size_of::<Held>()
             + self.numbers.allocation_size()
             + self.firsts.allocation_size()

@@ -18,7 +18,7 @@ use hashbrown::{DefaultHashBuilder, HashMap, HashSet};
 use super::Source;
 use super::index::{Index, Mark, Spot};
 use super::names::NO_NAME;
-use super::order::{Order, Placed, Steps};
+use super::order::{Changed, Order, Placed, Steps};
 use super::ranges::Range;
 use super::read::Id;
 use super::refusal::Refusal;
@@ -41,6 +41,13 @@ pub(super) struct Walks {
     order: Option<Box<Order>>,
     /// Memory for the next [`Account`].
     scratch: Vec<Counted>,
+}
+
+/// What an admission has changed of the account and of what others are charged, to take it back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Taken {
+    owed_before: Steps,
+    changed: Option<Changed>,
 }
 
 /// What records that are judged and not folded have named as the origin of a key's value.
@@ -75,17 +82,21 @@ impl Walks {
         Self { order: Some(Box::default()), ..Self::default() }
     }
 
-    /// Takes over the order that another index of the same document has learnt.
+    /// Takes over the order that another index of the same document has learnt. One that is known stays: receipts are about it.
     pub(super) fn learn(&mut self, other: Self, index: &Index) {
-        let Some(mut order) = other.order else { return };
+        let Some(mut order) = other.order.filter(|_| self.order.is_none()) else { return };
         order.rename(index);
-        order.settle();
         *self = Self { order: Some(order), ..Self::default() };
     }
 
     #[cfg(test)]
     pub(super) fn order(&self) -> Option<&Order> {
         self.order.as_deref()
+    }
+
+    #[cfg(test)]
+    pub(super) fn owed(&self) -> Steps {
+        self.owed
     }
 
     /// How many blocks the order has, if it is known.
@@ -118,6 +129,21 @@ impl Walks {
     /// These are folded.
     pub(super) fn forget_recorded(&mut self, recorded: Recorded) {
         self.forget_named(&recorded.0);
+    }
+
+    /// The newest admission is taken back, before its blocks are truncated.
+    pub(super) fn give_back(&mut self, taken: &Taken) {
+        if let Some(order) = &mut self.order {
+            self.owed = taken.owed_before;
+            taken.changed.iter().for_each(|changed| order.lower(changed));
+        }
+    }
+
+    /// The same, after its blocks are truncated.
+    pub(super) fn rejoin(&mut self, taken: &Taken) {
+        if let (Some(order), Some(changed)) = (&mut self.order, &taken.changed) {
+            order.rejoin(changed);
+        }
     }
 
     /// Forgets a client's clocks from `from` on, before the index does.
@@ -287,24 +313,28 @@ impl<'g> Account<'g> {
             }
         }
         if let Some(order) = &mut self.walks.order {
-            order.lower();
+            let changed = order.settle().unwrap_or_default();
+            order.lower(&changed);
             blocks.for_each(|(client, from)| order.truncate(client, from, index));
+            order.rejoin(&changed);
         }
     }
 
-    /// The update is admitted: says its steps, and what its sets have named.
-    pub(super) fn keep(mut self) -> (u64, Vec<Id>) {
+    /// The update is admitted: says its steps, what its sets have named, and what it takes to take it back once the order is
+    /// known.
+    pub(super) fn keep(mut self) -> (u64, Vec<Id>, Option<Box<Taken>>) {
         self.counted.1.clear();
         self.counted.1.shrink_to(SCRATCH_KEPT);
         self.walks.scratch = std::mem::take(&mut self.counted.1);
+        let owed_before = self.walks.owed;
         if self.source != Source::Record && self.blocks > 0 {
             let (free, owed) = (self.free(), &mut self.walks.owed);
             owed.own = (owed.own + self.steps.own).saturating_sub(free.own);
             owed.inherited = (owed.inherited + self.steps.inherited).saturating_sub(free.inherited);
         }
-        if let Some(order) = &mut self.walks.order {
-            order.settle();
-        }
-        (self.steps.own + self.steps.inherited, self.named)
+        let changed = self.walks.order.as_mut().and_then(|order| order.settle());
+        let is_charged = self.walks.order.is_some() && self.walks.owed != owed_before;
+        let taken = (is_charged || changed.is_some()).then(|| Box::new(Taken { owed_before, changed }));
+        (self.steps.own + self.steps.inherited, self.named, taken)
     }
 }

@@ -3,7 +3,7 @@
 use super::super::index::{Index, Spot};
 use super::super::ranges::push_tight;
 use super::super::read::Id;
-use super::{Entry, Held, NONE, NOWHERE, Order, Place, Placed};
+use super::{Change, Entry, Held, NONE, NOWHERE, Order, Place, Placed};
 use crate::ids::ClientId;
 
 impl Order {
@@ -66,7 +66,21 @@ impl Order {
         let first = &mut self.entries[slot as usize];
         (first.tag, first.len, first.next) = (weighing(len), len, piece);
         self.clients[client as usize].slots.insert(at + 1, piece);
+        self.changed.entries.push(Change::Split { slot, piece, tag: entry.tag });
         piece
+    }
+
+    /// Undoes the newest cut of an entry, whose tag was `tag`.
+    pub(super) fn join(&mut self, slot: u32, piece: u32, tag: u32) {
+        let rest = self.entries[piece as usize];
+        let Some((at, _)) = self.find(Place { client: rest.client(), clock: rest.clock }) else { return };
+        self.clients[rest.client() as usize].slots.remove(at);
+        if let Some(next) = self.entries.get_mut(rest.next as usize) {
+            next.prev = slot;
+        }
+        let first = &mut self.entries[slot as usize];
+        (first.tag, first.len, first.next) = (tag, first.len + rest.len, rest.next);
+        self.free.push(piece);
     }
 
     pub(super) fn allocate(&mut self, entry: Entry) -> u32 {

@@ -1,6 +1,6 @@
 //! [G21, G22] The order is yrs', and what blocks are charged bounds the walks of every replay.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use yrs::updates::decoder::Decode;
 use yrs::{Array, ArrayRef, ClientID, Doc, Options, Out, ReadTxn, StateVector, Text, Transact, Update};
@@ -33,7 +33,21 @@ fn seeds(count: u64) -> Vec<u64> {
     }
 }
 
+type Charged = BTreeMap<(ClientId, u32), (u32, u32, u32)>;
+
 impl Order {
+    /// Of each id how many blocks span it, where its entry begins, and how many blocks that was.
+    fn charged(&self) -> Charged {
+        let held = self.clients.iter().flat_map(|held| held.slots.iter().map(|slot| (held.id, *slot)));
+        let entries = held.map(|(client, slot)| (client, self.entries[slot as usize]));
+        entries
+            .flat_map(|(client, entry)| {
+                let charged = (entry.spanned, entry.clock, entry.tag & 0xff);
+                (entry.clock..entry.clock + entry.len).map(move |clock| ((client, clock), charged))
+            })
+            .collect()
+    }
+
     /// The ids of a list in their order.
     fn ids(&self, spot: Spot) -> Vec<(ClientId, u32)> {
         let mut ids = Vec::new();
@@ -51,6 +65,11 @@ impl Order {
 }
 
 impl Gate {
+    /// What later blocks are charged with, if the order is known: of each id what is known of its entry, and what is owed.
+    fn charges(&self) -> Option<(Charged, Steps)> {
+        self.walks.order().map(|order| (order.charged(), self.walks.owed()))
+    }
+
     /// The ids of a root's list in their order, if it is known.
     fn order_of(&mut self, root: &str) -> Option<Vec<(ClientId, u32)>> {
         let spot = Spot { parent: self.index.root(root), key: NO_NAME };
@@ -127,13 +146,14 @@ fn the_order_is_that_of_the_engine() {
                 let update = author.edit(&mut random);
                 server.hear(&update);
                 for gate in [&mut kept, &mut learnt] {
-                    let before = gate.order_of("a");
+                    let before = (gate.order_of("a"), gate.charges());
                     let admission = gate.admit(&update, Source::Update).expect("honest work");
                     assert!(!admission.dropped.is_gap());
                     // Now and then the log refuses it, and it comes again.
                     if let Some(remainder) = admission.remainder.filter(|_| random.below(4) == 0) {
                         gate.revert(&remainder.receipt);
-                        assert_eq!(gate.order_of("a"), before, "seed {seed}: taken back");
+                        let after = (gate.order_of("a"), gate.charges());
+                        assert_eq!(after, before, "seed {seed}: taken back");
                         gate.admit(&update, Source::Update).expect("honest work");
                     }
                 }
@@ -153,6 +173,39 @@ fn the_order_is_that_of_the_engine() {
             assert_eq!(ids, server.ids(), "seed {seed}");
         }
     }
+}
+
+/// [G11] What is refused or taken back, however often, leaves nobody who comes later charged for it: not what it spans, not
+/// what it has become one with.
+#[test]
+fn what_was_taken_back_is_not_charged_for() {
+    let mut gate = Gate { walks: Walks::ordered(), ..Gate::new() };
+    // Sections of one client: how many blocks, client, clock; a text of one letter behind or between ids.
+    let update = |head: [u8; 3], blocks: &[&[u8]]| [&[1][..], &head, &blocks.concat(), &[0]].concat();
+    let in_root: &[u8] = &[4, 1, 1, b't', 1, b'x'];
+    let behind: &[u8] = &[0x84, 1, 4, 1, b'x'];
+    let crossed: &[u8] = &[0xc4, 1, 3, 1, 0, 1, b'x'];
+    let hello: &[u8] = b"\x04\x01\x01t\x05hello";
+    gate.admit(&update([1, 1, 0], &[hello]), Source::Update).expect("honest work");
+    let before = gate.charges();
+    let wide = update([1, 9, 0], &[in_root]);
+    let longer = update([1, 1, 5], &[behind]);
+    let between = update([1, 8, 0], &[&[0xc4, 1, 1, 1, 2, 1, b'x']]);
+    // As `longer`, and then what is refused: its right neighbour stands before its left one.
+    let refused = update([2, 1, 5], &[behind, crossed]);
+    for turn in 0..1_000 {
+        for update in [&wide, &longer] {
+            let admission = gate.admit(update, Source::Update).expect("within what is free");
+            gate.revert(&admission.remainder.expect("it is new").receipt);
+        }
+        gate.admit(&refused, Source::Update).expect_err("crossed");
+        let admission = gate.admit(&between, Source::Update).expect("within what is free");
+        gate.revert(&admission.remainder.expect("it is new").receipt);
+        assert_eq!(gate.charges(), before, "turn {turn}");
+    }
+    println!("after 4,000 updates that were taken back or refused: {before:?}");
+    let next = gate.admit(&longer, Source::Update).expect("honest work").remainder.expect("it is new");
+    assert_eq!(next.steps, 0);
 }
 
 /// A block of one clock: where it says it stands.

@@ -65,4 +65,15 @@ async fn nothing_new_comes_from_a_viewer() {
         assert!(state.next_batch().is_none() && state.gate.state_vector() == vector, "{what}");
     }
     assert_eq!(state.document.encode_full(), full);
+
+    // Nor does anyone pay for it: a letter that stands before all that are here, and behind none.
+    state.gate.learn_order([&full[..]]).unwrap();
+    for ordinal in 6..3_006 {
+        let judged = state.submit(&submission(Role::Viewer, ordinal, &edit(6, 1))).unwrap();
+        assert!(judged.refused, "{ordinal}");
+    }
+    state.submit(&submission(Role::Editor, 2, &edit(5, 2))).unwrap();
+    let steps = state.drafts.back().unwrap().steps;
+    println!("after 3,000 refused letters at one place an editor's next one there is charged {steps} steps");
+    assert_eq!(steps, 0);
 }
