@@ -17,7 +17,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use axum::Router;
 use axum::extract::{FromRequestParts, Request, State};
-use axum::http::header::{HeaderMap, LOCATION, ORIGIN};
+use axum::http::header::{HOST, HeaderMap, LOCATION, ORIGIN};
 use axum::http::request::Parts;
 use axum::http::uri::PathAndQuery;
 use axum::http::{StatusCode, Uri};
@@ -116,14 +116,14 @@ impl Front {
 
     /// Whether a request from this machine itself was sent to a name that somebody may have pointed here to read what
     /// needs no token: browsers name no origin when a page reads from its own host.
-    fn is_rebound(&self, client: &Client, peer: Option<IpAddr>) -> bool {
+    /// A name that cannot be parsed (`evil.example.`, with a dot at its end) may be such a one.
+    fn is_rebound(&self, client: &Client, peer: Option<IpAddr>, headers: &HeaderMap) -> bool {
         let FrontOptions { allowed, development, public, .. } = &self.options;
         let is_from_here = peer.is_some_and(|peer| peer.is_loopback());
-        let Some(authority) =
-            client.host.as_deref().filter(|_| *development && is_from_here && !client.proxied)
-        else {
+        if !*development || !is_from_here || client.proxied {
             return false;
-        };
+        }
+        let Some(authority) = &client.host else { return headers.contains_key(HOST) };
         let is_local = origin::split_authority(authority).is_none_or(|(host, _)| origin::is_local_host(host));
         let mut origins = ["http", "https"].into_iter();
         let is_named = |scheme: &str| {
@@ -194,7 +194,7 @@ async fn pass(State(app): State<Arc<App>>, mut request: Request, next: Next) -> 
             return finish((StatusCode::FORBIDDEN, NOT_ALLOWED).into_response());
         }
     }
-    if front.is_rebound(&client, peer) {
+    if front.is_rebound(&client, peer, request.headers()) {
         app.throttle.metrics().origins_refused.inc();
         return finish((StatusCode::FORBIDDEN, NOT_THIS_NAME).into_response());
     }
