@@ -42,14 +42,17 @@ pub(super) struct Expected {
     pub(super) audiences: Vec<String>,
     /// By how much the issuer's clock may differ.
     pub(super) leeway_ms: u64,
+    /// By how much that clock may be ahead.
+    pub(super) ahead_ms: u64,
     /// Its end is no further away than this.
     pub(super) life_ms_max: u64,
 }
 
 impl Expected {
-    /// The same of tokens that were made here, by our own clock.
+    /// The same of tokens that were made here: their end is by our own clock, their beginning by the clock of whichever
+    /// instance has made them.
     pub(super) fn of_ours(&self) -> Self {
-        Self { life_ms_max: self.life_ms_max, ..Self::default() }
+        Self { life_ms_max: self.life_ms_max, ahead_ms: self.ahead_ms, ..Self::default() }
     }
 }
 
@@ -88,15 +91,16 @@ impl RawClaims {
         if expires_ms <= now_ms {
             return Err(AuthError::Expired);
         }
-        if nbf_ms.is_some_and(|nbf_ms| nbf_ms > now_ms.saturating_add(expected.leeway_ms)) {
+        if nbf_ms.is_some_and(|nbf_ms| nbf_ms > now_ms.saturating_add(expected.ahead_ms)) {
             return Err(AuthError::NotYet);
         }
-        if issued_ms.is_some_and(|iat_ms| iat_ms > now_ms.saturating_add(expected.leeway_ms)) {
+        if issued_ms.is_some_and(|iat_ms| iat_ms > now_ms.saturating_add(expected.ahead_ms)) {
             return Err(AuthError::NotYet);
         }
         // By its whole life, as far as it tells that: a revocation is kept for one such life, and must outlive it.
         let since_ms = issued_ms.unwrap_or(now_ms).min(now_ms);
-        if expires_ms - since_ms > expected.life_ms_max.saturating_add(2 * expected.leeway_ms) {
+        if expires_ms - since_ms > expected.life_ms_max.saturating_add(expected.leeway_ms + expected.ahead_ms)
+        {
             return Err(AuthError::TooLong);
         }
         if !is_among(self.iss, &expected.issuers) {

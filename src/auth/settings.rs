@@ -87,6 +87,7 @@ impl AuthSettings {
             issuers: self.auth_issuer.clone(),
             audiences: self.auth_audience.clone(),
             leeway_ms: ms(self.auth_leeway),
+            ahead_ms: ms(self.auth_leeway),
             life_ms_max: ms(self.auth_token_life),
         }
     }

@@ -104,6 +104,13 @@ fn document_tokens_are_for_one_document() {
     let settings = settings(&[public_key("EdDSA")]);
     let with_secret = || Auth::from_settings_and(&settings, &only_document).unwrap();
     check(&with_secret(), &with_secret()).unwrap();
+    // The instance that has made it may have a clock that is ahead of the one that reads it.
+    for (ahead_ms, admitted) in [(9_000, true), (12_000, false)] {
+        let token = first.mint_document_token(&grant, now_ms() + ahead_ms).unwrap();
+        let read = second.admit(Some(&token), &name, now_ms());
+        println!("made {ahead_ms} ms ahead: {:?}", read.as_ref().err());
+        assert_eq!(read.map(|_| ()), if admitted { Ok(()) } else { Err(AuthError::NotYet) });
+    }
     // Where everybody is let in, a token that was made here says what it says.
     let open = Auth::open();
     check(&open, &open).unwrap();
