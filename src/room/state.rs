@@ -141,6 +141,8 @@ pub(crate) struct Judged {
     pub(crate) refused: bool,
     /// What is wrong with who wrote it.
     pub(crate) suspect: Suspect,
+    /// Something of it is new, and on its way.
+    pub(crate) is_new: bool,
     /// Nothing is under way that the ack would wait for.
     pub(crate) decided_now: bool,
     /// Inflow units to give back now.

@@ -225,6 +225,28 @@ async fn a_gap_is_asked_for() {
     server.stop().await;
 }
 
+/// [S2] A client whose copy has a hole that it cannot fill is not asked for ever: it would answer each time with all that it
+/// has.
+#[tokio::test]
+async fn a_hole_that_nobody_can_fill_is_not_asked_for_again_and_again() {
+    let server = Server::start(Arc::new(MemoryLog::new())).await;
+    let mut holed = server.connect("r").await;
+    holed.set_locally("lost", "1");
+    let behind = holed.set_locally("k", "v");
+    holed.send(y_websocket::sync_step1(&holed.state_vector())).await;
+    for asked in 1..=2 {
+        holed.until("a question", |client| client.asked.len() == asked).await;
+        holed.send(y_websocket::sync_step2(&behind)).await;
+    }
+    holed.hears_anything(Duration::from_millis(500)).await;
+    println!("two answers that bring nothing: asked {} times", holed.asked.len());
+    assert_eq!(holed.asked.len(), 2, "the second answer says what the first has said");
+    // What it writes besides is stored, and an edit behind the hole is asked for as ever.
+    holed.set("k2", "v").await;
+    holed.until("a question", |client| client.asked.len() == 3).await;
+    server.stop().await;
+}
+
 /// [R9] A session that ends takes only itself along: a malformed frame closes its sender with 4400,
 /// nothing is stored, the others go on.
 #[tokio::test]

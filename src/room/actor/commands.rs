@@ -11,7 +11,7 @@ use super::super::state::{Judged, State, Submission, SubmitError, Suspect};
 use super::super::{Command, Member, Synced, refusal_close, room_ended, wall_clock_ms};
 use super::{Actor, End};
 use crate::caller::Caller;
-use crate::gate::{self, Refusal};
+use crate::gate::{self, Refusal, Source};
 use crate::ids::SessionId;
 use crate::limits::INLINE_BYTES_MAX;
 use crate::log::bus::Whisper;
@@ -116,6 +116,7 @@ impl Actor {
 
     async fn on_submit(&mut self, submission: Submission) -> Result<(), End> {
         let (session, ordinal, cost) = (submission.session, submission.ordinal, submission.cost);
+        let is_answer = submission.source == Source::Step2;
         // A room that is to be removed takes nothing; what it does not ack stays with its author.
         // Whoever was refused is off the list: what comes behind the refused update must neither be
         // stored nor acked over it.
@@ -139,8 +140,11 @@ impl Actor {
                 self.report(session, judged.suspect);
                 let ack = judged.decided_now.then(|| (ordinal, self.state().committed()));
                 // What was left out as another's would be left out again; it is asked for later.
-                let gap = judged.dropped.is_gap() && !judged.dropped.is_foreign();
-                let left_out = judged.dropped.is_foreign();
+                let mut gap = judged.dropped.is_gap() && !judged.dropped.is_foreign();
+                let mut left_out = judged.dropped.is_foreign();
+                if gap && is_answer && !self.state_mut().note_gap_in_answer(session, !judged.is_new) {
+                    (gap, left_out) = (false, true);
+                }
                 let told = judged.refused || gap || left_out;
                 let wanted = |seat: &&Arc<Seat>| seat.wants_acks() && ack.is_some() || told;
                 if let Some(seat) = self.seats.get(session).filter(wanted) {

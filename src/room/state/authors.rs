@@ -12,7 +12,7 @@ use super::{State, Submission, SubmitError};
 use crate::caller::UserId;
 use crate::gate::{ParsedUpdate, Receipt, Recent, Source};
 use crate::generation::Brings;
-use crate::ids::{ClientId, SessionId};
+use crate::ids::{ClientId, Position, SessionId};
 use crate::log::record::{Metadata, Record, RoomKind};
 use crate::room::owners::{Attribution, Bringer, Owners};
 use crate::session::Permit;
@@ -36,6 +36,8 @@ struct Kept {
     /// Of what was left out until its owner brings it, each client's next clock then: what the session has built on it
     /// can be taken when there is more.
     waiting: HashMap<SessionId, Vec<(ClientId, u32)>>,
+    /// Sessions whose newest answer had something that builds on what nobody has, and nothing new; and what was stored then.
+    vain: HashMap<SessionId, Position>,
     /// Sessions that are asked for all they have, because the store has lost something: whoever has it.
     pardoned: HashSet<SessionId>,
     /// Sessions that were reported once.
@@ -142,11 +144,30 @@ impl State {
         }
     }
 
-    /// Sessions of which something was left out since this was asked last, and those for which an owner has brought
-    /// something that they wait for. Asked again, they may bring it.
+    /// An answer of a session builds on what is not here, and has brought something new or nothing. Says whether asking again
+    /// at once may help: of two answers in a row that brought nothing the second says what the first has said.
+    pub(crate) fn note_gap_in_answer(&mut self, session: SessionId, is_vain: bool) -> bool {
+        let stored = self.committed();
+        let vain = &mut self.authors.kept.get_or_insert_default().vain;
+        if is_vain {
+            return vain.insert(session, stored).is_none();
+        }
+        vain.remove(&session);
+        true
+    }
+
+    /// Sessions of which something was left out since this was asked last, those for which an owner has brought
+    /// something that they wait for, and those that have answered in vain, if anything was stored since. Asked again, they may
+    /// bring it.
     pub(crate) fn take_owing(&mut self) -> HashSet<SessionId> {
+        let stored = self.committed();
         let Some(kept) = self.authors.kept.as_mut() else { return HashSet::new() };
         let mut owing = std::mem::take(&mut kept.owing);
+        let moved = kept.vain.iter_mut().filter(|(_, since)| **since != stored);
+        owing.extend(moved.map(|(session, since)| {
+            *since = stored;
+            *session
+        }));
         kept.waiting.retain(|session, waiting| {
             let has_come = waiting.iter().any(|(client, known)| self.gate.known(*client) > *known);
             if has_come {
@@ -167,8 +188,9 @@ impl State {
     /// A session has gone.
     pub(super) fn forget_author(&mut self, session: SessionId) {
         let Some(kept) = self.authors.kept.as_mut() else { return };
-        let Kept { owing, waiting, pardoned, reported, .. } = &mut **kept;
+        let Kept { owing, waiting, vain, pardoned, reported, .. } = &mut **kept;
         waiting.remove(&session);
+        vain.remove(&session);
         for of in [owing, pardoned, reported] {
             of.remove(&session);
         }

@@ -50,10 +50,17 @@ impl State {
                 }
                 None => true,
             };
-            return Ok(Judged { dropped, suspect, refused, decided_now, cost: submission.cost });
+            return Ok(Judged {
+                dropped,
+                suspect,
+                refused,
+                is_new: false,
+                decided_now,
+                cost: submission.cost,
+            });
         };
         self.take(submission, &update, brings, mended)?;
-        Ok(Judged { dropped, suspect, refused: false, decided_now: false, cost: 0 })
+        Ok(Judged { dropped, suspect, refused: false, is_new: true, decided_now: false, cost: 0 })
     }
 
     /// Puts what was admitted into the next batch.
