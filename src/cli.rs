@@ -133,26 +133,26 @@ fn load(args: crate::load::LoadArgs) -> ExitCode {
 
 /// The command line, with the Redis that the environment names as the store if no other is given.
 fn command() -> Command {
-    let seed = Store::from_seed_variables();
-    if seed == Ok(None) {
+    let variables = Store::from_variables();
+    if variables == Ok(None) {
         return Cli::command();
     }
     // A bad variable is an error only if it is what decides.
-    let parser = move |text: &str| match &seed {
-        Ok(Some(store)) if text == SEED_STORE => Ok(store.clone()),
-        Err(why) if text == SEED_STORE => Err(why.clone()),
+    let parser = move |text: &str| match &variables {
+        Ok(Some(store)) if text == VARIABLES_STORE => Ok(store.clone()),
+        Err(why) if text == VARIABLES_STORE => Err(why.clone()),
         _ => text.parse::<Store>(),
     };
     ["serve", "replay"].into_iter().fold(Cli::command(), |command, verb| {
         let parser = parser.clone();
         command.mut_subcommand(verb, |verb| {
-            verb.mut_arg("store", |arg| arg.default_value(SEED_STORE).value_parser(parser))
+            verb.mut_arg("store", |arg| arg.default_value(VARIABLES_STORE).value_parser(parser))
         })
     })
 }
 
 /// The default that stands for a store which the environment names.
-const SEED_STORE: &str = "as REDIS_HOST, REDIS_PORT, REDIS_PASSWORD and REDIS_DB say";
+const VARIABLES_STORE: &str = "as REDIS_HOST, REDIS_PORT, REDIS_PASSWORD and REDIS_DB say";
 
 /// Puts the settings of the TOML file, if one is named, in place of the built-in defaults: flags
 /// and environment still win. A file that cannot be used ends the process with one line.

@@ -152,8 +152,8 @@ impl Store {
         }
     }
 
-    /// The Redis that the environment names, as the seed did; see [`RedisAddress::from_variables`].
-    pub(crate) fn from_seed_variables() -> Result<Option<Self>, String> {
+    /// The Redis that the environment names; see [`RedisAddress::from_variables`].
+    pub(crate) fn from_variables() -> Result<Option<Self>, String> {
         let address = RedisAddress::from_variables(|name| std::env::var(name).ok())?;
         Ok(address.map(|address| Self::Redis(Box::new(address))))
     }

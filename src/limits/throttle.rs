@@ -1,7 +1,7 @@
 //! Bounds of how many and how fast: sockets, sessions, new rooms, messages. What an operator may change has
 //! its default here and its flag in `src/config/limits.rs`.
 
-/// Sockets of one instance: about 35 kB each while they wait, and a file descriptor.
+/// Sockets of one instance: 2.5 to 3.5 KiB each while they wait (docs/BENCHMARKS.md, connect), and a file descriptor.
 pub const SOCKETS_MAX: usize = 20_000;
 
 /// Sockets of one address, or of one network of 64 bits in IPv6. An office, a conference or a mobile carrier

@@ -14,8 +14,6 @@ pub struct Close {
     pub reason: Cow<'static, str>,
 }
 
-/// The server is going away.
-pub const GOING_AWAY: u16 = 1001;
 /// The server restarts: come back, at a time of your own.
 pub const RESTART: u16 = 1012;
 /// The server is too busy, or this room cannot be served now: come back later.

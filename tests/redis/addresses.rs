@@ -84,19 +84,19 @@ fn file_store(dir: &Path) -> String {
     format!("file:{}", dir.display())
 }
 
-/// [O27] The seed's variables choose Redis when no store is given, on the command line, in the environment or in the file.
+/// [O27] The variables REDIS_… choose Redis when no store is given, on the command line, in the environment or in the file.
 #[test]
-fn the_seeds_variables_choose_redis() {
+fn the_variables_choose_redis() {
     let server = Single::start(FSYNC);
     let () = server.ask(&["CONFIG", "SET", "requirepass", "s@cret"]);
     let port = server.port.to_string();
-    let seed = [
+    let variables = [
         ("REDIS_HOST", "127.0.0.1"),
         ("REDIS_PORT", &*port),
         ("REDIS_PASSWORD", "s@cret"),
         ("REDIS_DB", "2"),
     ];
-    let served = Served::start(&[], &seed);
+    let served = Served::start(&[], &variables);
     println!("{}", served.lines);
     assert!(
         served.lines.contains(&format!("redis://127.0.0.1:{port}/2")) && !served.lines.contains("s@cret")
@@ -104,7 +104,7 @@ fn the_seeds_variables_choose_redis() {
     let health = served.get("/healthz");
     println!("{health}");
     assert!(health.contains(r#""store":"redis""#) && health.contains(r#""durability":"fsync""#));
-    let (code, notes, rooms) = run(&["replay", "rooms"], &seed);
+    let (code, notes, rooms) = run(&["replay", "rooms"], &variables);
     assert_eq!((code, notes.as_str()), (Some(0), ""), "{rooms}");
 
     let dir = tempfile::tempdir().unwrap();
@@ -112,8 +112,10 @@ fn the_seeds_variables_choose_redis() {
     let config = dir.path().join("ruang.toml");
     std::fs::write(&config, format!("store = \"{store}\"")).unwrap();
     let by_file = ["--config", config.to_str().unwrap()];
-    let by_variable = [&[("RUANG_STORE", store.as_str())], &seed[..]].concat();
-    for (args, variables) in [(&["--store", &store][..], &seed[..]), (&[], &by_variable), (&by_file, &seed)] {
+    let by_variable = [&[("RUANG_STORE", store.as_str())], &variables[..]].concat();
+    for (args, variables) in
+        [(&["--store", &store][..], &variables[..]), (&[], &by_variable), (&by_file, &variables)]
+    {
         let served = Served::start(args, variables);
         assert!(served.lines.contains(&store), "{}", served.lines);
     }

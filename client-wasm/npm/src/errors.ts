@@ -18,8 +18,6 @@ export type RuangErrorCode =
   | 'not-allowed'
   /** A template, an option or a name that does not exist or cannot be. */
   | 'bad-option'
-  /** There is nothing to undo, nothing to redo, no conflict to settle. */
-  | 'nothing'
   /** It did not happen in time: the server did not answer. */
   | 'timeout'
   /** The token was refused, or there is none. */

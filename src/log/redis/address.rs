@@ -272,9 +272,9 @@ mod tests {
         }
     }
 
-    /// [O27] The variables of the seed name a server, if one of them is set; a bad one is named.
+    /// [O27] The variables REDIS_… name a server, if one of them is set; a bad one is named.
     #[test]
-    fn the_seeds_variables_name_a_server() {
+    fn the_variables_name_a_server() {
         let read = |set: &[(&str, &str)]| {
             let of = |name: &str| {
                 set.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned())
