@@ -38,7 +38,7 @@ mod learning;
 use craft::{At, Blocks, blocks, update};
 use hex::{bytes, hex};
 use ruang::document::{Document, FoldError};
-use ruang::gate::{Admission, Dropped, Gate, Refusal, Source, merge, try_merge};
+use ruang::gate::{Admission, Dropped, Gate, Recent, Refusal, Source, merge, parse_update, try_merge};
 
 /// A gate and the document behind it.
 #[derive(Default)]
@@ -367,4 +367,38 @@ fn paths_are_known() {
     assert_eq!(path(1), Some(vec![Some("items"), Some("card"), Some("text")]));
     assert_eq!(path(3), Some(vec![Some("items"), Some("card"), Some("tags"), None]));
     assert_eq!((path(4), path(5)), (None, None));
+}
+
+/// [R43] Of an update of 20,000 clients the newest edits are remembered: each of those that comes again with another content
+/// contradicts, and the same content does not. What was cut off as known, or left out, is not remembered.
+#[test]
+fn the_newest_edits_of_an_update_are_remembered() {
+    const CLIENTS: u64 = 20_000;
+    let section = |client: u64, letter: &'static str| {
+        Blocks::of(client, 0).text(At::Key("m", &client.to_string()), letter)
+    };
+    let edit = update((1..=CLIENTS).map(|client| section(client, "a")), &[]);
+    let (mut gate, mut recent) = (Gate::new(), Recent::default());
+    // One is known already, one is left out.
+    gate.admit(&blocks(section(CLIENTS - 3, "a")), Source::Update).unwrap();
+    let parsed = parse_update(&edit, Source::Update).unwrap();
+    let left_out = [CLIENTS - 5];
+    let admitted = gate.admit_without(&parsed, &left_out).unwrap().remainder.unwrap().receipt;
+    assert_eq!(admitted.blocks.len() as u64, CLIENTS - 2);
+    let started = std::time::Instant::now();
+    recent.note(&parsed, &admitted.blocks);
+    println!("{CLIENTS} clients noted in {:?}", started.elapsed());
+    let mut contradicted = 0;
+    for client in CLIENTS - 99..=CLIENTS {
+        let says = |letter| {
+            let again = blocks(section(client, letter));
+            gate.contradicted(&parse_update(&again, Source::Update).unwrap(), &recent)
+        };
+        assert_eq!(says("a"), None, "the same again");
+        contradicted += u64::from(says("b") == Some(client));
+        let is_forgotten = [CLIENTS - 3, CLIENTS - 5].contains(&client);
+        assert!(!is_forgotten || says("b").is_none(), "{client} was not admitted of this update");
+    }
+    println!("{contradicted} of the newest 100 are remembered");
+    assert_eq!(contradicted, ruang::limits::RECENT_EDITS_MAX as u64);
 }

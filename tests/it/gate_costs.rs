@@ -1,4 +1,4 @@
-//! [G4, G20, G25] What the gate costs: memory of a board's index and of a list's order, memory and time of judging. Figures are
+//! [G4, G20, G25, G26] What the gate costs: memory of a board's index and of a list's order, memory and time of judging. Figures are
 //! printed; only sizes are asserted, never times.
 #![allow(clippy::unwrap_used)]
 
@@ -25,6 +25,7 @@ fn costs_are_bounded() {
     boards_are_indexed_in_little();
     lists_are_ordered_in_little();
     hostile_messages_cost_little();
+    dense_documents_cost_in_the_engine();
 }
 
 fn empty_gates_are_small() {
@@ -253,6 +254,27 @@ fn hostile_messages_cost_little() {
         let vector = [&[0x80, 0x80, 0x80, 0x40][..], &vec![0x01; bytes]].concat();
         let (peak, _) = measured(|| drop((parse_state_vector(&vector), parse_presence(&vector))));
         assert!(peak <= (64 * bytes).max(1 << 20));
+    }
+}
+
+/// [G26] What the same messages cost once they are folded: what stays, and what it takes on the way.
+fn dense_documents_cost_in_the_engine() {
+    const BYTES: usize = 1 << 20;
+    for (name, message) in dense(BYTES) {
+        let Ok(admission) = Gate::new().admit(&message, Source::Step2) else { continue };
+        let Some(update) = admission.remainder.map(|remainder| remainder.update) else { continue };
+        let mut document = Document::new();
+        let before = HEAP.current_usage();
+        let (peak, time) = measured(|| drop(document.apply(&[&update]).unwrap()));
+        let kept = HEAP.current_usage() - before;
+        let times = |bytes: usize| bytes as f64 / update.len() as f64;
+        assert!(peak <= 96 * update.len(), "{name}: {:.0} times", times(peak));
+        println!(
+            "{} KiB of {name}, folded: {time:?}, {:.0} times its size on the way, {:.0} kept",
+            update.len() >> 10,
+            times(peak),
+            times(kept)
+        );
     }
 }
 
