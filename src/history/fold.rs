@@ -3,8 +3,12 @@
 //! Rooms that open, compaction and every replay verb fold through here, so they all agree on what
 //! the log says.
 
+mod judge;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+
+use judge::Admitted;
 
 use super::apart::Apart;
 use super::folding::{Folding, Returned, Unfolded};
@@ -12,11 +16,11 @@ use super::kind::Known;
 use super::snapshot::{About, Snapshot, SnapshotError};
 use super::wrote::Wrote;
 use crate::document::{Document, ENGINE};
-use crate::gate::{self, Dropped, Gate, Gathered, Source, UnderWay};
+use crate::gate::{Gate, Gathered, Source};
 use crate::generation::Generations;
 use crate::ids::{ClientId, Generation, Position, RoomName};
 use crate::kind::RoomKind;
-use crate::log::record::{Metadata, Record, StoredRecord};
+use crate::log::record::StoredRecord;
 
 /// A record that is in the log but, whole or in part, not in the document.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -310,6 +314,7 @@ impl Fold {
         Some(Folding { document: std::mem::take(&mut self.document), unfolded })
     }
 
+    /// The document is here again, with what was to be folded in it.
     pub(super) fn give_back(&mut self, Returned { document, deletes, recorded }: Returned) {
         self.document = document;
         self.gate.note_deleted(&deletes);
@@ -355,106 +360,4 @@ impl Fold {
             self.last = position;
         }
     }
-
-    fn trouble(&mut self, record: SetAside) {
-        match self.on_trouble {
-            OnTrouble::SetAside => self.set_aside.push(record),
-            OnTrouble::Stop => {
-                self.stopped.get_or_insert(record);
-            }
-        }
-    }
-
-    /// Takes a record into the gate, and adds what is new of it to what is to be folded.
-    fn admit(&mut self, stored: &StoredRecord, gathered: &mut Gathered) -> Admitted {
-        let position = stored.position();
-        if self.stopped.is_some() {
-            return Admitted::Stopped;
-        }
-        assert!(self.last.seq < position.seq, "record {position} comes after {}", self.last);
-        let (record, metadata, dropped) = match self.judge(stored, gathered) {
-            Ok(judged) => judged,
-            Err(why) => {
-                self.pass(SetAside { position, why });
-                return if self.stopped.is_some() { Admitted::Stopped } else { Admitted::Trouble };
-            }
-        };
-        let Some(dropped) = dropped else {
-            self.last = position;
-            self.records += 1;
-            self.log_bytes += record.encoded.len() as u64;
-            return Admitted::PassedOver;
-        };
-        if dropped.is_gap() {
-            // What is complete of it stays in; the rest needs a record that is not there.
-            let why = "in part: it builds on a record that is missing".to_owned();
-            self.trouble(SetAside { position, why });
-            if self.stopped.is_some() {
-                return Admitted::Stopped;
-            }
-        }
-        self.last = position;
-        self.records += 1;
-        self.log_bytes += record.encoded.len() as u64;
-        if let Some(metadata) = metadata {
-            self.kind = self.kind.and(record.kind(), metadata.room_kind);
-            if let Some(user) = &metadata.user {
-                self.wrote.note(user, record.kind(), position.ms);
-            }
-            self.note_claims(metadata);
-        }
-        if dropped.is_gap() { Admitted::Trouble } else { Admitted::Taken }
-    }
-
-    /// What the gate says to a record, and adds of it to what is to be folded; nothing if it is passed over. An error
-    /// says what is wrong with it.
-    fn judge<'r>(
-        &mut self,
-        stored: &'r StoredRecord,
-        gathered: &mut Gathered,
-    ) -> Result<(&'r Record, Option<Metadata>, Option<Dropped>), String> {
-        let record = match stored {
-            StoredRecord::Damaged { why, .. } => return Err(why.clone()),
-            StoredRecord::Intact { record, .. } => record,
-        };
-        let refused = |refusal: gate::Refusal| refusal.to_string();
-        let update = record.update();
-        let update = gate::parse_update(&update, Source::Record).map_err(refused)?;
-        let metadata = record.metadata().ok(); // decoding the record has shown that it can be read
-        if let Some(metadata) = &metadata
-            && self.apart.passes((record.kind(), metadata), &update, (&self.gate, &UnderWay::default()))
-        {
-            return Ok((record, None, None));
-        }
-        let whole = self.on_trouble == OnTrouble::Stop;
-        let dropped = self.gate.gather(&update, gathered, whole).map_err(refused)?;
-        Ok((record, metadata, Some(dropped)))
-    }
-
-    fn leave_unfolded(&mut self, gathered: Gathered, position: Position) {
-        let recorded = self.gate.end_gathering();
-        if !gathered.is_empty() {
-            let update = gathered.into_update();
-            self.bytes += update.len();
-            self.unfolded = Some(Unfolded { update, position, recorded });
-        }
-    }
-
-    /// The first claim of an id counts.
-    fn note_claims(&mut self, metadata: Metadata) {
-        let Some(user) = metadata.user.filter(|_| !metadata.claims.is_empty()) else { return };
-        let user: Arc<str> = user.into();
-        for client in metadata.claims {
-            self.claims.entry(client).or_insert_with(|| Arc::clone(&user));
-        }
-    }
-}
-
-/// What the gate said to one record.
-enum Admitted {
-    Taken,
-    PassedOver,
-    /// It is set aside; what of it is complete is taken.
-    Trouble,
-    Stopped,
 }

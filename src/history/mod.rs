@@ -2,7 +2,8 @@
 //!
 //! | file | what | pure |
 //! |---|---|---|
-//! | `fold` | one record after the other through the gate into the document | yes |
+//! | `fold` | one record after the other through the gate into the document (`fold/judge`: what the gate says) | yes |
+//! | `folding` | what was judged comes into the document while the next page is judged | |
 //! | `apart` | records that are passed over: another instance was faster | yes |
 //! | `page` | whether a page of records is whole, and how it is folded | yes |
 //! | `snapshot` | the bytes of a snapshot | yes |
@@ -10,7 +11,8 @@
 //! | `wrote` | who has written in a room | yes |
 //! | `plan` | when to compact, which snapshots stay, what is trimmed | yes |
 //! | `start` | reads the snapshot that a walk begins with, or an older one if that is damaged | |
-//! | `walk` | reads the log from there on | |
+//! | `behind` | reads a page, always of the log that the walk began in | |
+//! | `walk` | reads the log from there on (`walk/pages`: page by page) | |
 //! | `compact` | writes a snapshot and trims | |
 //! | `compactor` | the compactions of one instance | |
 //!
