@@ -1,7 +1,7 @@
 //! [G60] What the fuzzers' targets check (`tests/fuzz/src`) holds for every input that is kept in `tests/fuzz/seeds` and
 //! `tests/fuzz/mended`, and for changes of them: the same ones each time, without libFuzzer.
 //!
-//! `RUANG_FUZZ` sets how many changed inputs of each target, `RUANG_SEED` replays one of them. An input that breaks a promise
+//! `RUANG_FUZZ` sets how many changed inputs of each target, `RUANG_TEST_SEED` replays one of them. An input that breaks a promise
 //! is kept, and its path printed: it belongs into `tests/fuzz/mended/TARGET` when it is mended.
 #![allow(clippy::unwrap_used)]
 
@@ -70,7 +70,7 @@ fn walk(target: &str, count: u64, run: fn(&[u8]) -> bool) {
         let was_taken = catch_unwind(|| run(&input)).unwrap_or_else(|_| {
             let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{target}-{seed}"));
             fs::write(&path, &input).unwrap();
-            panic!("{target}: {} breaks a promise; replay with RUANG_SEED={seed}", path.display());
+            panic!("{target}: {} breaks a promise; replay with RUANG_TEST_SEED={seed}", path.display());
         });
         taken_changed += usize::from(was_taken);
     }

@@ -1,6 +1,6 @@
 //! [G1, G4, G11, G16] Hostile bytes: grammar-made, mutated, cut and random updates in sequence.
 //! Whatever the gate admits folds, encodes and loads elsewhere; judging costs at most 64 times the
-//! message; a refusal leaves no trace. `RUANG_SEED` replays a seed, `RUANG_FUZZ` sets the number of
+//! message; a refusal leaves no trace. `RUANG_TEST_SEED` replays a seed, `RUANG_FUZZ` sets the number of
 //! sequences (a day's run: some millions).
 #![allow(clippy::unwrap_used)]
 
@@ -154,7 +154,7 @@ fn sequence(seed: u64, counts: &mut [u64; 3]) {
             .unwrap_or_else(|error| panic!("admitted, but {error}: {} after {:?}", hex::hex(&message), log));
         gate.note_deleted(&deleted);
         log.push(remainder.update);
-        if std::env::var("RUANG_SEED").is_ok() {
+        if std::env::var("RUANG_TEST_SEED").is_ok() {
             let record = log.last().map(|update| hex::hex(update)).unwrap_or_default();
             println!(
                 "{source:?} {}\n  -> {record}\n  full {}",
@@ -196,12 +196,12 @@ fn whatever_is_admitted_folds() {
     println!("seeds {} to {}", all[0], all[all.len() - 1]);
     for seed in all {
         let run = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| sequence(seed, &mut counts)));
-        assert!(run.is_ok(), "replay with RUANG_SEED={seed}");
+        assert!(run.is_ok(), "replay with RUANG_TEST_SEED={seed}");
     }
     let [admitted, refused, nothing_new] = counts;
     println!("{admitted} admitted, {refused} refused, {nothing_new} brought nothing new");
     assert!(
-        std::env::var("RUANG_SEED").is_ok() || admitted > refused / 4,
+        std::env::var("RUANG_TEST_SEED").is_ok() || admitted > refused / 4,
         "the generator still hits something"
     );
 }

@@ -30,7 +30,7 @@ fn a_crowd_at_one_place_is_honest() {
 /// twenty others insert too; then the whole document into an empty room.
 #[test]
 fn random_insertions_offline_are_honest() {
-    let seed = std::env::var("RUANG_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(7_u64);
+    let seed = std::env::var("RUANG_TEST_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(7_u64);
     println!("seed {seed}");
     let mut state = seed;
     let mut below = move |n: u32| {

@@ -50,7 +50,7 @@ async fn head(writer: &Writer) -> Head {
 #[tokio::test]
 async fn walks_agree_wherever_they_begin() {
     for seed in seeds("walks_agree", 6) {
-        println!("replay with RUANG_SEED={seed}");
+        println!("replay with RUANG_TEST_SEED={seed}");
         let writer = random_room(seed, 3).await;
         let head = head(&writer).await;
         assert_eq!(head.snapshots.len(), 3);
@@ -107,7 +107,7 @@ async fn what_is_trimmed_is_said_to_be() {
 #[tokio::test]
 async fn both_ways_set_aside_the_same() {
     for seed in seeds("both_ways", 10) {
-        println!("replay with RUANG_SEED={seed}");
+        println!("replay with RUANG_TEST_SEED={seed}");
         let mut random = Random::new(seed);
         let (log, faults) = memory();
         let mut writer = Writer::new(&log, "r");

@@ -25,7 +25,7 @@ async fn head(writer: &Writer) -> Head {
 async fn snapshots_and_tail_say_what_all_records_say() {
     let (mut trims, mut snapshots) = (0, 0);
     for seed in seeds("snapshots_and_tail", 25) {
-        println!("replay with RUANG_SEED={seed}");
+        println!("replay with RUANG_TEST_SEED={seed}");
         let mut random = Random::new(seed);
         let now_ms = Arc::new(AtomicU64::new(10_000_000_000));
         let clock: Clock = {
@@ -74,7 +74,7 @@ async fn snapshots_and_tail_say_what_all_records_say() {
 #[tokio::test]
 async fn the_embedded_store_says_the_same() {
     for seed in seeds("the_embedded_store", 3) {
-        println!("replay with RUANG_SEED={seed}");
+        println!("replay with RUANG_TEST_SEED={seed}");
         let mut random = Random::new(seed);
         let dir = tempfile::tempdir().unwrap();
         let open = || -> Arc<dyn Log> { Arc::new(EmbeddedLog::open(dir.path(), InstanceId(7)).unwrap()) };
@@ -185,7 +185,7 @@ async fn a_full_store_keeps_its_snapshots() {
 async fn several_compactors_at_once() {
     let mut outcomes = (0, 0);
     for seed in seeds("several_compactors", 20) {
-        println!("replay with RUANG_SEED={seed}");
+        println!("replay with RUANG_TEST_SEED={seed}");
         let mut random = Random::new(seed);
         let mut crowd = Crowd::new(&mut random, 2);
         let (log, _) = memory();

@@ -79,7 +79,7 @@ fn assert_as_written(fold: &Fold, writer: &Writer, case: &str) {
 async fn pages_say_what_was_written() {
     let (mut folded, mut saved) = (0, 0);
     for seed in seeds("pages_say", 12) {
-        println!("replay with RUANG_SEED={seed}");
+        println!("replay with RUANG_TEST_SEED={seed}");
         let mut random = Random::new(seed);
         let (log, _) = memory();
         let mut writer = Writer::new(&log, "r");

@@ -1,5 +1,5 @@
 //! Clients that edit at random: honest histories to judge and to fold. Everything follows from a
-//! seed, which tests print; `RUANG_SEED` replays one.
+//! seed, which tests print; `RUANG_TEST_SEED` replays one.
 #![allow(dead_code, unreachable_pub)]
 #![allow(clippy::unwrap_used)]
 
@@ -46,12 +46,12 @@ impl Random {
     }
 }
 
-/// The seeds to run: one from `RUANG_SEED`, else `count` from a fixed start. Each is printed when
+/// The seeds to run: one from `RUANG_TEST_SEED`, else `count` from a fixed start. Each is printed when
 /// its run begins, so that a failing test names it.
 pub fn seeds(test: &str, count: u64) -> Vec<u64> {
     let start = test.bytes().fold(17_u64, |sum, byte| sum.wrapping_mul(31).wrapping_add(u64::from(byte)));
-    match std::env::var("RUANG_SEED") {
-        Ok(seed) => vec![seed.parse().expect("RUANG_SEED is a number")],
+    match std::env::var("RUANG_TEST_SEED") {
+        Ok(seed) => vec![seed.parse().expect("RUANG_TEST_SEED is a number")],
         Err(_) => (0..count).map(|n| start.wrapping_add(n) % 1_000_000_007).collect(),
     }
 }

@@ -27,8 +27,8 @@ impl Random {
 }
 
 fn seeds(count: u64) -> Vec<u64> {
-    match std::env::var("RUANG_SEED") {
-        Ok(seed) => vec![seed.parse().expect("RUANG_SEED is a number")],
+    match std::env::var("RUANG_TEST_SEED") {
+        Ok(seed) => vec![seed.parse().expect("RUANG_TEST_SEED is a number")],
         Err(_) => (1..=count).collect(),
     }
 }
