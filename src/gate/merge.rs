@@ -1,4 +1,4 @@
-//! Several remainders as one update: what a batch relays, and what a loading room folds. Blocks are
+//! Several remainders as one update: what a batch relays. Blocks are
 //! not looked into, only counted and laid one after the other.
 
 use std::cmp::Reverse;

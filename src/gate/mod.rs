@@ -8,6 +8,20 @@
 //! The way of an update: `parse` checks its form from end to end, `admit` judges its blocks against
 //! the `index`, `write` makes the remainder.
 //!
+//! | file | what |
+//! |---|---|
+//! | `read`, `block`, `value`, `ranges` | lib0's primitives, one block, one value, sets of clocks |
+//! | `parse` | the first pass: form |
+//! | `admit`, `deletes`, `rewrite` | the second pass: blocks, delete ranges, blocks that may not come in as they are |
+//! | `index`, `names` | what is known: clocks, places, types, deletes; keys |
+//! | `walks`, `order` | what integrating costs whoever comes later |
+//! | `judged`, `write` | what came of it, and the update that is stored |
+//! | `gather`, `merge` | many records as one update to fold; many remainders as one to relay |
+//! | `vector`, `presence` | state vectors and presence, by the same rules |
+//! | `acts`, `entries`, `touched`, `keys`, `sequences`, `spare` | what an update does, for who has rules, views or copies |
+//! | `clash`, `under_way`, `compare` | two contents under one id; what is not stored yet; whether two encodings are one document |
+//! | `refusal` | why something is refused |
+//!
 //! Invariants:
 //! - Every remainder starts exactly at the known clock of each of its clients, and every origin,
 //!   right origin, parent and deleted id in it is known after it. This is what makes yrs safe.
@@ -67,6 +81,9 @@ use walks::{Taken, Walks};
 
 use crate::ids::ClientId;
 use crate::limits::{DOCUMENT_BYTES_MAX, UPDATE_BYTES_MAX};
+
+/// The update V1 in which nothing is: no blocks, no deletes.
+pub const EMPTY_UPDATE: [u8; 2] = [0, 0];
 
 /// Where an update comes from: it decides which limits hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -23,6 +23,7 @@ use super::LoadError;
 use super::bytes::put_buf;
 use super::scan::{self, Message};
 use super::target::Target;
+use crate::gate::EMPTY_UPDATE;
 
 /// Keys, items and characters that the peers fight over.
 const KEYS: u32 = 12;
@@ -147,7 +148,7 @@ impl Peer {
             txn.encode_update_v1()
         };
         self.edits += 1;
-        if update != [0, 0] {
+        if update != EMPTY_UPDATE {
             self.send(&[0, 2], &update).await;
         }
     }

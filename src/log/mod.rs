@@ -2,7 +2,8 @@
 //! projection of it.
 //!
 //! The server sees the [`Log`] trait, which is the contract; `record` is the format of what is
-//! stored; `memory` and `embedded` keep it.
+//! stored; `memory`, `embedded` and `redis` keep it. `check` is what all of them ask first, `bus` what instances hear of each
+//! other, `notes` what is about no room, `clock` what positions are stamped with.
 
 pub mod bus;
 mod check;

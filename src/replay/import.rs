@@ -13,6 +13,7 @@ use std::sync::Arc;
 use super::file::{ExportedRoom, FileError};
 use super::place::utc;
 use crate::board::rules::{self, Reason};
+use crate::gate::EMPTY_UPDATE;
 use crate::history::{self, Fold, Range, WalkError};
 use crate::ids::{ClientId, Generation, InstanceId, Position, RoomName};
 use crate::kind::{Boards, RoomKind};
@@ -172,8 +173,6 @@ fn records(
     Maker { instance, kind }: Maker,
     now_ms: u64,
 ) -> Result<Vec<Record>, ImportError> {
-    /// An update that brings nothing.
-    const NOTHING: [u8; 2] = [0, 0];
     if kind == RoomKind::Board {
         rules::fits(document)?;
     }
@@ -195,7 +194,7 @@ fn records(
     }
     for (user, claims) in by_user {
         let metadata = Metadata { user: Some(user.to_owned()), claims, ..metadata.clone() };
-        records.push(Record::new(Kind::Import, &metadata, &NOTHING)?);
+        records.push(Record::new(Kind::Import, &metadata, &EMPTY_UPDATE)?);
     }
     Ok(records)
 }
@@ -225,7 +224,7 @@ async fn store(
         // Nothing can be asked of a deleted name but that it be anything. So the room is made first, by a
         // record that would do no harm in somebody else's.
         let metadata = records[0].metadata()?;
-        let mark = Record::new(Kind::Admin, &Metadata { claims: Vec::new(), ..metadata }, &[0, 0])?;
+        let mark = Record::new(Kind::Admin, &Metadata { claims: Vec::new(), ..metadata }, &EMPTY_UPDATE)?;
         if append(into, room, batch(next(), &[mark], Expects::Anything)).await?.created.is_none() {
             return Err(ImportError::Raced);
         }

@@ -1,6 +1,10 @@
 //! What a room decides: which updates go into which batch, what a committed batch changes, what
 //! each client is told. Pure: the actor waits, this does not.
 //!
+//! An update comes in by `submit`, which asks `lives`, `authors`, `kinds` and `rules`; `weight` says what is too much, or would take
+//! long; `answers` is what comes out. `others` is what came from other instances meanwhile, `races` what of it meets an
+//! edit under way. `exact` is for edits that stand at one position or nowhere, `begin` for rooms without any.
+//!
 //! Invariants:
 //! - The document holds committed records only; the gate's index also holds what is in flight.
 //! - Batches are stored in order, one at a time; a batch is frozen when it is first sent.

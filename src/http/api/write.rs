@@ -16,15 +16,12 @@ use super::answer::{JSON, OCTETS, json_at};
 use super::request::{Asked, in_time};
 use crate::caller::{Caller, Role};
 use crate::edit;
-use crate::gate::Source;
+use crate::gate::{EMPTY_UPDATE, Source};
 use crate::heavy::heavy;
 use crate::http::App;
 use crate::ids::{ClientId, Position, RoomName};
 use crate::limits::{API_MS_MAX, DOCUMENT_BYTES_MAX, EDIT_BYTES_MAX};
 use crate::room::outside::{Edit, WriteError, Written};
-
-/// An update that brings nothing.
-const NOTHING: [u8; 2] = [0, 0];
 
 /// `POST …/update`: an update V1, up to a whole document. What is known already is left out.
 pub(super) async fn update(
@@ -122,7 +119,7 @@ pub(super) async fn on_copy<T: Send + 'static>(
         app.rooms.engine_panicked(&asked.room);
     }
     let (update, about) = match made {
-        Ok((update, about)) if update != NOTHING => (update, about),
+        Ok((update, about)) if update != EMPTY_UPDATE => (update, about),
         unmade => {
             lease.give_back(); // nothing was written under it
             return unmade.map(|(_, about)| Made { position, is_new: false, about });

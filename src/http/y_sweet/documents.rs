@@ -17,6 +17,7 @@ use tokio::time::timeout;
 use super::refusal::Refusal;
 use super::{Named, access, is_old, parse};
 use crate::caller::Caller;
+use crate::gate::EMPTY_UPDATE;
 use crate::http::{App, api, front};
 use crate::ids::RoomName;
 use crate::limits::{API_MS_MAX, DOCUMENT_BYTES_MAX, REQUEST_BODY_BYTES_MAX};
@@ -34,9 +35,6 @@ struct Creation {
 
 /// Characters of an id that the server chooses: 131 bits, so that nobody guesses it and no two are the same.
 const RANDOM_ID_CHARS: usize = 22;
-
-/// An update that says nothing.
-const NOTHING: &[u8] = &[0, 0];
 
 /// Makes a document. If it is there already, that is as good.
 pub(super) async fn create(State(app): State<Arc<App>>, request: Request) -> Result<Response, Refusal> {
@@ -83,7 +81,7 @@ pub(super) async fn read(
             Ok(response)
         }
         // Of what nobody has made there is an empty document.
-        None => Ok((headers, NOTHING).into_response()),
+        None => Ok((headers, &EMPTY_UPDATE[..]).into_response()),
     }
 }
 

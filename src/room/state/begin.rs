@@ -2,10 +2,8 @@
 
 use super::State;
 use crate::caller::Caller;
+use crate::gate::EMPTY_UPDATE;
 use crate::log::record::{Kind, Metadata, Record, RecordError};
-
-/// An update that brings nothing.
-const NOTHING: &[u8] = &[0, 0];
 
 impl State {
     /// Sees to it that the room is stored. What makes it is the genesis record, as with any first edit: of several who
@@ -21,13 +19,14 @@ impl State {
             return Ok(false);
         }
         self.choose_kind(caller);
-        let number = self.open_draft(NOTHING.len());
+        let number = self.open_draft(EMPTY_UPDATE.len());
         let metadata = Metadata {
             user: caller.user.as_deref().map(str::to_owned),
             role: caller.role.into(),
             ..self.own_metadata(number, admitted_ms)
         };
-        let record = Record::new(Kind::Admin, &metadata, NOTHING).inspect_err(|_| self.drafts.clear())?;
+        let record =
+            Record::new(Kind::Admin, &metadata, &EMPTY_UPDATE).inspect_err(|_| self.drafts.clear())?;
         if let Some(draft) = self.drafts.back_mut() {
             draft.bytes += record.encoded.len();
             draft.records.push(record);
