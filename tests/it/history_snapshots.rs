@@ -101,6 +101,7 @@ fn any_bytes_are_survived() {
         }
     }
     println!("{read} of 20,000 are read");
+    assert!((1..20_000).contains(&read), "some are read, and some are refused");
 }
 
 /// [H4] What a newer ruang wrote is told from damage, in one line.

@@ -9,7 +9,8 @@ use ruang::log::bus::{Follower, Heard, Whisper};
 use ruang::log::record::StoredRecord;
 use ruang::log::{Adopted, Adoption, Appended, Batch, Durability, Head, Log, LogError, Tombstone, UploadId};
 
-use crate::store::{Mistake, Store, Verdict, now};
+use crate::store::{Store, now};
+use crate::ticket::{Mistake, Verdict};
 
 /// See the module.
 pub struct Door {

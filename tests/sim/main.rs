@@ -15,12 +15,13 @@ mod quiet;
 #[path = "../it/random_docs.rs"]
 mod random_docs;
 mod store;
+mod ticket;
 mod world;
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use store::Mistake;
+use ticket::Mistake;
 use world::{Counted, Script, World};
 
 const EVERYTHING: Script = Script { steps: 600, losses: true, deletions: true, mistake: None };

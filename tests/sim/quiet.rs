@@ -10,7 +10,8 @@ use ruang::log::record::{Kind, StoredRecord};
 
 use crate::client::Client;
 use crate::random_docs::view;
-use crate::store::{Verdict, holds, now};
+use crate::store::{holds, now};
+use crate::ticket::Verdict;
 use crate::world::{Counted, World};
 use yrs::{ReadTxn, Transact};
 

@@ -14,7 +14,8 @@ use yrs::{ReadTxn, Transact};
 use crate::client::Client;
 use crate::instance::Instance;
 use crate::random_docs::Random;
-use crate::store::{Mistake, Store, Ticket, Verdict};
+use crate::store::Store;
+use crate::ticket::{Mistake, Ticket, Verdict};
 
 /// How many instances there are when all live.
 const INSTANCES: usize = 3;
