@@ -107,6 +107,8 @@ impl Forgetful {
             }
             DiskOperation::Sync => self.files[DATABASE].sync(),
             DiskOperation::JournalSync { file } => self.files[file].sync(),
+            // A new file has the bytes that were written to it, in whichever place.
+            DiskOperation::JournalDirectorySync { .. } => {}
             DiskOperation::Read { .. } | DiskOperation::JournalRead { .. } => {}
         }
     }

@@ -232,6 +232,7 @@ async fn a_kill_leaves_changes_whole_and_leaks_nothing() {
                     DiskOperation::JournalRead { .. }
                         | DiskOperation::JournalWrite { .. }
                         | DiskOperation::JournalSync { .. }
+                        | DiskOperation::JournalDirectorySync { .. }
                 );
                 if moving || !journal || !setting.moves {
                     images.lock().push(Image::of(&path, &answered)?);

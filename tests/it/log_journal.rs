@@ -24,19 +24,42 @@ fn open(dir: &Path) -> Result<EmbeddedLog, OpenError> {
 
 /// A store whose journal is small and never moved by itself.
 fn open_small(dir: &Path) -> EmbeddedLog {
+    open_small_hooked(dir, None)
+}
+
+fn open_small_hooked(dir: &Path, disk: Option<DiskHook>) -> EmbeddedLog {
     let clock = clock(&Arc::new(AtomicU64::new(1_000)));
     let journal_idle = Duration::from_secs(3_600);
-    let options = Options { clock, journal_bytes: 8 << 10, journal_idle, ..Options::default() };
+    let options = Options { clock, disk, journal_bytes: 8 << 10, journal_idle, ..Options::default() };
     EmbeddedLog::open_with(dir, InstanceId(0), options).unwrap()
 }
+
+/// What a kill leaves.
+const KEPT: [&str; 4] = ["FORMAT", "journal-0", "journal-1", "log.redb"];
 
 /// The directory as a kill would leave it now.
 fn killed(dir: &Path) -> TempDir {
     let copy = tempfile::tempdir().unwrap();
-    for name in ["FORMAT", "journal-0", "journal-1", "log.redb"] {
+    for name in KEPT {
         fs::copy(dir.join(name), copy.path().join(name)).unwrap();
     }
     copy
+}
+
+/// The same once nothing is moved into the database any more: a copy of a file that is being written is none that a kill leaves.
+fn killed_at_rest(dir: &Path) -> TempDir {
+    let same = |a: &Path, b: &Path| {
+        KEPT.iter().all(|name| fs::read(a.join(name)).unwrap() == fs::read(b.join(name)).unwrap())
+    };
+    let mut copy = killed(dir);
+    loop {
+        std::thread::sleep(Duration::from_millis(5));
+        let again = killed(dir);
+        if same(copy.path(), again.path()) {
+            return copy;
+        }
+        copy = again;
+    }
 }
 
 /// Three commits of three rooms that only the journal has, and a fourth one's that the database has.
@@ -256,6 +279,41 @@ async fn a_failed_sync_of_the_journal_is_not_trusted() {
     let copy = killed(dir.path());
     drop(log);
     assert_eq!(texts(&open(copy.path()).unwrap(), &room("a")).await, ["one", "two"]);
+}
+
+/// [L1] [L38] At a start each file of the journal is made anew and put into the place of the old one; then the directory does
+/// not say that it has it. What is answered afterwards is there after a kill all the same, whichever file it was.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_file_whose_place_is_not_sure_takes_no_frames() {
+    for failing in 0..2 {
+        let dir = tempfile::tempdir().unwrap();
+        let log = open_small(dir.path());
+        append(&log, &room("a"), 1, 1, &["text 1"]).await;
+        drop(log);
+        let fails = Arc::new(AtomicBool::new(true));
+        let hook: DiskHook = Arc::new({
+            let fails = Arc::clone(&fails);
+            move |operation| {
+                let placed = operation == DiskOperation::JournalDirectorySync { file: failing };
+                if placed && fails.swap(false, Ordering::SeqCst) {
+                    return Err(std::io::ErrorKind::Other.into());
+                }
+                Ok(())
+            }
+        });
+        let log = open_small_hooked(dir.path(), Some(hook));
+        assert!(!fails.load(Ordering::SeqCst), "the directory was not synced");
+        let mut expected = vec!["text 1".to_owned()];
+        for number in 2..=30 {
+            expected.push(format!("text {number}"));
+            append(&log, &room("a"), 1, number, &expected[expected.len() - 1..]).await;
+            if number % 4 == 0 {
+                let found = texts(&open(killed_at_rest(dir.path()).path()).unwrap(), &room("a")).await;
+                println!("file {failing}: after {number} texts a kill leaves {}", found.len());
+                assert_eq!(found, expected);
+            }
+        }
+    }
 }
 
 /// [L8] [L43] The database is damaged where a room of the journal belongs: that room is refused, its

@@ -57,6 +57,11 @@ pub enum DiskOperation<'a> {
         /// Which one.
         file: usize,
     },
+    /// A new file of the journal stands in the place of the old one, and the directory is about to be synced.
+    JournalDirectorySync {
+        /// Which one.
+        file: usize,
+    },
 }
 
 impl DiskOperation<'_> {

@@ -37,6 +37,9 @@ struct JournalFile {
     file: File,
     salt: u64,
     len: usize,
+    /// What is synced here is found at the next start. Not after a failed write or sync, and not while another file may stand
+    /// at its path.
+    holds: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -44,8 +47,7 @@ enum State {
     Ready,
     /// Files are as they were found: everything must be moved first.
     Found,
-    /// A write or a sync failed: what the file holds is not known. Everything must be moved, and the
-    /// file be made anew.
+    /// A file does not hold what it is given. Everything must be moved, and the file be made anew.
     Failed,
 }
 
@@ -140,7 +142,7 @@ impl Journal {
         let written = self.write(self.current, self.at, &bytes).map_err(|error| (error, false));
         let synced = written.and_then(|()| self.sync(self.current).map_err(|error| (error, true)));
         if let Err((error, in_doubt)) = synced {
-            self.state = State::Failed;
+            (self.state, self.files[self.current].holds) = (State::Failed, false);
             return Err(Unwritten { failure: failure(&error), in_doubt });
         }
         self.at += bytes.len();
@@ -164,20 +166,23 @@ impl Journal {
     /// Everything has been moved: makes a journal that was not ready work again, with new files.
     ///
     /// # Errors
-    /// If a file had failed and cannot be made anew. The journal is not ready then.
+    /// If a file does not hold what it is given, and cannot be made anew. The journal is not ready then.
     pub(super) fn restart(&mut self) -> io::Result<()> {
-        match self.state {
-            State::Ready => {}
-            State::Failed => self.remake(self.current)?,
-            // They were read, so the page cache holds them in large parts; but they are good.
-            State::Found => {
-                for index in 0..FILES {
-                    if let Err(error) = self.remake(index) {
-                        tracing::warn!(%error, "a file of the journal was not made anew");
-                        // It may be large, and the disk full.
-                        let _ = fs::remove_file(new_path(&self.files[index].path));
-                    }
+        for index in 0..FILES {
+            let remakes = match self.state {
+                State::Ready => false,
+                State::Failed => !self.files[index].holds,
+                // They were read, so the page cache holds them in large parts.
+                State::Found => true,
+            };
+            if remakes && let Err(error) = self.remake(index) {
+                // It may be large, and the disk full.
+                let _ = fs::remove_file(new_path(&self.files[index].path));
+                if !self.files[index].holds {
+                    self.state = State::Failed;
+                    return Err(error);
                 }
+                tracing::warn!(%error, "a file of the journal was not made anew; the one that was found is good");
             }
         }
         self.at = FRAMES_AT;
@@ -186,8 +191,12 @@ impl Journal {
     }
 
     fn remake(&mut self, index: usize) -> io::Result<()> {
-        let file = &mut self.files[index];
-        *file = JournalFile::create(&file.path, index, file.len, self.hook.as_ref())?;
+        let (file, hook) = (&mut self.files[index], self.hook.as_ref());
+        let made = JournalFile::make(&file.path, index, file.len, hook)?;
+        // From here on the other one may stand at the path, now or after a power cut.
+        file.holds = false;
+        made.put_into_place(index, hook)?;
+        *file = made;
         Ok(())
     }
 
@@ -204,6 +213,13 @@ impl Journal {
 impl JournalFile {
     /// Makes the file at its full length, in place of one that may be there.
     fn create(path: &Path, index: usize, len: usize, hook: Option<&DiskHook>) -> io::Result<Self> {
+        let made = Self::make(path, index, len, hook)?;
+        made.put_into_place(index, hook)?;
+        Ok(made)
+    }
+
+    /// The same beside its place, which it does not touch.
+    fn make(path: &Path, index: usize, len: usize, hook: Option<&DiskHook>) -> io::Result<Self> {
         let salt = rand::random();
         let new = new_path(path);
         let file = OpenOptions::new().read(true).write(true).create(true).truncate(true).open(&new)?;
@@ -217,9 +233,14 @@ impl JournalFile {
         }
         ask(hook, DiskOperation::JournalSync { file: index })?;
         file.sync_all()?;
-        fs::rename(&new, path)?;
-        path.parent().map_or(Ok(()), sync_directory)?;
-        Ok(Self { path: path.to_path_buf(), file, salt, len })
+        Ok(Self { path: path.to_path_buf(), file, salt, len, holds: true })
+    }
+
+    /// After an error either file may stand there.
+    fn put_into_place(&self, index: usize, hook: Option<&DiskHook>) -> io::Result<()> {
+        fs::rename(new_path(&self.path), &self.path)?;
+        ask(hook, DiskOperation::JournalDirectorySync { file: index })?;
+        self.path.parent().map_or(Ok(()), sync_directory)
     }
 
     fn open(path: &Path, index: usize, hook: Option<&DiskHook>) -> Result<(Self, Scan), OpenError> {
@@ -237,7 +258,7 @@ impl JournalFile {
         })?;
         let salt = frame::check_file(&bytes, index).map_err(damaged)?;
         let scan = frame::scan(&bytes, salt);
-        Ok((Self { path: path.to_path_buf(), file, salt, len: bytes.len() }, scan))
+        Ok((Self { path: path.to_path_buf(), file, salt, len: bytes.len(), holds: true }, scan))
     }
 }
 
