@@ -105,7 +105,7 @@ enum End {
     Unsettled(LogError),
     #[error("somebody else was first: {0}")]
     Moved(String),
-    #[error("the store has taken no edit of it for {} s", .0.as_secs())]
+    #[error("the store has not served it for {} s", .0.as_secs())]
     Away(Duration),
 }
 
@@ -137,7 +137,7 @@ impl Actor {
                      with the store"
                 );
                 actor.rooms.metrics.rooms_without_store.inc();
-                actor.append = Append::default();
+                actor.append.leave();
             }
             Err(end) => {
                 tracing::error!(room = %actor.shared.name.log_id(), %end, "a room ends and is loaded again from its log");
@@ -164,7 +164,7 @@ impl Actor {
         let mut actor = Box::new(Self {
             state: Some(Box::new(state)),
             seats: Seats::default(),
-            append: Append::default(),
+            append: Append::new(rooms.options.store_patience),
             append_due: None,
             updates: Meter::new(now),
             upkeep,
@@ -263,7 +263,7 @@ impl Actor {
 
     /// When the clock is next of interest.
     fn next_due(&self) -> Instant {
-        let overdue = self.append.overdue_at(self.rooms.options.store_patience);
+        let overdue = self.append.overdue_at();
         [self.fan_out.due(), self.append_due, self.presence_due, self.idle_due, self.line.due(), overdue]
             .into_iter()
             .flatten()
@@ -273,9 +273,8 @@ impl Actor {
     /// Does what is due. Returns true if the room was idle and is off the list now.
     async fn on_due(&mut self) -> Result<bool, End> {
         let now = Instant::now();
-        let patience = self.rooms.options.store_patience;
-        if self.append.overdue_at(patience).is_some_and(|due| due <= now) {
-            return Err(End::Away(patience));
+        if self.append.overdue_at().is_some_and(|due| due <= now) {
+            return Err(End::Away(self.rooms.options.store_patience));
         }
         if self.fan_out.due().is_some_and(|due| due <= now) {
             self.release().await;

@@ -21,35 +21,47 @@ pub(super) struct Refused {
 
 type Running = Pin<Box<dyn Future<Output = Result<Appended, Refused>> + Send>>;
 
-/// At most one append under way. If the room ends first, it goes on alone; but one that may begin
-/// the life of a room is not tried again then: nobody would know of it who later deletes the room.
-#[derive(Default)]
+/// At most one append under way. If the room ends first, it goes on alone, and ends with the first answer that says that
+/// nothing was stored: nothing of it was acknowledged, and whoever comes back brings it again, in an append of a room that
+/// may end as this one has. One that is in doubt is tried for a patience more; but one that may begin
+/// the life of a room is not tried again at all: nobody would know of it who later deletes the room.
 pub(super) struct Append {
     running: Option<Running>,
     /// When it was begun.
     began: Option<Instant>,
     alone: Arc<AtomicBool>,
+    /// How long the room waits for a store that does not decide.
+    patience: Duration,
 }
 
 impl Append {
+    pub(super) fn new(patience: Duration) -> Self {
+        Self { running: None, began: None, alone: Arc::default(), patience }
+    }
+
+    /// The append under way goes on alone.
+    pub(super) fn leave(&mut self) {
+        *self = Self::new(self.patience);
+    }
+
     /// Begins to append a batch.
     ///
     /// # Panics
     /// If one is under way.
     pub(super) fn begin(&mut self, log: Arc<dyn Log>, room: RoomName, batch: Batch) {
         assert!(self.running.is_none(), "one append at a time");
-        let alone = Arc::clone(&self.alone);
+        let alone = Alone { is: Arc::clone(&self.alone), patience: self.patience };
         self.began = Some(Instant::now());
-        self.running = Some(Box::pin(append_until_decided(log, room, batch, alone)));
+        self.running = Some(Box::pin(append_until_decided(log, room, batch, Some(alone))));
     }
 
     pub(super) fn is_running(&self) -> bool {
         self.running.is_some()
     }
 
-    /// When the append under way has taken so long.
-    pub(super) fn overdue_at(&self, patience: Duration) -> Option<Instant> {
-        self.began.filter(|_| self.is_running()).map(|began| began + patience)
+    /// When the append under way has taken longer than the room waits.
+    pub(super) fn overdue_at(&self) -> Option<Instant> {
+        self.began.filter(|_| self.is_running()).map(|began| began + self.patience)
     }
 
     /// When the next one may begin, if that is to be `pace` after the last one.
@@ -75,13 +87,22 @@ impl Drop for Append {
     }
 }
 
-/// Appends a batch, again and again under the same number, until the log has decided.
+/// Whether anybody waits for an append.
+pub(super) struct Alone {
+    is: Arc<AtomicBool>,
+    patience: Duration,
+}
+
+/// Appends a batch, again and again under the same number, until the log has decided, or until it has been `alone` for long
+/// enough; without that for ever.
 pub(super) async fn append_until_decided(
     log: Arc<dyn Log>,
     room: RoomName,
     batch: Batch,
-    alone: Arc<AtomicBool>,
+    alone: Option<Alone>,
 ) -> Result<Appended, Refused> {
+    let begins = matches!(batch.expects, Expects::Anything | Expects::Last(0));
+    let mut alone_since = None;
     let mut wait = Duration::from_millis(50);
     let mut tries = 0_u32;
     let mut may_be_stored = false;
@@ -91,10 +112,14 @@ pub(super) async fn append_until_decided(
             Err(error) if error.is_temporary() => error,
             Err(error) => return Err(Refused { error, may_be_stored }),
         };
-        may_be_stored |= matches!(error, LogError::Unknown(_));
-        let begins = matches!(batch.expects, Expects::Anything | Expects::Last(0));
-        if begins && alone.load(Ordering::Relaxed) {
-            return Err(Refused { error, may_be_stored });
+        let in_doubt = matches!(error, LogError::Unknown(_));
+        may_be_stored |= in_doubt;
+        if let Some(alone) = alone.as_ref().filter(|alone| alone.is.load(Ordering::Relaxed)) {
+            let since = *alone_since.get_or_insert_with(Instant::now);
+            if begins || !in_doubt || since.elapsed() >= alone.patience {
+                tracing::warn!(room = %room.log_id(), %error, tries, "an append that nobody waits for any more is given up; nothing of it was acknowledged");
+                return Err(Refused { error, may_be_stored });
+            }
         }
         if tries.is_power_of_two() || tries == 0 {
             tracing::warn!(room = %room.log_id(), %error, tries, "an append has failed and is tried again; edits wait, nobody sees them");

@@ -41,11 +41,13 @@
 mod craft;
 mod harness;
 mod hex;
+mod life_support;
 mod random_docs;
 mod room_compaction;
 mod room_crowd;
 mod room_damage;
 mod room_faults;
+mod room_patience;
 mod room_random;
 mod room_store_away;
 

@@ -151,7 +151,7 @@ impl Actor {
         let bytes = batch.records.iter().map(|record| record.encoded.len()).sum();
         let (log, room) = (Arc::clone(&self.rooms.log), self.shared.name.clone());
         // It goes on alone if the server stops meanwhile: a store that is away must not keep it.
-        let healing = tokio::spawn(append_until_decided(log, room, batch, Arc::default()));
+        let healing = tokio::spawn(append_until_decided(log, room, batch, None));
         let stop = self.rooms.stop.clone();
         let answer = tokio::select! {
             answer = healing => answer?,

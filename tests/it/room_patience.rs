@@ -1,0 +1,210 @@
+//! How long a room waits for its store, and what goes on when it has waited long enough. No sockets: the clock is the test's.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use parking_lot::Mutex;
+use ruang::ids::{InstanceId, RoomName};
+use ruang::log::bus::{Follower, Whisper};
+use ruang::log::clock::system_clock;
+use ruang::log::memory::{Faults, MemoryLog};
+use ruang::log::record::{Kind, StoredRecord};
+use ruang::log::{Adopted, Adoption, Appended, Batch, Durability, Head, Log, LogError, Tombstone, UploadId};
+use ruang::room::{Rooms, RoomsOptions};
+use tokio::time::{Instant, sleep};
+
+use crate::life_support::{Person, room, rooms};
+
+/// Far more tries than there are in the time of these tests.
+const ALWAYS: usize = 100_000;
+
+/// A log that counts appends, and can be told not to be read.
+struct Watched {
+    inner: MemoryLog,
+    appends: AtomicUsize,
+    reading: Mutex<Reading>,
+}
+
+/// What becomes of reads.
+#[derive(Clone, Copy)]
+enum Reading {
+    Works,
+    /// It works until somebody has asked for a tombstone, and then not for so long.
+    FailsBehindTombstone(Duration),
+    /// It works from then on.
+    FailsUntil(Instant),
+}
+
+impl Watched {
+    /// A log that several instances may use, and one that no other uses.
+    fn shared() -> (Arc<Self>, Faults) {
+        Self::around(MemoryLog::for_instances(system_clock()))
+    }
+
+    fn alone() -> (Arc<Self>, Faults) {
+        Self::around(MemoryLog::with_faults())
+    }
+
+    fn around((inner, faults): (MemoryLog, Faults)) -> (Arc<Self>, Faults) {
+        let reading = Mutex::new(Reading::Works);
+        (Arc::new(Self { inner, appends: AtomicUsize::new(0), reading }), faults)
+    }
+
+    fn appends(&self) -> usize {
+        self.appends.load(Ordering::SeqCst)
+    }
+
+    fn may_be_read(&self) -> Result<(), LogError> {
+        match *self.reading.lock() {
+            Reading::FailsUntil(until) if Instant::now() < until => {
+                Err(LogError::Unavailable("a test".to_owned()))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    async fn kinds(&self, name: &RoomName) -> Vec<Kind> {
+        let records = self.inner.read(name, 0, 1_000).await.unwrap();
+        let kind = |stored: &StoredRecord| match stored {
+            StoredRecord::Intact { record, .. } => record.kind(),
+            StoredRecord::Damaged { position, why } => panic!("{position}: {why}"),
+        };
+        records.iter().map(kind).collect()
+    }
+}
+
+#[async_trait]
+impl Log for Watched {
+    async fn append(&self, room: &RoomName, batch: Batch) -> Result<Appended, LogError> {
+        self.appends.fetch_add(1, Ordering::SeqCst);
+        self.inner.append(room, batch).await
+    }
+    async fn open(&self, room: &RoomName) -> Result<Option<Head>, LogError> {
+        self.may_be_read()?;
+        self.inner.open(room).await
+    }
+    async fn read(&self, room: &RoomName, after: u64, count: usize) -> Result<Vec<StoredRecord>, LogError> {
+        self.may_be_read()?;
+        self.inner.read(room, after, count).await
+    }
+    async fn rooms(&self, after: Option<&RoomName>, count: usize) -> Result<Vec<RoomName>, LogError> {
+        self.inner.rooms(after, count).await
+    }
+    async fn put_chunk(
+        &self,
+        room: &RoomName,
+        id: UploadId,
+        index: u32,
+        bytes: Bytes,
+    ) -> Result<(), LogError> {
+        self.inner.put_chunk(room, id, index, bytes).await
+    }
+    async fn chunk(&self, room: &RoomName, id: UploadId, index: u32) -> Result<Option<Bytes>, LogError> {
+        self.inner.chunk(room, id, index).await
+    }
+    async fn adopt(&self, room: &RoomName, adoption: Adoption) -> Result<Adopted, LogError> {
+        self.inner.adopt(room, adoption).await
+    }
+    async fn trim(&self, room: &RoomName, through: u64) -> Result<u64, LogError> {
+        self.inner.trim(room, through).await
+    }
+    async fn touch(&self, room: &RoomName, ttl_ms: Option<u64>) -> Result<(), LogError> {
+        self.inner.touch(room, ttl_ms).await
+    }
+    async fn freeze(&self, room: &RoomName, frozen: bool) -> Result<bool, LogError> {
+        self.inner.freeze(room, frozen).await
+    }
+    async fn expire(&self, room: &RoomName, deadline_ms: u64) -> Result<bool, LogError> {
+        self.inner.expire(room, deadline_ms).await
+    }
+    async fn delete(&self, room: &RoomName) -> Result<bool, LogError> {
+        self.inner.delete(room).await
+    }
+    async fn tombstone(&self, room: &RoomName) -> Result<Option<Tombstone>, LogError> {
+        self.may_be_read()?;
+        let tombstone = self.inner.tombstone(room).await;
+        let mut reading = self.reading.lock();
+        if let Reading::FailsBehindTombstone(time) = *reading {
+            *reading = Reading::FailsUntil(Instant::now() + time);
+        }
+        tombstone
+    }
+    async fn follow(&self, room: &RoomName) -> Result<Follower, LogError> {
+        self.inner.follow(room).await
+    }
+    fn whisper(&self, room: &RoomName, from: InstanceId, whisper: Whisper) {
+        self.inner.whisper(room, from, whisper);
+    }
+    fn durability(&self) -> Durability {
+        self.inner.durability()
+    }
+    async fn health(&self) -> Result<(), LogError> {
+        self.inner.health().await
+    }
+    async fn close(&self) {
+        self.inner.close().await;
+    }
+}
+
+fn patient(log: &Arc<Watched>, patience: Duration) -> Arc<Rooms> {
+    let options = RoomsOptions {
+        store_patience: patience,
+        idle_unload: Duration::from_millis(20),
+        ..RoomsOptions::default()
+    };
+    rooms(Arc::clone(log) as Arc<dyn Log>, options)
+}
+
+/// Waits until the room sends a person away. Says with which code, and after how long.
+async fn sent_away(person: &mut Person) -> (u16, Duration) {
+    let began = Instant::now();
+    loop {
+        if let Some(close) = person.member.news().post.close {
+            return (close.code, began.elapsed());
+        }
+        assert!(began.elapsed() < Duration::from_secs(600), "nobody is sent away");
+        sleep(Duration::from_millis(10)).await;
+    }
+}
+
+/// [R32] A store is read and takes no edits, for long; somebody comes back again and again, with an edit each time. However
+/// often: when they have gone nobody asks the store any more, whether it says that nothing is stored or nothing at all. Once it
+/// takes edits again, what they bring is stored.
+#[tokio::test(start_paused = true)]
+async fn appends_of_rooms_that_have_ended_do_not_add_up() {
+    let refusals = [LogError::Full("a test".to_owned()), LogError::Unknown("a test".to_owned())];
+    for refusal in refusals {
+        let (log, faults) = Watched::alone();
+        let (rooms, name) = (patient(&log, Duration::from_millis(200)), room("r"));
+        Person::join(&rooms, &name).await.set("k").await;
+        println!("from here on: {refusal}");
+        faults.fail_appends(ALWAYS, refusal);
+        for rounds in [1, 10, 30] {
+            let mut while_there = 0;
+            for _ in 0..rounds {
+                let before = log.appends();
+                let mut person = Person::join(&rooms, &name).await;
+                assert_eq!(person.keys().await, ["k"]);
+                person.write("l").await;
+                assert_eq!(sent_away(&mut person).await.0, 1013);
+                while_there += log.appends() - before;
+            }
+            sleep(Duration::from_secs(5)).await;
+            let before = log.appends();
+            sleep(Duration::from_secs(100)).await;
+            let after = log.appends() - before;
+            println!("{rounds} rounds with {while_there} appends, then {after} in 100 s");
+            assert_eq!(after, 0, "nobody is there");
+            assert!(while_there <= 12 * rounds, "a round asks no more often for those before it");
+        }
+        faults.forgive();
+        let mut person = Person::join(&rooms, &name).await;
+        person.set("l").await;
+        assert_eq!(person.keys().await, ["k", "l"]);
+        let kinds = log.kinds(&name).await;
+        assert_eq!(kinds, [Kind::Genesis, Kind::Update, Kind::Update], "once");
+    }
+}
