@@ -170,6 +170,36 @@ async fn sent_away(person: &mut Person) -> (u16, Duration) {
     }
 }
 
+/// [R30] The store loses a room, and cannot be read while that is looked into, for longer than any number of heals takes that
+/// others are faster with: what is in memory here is not given up, and is stored when the store is back. Whoever is in the room only
+/// looks on.
+#[tokio::test(start_paused = true)]
+async fn a_store_that_goes_away_during_a_heal_is_waited_for() {
+    let (log, faults) = Watched::shared();
+    let (rooms, name) = (patient(&log, Duration::from_secs(90)), room("r"));
+    let mut viewer = Person::join(&rooms, &name).await;
+    Person::join(&rooms, &name).await.set("k").await;
+    *log.reading.lock() = Reading::FailsBehindTombstone(Duration::from_secs(20));
+    println!("the store loses the room, and cannot be read for 20 s");
+    faults.forget_room(&name);
+    faults.check_heads();
+    sleep(Duration::from_secs(30)).await;
+    assert_eq!(viewer.member.news().post.close, None, "the viewer stays");
+    let kinds = log.kinds(&name).await;
+    assert_eq!(kinds, [Kind::Genesis, Kind::Heal]);
+    assert_eq!(Person::join(&rooms, &name).await.keys().await, ["k"]);
+
+    println!("the same again, and it cannot be read for 200 s");
+    *log.reading.lock() = Reading::FailsBehindTombstone(Duration::from_secs(200));
+    faults.forget_room(&name);
+    faults.check_heads();
+    let (code, after) = sent_away(&mut viewer).await;
+    println!("the viewer is asked to come back after {after:?}");
+    assert_eq!(code, 1013);
+    assert!((Duration::from_secs(90)..Duration::from_secs(100)).contains(&after));
+    assert_eq!(rooms.metrics().rooms_without_store.get(), 1);
+}
+
 /// [R32] A store is read and takes no edits, for long; somebody comes back again and again, with an edit each time. However
 /// often: when they have gone nobody asks the store any more, whether it says that nothing is stored or nothing at all. Once it
 /// takes edits again, what they bring is stored.

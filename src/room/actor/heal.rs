@@ -97,15 +97,8 @@ impl Actor {
         let _ = self.withdraw_exact(false);
         self.shared.clients.lock().forget();
         for _ in 0..HEAL_TRIES {
+            let mut loaded = self.load_what_is_left().await?;
             let rooms = &self.rooms;
-            let life = (rooms.instance, rooms.next_life());
-            let mut loaded = match load::load(&rooms.log, &self.shared.name, life, rooms.options.ttl).await {
-                Ok(loaded) => loaded,
-                Err(error) => {
-                    self.wait_for_store(&LogError::Unavailable(error.to_string())).await?;
-                    continue;
-                }
-            };
             loaded.state.choose_by(&rooms.options.boards, &self.shared.name);
             if loaded.state.is_new() {
                 loaded.state.set_kind(self.state().kind()); // the same room goes on
@@ -122,6 +115,25 @@ impl Actor {
             }
         }
         Err(End::Moved(format!("others heal the room at the same time: {why}")))
+    }
+
+    /// Loads what the store has, until it can be read: what is here may be all there is.
+    async fn load_what_is_left(&mut self) -> Result<Loaded, End> {
+        let patience = self.rooms.options.store_patience;
+        let mut fails_since = None;
+        loop {
+            let rooms = &self.rooms;
+            let life = (rooms.instance, rooms.next_life());
+            let error = match load::load(&rooms.log, &self.shared.name, life, rooms.options.ttl).await {
+                Ok(loaded) => return Ok(loaded),
+                Err(error) => error,
+            };
+            let since = *fails_since.get_or_insert_with(Instant::now);
+            if since.elapsed() >= patience {
+                return Err(End::Away(patience));
+            }
+            self.wait_for_store(&LogError::Unavailable(error.to_string())).await?;
+        }
     }
 
     /// Stores what is here and not in what was loaded. `None`: somebody was faster, look again.
