@@ -110,13 +110,16 @@ impl Line {
         self.work.as_ref().is_some_and(|work| work.reading.is_some())
     }
 
-    /// Begins to read, unless that is under way.
+    /// Begins to read. While that is under way it is done once more afterwards: the page may have been read before what is
+    /// asked for now was stored.
     pub(super) fn read(&mut self, read: impl FnOnce() -> Reading) {
         let work = self.work();
-        (work.more, work.read_at) = (false, None);
-        if work.reading.is_none() {
-            (work.reading, work.reads_reply) = (Some(read()), work.reply.is_some());
+        if work.reading.is_some() {
+            work.more = true;
+            return;
         }
+        (work.more, work.read_at) = (false, None);
+        (work.reading, work.reads_reply) = (Some(read()), work.reply.is_some());
     }
 
     pub(super) fn read_later(&mut self, at: Instant) {
@@ -384,6 +387,21 @@ mod tests {
 
     fn pending_read() -> Reading {
         Box::pin(pending())
+    }
+
+    /// [R28] The bus tells that it has lost something while the log is read, which was asked before that was stored: it is read
+    /// once more afterwards, and then no more.
+    #[tokio::test]
+    async fn what_is_lost_during_a_read_is_read_afterwards() {
+        let read = || -> Reading { Box::pin(std::future::ready(Ok(ReadOn::Trimmed))) };
+        let mut line = Line::new(Follower::silent(), None, Seen::default());
+        for (told, times) in [("once", 1), ("three times", 3), ("never", 0)] {
+            line.read(read);
+            (0..times).for_each(|_| line.read(|| unreachable!("one page at a time")));
+            assert!(matches!(line.next().await, News::Read(Ok(_))));
+            println!("told {told} during a read");
+            assert_eq!(line.wants_more(false), times > 0);
+        }
     }
 
     /// [R29, R30] Only a log that was asked for when an answer was here has to have its batch: any other is read again.
