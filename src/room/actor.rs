@@ -356,7 +356,7 @@ impl Actor {
         if self.state.is_some() {
             self.release().await;
         }
-        super::outside::turn_away(self.writes.take_put_off(), "it has ended");
+        super::outside::let_go(self.writes.take_put_off());
         self.rooms.forget(&self.shared);
         let close = goodbye.unwrap_or_else(|| {
             if self.rooms.stop.is_cancelled() { super::restarts() } else { super::room_ended() }

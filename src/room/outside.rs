@@ -245,7 +245,7 @@ async fn read(shared: &Shared, part: Part) -> Option<Result<Copy, ReadError>> {
     answer.await.ok()
 }
 
-/// Answers commands that a room will not take any more.
+/// Answers commands of a room that cannot be had now: the next one that is opened in its place could not either.
 pub(super) fn turn_away(commands: impl IntoIterator<Item = Command>, why: &str) {
     for command in commands {
         match command {
@@ -253,6 +253,16 @@ pub(super) fn turn_away(commands: impl IntoIterator<Item = Command>, why: &str) 
             Command::Read { reply, .. } => drop(reply.send(Err(ReadError::Closed(why.to_owned())))),
             Command::Write(write) => drop(write.reply.send(Err(WriteError::Closed(why.to_owned())))),
             _ => {}
+        }
+    }
+}
+
+/// Lets go of commands that an ended room has not come to. Whoever wants to come in, or to read, gets no answer and asks the
+/// room's successor; of an edit it is said that nobody has judged it.
+pub(super) fn let_go(commands: impl IntoIterator<Item = Command>) {
+    for command in commands {
+        if let Command::Write(write) = command {
+            let _ = write.reply.send(Err(WriteError::Closed("it has ended".to_owned())));
         }
     }
 }

@@ -253,7 +253,8 @@ impl Rooms {
     /// Runs one room to its end. A panic in it ends its sessions, which come back to a fresh load.
     async fn run(self: Arc<Self>, shared: Arc<Shared>) {
         let actor = Box::pin(Actor::run(Arc::clone(&self), Arc::clone(&shared)));
-        if AssertUnwindSafe(actor).catch_unwind().await.is_err() {
+        let has_failed = AssertUnwindSafe(actor).catch_unwind().await.is_err();
+        if has_failed {
             self.metrics.rooms_failed.inc();
             tracing::error!(
                 room = %shared.name.log_id(),
@@ -262,7 +263,12 @@ impl Rooms {
         }
         self.forget(&shared);
         shared.inflow.close();
-        outside::turn_away(shared.inbox.close(), "it has ended");
+        let waiting = shared.inbox.close();
+        if has_failed {
+            outside::turn_away(waiting, "it has failed"); // the next one may at once
+        } else {
+            outside::let_go(waiting);
+        }
         shared.ring.close(super::room_ended());
     }
 

@@ -46,6 +46,7 @@ mod random_docs;
 mod room_compaction;
 mod room_crowd;
 mod room_damage;
+mod room_ends;
 mod room_faults;
 mod room_patience;
 mod room_random;

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use super::super::seat::{Entry, Seat};
 use super::super::state::{Judged, State, Submission, SubmitError, Suspect};
-use super::super::{Command, Member, Synced, refusal_close, room_ended, wall_clock_ms};
+use super::super::{Command, Member, Synced, outside, refusal_close, room_ended, wall_clock_ms};
 use super::{Actor, End};
 use crate::caller::Caller;
 use crate::gate::{self, Refusal, Source};
@@ -23,8 +23,12 @@ impl Actor {
         &mut self,
         commands: impl IntoIterator<Item = Command>,
     ) -> Result<(), End> {
-        for command in commands {
-            self.on_command(command).await?;
+        let mut commands = commands.into_iter();
+        while let Some(command) = commands.next() {
+            if let Err(end) = self.on_command(command).await {
+                outside::let_go(commands);
+                return Err(end);
+            }
         }
         Ok(())
     }

@@ -207,14 +207,12 @@ impl Actor {
             self.on_command(*next).await?;
         }
         if !self.writes.waiting.is_empty() {
-            for write in std::mem::take(&mut self.writes.waiting) {
-                self.on_command(Command::Write(write)).await?;
-            }
+            let waiting = std::mem::take(&mut self.writes.waiting);
+            self.on_commands(waiting.into_iter().map(Command::Write)).await?;
         }
         if !self.writes.held.is_empty() && self.writes.next.is_none() && !self.state().is_exact_under_way() {
-            for command in std::mem::take(&mut self.writes.held) {
-                self.on_command(command).await?;
-            }
+            let held = std::mem::take(&mut self.writes.held);
+            self.on_commands(held).await?;
         }
         Ok(())
     }
