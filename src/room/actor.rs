@@ -263,17 +263,22 @@ impl Actor {
 
     /// When the clock is next of interest.
     fn next_due(&self) -> Instant {
-        let overdue = self.append.overdue_at();
+        let overdue = self.overdue_at();
         [self.fan_out.due(), self.append_due, self.presence_due, self.idle_due, self.line.due(), overdue]
             .into_iter()
             .flatten()
             .fold(self.beat_due, Instant::min)
     }
 
+    /// When the room has waited long enough for its store.
+    fn overdue_at(&self) -> Option<Instant> {
+        self.append.overdue_at(self.state().in_flight().is_some())
+    }
+
     /// Does what is due. Returns true if the room was idle and is off the list now.
     async fn on_due(&mut self) -> Result<bool, End> {
         let now = Instant::now();
-        if self.append.overdue_at().is_some_and(|due| due <= now) {
+        if self.overdue_at().is_some_and(|due| due <= now) {
             return Err(End::Away(self.rooms.options.store_patience));
         }
         if self.fan_out.due().is_some_and(|due| due <= now) {

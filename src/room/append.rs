@@ -59,9 +59,10 @@ impl Append {
         self.running.is_some()
     }
 
-    /// When the append under way has taken longer than the room waits.
-    pub(super) fn overdue_at(&self) -> Option<Instant> {
-        self.began.filter(|_| self.is_running()).map(|began| began + self.patience)
+    /// When the last batch has taken longer than the room waits, unless it is decided: its append is under way, or it
+    /// `is_in_flight` still, as records of others stand before it and cannot be read.
+    pub(super) fn overdue_at(&self, is_in_flight: bool) -> Option<Instant> {
+        self.began.filter(|_| is_in_flight || self.is_running()).map(|began| began + self.patience)
     }
 
     /// When the next one may begin, if that is to be `pace` after the last one.

@@ -8,9 +8,9 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use parking_lot::Mutex;
 use ruang::ids::{InstanceId, RoomName};
-use ruang::log::bus::{Follower, Whisper};
+use ruang::log::bus::{Follower, Heard, Whisper};
 use ruang::log::clock::system_clock;
-use ruang::log::memory::{Faults, MemoryLog};
+use ruang::log::memory::{Fate, Faults, MemoryLog};
 use ruang::log::record::{Kind, StoredRecord};
 use ruang::log::{Adopted, Adoption, Appended, Batch, Durability, Head, Log, LogError, Tombstone, UploadId};
 use ruang::room::{Rooms, RoomsOptions};
@@ -237,4 +237,54 @@ async fn appends_of_rooms_that_have_ended_do_not_add_up() {
         let kinds = log.kinds(&name).await;
         assert_eq!(kinds, [Kind::Genesis, Kind::Update, Kind::Update], "once");
     }
+}
+
+/// [R32] An append is answered, and records of others stand before it that cannot be read: nobody can be shown it. People are asked
+/// to come back when the patience for it is over, and it is there then, once.
+#[tokio::test(start_paused = true)]
+async fn an_edit_behind_what_cannot_be_read_is_waited_for_as_long_as_any() {
+    let (log, faults) = Watched::shared();
+    let patience = Duration::from_secs(90);
+    let (one, two, name) = (patient(&log, patience), patient(&log, patience), room("r"));
+    let (mut ann, mut bob) = (Person::join(&one, &name).await, Person::join(&two, &name).await);
+    ann.set("a").await;
+    bob.set("b").await;
+    faults.on_bus(|_: &Heard| Fate::Lost);
+    bob.set("c").await;
+    *log.reading.lock() = Reading::FailsUntil(Instant::now() + Duration::from_secs(200));
+    println!("Ann's edit is stored behind one of Bob's, which her instance has not heard of and cannot read");
+    ann.write("d").await;
+    let (code, after) = sent_away(&mut ann).await;
+    println!("Ann is asked to come back after {after:?}");
+    assert_eq!(code, 1013);
+    assert!((patience..patience + Duration::from_secs(10)).contains(&after));
+    assert_eq!(one.metrics().rooms_without_store.get(), 1);
+    drop(ann);
+    sleep(Duration::from_secs(200)).await;
+    assert_eq!(Person::join(&one, &name).await.keys().await, ["a", "b", "c", "d"]);
+    assert_eq!(log.kinds(&name).await.len(), 5);
+}
+
+/// [R30] [R32] The store has lost a room, can be read, and does not take what heals it: people are asked to come back when the
+/// patience is over, and what was in memory is stored when the store takes it.
+#[tokio::test(start_paused = true)]
+async fn a_heal_that_is_not_taken_keeps_nobody_waiting() {
+    let (log, faults) = Watched::shared();
+    let patience = Duration::from_secs(90);
+    let (rooms, name) = (patient(&log, patience), room("r"));
+    let mut ann = Person::join(&rooms, &name).await;
+    ann.set("a").await;
+    println!("the store loses the room, and takes no appends");
+    faults.fail_appends(ALWAYS, LogError::Full("a test".to_owned()));
+    faults.forget_room(&name);
+    faults.check_heads();
+    let (code, after) = sent_away(&mut ann).await;
+    println!("Ann is asked to come back after {after:?}");
+    assert_eq!(code, 1013);
+    assert!((patience..patience + Duration::from_secs(10)).contains(&after));
+    drop(ann);
+    faults.forgive();
+    sleep(Duration::from_secs(5)).await;
+    assert_eq!(log.kinds(&name).await, [Kind::Genesis, Kind::Heal]);
+    assert_eq!(Person::join(&rooms, &name).await.keys().await, ["a"]);
 }

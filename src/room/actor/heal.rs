@@ -162,12 +162,14 @@ impl Actor {
         let Some(batch) = loaded.state.next_batch() else { return Ok(Some((loaded, 0))) };
         let bytes = batch.records.iter().map(|record| record.encoded.len()).sum();
         let (log, room) = (Arc::clone(&self.rooms.log), self.shared.name.clone());
-        // It goes on alone if the server stops meanwhile: a store that is away must not keep it.
+        // It goes on alone if the room ends meanwhile, and for as long as the store lives: nobody else may have what it
+        // brings. A store that is away must keep neither a server that stops, nor people who can edit elsewhere.
         let healing = tokio::spawn(append_until_decided(log, room, batch, None));
-        let stop = self.rooms.stop.clone();
+        let (stop, patience) = (self.rooms.stop.clone(), self.rooms.options.store_patience);
         let answer = tokio::select! {
             answer = healing => answer?,
             () = stop.cancelled() => return Err(End::Moved("the server stops".to_owned())),
+            () = sleep(patience) => return Err(End::Away(patience)),
         };
         match answer {
             Ok(appended) if appended.first.seq <= after.seq => Ok(None),
