@@ -31,6 +31,14 @@ pub struct SetAside {
     pub why: String,
 }
 
+impl SetAside {
+    /// A record that builds on one that is missing: what of it does not is in the document, as everyone has it who folds the
+    /// log.
+    pub(crate) fn in_part(position: Position) -> Self {
+        Self { position, why: "in part: it builds on a record that is missing".to_owned() }
+    }
+}
+
 /// What to do about a record that is damaged, incomplete, or not to be folded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OnTrouble {

@@ -113,7 +113,7 @@ impl From<StoredError> for End {
     fn from(error: StoredError) -> Self {
         match error {
             StoredError::Fold(error) => Self::Fold(error),
-            error @ StoredError::Apart(_) => Self::Moved(error.to_string()),
+            error @ (StoredError::Apart(_) | StoredError::Mixed) => Self::Moved(error.to_string()),
         }
     }
 }

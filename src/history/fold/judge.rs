@@ -38,8 +38,7 @@ impl Fold {
         };
         if dropped.is_gap() {
             // What is complete of it stays in; the rest needs a record that is not there.
-            let why = "in part: it builds on a record that is missing".to_owned();
-            self.trouble(SetAside { position, why });
+            self.trouble(SetAside::in_part(position));
             if self.stopped.is_some() {
                 return Admitted::Stopped;
             }

@@ -25,7 +25,7 @@ use crate::room::fan_out::{Author, Shown};
 pub(crate) struct Foreign {
     /// All that they bring; `None` if nothing came out of them.
     pub(crate) shown: Option<Shown>,
-    /// Those that could not be taken in.
+    /// Those that could not be taken in, or not whole.
     pub(crate) set_aside: Vec<SetAside>,
 }
 
@@ -37,6 +37,18 @@ pub(crate) enum StoredError {
     /// The copies of these sessions have something else under a client id than the log has.
     #[error("somebody writes under one client id on two instances, and not the same")]
     Apart(Vec<SessionId>),
+    /// What of the record is known may be known from what is under way only, and what it lacks cannot be told from that.
+    #[error("a record that builds on a missing one holds blocks that are under way here")]
+    Mixed,
+}
+
+/// A record of others, as it goes into the document.
+struct Taken {
+    /// Empty if all of it is there.
+    update: Bytes,
+    receipt: Option<gate::Receipt>,
+    /// Something of it builds on a record that is missing, and stays out.
+    has_gap: bool,
 }
 
 /// Why what is here cannot be stored again. Nothing of it is acknowledged then: its authors still hold it.
@@ -86,15 +98,18 @@ impl State {
             let position = stored.position();
             assert_eq!(position.seq, self.committed.seq + 1, "records of others come in order");
             let passed_over = self.passes_over(stored, &under_way);
-            if !passed_over {
-                self.compare_with_overlay(stored, &under_way)?;
-            }
+            let meets = !passed_over && self.compare_with_overlay(stored, &under_way)?;
             (self.committed, self.epoch) = (position, epoch);
             if passed_over {
                 continue;
             }
             match self.admit_stored(stored, &mut touches) {
-                Ok((update, receipt)) => {
+                Ok(Taken { has_gap: true, .. }) if meets => return Err(StoredError::Mixed),
+                Ok(Taken { update, receipt, has_gap }) => {
+                    if has_gap {
+                        self.generations.note_damage();
+                        foreign.set_aside.push(SetAside::in_part(position));
+                    }
                     self.encoded_bytes += update.len();
                     updates.extend((!update.is_empty()).then_some(update));
                     receipts.extend(receipt);
@@ -134,25 +149,26 @@ impl State {
 
     /// Looks for blocks that are under way here, and that others have stored. On a board they have to say the same: what
     /// builds on them was judged by what they say here, and their batch is passed over by all who fold it
-    /// ([`Apart`]).
+    /// ([`Apart`]). Tells whether there are any.
     fn compare_with_overlay(
         &mut self,
         stored: &StoredRecord,
         under_way: &UnderWay,
-    ) -> Result<(), StoredError> {
-        let StoredRecord::Intact { record, .. } = stored else { return Ok(()) };
+    ) -> Result<bool, StoredError> {
+        let StoredRecord::Intact { record, .. } = stored else { return Ok(false) };
         if under_way.is_empty() {
-            return Ok(());
+            return Ok(false);
         }
         let update = record.update();
-        let Ok(update) = gate::parse_update(&update, Source::Record) else { return Ok(()) };
-        if update.parts().any(|part| under_way.meets(&part)) {
+        let Ok(update) = gate::parse_update(&update, Source::Record) else { return Ok(false) };
+        let meets = update.parts().any(|part| under_way.meets(&part));
+        if meets {
             self.overlaps = true;
             if self.is_board() {
                 self.accord_with(&update)?;
             }
         }
-        Ok(())
+        Ok(meets)
     }
 
     fn accord_with(&self, stored: &ParsedUpdate<'_>) -> Result<(), StoredError> {
@@ -173,39 +189,32 @@ impl State {
         if apart { Err(StoredError::Apart(sessions)) } else { Ok(()) }
     }
 
-    /// What of a stored record goes into the document; empty if all of it is there. An error says why the
-    /// record is set aside.
-    fn admit_stored(
-        &mut self,
-        stored: &StoredRecord,
-        touches: &mut Touches,
-    ) -> Result<(Bytes, Option<gate::Receipt>), String> {
+    /// What of a stored record goes into the document: what is complete of it, as whoever loads the room takes it in
+    /// ([`Fold`](crate::history::Fold)). An error says why the record is set aside whole.
+    fn admit_stored(&mut self, stored: &StoredRecord, touches: &mut Touches) -> Result<Taken, String> {
         let record = match stored {
             StoredRecord::Intact { record, .. } => record,
             StoredRecord::Damaged { why, .. } => return Err(why.clone()),
         };
         let update = record.update();
         let admission = self.gate.admit(&update, Source::Record).map_err(|refusal| refusal.to_string())?;
-        if admission.dropped.is_gap() {
-            if let Some(remainder) = &admission.remainder {
-                self.gate.revert(&remainder.receipt);
-            }
-            return Err("it builds on something that is not in the room's log".to_owned());
-        }
+        let has_gap = admission.dropped.is_gap();
         self.learn_claims(record, stored.position().ms);
         self.learn_kind(record);
-        // What is known may be known from what is in flight only.
-        let whole = !self.drafts.is_empty();
-        if let Some(remainder) = admission.remainder.as_ref().filter(|_| whole && self.is_board()) {
+        let under_way = !self.drafts.is_empty();
+        if let Some(remainder) = admission.remainder.as_ref().filter(|_| under_way && self.is_board()) {
             let shown = self.gate.acts(remainder, |act| touches.note(act));
             debug_assert!(shown.is_ok(), "the gate has written it");
         }
-        Ok(match admission.remainder {
+        // What is known may be known from what is in flight only. What has a gap is no food for the engine.
+        let whole = under_way && !has_gap;
+        let (update, receipt) = match admission.remainder {
             Some(remainder) if whole => (update, Some(remainder.receipt)),
             Some(remainder) => (remainder.update.into(), Some(remainder.receipt)),
             None if whole => (update, None),
             None => (Bytes::new(), None),
-        })
+        };
+        Ok(Taken { update, receipt, has_gap })
     }
 
     /// The committed state vector, encoded.

@@ -4,6 +4,8 @@
 #[path = "../../../tests/it/random_docs.rs"]
 pub(super) mod random_docs;
 
+mod gaps;
+
 use std::sync::Arc;
 
 use yrs::{Doc, ReadTxn, StateVector, Text, Transact};
@@ -15,6 +17,7 @@ use crate::limits::INFLOW_UNIT_BYTES;
 use crate::limits::{BATCH_BYTES_MAX, BATCH_UPDATES_MAX};
 use crate::log::Log;
 use crate::log::memory::MemoryLog;
+use crate::log::record::{Kind, Metadata, RoomKind};
 use crate::room::load;
 use crate::wire::voice::Voice;
 use crate::wire::{Message, y_websocket};
