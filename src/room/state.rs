@@ -343,12 +343,4 @@ impl State {
 }
 
 #[cfg(test)]
-mod board;
-#[cfg(test)]
-mod corruption;
-#[cfg(test)]
-mod ownership;
-#[cfg(test)]
 mod tests;
-#[cfg(test)]
-mod viewers;

@@ -1,6 +1,6 @@
 //! People with identities on two instances, without sockets: under whose name somebody is seen, and whose
 //! edits are stored. Rules R40 to R48 of docs/RULES.md; the rules themselves are tested in
-//! `src/room/presence/tests/people.rs` and `src/room/state/ownership.rs`, here is the way through the room.
+//! `src/room/presence/tests/people.rs` and `src/room/state/tests/ownership.rs`, here is the way through the room.
 
 #![allow(
     clippy::unwrap_used,

@@ -62,9 +62,6 @@ pub(crate) enum HealError {
     Record(#[from] RecordError),
 }
 
-/// An update that brings nothing.
-const NOTHING: [u8; 2] = [0, 0];
-
 impl State {
     /// How far the log is in the document.
     pub(crate) fn seen(&self) -> Seen {
@@ -268,7 +265,7 @@ impl State {
         // As many as there is place for in one batch; the others are known to instances that run.
         for (user, claims) in claims.into_iter().take(BATCH_UPDATES_MAX - 1) {
             let metadata = Metadata { user: Some(user.as_ref().to_owned()), claims, ..metadata.clone() };
-            let Ok(record) = Record::new(Kind::Heal, &metadata, &NOTHING) else { continue };
+            let Ok(record) = Record::new(Kind::Heal, &metadata, &gate::EMPTY_UPDATE) else { continue };
             self.draft_claims(Some(&user), &metadata.claims);
             if let Some(draft) = self.drafts.back_mut() {
                 draft.bytes += record.encoded.len();

@@ -4,14 +4,15 @@
 #[path = "../../../tests/it/random_docs.rs"]
 pub(super) mod random_docs;
 
+mod board;
+mod corruption;
 mod gaps;
+mod ownership;
+mod viewers;
 
 use std::sync::Arc;
 
-use yrs::{Doc, ReadTxn, StateVector, Text, Transact};
-
 use super::*;
-use crate::caller::Role;
 use crate::ids::RoomName;
 use crate::limits::INFLOW_UNIT_BYTES;
 use crate::limits::{BATCH_BYTES_MAX, BATCH_UPDATES_MAX};
@@ -413,40 +414,4 @@ async fn batches_are_bounded() {
     }
     world.settle().await;
     assert!(world.relayed.len() >= 12, "six large batches, and what stands between them");
-}
-
-/// [S2] Who has answered with a hole, and nothing new, is asked once more at once, and then whenever something was stored.
-#[tokio::test]
-async fn a_hole_is_asked_for_when_something_was_stored() {
-    let log: Arc<dyn Log> = Arc::new(MemoryLog::new());
-    let room = RoomName::parse("r").unwrap();
-    let mut state = load::load(&log, &room, (INSTANCE, 1), None).await.unwrap().state;
-    let holed = SessionId(1);
-    let asked = |state: &mut State| state.take_owing().into_iter().collect::<Vec<_>>();
-    assert!(state.note_gap_in_answer(holed, true), "once more at once");
-    assert!(!state.note_gap_in_answer(holed, true), "the same again");
-    assert_eq!((asked(&mut state), asked(&mut state)), (vec![], vec![]), "nothing was stored");
-    for client in [5, 6] {
-        let writer = Doc::with_client_id(client);
-        writer.get_or_insert_text("t").push(&mut writer.transact_mut(), "x");
-        let update = writer.transact().encode_state_as_update_v1(&StateVector::default());
-        let submission = Submission {
-            session: SessionId(2),
-            ordinal: 1,
-            caller: Arc::new(Caller::anonymous(Role::Editor)),
-            update: update.into(),
-            source: Source::Update,
-            permit: Permit::Taken,
-            at: None,
-            cost: 1,
-            admitted_ms: 1,
-        };
-        state.submit(&submission).unwrap();
-        let appended = log.append(&room, state.next_batch().unwrap()).await.unwrap();
-        state.on_committed(&appended).unwrap();
-        assert_eq!((asked(&mut state), asked(&mut state)), (vec![holed], vec![]), "once for what was stored");
-        assert!(!state.note_gap_in_answer(holed, true), "in vain again: not at once");
-    }
-    assert!(state.note_gap_in_answer(holed, false), "it has brought something: there may be more");
-    println!("asked at once after the first answer in vain, then when something was stored, once each time");
 }

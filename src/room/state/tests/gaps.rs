@@ -1,5 +1,7 @@
 //! Records that build on what is missing, and clients whose copies have holes.
 
+use yrs::{Doc, ReadTxn, StateVector, Text, Transact};
+
 use super::*;
 use crate::history;
 
@@ -21,7 +23,6 @@ fn submission(update: Vec<u8>) -> Submission {
 /// the room is loaded again.
 #[tokio::test]
 async fn a_gap_beside_what_is_under_way_is_not_guessed_at() {
-    use yrs::{Text, Transact};
     let room = RoomName::parse("r").unwrap();
     let log: Arc<dyn Log> = Arc::new(MemoryLog::new());
     let mut state = load::load(&log, &room, (INSTANCE, 1), None).await.unwrap().state;
@@ -114,4 +115,30 @@ async fn a_damaged_log_is_the_same_room_for_all() {
     }
     println!("{in_part} records were taken in part");
     assert!(in_part > 0);
+}
+
+/// [S2] Who has answered with a hole, and nothing new, is asked once more at once, and then whenever something was stored.
+#[tokio::test]
+async fn a_hole_is_asked_for_when_something_was_stored() {
+    let log: Arc<dyn Log> = Arc::new(MemoryLog::new());
+    let room = RoomName::parse("r").unwrap();
+    let mut state = load::load(&log, &room, (INSTANCE, 1), None).await.unwrap().state;
+    let holed = SessionId(1);
+    let asked = |state: &mut State| state.take_owing().into_iter().collect::<Vec<_>>();
+    assert!(state.note_gap_in_answer(holed, true), "once more at once");
+    assert!(!state.note_gap_in_answer(holed, true), "the same again");
+    assert_eq!((asked(&mut state), asked(&mut state)), (vec![], vec![]), "nothing was stored");
+    for client in [5, 6] {
+        let writer = Doc::with_client_id(client);
+        writer.get_or_insert_text("t").push(&mut writer.transact_mut(), "x");
+        let update = writer.transact().encode_state_as_update_v1(&StateVector::default());
+        let edit = Submission { session: SessionId(2), ..submission(update) };
+        state.submit(&edit).unwrap();
+        let appended = log.append(&room, state.next_batch().unwrap()).await.unwrap();
+        state.on_committed(&appended).unwrap();
+        assert_eq!((asked(&mut state), asked(&mut state)), (vec![holed], vec![]), "once for what was stored");
+        assert!(!state.note_gap_in_answer(holed, true), "in vain again: not at once");
+    }
+    assert!(state.note_gap_in_answer(holed, false), "it has brought something: there may be more");
+    println!("asked at once after the first answer in vain, then when something was stored, once each time");
 }

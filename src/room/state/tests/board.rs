@@ -10,7 +10,7 @@ mod random;
 use yrs::{Map, ReadTxn, Transact};
 
 use self::people::{Board, Person, card, paragraph, remove, set, shared_text};
-use super::*;
+use super::super::*;
 use crate::board::rules::Reason;
 use crate::board::seed::template;
 use crate::caller::Role;

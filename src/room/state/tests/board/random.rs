@@ -3,7 +3,7 @@
 
 use yrs::{Any, Array, MapPrelim, Text, TextPrelim, TransactionMut, WriteTxn};
 
-use super::super::tests::random_docs::Random;
+use super::super::random_docs::Random;
 use super::people::{Person, map_in, paragraph};
 use super::*;
 use crate::board::schema::{is_vote_key_of, vote_key};

@@ -3,7 +3,7 @@
 
 use yrs::{Map, ReadTxn, TextPrelim, Transact, TransactionMut, WriteTxn};
 
-use super::super::tests::random_docs::Random;
+use super::super::random_docs::Random;
 use super::people::{Board, Person, card, map_in, remove, set, shared_text};
 use super::*;
 use crate::caller::Role;

@@ -12,7 +12,7 @@ use yrs::{
     XmlTextPrelim,
 };
 
-use super::super::*;
+use super::super::super::*;
 use crate::board::schema::ROOTS;
 use crate::caller::Role;
 use crate::history;

@@ -1,6 +1,6 @@
 //! Honest people who bring what others wrote: whose it is then, and that nothing is lost.
 
-use super::super::tests::random_docs::{Client, Random, view};
+use super::super::random_docs::{Client, Random, view};
 use super::*;
 
 /// [R45] Edits of somebody who is away arrive through others, as Step2 and as Update, and are stored as what

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use yrs::{Doc, ReadTxn, StateVector, Text, Transact};
 
-use super::*;
+use super::super::*;
 use crate::caller::Role;
 use crate::ids::RoomName;
 use crate::log::Log;

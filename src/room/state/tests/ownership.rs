@@ -8,7 +8,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use yrs::{Doc, In, Map, MapPrelim, Out, ReadTxn, StateVector, Text, TextPrelim, TextRef, Transact};
 
-use super::*;
+use super::super::*;
 use crate::caller::Role;
 use crate::gate::parse_presence;
 use crate::history::{self, Retention};

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::*;
+use super::super::*;
 use crate::history::{self, Outcome, Range, Retention};
 use crate::ids::RoomName;
 use crate::log::Log;
