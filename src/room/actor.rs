@@ -1,8 +1,10 @@
 //! The room's task: it waits for commands, for the log and for the clock, and carries out what
 //! `state` decides.
 //!
-//! `open` brings the room into memory, `commands` is what sessions ask, `life` keeps the room alive and brings
-//! it to rest, `compaction` keeps its log short; here is what the log and the clock bring.
+//! `open` brings the room into memory, `commands` is what sessions ask, `outside` what others ask, `commit` what the log says,
+//! `heal` what is done when it has lost something, `verdict` the last word on copies of other lives, `presence` who is here,
+//! `drafts` hidden cards; `life` keeps the room alive and brings it to rest, `compaction` keeps its log short. Here is what the
+//! clock brings, and the order of it all.
 //!
 //! Absences: nothing here looks inside an update, and nothing here waits for a socket.
 
@@ -14,6 +16,7 @@ mod heal;
 mod life;
 mod open;
 mod outside;
+mod presence;
 mod verdict;
 
 use std::sync::Arc;
@@ -22,7 +25,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::oneshot;
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep_until};
 
 use self::drafts::Watch;
 use self::life::Deadline;
@@ -31,7 +34,7 @@ use super::Shared;
 use super::append::Append;
 use super::catch_up::CatchUps;
 use super::fan_out::{FanOut, Seats};
-use super::line::{Line, News};
+use super::line::{FromLog, Line};
 use super::outside::Writes;
 use super::pace::{Asks, Meter};
 use super::registry::Rooms;
@@ -39,11 +42,8 @@ use super::removal::Retire;
 use super::state::{State, StoredError};
 use super::upkeep::Upkeep;
 use crate::document::FoldError;
-use crate::limits::{BEAT_MS, PRESENCE_TICK_MS, ROUND_SESSIONS_MIN};
-use crate::log::bus::Whisper;
-use crate::log::{APPEND_TIMEOUT, LogError};
-use crate::wire::close::Close;
-use crate::wire::voice::SharedFrame;
+use crate::limits::BEAT_MS;
+use crate::log::LogError;
 
 /// Commands judged in one turn: then the log and the clock get theirs.
 const COMMANDS_PER_TURN: usize = 256;
@@ -205,8 +205,8 @@ impl Actor {
                     }
                 }
                 news = self.line.next() => match news {
-                    News::Heard(heard) => Box::pin(self.on_heard(heard)).await?,
-                    News::Read(read) => Box::pin(self.on_read(read)).await?,
+                    FromLog::Heard(heard) => Box::pin(self.on_heard(heard)).await?,
+                    FromLog::Read(read) => Box::pin(self.on_read(read)).await?,
                 },
                 commands = shared.inbox.take(COMMANDS_PER_TURN) => {
                     Box::pin(self.on_commands(commands)).await?;
@@ -307,85 +307,6 @@ impl Actor {
             self.compact_if_due();
         }
         Ok(self.idle_due.is_some_and(|due| due <= now) && self.unload())
-    }
-
-    /// A tick is due soon, however far away the next sweep is.
-    fn on_presence_changed(&mut self) {
-        let (small, large) = PRESENCE_TICK_MS;
-        let tick = if self.seats.len() > ROUND_SESSIONS_MIN { large } else { small };
-        let due = Instant::now() + Duration::from_millis(tick);
-        self.presence_due = Some(self.presence_due.map_or(due, |earlier| earlier.min(due)));
-    }
-
-    /// Sends what changed in presence, and sees when the next person may have to go.
-    fn tick_presence(&mut self) {
-        let now_ms = self.shared.steady_ms();
-        let mut presence = self.shared.presence.lock();
-        let sweep_ms = presence.sweep(now_ms);
-        let message = presence.end_tick();
-        let stripped = presence.take_stripped();
-        let ours = message.as_ref().filter(|_| self.line.hears()).map(|&(tick, _)| presence.ours_in(tick));
-        drop(presence);
-        self.rooms.metrics.owners.presence_stripped.inc_by(stripped);
-        ours.into_iter().flatten().for_each(|update| self.whisper(Whisper::Presence(update)));
-        if let Some((tick, message)) = message {
-            let message = SharedFrame::new(message);
-            self.shared.ring.set_presence(tick, message.clone());
-            for seat in self.seats.all() {
-                seat.show_presence(tick, &message);
-            }
-        }
-        self.presence_due = sweep_ms.map(|at_ms| Instant::now() + Duration::from_millis(at_ms - now_ms));
-    }
-
-    /// Leaves the list of open rooms if nobody is here, nobody has asked to come, and everything
-    /// is stored.
-    fn unload(&mut self) -> bool {
-        let stored = !self.append.is_running() && self.state().uncommitted() == 0;
-        let settled = self.seats.is_empty() && stored && self.is_deadline_set();
-        let gone = settled && self.rooms.forget_if(&self.shared, || self.is_left());
-        if gone {
-            self.upkeep.start_if_worth_it(&self.rooms, &self.shared.name);
-        } else {
-            self.idle_due = Some(Instant::now() + self.rooms.options.idle_unload);
-        }
-        gone
-    }
-
-    /// Finishes what is on its way into the log, shows and acks it, then ends the sessions.
-    async fn finish(&mut self) {
-        let goodbye = match self.retiring.take() {
-            Some(retire) => self.retire(retire).await,
-            None => self.finish_appends().await,
-        };
-        if self.state.is_some() {
-            self.release().await;
-        }
-        super::outside::let_go(self.writes.take_put_off());
-        self.rooms.forget(&self.shared);
-        let close = goodbye.unwrap_or_else(|| {
-            if self.rooms.stop.is_cancelled() { super::restarts() } else { super::room_ended() }
-        });
-        self.shared.ring.close(close.clone());
-        for seat in self.seats.all() {
-            seat.put(|post| {
-                post.close.get_or_insert(close.clone());
-            });
-        }
-    }
-
-    /// Stores what waits, as far as the log answers.
-    async fn finish_appends(&mut self) -> Option<Close> {
-        while self.append.is_running() && self.state.is_some() {
-            // A store that does not answer must not keep people from being told to come back; the
-            // append goes on alone.
-            let Ok(appended) = timeout(APPEND_TIMEOUT, self.append.decided()).await else { break };
-            if self.on_appended(appended).await.is_err() {
-                break;
-            }
-            self.send_next_batch();
-        }
-        None
     }
 
     /// Tells the sessions about how large an answer may be.

@@ -9,12 +9,12 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use super::order::{Place, place};
+use super::read_on::ReadOn;
 use super::seat::Seat;
-use crate::ids::{Position, RoomName};
-use crate::limits::{BUS_HELD_RECORDS_MAX, REPLAY_PAGE_RECORDS};
-use crate::log::bus::{Epoch, Follower, Heard, Seen, Stored};
-use crate::log::record::StoredRecord;
-use crate::log::{Appended, Head, Log, LogError, Tombstone};
+use crate::ids::Position;
+use crate::limits::BUS_HELD_RECORDS_MAX;
+use crate::log::bus::{Follower, Heard, Seen, Stored};
+use crate::log::{Appended, LogError, Tombstone};
 
 type Reading = Pin<Box<dyn Future<Output = Result<ReadOn, LogError>> + Send>>;
 
@@ -47,20 +47,6 @@ struct Work {
     ask_at: Option<Instant>,
 }
 
-/// What there is in the log behind what is seen.
-#[derive(Debug)]
-pub(super) enum ReadOn {
-    Records {
-        records: Vec<StoredRecord>,
-        epoch: Epoch,
-        more: bool,
-    },
-    /// What was seen is not there any more.
-    Lost(&'static str),
-    /// The next records are gone into a snapshot.
-    Trimmed,
-}
-
 impl Line {
     pub(super) fn new(follower: Follower, tombstone: Option<Tombstone>, seen: Seen) -> Self {
         follower.note(seen);
@@ -76,7 +62,7 @@ impl Line {
     }
 
     /// What is heard or read next. Cancel-safe.
-    pub(super) async fn next(&mut self) -> News {
+    pub(super) async fn next(&mut self) -> FromLog {
         let reading = async {
             match self.work.as_mut().and_then(|work| work.reading.as_mut()) {
                 Some(reading) => reading.await,
@@ -85,10 +71,10 @@ impl Line {
         };
         let news = tokio::select! {
             biased;
-            read = reading => News::Read(read),
-            heard = self.follower.next() => News::Heard(heard),
+            read = reading => FromLog::Read(read),
+            heard = self.follower.next() => FromLog::Heard(heard),
         };
-        if let (News::Read(_), Some(work)) = (&news, &mut self.work) {
+        if let (FromLog::Read(_), Some(work)) = (&news, &mut self.work) {
             work.reading = None;
         }
         news
@@ -242,7 +228,7 @@ impl Line {
 }
 
 /// What a line has for its room.
-pub(super) enum News {
+pub(super) enum FromLog {
     Heard(Heard),
     Read(Result<ReadOn, LogError>),
 }
@@ -254,130 +240,13 @@ impl Work {
     }
 }
 
-/// Whether this is the record that was seen there.
-pub(super) fn is_same(stored: Option<&StoredRecord>, seen: Position) -> bool {
-    match stored {
-        Some(StoredRecord::Intact { position, .. }) => *position == seen,
-        // Of what is missing nobody knows the time.
-        Some(StoredRecord::Damaged { position, .. }) => position.seq == seen.seq,
-        None => false,
-    }
-}
-
-/// Whether the record that was seen is the one that a snapshot covers last, which says so also where it is trimmed. `None`: no
-/// snapshot tells.
-pub(super) fn is_covered(head: &Head, seen: Position) -> Option<bool> {
-    let there = head.snapshots.iter().find(|snapshot| snapshot.through.seq == seen.seq);
-    there.map(|snapshot| snapshot.through == seen)
-}
-
-/// What of a page is not known: some of it may have been stored from here while it was read. `None`: another record stands
-/// where the newest one was that is known, so the page is of a log that has fallen back meanwhile.
-pub(super) fn not_known(mut page: Vec<StoredRecord>, known: Position) -> Option<Vec<StoredRecord>> {
-    let count = page.partition_point(|stored| stored.position().seq <= known.seq);
-    let ends_as_known = page[..count].last().is_none_or(|last| {
-        // It may have been read before the newest ones were stored.
-        last.position().seq < known.seq || is_same(Some(last), known)
-    });
-    ends_as_known.then(|| page.split_off(count))
-}
-
-/// Reads the log behind what is seen, and sees whether that is still there.
-pub(super) async fn read_on(log: &dyn Log, room: &RoomName, seen: Seen) -> Result<ReadOn, LogError> {
-    let Some(head) = log.open(room).await? else {
-        return Ok(if seen == Seen::default() {
-            ReadOn::Records { records: Vec::new(), epoch: Epoch::NONE, more: false }
-        } else {
-            ReadOn::Lost("the room is not in the store any more")
-        });
-    };
-    if seen.epoch != Epoch::NONE && seen.epoch != head.epoch {
-        return Ok(ReadOn::Lost("the store had lost a part of the room, and that was healed"));
-    }
-    if head.last.seq < seen.last.seq {
-        return Ok(ReadOn::Lost("the store has lost the newest records of the room"));
-    }
-    // One record again, to see that it is the same.
-    let mut records = log.read(room, seen.last.seq.saturating_sub(1), REPLAY_PAGE_RECORDS).await?;
-    if seen.last != Position::START && head.base < seen.last.seq {
-        if !is_same(records.first(), seen.last) {
-            return Ok(ReadOn::Lost("the newest record that was seen is another one now"));
-        }
-        records.remove(0);
-    } else if seen.last != Position::START && seen.epoch != Epoch::NONE && head.base == seen.last.seq {
-        match is_covered(&head, seen.last) {
-            Some(true) => {}
-            Some(false) => return Ok(ReadOn::Lost("another record was trimmed than was seen there")),
-            None => return Ok(ReadOn::Trimmed), // nobody can tell
-        }
-    }
-    records.retain(|stored| stored.position().seq > seen.last.seq);
-    if records.first().is_some_and(|stored| stored.position().seq != seen.last.seq + 1) {
-        return Ok(ReadOn::Trimmed);
-    }
-    let last = records.last().map_or(seen.last, StoredRecord::position);
-    Ok(ReadOn::Records { records, epoch: head.epoch, more: last.seq < head.last.seq })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ids::{Generation, InstanceId};
-    use crate::log::record::RoomKind;
-    use crate::log::{SnapshotRef, UploadId};
-    use crate::room::load::genesis_record;
+    use crate::log::bus::Epoch;
 
     fn at(seq: u64, ms: u64) -> Position {
         Position { seq, ms }
-    }
-
-    fn page(positions: &[Position]) -> Vec<StoredRecord> {
-        let room = "r".parse().expect("a name");
-        let record = genesis_record(&room, Generation { nonce: 7 }, InstanceId(1), RoomKind::Free);
-        let record = record.expect("a record");
-        let intact =
-            |position: &Position| StoredRecord::Intact { position: *position, record: record.clone() };
-        positions.iter().map(intact).collect()
-    }
-
-    /// [R28, R30] Of a page only what is not known is taken, and nothing if it is of another log than what is known.
-    #[test]
-    fn a_page_goes_on_where_the_known_ends() {
-        let seqs = |rest: Vec<StoredRecord>| -> Vec<u64> {
-            rest.iter().map(|stored| stored.position().seq).collect()
-        };
-        let left = |known, positions: &[Position]| not_known(page(positions), known).map(seqs);
-        assert_eq!(left(at(5, 1), &[at(6, 1), at(7, 2)]), Some(vec![6, 7]));
-        assert_eq!(left(at(6, 1), &[at(6, 1), at(7, 2)]), Some(vec![7]), "stored from here meanwhile");
-        assert_eq!(left(at(6, 2), &[at(6, 1), at(7, 2)]), None, "lost, and written over by others");
-        assert_eq!(left(at(9, 3), &[at(6, 1), at(7, 2)]), Some(vec![]), "it is older than what is known");
-        assert_eq!(left(at(5, 1), &[]), Some(vec![]));
-    }
-
-    /// [R28, R30] A record that is trimmed is known by the snapshot that covers it last, if there is one.
-    #[test]
-    fn a_trimmed_record_is_known_by_its_snapshot() {
-        let snapshot = SnapshotRef {
-            revision: 1,
-            upload: UploadId(1),
-            through: at(9, 4),
-            chunks: 1,
-            bytes: 1,
-            log_bytes: 1,
-        };
-        let head = Head {
-            last: at(10, 5),
-            epoch: Epoch(1),
-            base: 9,
-            bytes: 1,
-            snapshots: vec![snapshot],
-            revision: 1,
-            deadline_ms: None,
-            frozen: false,
-        };
-        assert_eq!(is_covered(&head, at(9, 4)), Some(true));
-        assert_eq!(is_covered(&head, at(9, 3)), Some(false), "it was lost, and another one stands there");
-        assert_eq!(is_covered(&head, at(8, 3)), None);
     }
 
     fn answer(begins: Position) -> Appended {
@@ -398,7 +267,7 @@ mod tests {
         for (told, times) in [("once", 1), ("three times", 3), ("never", 0)] {
             line.read(read);
             (0..times).for_each(|_| line.read(|| unreachable!("one page at a time")));
-            assert!(matches!(line.next().await, News::Read(Ok(_))));
+            assert!(matches!(line.next().await, FromLog::Read(Ok(_))));
             println!("told {told} during a read");
             assert_eq!(line.wants_more(false), times > 0);
         }

@@ -10,14 +10,14 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::super::append::Refused;
-use super::super::line::{ReadOn, is_same, not_known, read_on};
 use super::super::order::{Place, before_own, place};
+use super::super::read_on::{ReadOn, is_same, not_known, read_on};
 use super::super::state::{Broken, Committed, Foreign, State, StoredError, SubmitError, Suspect};
 use super::{Actor, End};
 use crate::generation::GenerationError;
 use crate::ids::{Position, SessionId};
 use crate::limits::{BUS_READ_AGAIN_MS, BUS_REPLY_AHEAD_MS, COMPACT_RECORDS, INLINE_BYTES_MAX};
-use crate::log::bus::{Epoch, Heard, Seen, Stored, Whisper};
+use crate::log::bus::{Epoch, Heard, Seen, Stored};
 use crate::log::record::{self, StoredRecord};
 use crate::log::{Appended, LogError};
 use crate::webhooks::{Kind, Notice};
@@ -319,40 +319,6 @@ impl Actor {
             }
             Err(error) => Err(End::Moved(error.to_string())),
         }
-    }
-
-    /// Another instance says something that is not stored.
-    fn on_whisper(&mut self, from: crate::ids::InstanceId, whisper: Whisper) {
-        if from == self.rooms.instance {
-            return;
-        }
-        match whisper {
-            Whisper::Presence(update) => {
-                let now_ms = self.shared.steady_ms();
-                if self.shared.presence.lock().announce_of(from, &update, now_ms) {
-                    self.shared.presence_changed.notify_one();
-                }
-            }
-            Whisper::Stateless(payload) => self.tell_others(None, &payload),
-            Whisper::WhoIsHere => self.tell_who_is_here(),
-        }
-    }
-
-    /// The bus was lost and is back: presence that was whispered meanwhile, either way, was heard by nobody.
-    fn say_who_is_here(&self) {
-        if !self.seats.is_empty() {
-            self.whisper(Whisper::WhoIsHere);
-            self.tell_who_is_here();
-        }
-    }
-
-    fn tell_who_is_here(&self) {
-        let here = self.shared.presence.lock().ours();
-        here.into_iter().for_each(|update| self.whisper(Whisper::Presence(update)));
-    }
-
-    pub(super) fn whisper(&self, whisper: Whisper) {
-        self.rooms.log.whisper(&self.shared.name, self.rooms.instance, whisper);
     }
 }
 

@@ -11,9 +11,9 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::super::append::append_until_decided;
 use super::super::fan_out::{Author, Shown};
-use super::super::line::{is_covered, is_same};
 use super::super::load::{self, Loaded, genesis_record};
 use super::super::loss::{Became, Sight, judge};
+use super::super::read_on::{is_covered, is_same};
 use super::super::seat::Seat;
 use super::super::wall_clock_ms;
 use super::{Actor, End};

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use tokio::task::JoinHandle;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::super::RoomsOptions;
 use super::super::removal::Retire;
@@ -56,6 +56,58 @@ impl Deadline {
 }
 
 impl Actor {
+    /// Leaves the list of open rooms if nobody is here, nobody has asked to come, and everything
+    /// is stored.
+    pub(super) fn unload(&mut self) -> bool {
+        let stored = !self.append.is_running() && self.state().uncommitted() == 0;
+        let settled = self.seats.is_empty() && stored && self.is_deadline_set();
+        let gone = settled && self.rooms.forget_if(&self.shared, || self.is_left());
+        if gone {
+            self.upkeep.start_if_worth_it(&self.rooms, &self.shared.name);
+        } else {
+            self.idle_due = Some(Instant::now() + self.rooms.options.idle_unload);
+        }
+        gone
+    }
+
+    /// Finishes what is on its way into the log, shows and acks it, then ends the sessions.
+    pub(super) async fn finish(&mut self) {
+        let goodbye = match self.retiring.take() {
+            Some(retire) => self.retire(retire).await,
+            None => {
+                self.finish_appends().await;
+                None
+            }
+        };
+        if self.state.is_some() {
+            self.release().await;
+        }
+        super::super::outside::let_go(self.writes.take_put_off());
+        self.rooms.forget(&self.shared);
+        let close = goodbye.unwrap_or_else(|| {
+            if self.rooms.stop.is_cancelled() { super::super::restarts() } else { super::super::room_ended() }
+        });
+        self.shared.ring.close(close.clone());
+        for seat in self.seats.all() {
+            seat.put(|post| {
+                post.close.get_or_insert(close.clone());
+            });
+        }
+    }
+
+    /// Stores what waits, as far as the log answers.
+    async fn finish_appends(&mut self) {
+        while self.append.is_running() && self.state.is_some() {
+            // A store that does not answer must not keep people from being told to come back; the
+            // append goes on alone.
+            let Ok(appended) = timeout(APPEND_TIMEOUT, self.append.decided()).await else { break };
+            if self.on_appended(appended).await.is_err() {
+                break;
+            }
+            self.send_next_batch();
+        }
+    }
+
     /// An append has set the deadline. One that was stored by an earlier try did so at a time that
     /// nobody knows.
     pub(super) fn note_append(&mut self, appended: &Appended) {
