@@ -247,7 +247,7 @@ impl Generations {
     }
 
     /// These markers are on their way into the log.
-    pub fn draft(&mut self, markers: Vec<Marker>) {
+    pub fn pend(&mut self, markers: Vec<Marker>) {
         self.in_flight.extend(markers.into_iter().map(|marker| (marker.client, marker.nonce)));
     }
 

@@ -187,11 +187,11 @@ fn a_life_may_be_brought_where_there_is_none() {
     assert_eq!(generations.judge(&parsed, Some(&claim), false), Ok(Brings::TooEarly));
     assert_eq!(generations.outlook(&claim), Outlook::Open);
     let Ok(Brings::Life(markers)) = judge(&generations, &brings) else { panic!("it brings a life") };
-    generations.draft(markers.clone());
+    generations.pend(markers.clone());
     assert_eq!(generations.judge(&parsed, Some(&claim), true), Ok(Brings::Nothing), "it is in flight");
     generations.revert();
     assert_eq!(generations.judge(&parsed, Some(&claim), false), Ok(Brings::TooEarly), "it was dropped");
-    generations.draft(markers);
+    generations.pend(markers);
     generations.commit([(client_of(OWN), OWN), (client_of(9), 9), (6, 1)].into_iter());
     assert_eq!(generations.outlook(&claim), Outlook::Settled);
     assert_eq!(generations.greet(&old, false), Ok(None));

@@ -133,7 +133,7 @@ impl Owners {
     }
 
     /// Claims of a record that is on its way into the log.
-    pub(crate) fn draft(&self, claims: &[(ClientId, UserId)]) {
+    pub(crate) fn pend(&self, claims: &[(ClientId, UserId)]) {
         let mut inner = self.inner.lock();
         let Inner { in_flight, brought, .. } = &mut **inner.get_or_insert_default();
         for (client, user) in claims {

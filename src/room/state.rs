@@ -13,6 +13,7 @@
 
 mod answers;
 mod authors;
+mod batch;
 mod begin;
 mod exact;
 mod kinds;
@@ -32,19 +33,20 @@ use answers::Answers;
 pub(crate) use answers::Everything;
 use authors::Authors;
 pub(crate) use authors::Suspect;
+use batch::PendingBatch;
 pub(crate) use exact::Withdrawn;
 pub(crate) use others::{Foreign, StoredError};
-use races::{CardSet, Races};
+use races::Races;
 use rules::Rules;
 
 use super::fan_out::{Author, Shown};
 use crate::board::rules::Reason;
-use crate::caller::{Caller, UserId};
+use crate::caller::Caller;
 use crate::document::{Document, FoldError};
-use crate::gate::{self, Dropped, Gate, Receipt, Refusal, Source};
+use crate::gate::{self, Dropped, Gate, Refusal, Source};
 use crate::generation::{Claim, GenerationError, Generations};
 use crate::history::Apart;
-use crate::ids::{ClientId, InstanceId, Position, SessionId};
+use crate::ids::{InstanceId, Position, SessionId};
 use crate::limits::DOCUMENT_BYTES_MAX;
 use crate::log::bus::{Epoch, Seen};
 use crate::log::record::{Record, RecordError, StoredRecord};
@@ -65,11 +67,11 @@ pub(crate) struct State {
     /// Some of those hold blocks that are under way here too: they are committed, and must not be taken back.
     overlaps: bool,
     /// Batches that are not committed, oldest first. The first is in flight if `in_flight`.
-    drafts: VecDeque<Draft>,
+    batches: VecDeque<PendingBatch>,
     in_flight: bool,
     /// Number of the newest batch. Numbers of one instance never come twice in a room, however
     /// often it is unloaded: the log takes a number that it knows for a retry.
-    batches: u64,
+    newest_batch: u64,
     /// Written by the first append, if that finds the room absent.
     genesis: Record,
     /// How long the room lives after each batch; `None`: for ever.
@@ -85,33 +87,6 @@ pub(crate) struct State {
     apart: Apart,
     /// About how many bytes the document has when encoded.
     encoded_bytes: usize,
-}
-
-/// A batch before it is committed.
-struct Draft {
-    number: u64,
-    records: Vec<Record>,
-    receipts: Vec<Receipt>,
-    /// Client ids that its records claim, each with whose it is.
-    claims: Vec<(ClientId, UserId)>,
-    bytes: usize,
-    /// Steps that integrating it can take.
-    steps: u64,
-    author: Author,
-    /// It brings back what the store has lost.
-    heals: bool,
-    /// It brings another life of the room: its first record, so nothing was in flight before it.
-    revives: bool,
-    /// It is stored right behind this position, or not at all: it is alone, and nothing is judged while it is under way.
-    at: Option<Position>,
-    /// Per session: how many of its messages are decided once this batch is.
-    acks: HashMap<SessionId, u64>,
-    /// Messages of which something breaks a rule of the board, and is stored without its content.
-    broken: Vec<Broken>,
-    /// Cards that editors set.
-    sets: Vec<CardSet>,
-    /// Inflow units to give back.
-    cost: u32,
 }
 
 /// A session's message, by its ordinal, of which something breaks a rule.
@@ -211,9 +186,9 @@ impl State {
             epoch: seen.epoch,
             mingled: false,
             overlaps: false,
-            drafts: VecDeque::new(),
+            batches: VecDeque::new(),
             in_flight: false,
-            batches: u64::from(life) << 32,
+            newest_batch: u64::from(life) << 32,
             genesis,
             ttl_ms,
             answers: Answers::default(),
@@ -229,7 +204,7 @@ impl State {
 
     /// Whether what waits is one batch that may still grow.
     pub(crate) fn may_grow(&self) -> bool {
-        self.drafts.len() == 1 && self.drafts.front().is_some_and(Draft::is_open)
+        self.batches.len() == 1 && self.batches.front().is_some_and(PendingBatch::is_open)
     }
 
     /// The next batch to append, if one waits and none is in flight.
@@ -237,22 +212,22 @@ impl State {
         if self.in_flight {
             return None;
         }
-        let draft = self.drafts.front()?;
+        let batch = self.batches.front()?;
         self.in_flight = true;
         Some(Batch {
             instance: self.instance,
-            number: draft.number,
+            number: batch.number,
             genesis: self.genesis.clone(),
-            records: draft.records.clone(),
+            records: batch.records.clone(),
             expects: match self.committed {
-                at if draft.revives || draft.heals => Expects::At(at.seq),
-                _ if draft.at.is_some() => Expects::Last(draft.at.map_or(0, |at| at.seq)),
+                at if batch.revives || batch.heals => Expects::At(at.seq),
+                _ if batch.at.is_some() => Expects::Last(batch.at.map_or(0, |at| at.seq)),
                 Position::START if self.must_be_first() => Expects::Last(0),
                 Position::START => Expects::Anything,
                 _ => Expects::Present,
             },
             seen: Seen { last: self.committed, epoch: self.epoch },
-            heals: draft.heals,
+            heals: batch.heals,
             ttl_ms: self.ttl_ms,
         })
     }
@@ -267,13 +242,13 @@ impl State {
     /// If nothing is in flight.
     pub(crate) fn on_committed(&mut self, appended: &Appended) -> Result<Committed, FoldError> {
         assert!(std::mem::take(&mut self.in_flight), "a batch was committed that nobody sent");
-        let mut draft = self.drafts.pop_front().expect("a batch in flight stays in front");
-        if !draft.claims.is_empty() {
-            self.authors.owners.learn(std::mem::take(&mut draft.claims));
+        let mut batch = self.batches.pop_front().expect("a batch in flight stays in front");
+        if !batch.claims.is_empty() {
+            self.authors.owners.learn(std::mem::take(&mut batch.claims));
         }
-        self.note_written(&draft.records, appended.last.ms);
-        let mut author = draft.author;
-        let mut updates: Vec<Bytes> = Vec::with_capacity(draft.records.len() + 1);
+        self.note_written(&batch.records, appended.last.ms);
+        let mut author = batch.author;
+        let mut updates: Vec<Bytes> = Vec::with_capacity(batch.records.len() + 1);
         if let Some(StoredRecord::Intact { record: genesis, .. }) = &appended.created {
             self.learn_kind(genesis);
             let update = genesis.update();
@@ -286,25 +261,25 @@ impl State {
                 author = Author::Several;
             }
         }
-        self.commit_life(&draft.receipts);
-        updates.extend(draft.records.iter().map(Record::update));
+        self.commit_life(&batch.receipts);
+        updates.extend(batch.records.iter().map(Record::update));
         let slices: Vec<&[u8]> = updates.iter().map(AsRef::as_ref).collect();
         let deletes = self.document.apply(&slices)?;
         self.gate.note_deleted(&deletes);
-        draft.receipts.iter().for_each(|receipt| self.gate.settle(receipt));
+        batch.receipts.iter().for_each(|receipt| self.gate.settle(receipt));
         (self.committed, self.epoch) = (appended.last, appended.epoch);
-        self.mingled &= !self.drafts.is_empty();
+        self.mingled &= !self.batches.is_empty();
         self.overlaps &= self.mingled;
-        if self.drafts.is_empty() {
-            self.drafts = VecDeque::new(); // a quiet room keeps no place for batches
+        if self.batches.is_empty() {
+            self.batches = VecDeque::new(); // a quiet room keeps no place for batches
         }
         self.answers = Answers::default();
-        self.encoded_bytes += draft.bytes;
+        self.encoded_bytes += batch.bytes;
         let shown = Shown::of(updates, author);
-        let (updates, bytes) = (draft.records.len(), draft.bytes);
-        self.rules.commit(draft.number);
-        let Draft { acks, mut broken, cost, .. } = draft;
-        broken.extend(self.end_races(draft.number));
+        let (updates, bytes) = (batch.records.len(), batch.bytes);
+        self.rules.commit(batch.number);
+        let PendingBatch { acks, mut broken, cost, .. } = batch;
+        broken.extend(self.end_races(batch.number));
         Ok(Committed { shown, acks, broken, updates, bytes, cost })
     }
 
@@ -321,12 +296,12 @@ impl State {
         self.authors.owners.revert();
         let mut authors = Vec::new();
         let mut cost = 0;
-        for draft in std::mem::take(&mut self.drafts).into_iter().rev() {
-            if !draft.receipts.iter().rev().all(|receipt| self.gate.try_revert(receipt)) {
+        for batch in std::mem::take(&mut self.batches).into_iter().rev() {
+            if !batch.receipts.iter().rev().all(|receipt| self.gate.try_revert(receipt)) {
                 return None;
             }
-            authors.extend(draft.acks.into_keys());
-            cost += draft.cost;
+            authors.extend(batch.acks.into_keys());
+            cost += batch.cost;
         }
         Some((authors, cost))
     }
@@ -338,7 +313,7 @@ impl State {
 
     /// Updates that are not committed.
     pub(crate) fn uncommitted(&self) -> usize {
-        self.drafts.iter().map(|draft| draft.records.len()).sum()
+        self.batches.iter().map(|batch| batch.records.len()).sum()
     }
 }
 

@@ -150,12 +150,12 @@ impl Actor {
             loaded.state.set_genesis(genesis.map_err(|error| End::Moved(error.to_string()))?);
         }
         let claims = self.state().claims_unknown_to(&loaded.state);
-        let drafted = heavy(move || {
-            let drafted = loaded.state.draft_heal(&lost, claims, wall_clock_ms());
-            (loaded, drafted)
+        let begun = heavy(move || {
+            let has_begun = loaded.state.begin_heal(&lost, claims, wall_clock_ms());
+            (loaded, has_begun)
         });
-        let (mut loaded, drafted) = drafted.await?;
-        if !drafted.map_err(|error| End::Moved(error.to_string()))? {
+        let (mut loaded, has_begun) = begun.await?;
+        if !has_begun.map_err(|error| End::Moved(error.to_string()))? {
             return Ok(Some((loaded, 0)));
         }
         let after = loaded.state.committed();

@@ -237,16 +237,16 @@ impl State {
         self.authors.owners.attribute(bringer(submission), is_edit, admitted)
     }
 
-    /// The last draft takes claims of a user.
-    pub(super) fn draft_claims(&mut self, user: Option<&str>, claims: &[ClientId]) {
-        let (Some(user), Some(draft)) = (user, self.drafts.back_mut()) else { return };
+    /// The last batch takes claims of a user.
+    pub(super) fn batch_claims(&mut self, user: Option<&str>, claims: &[ClientId]) {
+        let (Some(user), Some(batch)) = (user, self.batches.back_mut()) else { return };
         if claims.is_empty() {
             return;
         }
         let user = UserId::from(user);
         let claims: Vec<_> = claims.iter().map(|client| (*client, Arc::clone(&user))).collect();
-        self.authors.owners.draft(&claims);
-        draft.claims.extend(claims);
+        self.authors.owners.pend(&claims);
+        batch.claims.extend(claims);
     }
 
     /// Records are stored, at this time by the log.

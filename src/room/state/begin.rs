@@ -15,21 +15,21 @@ impl State {
         if !self.is_new() {
             return Ok(true);
         }
-        if !self.drafts.is_empty() {
+        if !self.batches.is_empty() {
             return Ok(false);
         }
         self.choose_kind(caller);
-        let number = self.open_draft(EMPTY_UPDATE.len());
+        let number = self.open_batch(EMPTY_UPDATE.len());
         let metadata = Metadata {
             user: caller.user.as_deref().map(str::to_owned),
             role: caller.role.into(),
             ..self.own_metadata(number, admitted_ms)
         };
         let record =
-            Record::new(Kind::Admin, &metadata, &EMPTY_UPDATE).inspect_err(|_| self.drafts.clear())?;
-        if let Some(draft) = self.drafts.back_mut() {
-            draft.bytes += record.encoded.len();
-            draft.records.push(record);
+            Record::new(Kind::Admin, &metadata, &EMPTY_UPDATE).inspect_err(|_| self.batches.clear())?;
+        if let Some(batch) = self.batches.back_mut() {
+            batch.bytes += record.encoded.len();
+            batch.records.push(record);
         }
         Ok(false)
     }

@@ -19,7 +19,7 @@ pub(crate) struct Withdrawn {
 impl State {
     /// Whether such an edit is under way.
     pub(crate) fn is_exact_under_way(&self) -> bool {
-        self.drafts.front().is_some_and(|draft| draft.at.is_some())
+        self.batches.front().is_some_and(|batch| batch.at.is_some())
     }
 
     /// Forgets such an edit: it is not stored.
@@ -27,14 +27,14 @@ impl State {
         if !self.is_exact_under_way() {
             return None;
         }
-        let draft = self.drafts.pop_front()?;
-        debug_assert!(self.drafts.is_empty(), "nothing is judged behind it");
+        let batch = self.batches.pop_front()?;
+        debug_assert!(self.batches.is_empty(), "nothing is judged behind it");
         self.in_flight = false;
         // What others have stored of the same blocks is committed, and stays.
         let is_whole = !std::mem::take(&mut self.overlaps)
-            && draft.receipts.iter().rev().all(|receipt| self.gate.try_revert(receipt));
+            && batch.receipts.iter().rev().all(|receipt| self.gate.try_revert(receipt));
         self.authors.owners.revert();
-        if draft.revives {
+        if batch.revives {
             self.generations.revert();
         }
         if std::mem::take(&mut self.mingled) && is_whole {
@@ -42,7 +42,7 @@ impl State {
             let deleted = self.document.deleted();
             self.gate.note_deleted(&deleted);
         }
-        let session = draft.acks.into_keys().next()?;
-        Some(Withdrawn { session, cost: draft.cost, is_whole })
+        let session = batch.acks.into_keys().next()?;
+        Some(Withdrawn { session, cost: batch.cost, is_whole })
     }
 }

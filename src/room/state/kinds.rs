@@ -54,7 +54,7 @@ impl State {
 
     /// Somebody writes: if that makes the room, its kind is theirs to choose.
     pub(super) fn choose_kind(&mut self, caller: &Caller) {
-        if !self.is_new() || !self.drafts.is_empty() {
+        if !self.is_new() || !self.batches.is_empty() {
             return;
         }
         let Some(choice) = &mut self.authors.choice else { return };

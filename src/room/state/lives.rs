@@ -13,7 +13,7 @@ impl State {
     /// # Errors
     /// [`GenerationError`]: the session ends, and nothing of the room is for it.
     pub(crate) fn greet(&mut self, session: SessionId, theirs: &StateVector) -> Result<(), GenerationError> {
-        match self.generations.greet(theirs, !self.drafts.is_empty())? {
+        match self.generations.greet(theirs, !self.batches.is_empty())? {
             Some(claim) => self.claims.insert(session, claim),
             None => self.claims.remove(&session),
         };
@@ -25,7 +25,7 @@ impl State {
     /// # Errors
     /// As [`State::greet`].
     pub(crate) fn look_at(&self, theirs: &StateVector) -> Result<(), GenerationError> {
-        self.generations.greet(theirs, !self.drafts.is_empty()).map(drop)
+        self.generations.greet(theirs, !self.batches.is_empty()).map(drop)
     }
 
     /// What an update means for the lives of the room, before the gate has judged it.
@@ -34,15 +34,15 @@ impl State {
         session: SessionId,
         update: &ParsedUpdate<'_>,
     ) -> Result<Brings, GenerationError> {
-        self.generations.judge(update, self.claims.get(&session), !self.drafts.is_empty())
+        self.generations.judge(update, self.claims.get(&session), !self.batches.is_empty())
     }
 
-    /// The last draft takes what an update brings.
-    pub(super) fn draft_life(&mut self, brings: Brings) {
-        let Some(draft) = self.drafts.back_mut() else { return };
-        draft.revives |= matches!(brings, Brings::Life(_));
+    /// The last batch takes what an update brings.
+    pub(super) fn batch_life(&mut self, brings: Brings) {
+        let Some(batch) = self.batches.back_mut() else { return };
+        batch.revives |= matches!(brings, Brings::Life(_));
         if let Brings::Life(markers) | Brings::Healing(markers) = brings {
-            self.generations.draft(markers);
+            self.generations.pend(markers);
         }
     }
 

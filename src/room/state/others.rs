@@ -8,8 +8,8 @@ use std::collections::{BTreeMap, HashMap};
 
 use bytes::Bytes;
 
+use super::State;
 use super::rules::Touches;
-use super::{Draft, State};
 use crate::caller::UserId;
 use crate::document::FoldError;
 use crate::gate::{self, Accord, ParsedUpdate, Source, UnderWay};
@@ -70,7 +70,7 @@ impl State {
 
     /// The number of the batch in flight.
     pub(crate) fn in_flight(&self) -> Option<u64> {
-        self.drafts.front().filter(|_| self.in_flight).map(|draft| draft.number)
+        self.batches.front().filter(|_| self.in_flight).map(|batch| batch.number)
     }
 
     /// Takes in records that others have stored: the next ones of the log.
@@ -85,7 +85,7 @@ impl State {
         records: &[StoredRecord],
         epoch: Epoch,
     ) -> Result<Foreign, StoredError> {
-        let receipts = self.drafts.iter().flat_map(|draft| &draft.receipts);
+        let receipts = self.batches.iter().flat_map(|batch| &batch.receipts);
         let under_way = UnderWay::new(receipts.flat_map(|receipt| receipt.blocks.iter().copied()));
         let mut foreign = Foreign { shown: None, set_aside: Vec::new() };
         let mut updates: Vec<Bytes> = Vec::with_capacity(records.len());
@@ -117,7 +117,7 @@ impl State {
                 }
             }
         }
-        self.mingled |= !self.drafts.is_empty();
+        self.mingled |= !self.batches.is_empty();
         if updates.is_empty() {
             return Ok(foreign);
         }
@@ -170,7 +170,7 @@ impl State {
 
     fn accord_with(&self, stored: &ParsedUpdate<'_>) -> Result<(), StoredError> {
         let (mut apart, mut sessions, stored) = (false, Vec::new(), stored.by_client());
-        for record in self.drafts.iter().flat_map(|draft| &draft.records) {
+        for record in self.batches.iter().flat_map(|batch| &batch.records) {
             let update = record.update();
             let Ok(ours) = gate::parse_update(&update, Source::Record) else { continue };
             let accord = ours.accord(&stored);
@@ -198,7 +198,7 @@ impl State {
         let has_gap = admission.dropped.is_gap();
         self.learn_claims(record, stored.position().ms);
         self.learn_kind(record);
-        let under_way = !self.drafts.is_empty();
+        let under_way = !self.batches.is_empty();
         if let Some(remainder) = admission.remainder.as_ref().filter(|_| under_way && self.is_board()) {
             let shown = self.gate.acts(remainder, |act| touches.note(act));
             debug_assert!(shown.is_ok(), "the gate has written it");
@@ -236,40 +236,40 @@ impl State {
     ///
     /// # Panics
     /// If something is under way already.
-    pub(crate) fn draft_heal(
+    pub(crate) fn begin_heal(
         &mut self,
         lost: &[u8],
         claims: BTreeMap<UserId, Vec<ClientId>>,
         admitted_ms: u64,
     ) -> Result<bool, HealError> {
-        assert!(self.drafts.is_empty(), "healing comes first");
+        assert!(self.batches.is_empty(), "healing comes first");
         let Some(remainder) = self.gate.admit(lost, Source::Record)?.remainder else { return Ok(false) };
-        let number = self.open_draft(remainder.update.len());
+        let number = self.open_batch(remainder.update.len());
         let metadata = self.own_metadata(number, admitted_ms);
         let record = match Record::new(Kind::Heal, &metadata, &remainder.update) {
             Ok(record) => record,
             Err(error) => {
                 self.gate.revert(&remainder.receipt);
-                self.drafts.clear();
+                self.batches.clear();
                 return Err(error.into());
             }
         };
-        if let Some(draft) = self.drafts.back_mut() {
-            draft.heals = true;
-            draft.bytes = record.encoded.len();
-            draft.steps = remainder.steps;
-            draft.records.push(record);
-            draft.receipts.push(remainder.receipt);
-            draft.author = Author::Several;
+        if let Some(batch) = self.batches.back_mut() {
+            batch.heals = true;
+            batch.bytes = record.encoded.len();
+            batch.steps = remainder.steps;
+            batch.records.push(record);
+            batch.receipts.push(remainder.receipt);
+            batch.author = Author::Several;
         }
         // As many as there is place for in one batch; the others are known to instances that run.
         for (user, claims) in claims.into_iter().take(BATCH_UPDATES_MAX - 1) {
             let metadata = Metadata { user: Some(user.as_ref().to_owned()), claims, ..metadata.clone() };
             let Ok(record) = Record::new(Kind::Heal, &metadata, &gate::EMPTY_UPDATE) else { continue };
-            self.draft_claims(Some(&user), &metadata.claims);
-            if let Some(draft) = self.drafts.back_mut() {
-                draft.bytes += record.encoded.len();
-                draft.records.push(record);
+            self.batch_claims(Some(&user), &metadata.claims);
+            if let Some(batch) = self.batches.back_mut() {
+                batch.bytes += record.encoded.len();
+                batch.records.push(record);
             }
         }
         Ok(true)
@@ -295,52 +295,52 @@ impl State {
         debug_assert!(!old.brings_life(), "the life that a session brings is judged anew");
         self.claims = std::mem::take(&mut old.claims);
         self.take_authors(old);
-        self.batches = self.batches.max(old.batches);
+        self.newest_batch = self.newest_batch.max(old.newest_batch);
         let (mut acks, mut cost) = (HashMap::new(), 0);
-        for draft in std::mem::take(&mut old.drafts) {
-            for record in &draft.records {
-                self.draft_again(record)?;
+        for batch in std::mem::take(&mut old.batches) {
+            for record in &batch.records {
+                self.judge_again(record)?;
             }
-            match self.drafts.back_mut() {
+            match self.batches.back_mut() {
                 Some(last) => {
-                    last.acks.extend(draft.acks);
-                    last.broken.extend(draft.broken);
-                    last.cost += draft.cost;
+                    last.acks.extend(batch.acks);
+                    last.broken.extend(batch.broken);
+                    last.cost += batch.cost;
                     last.author = last.author.and(Author::Several);
                 }
                 None => {
-                    acks.extend(draft.acks);
-                    cost += draft.cost;
+                    acks.extend(batch.acks);
+                    cost += batch.cost;
                 }
             }
         }
-        self.rules.take_over(&mut old.rules, self.batches);
+        self.rules.take_over(&mut old.rules, self.newest_batch);
         Ok((acks, cost))
     }
 
-    fn draft_again(&mut self, record: &Record) -> Result<(), HealError> {
+    fn judge_again(&mut self, record: &Record) -> Result<(), HealError> {
         let update = record.update();
         let gate::Admission { remainder, dropped } = self.gate.admit(&update, Source::Record)?;
         if dropped.is_gap() {
             return Err(HealError::Gap);
         }
         let Some(remainder) = remainder else { return Ok(()) };
-        let number = self.open_draft(remainder.update.len());
+        let number = self.open_batch(remainder.update.len());
         let metadata = Metadata { batch: number, ..record.metadata()? };
         let record = Record::new(record.kind(), &metadata, &remainder.update)?;
-        self.draft_claims(metadata.user.as_deref(), &metadata.claims);
-        if let Some(draft) = self.drafts.back_mut() {
-            draft.bytes += record.encoded.len();
-            draft.steps += remainder.steps;
-            draft.records.push(record);
-            draft.receipts.push(remainder.receipt);
+        self.batch_claims(metadata.user.as_deref(), &metadata.claims);
+        if let Some(batch) = self.batches.back_mut() {
+            batch.bytes += record.encoded.len();
+            batch.steps += remainder.steps;
+            batch.records.push(record);
+            batch.receipts.push(remainder.receipt);
         }
         Ok(())
     }
 
     /// Whether another life of the room is on its way into the log.
     pub(crate) fn brings_life(&self) -> bool {
-        self.drafts.iter().any(|draft| draft.revives)
+        self.batches.iter().any(|batch| batch.revives)
     }
 
     /// The genesis record for the append that finds the room absent.
@@ -361,33 +361,5 @@ impl State {
     /// Nothing of this room was ever stored, as far as it is known here.
     pub(crate) fn is_new(&self) -> bool {
         self.committed == Position::START
-    }
-}
-
-/// How a draft begins, and whether others may join it.
-impl Draft {
-    /// An empty batch.
-    pub(super) fn new(number: u64) -> Self {
-        Self {
-            number,
-            records: Vec::new(),
-            receipts: Vec::new(),
-            claims: Vec::new(),
-            bytes: 0,
-            steps: 0,
-            author: Author::Nobody,
-            heals: false,
-            revives: false,
-            at: None,
-            acks: HashMap::new(),
-            broken: Vec::new(),
-            sets: Vec::new(),
-            cost: 0,
-        }
-    }
-
-    /// Whether more may be put into it.
-    pub(super) fn is_open(&self) -> bool {
-        !self.heals
     }
 }

@@ -63,7 +63,7 @@ impl State {
     /// Others have stored something of these cards.
     pub(super) fn note_races(&mut self, touches: &Touches) {
         for card in self.rules.under_way(touches) {
-            let sets = self.drafts.iter().flat_map(|draft| draft.sets.iter().map(|set| (draft.number, set)));
+            let sets = self.batches.iter().flat_map(|batch| batch.sets.iter().map(|set| (batch.number, set)));
             let sets: Vec<_> = sets.filter(|(_, of)| *of.set.card == *card).collect();
             let transaction = self.document.doc().transact();
             let Card::Of(author) = rules::Document::new(&transaction).card(card) else { continue };
@@ -107,23 +107,23 @@ impl State {
         let update = compensation.put(&restore).then(|| compensation.finish()).flatten()?;
         let admission = self.gate.admit(&update, Source::Record).ok()?;
         let Remainder { update, receipt, steps, .. } = admission.remainder?;
-        let number = self.open_draft(update.len());
+        let number = self.open_batch(update.len());
         let metadata =
             Metadata { relayed_by: Some(by.to_string()), ..self.own_metadata(number, admitted_ms) };
         let record = match Record::new(Kind::Compensation, &metadata, &update) {
             Ok(record) => record,
             Err(_) => {
                 self.gate.revert(&receipt);
-                self.drop_empty_draft();
+                self.drop_empty_batch();
                 return None;
             }
         };
-        if let Some(draft) = self.drafts.back_mut() {
-            draft.bytes += record.encoded.len();
-            draft.steps += steps;
-            draft.records.push(record);
-            draft.receipts.push(receipt);
-            draft.author = Author::Several;
+        if let Some(batch) = self.batches.back_mut() {
+            batch.bytes += record.encoded.len();
+            batch.steps += steps;
+            batch.records.push(record);
+            batch.receipts.push(receipt);
+            batch.author = Author::Several;
         }
         self.rules.note(Touches::of_card(&set.card), number);
         let reason = if set.signs { Reason::OthersSignature } else { Reason::OthersCard };

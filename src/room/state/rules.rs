@@ -221,7 +221,7 @@ impl State {
             }
             // What an editor may set in `meta` is a template, where there is nothing: of two that begin at once one does.
             let begins = editor && found.touches.meta && submission.permit != Permit::TakenWhole;
-            found.unclear |= begins && !self.drafts.is_empty();
+            found.unclear |= begins && !self.batches.is_empty();
             if found.unclear {
                 self.gate.revert(&remainder.receipt);
                 return Err(SubmitError::NotNow);
@@ -272,7 +272,7 @@ impl State {
         let touches = std::mem::take(&mut found.touches);
         let offence = self.offence(&remainder, found);
         self.gate.revert(&remainder.receipt);
-        if offence.needs_former() && !self.drafts.is_empty() {
+        if offence.needs_former() && !self.batches.is_empty() {
             return Err(SubmitError::NotNow);
         }
         let Plan { rewrite, compensation, at, is_beyond } = self.plan(offence);
@@ -303,7 +303,7 @@ impl State {
             committed: rules::Document::new(&transaction),
             rules: &self.rules,
             user: who.user,
-            still: self.drafts.is_empty(),
+            still: self.batches.is_empty(),
         };
         let mut found = Findings::default();
         let mut seeds: Vec<Seed> = admitted.receipt.blocks.iter().filter_map(Seed::of).collect();

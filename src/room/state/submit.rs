@@ -3,10 +3,9 @@
 
 use super::races::CardSet;
 use super::rules::{Kept, Mended};
-use super::{Draft, Judged, State, Submission, SubmitError};
+use super::{Judged, State, Submission, SubmitError};
 use crate::gate::{self, Dropped, ParsedUpdate, Refusal, Remainder};
 use crate::generation::Brings;
-use crate::limits::{BATCH_BYTES_MAX, BATCH_UPDATES_MAX};
 use crate::log::record::{Kind, Metadata, Record, Role};
 use crate::room::fan_out::Author;
 use crate::session::Permit;
@@ -43,9 +42,9 @@ impl State {
         }
         self.note_waiting(submission.session, &left_to_owners);
         let Some(mended) = mended else {
-            let decided_now = match self.drafts.back_mut() {
-                Some(draft) => {
-                    draft.acks.insert(submission.session, submission.ordinal);
+            let decided_now = match self.batches.back_mut() {
+                Some(batch) => {
+                    batch.acks.insert(submission.session, submission.ordinal);
                     false
                 }
                 None => true,
@@ -77,7 +76,7 @@ impl State {
             self.revert(&mended);
             return Err(error);
         }
-        let number = self.open_draft(bytes);
+        let number = self.open_batch(bytes);
         let metadata = self.metadata(submission, update, &mended.remainder.receipt, number);
         let kind = if brings == Brings::Nothing { Kind::Update } else { Kind::Revive };
         let records = Record::new(kind, &metadata, &mended.remainder.update).and_then(|record| {
@@ -86,18 +85,18 @@ impl State {
         });
         match records {
             Ok((record, compensation)) => {
-                self.draft_life(brings);
-                self.draft_claims(metadata.user.as_deref(), &metadata.claims);
-                self.draft(record, mended, submission);
-                if let (Some(record), Some(draft)) = (compensation, self.drafts.back_mut()) {
-                    draft.bytes += record.encoded.len();
-                    draft.records.push(record);
+                self.batch_life(brings);
+                self.batch_claims(metadata.user.as_deref(), &metadata.claims);
+                self.join_batch(record, mended, submission);
+                if let (Some(record), Some(batch)) = (compensation, self.batches.back_mut()) {
+                    batch.bytes += record.encoded.len();
+                    batch.records.push(record);
                 }
                 Ok(())
             }
             Err(error) => {
                 self.revert(&mended);
-                self.drop_empty_draft();
+                self.drop_empty_batch();
                 Err(error.into())
             }
         }
@@ -129,29 +128,6 @@ impl State {
         self.gate.revert(&mended.remainder.receipt);
     }
 
-    /// Makes sure that the last draft takes `bytes` more; returns its number.
-    pub(super) fn open_draft(&mut self, bytes: usize) -> u64 {
-        let first_open = usize::from(self.in_flight);
-        let fits = self.drafts.len() > first_open
-            && self.drafts.back().is_some_and(|draft| {
-                draft.is_open()
-                    && draft.records.len() < BATCH_UPDATES_MAX
-                    && draft.bytes + bytes <= BATCH_BYTES_MAX
-            });
-        if !fits {
-            self.batches += 1;
-            self.drafts.push_back(Draft::new(self.batches));
-        }
-        self.drafts.back().map_or(self.batches, |draft| draft.number)
-    }
-
-    /// What [`State::open_draft`] has opened was not used.
-    pub(super) fn drop_empty_draft(&mut self) {
-        if self.drafts.back().is_some_and(|draft| draft.records.is_empty()) {
-            self.drafts.pop_back();
-        }
-    }
-
     /// What a record says that nobody but the server has written.
     pub(super) fn own_metadata(&self, batch: u64, admitted_ms: u64) -> Metadata {
         Metadata {
@@ -167,23 +143,23 @@ impl State {
         }
     }
 
-    fn draft(&mut self, record: Record, mended: Mended, submission: &Submission) {
-        let draft = self.drafts.back_mut().expect("open_draft has made one");
-        draft.bytes += record.encoded.len();
-        draft.records.push(record);
-        draft.author = draft.author.and(Author::One(submission.session));
+    fn join_batch(&mut self, record: Record, mended: Mended, submission: &Submission) {
+        let batch = self.batches.back_mut().expect("open_batch has made one");
+        batch.bytes += record.encoded.len();
+        batch.records.push(record);
+        batch.author = batch.author.and(Author::One(submission.session));
         if mended.remainder.turned || mended.restored.is_some() {
-            draft.author = Author::Several; // what became of it is news for its author too
+            batch.author = Author::Several; // what became of it is news for its author too
         }
         for remainder in [Some(mended.remainder), mended.restored].into_iter().flatten() {
-            draft.steps += remainder.steps;
-            draft.receipts.push(remainder.receipt);
+            batch.steps += remainder.steps;
+            batch.receipts.push(remainder.receipt);
         }
-        draft.acks.insert(submission.session, submission.ordinal);
-        draft.broken.extend(mended.broken.map(|reason| (submission.session, submission.ordinal, reason)));
-        draft.cost += submission.cost;
-        draft.at = draft.at.or(submission.at).or(mended.at);
-        draft.sets.extend(CardSet::all(&mended.touches, submission));
-        self.rules.note(mended.touches, draft.number);
+        batch.acks.insert(submission.session, submission.ordinal);
+        batch.broken.extend(mended.broken.map(|reason| (submission.session, submission.ordinal, reason)));
+        batch.cost += submission.cost;
+        batch.at = batch.at.or(submission.at).or(mended.at);
+        batch.sets.extend(CardSet::all(&mended.touches, submission));
+        self.rules.note(mended.touches, batch.number);
     }
 }

@@ -135,8 +135,8 @@ impl World {
         };
         let judged = self.state.submit(&submission).expect("honest work is admitted");
         if self.state.uncommitted() > before {
-            let draft = self.state.drafts.back().unwrap();
-            self.waiting.push_back(draft.records.last().unwrap().update());
+            let batch = self.state.batches.back().unwrap();
+            self.waiting.push_back(batch.records.last().unwrap().update());
             self.cost_held += u64::from(cost);
             assert_eq!(judged.cost, 0);
         } else {

@@ -15,8 +15,8 @@ impl State {
 
     /// Whether `bytes` more could be more than a document may have, by an estimate that runs ahead.
     pub(crate) fn is_nearly_full(&self, bytes: usize) -> bool {
-        let drafted: usize = self.drafts.iter().map(|draft| draft.bytes).sum();
-        self.encoded_bytes + drafted + bytes > self.document_bytes_max
+        let under_way: usize = self.batches.iter().map(|batch| batch.bytes).sum();
+        self.encoded_bytes + under_way + bytes > self.document_bytes_max
     }
 
     /// Whether `bytes` more are more than a document may have. The estimate counts what was
@@ -37,9 +37,9 @@ impl State {
 
     /// Whether folding the batch in flight may take long.
     pub(crate) fn is_batch_heavy(&self) -> bool {
-        self.drafts
+        self.batches
             .front()
-            .is_some_and(|draft| draft.bytes > INLINE_BYTES_MAX || draft.steps > INLINE_STEPS_MAX)
+            .is_some_and(|batch| batch.bytes > INLINE_BYTES_MAX || batch.steps > INLINE_STEPS_MAX)
     }
 
     /// Shows the gate the document and what is in flight, so that it learns their order. Heavy: it
@@ -49,7 +49,7 @@ impl State {
     /// [`Refusal`]: the document holds what the gate would not take.
     pub(crate) fn learn_order(&mut self) -> Result<(), Refusal> {
         let full = self.document.encode_full();
-        let in_flight = self.drafts.iter().flat_map(|draft| &draft.records);
+        let in_flight = self.batches.iter().flat_map(|batch| &batch.records);
         let updates: Vec<Bytes> = in_flight.map(Record::update).collect();
         self.gate.learn_order([full.as_slice()].into_iter().chain(updates.iter().map(AsRef::as_ref)))
     }

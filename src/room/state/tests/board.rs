@@ -14,6 +14,7 @@ use super::super::*;
 use crate::board::rules::Reason;
 use crate::board::seed::template;
 use crate::caller::Role;
+use crate::caller::UserId;
 use crate::log::record::{Kind, Role as By};
 
 /// [B25] An editor's set of `meta` is stored without its content, and what was there is set again: for others, for the

@@ -10,8 +10,10 @@ use yrs::{Doc, In, Map, MapPrelim, Out, ReadTxn, StateVector, Text, TextPrelim, 
 
 use super::super::*;
 use crate::caller::Role;
+use crate::caller::UserId;
 use crate::gate::parse_presence;
 use crate::history::{self, Retention};
+use crate::ids::ClientId;
 use crate::ids::RoomName;
 use crate::log::Log;
 use crate::log::memory::MemoryLog;

@@ -73,7 +73,7 @@ async fn nothing_new_comes_from_a_viewer() {
         assert!(judged.refused, "{ordinal}");
     }
     state.submit(&submission(Role::Editor, 2, &edit(5, 2))).unwrap();
-    let steps = state.drafts.back().unwrap().steps;
+    let steps = state.batches.back().unwrap().steps;
     println!("after 3,000 refused letters at one place an editor's next one there is charged {steps} steps");
     assert_eq!(steps, 0);
 }

@@ -9,6 +9,7 @@ use crate::board::rules::Reason;
 use crate::board::seed::TEMPLATES;
 use crate::board::view::view;
 use crate::caller::Role;
+use crate::caller::UserId;
 use crate::limits::{
     BOARD_CARD_RESTORED_BYTES_MAX, BOARD_OFFENCES_MAX, BOARD_OFFENCES_MS, BOARD_RESTORED_BYTES_MAX,
     BOARD_TEXT_MARKS_MAX,

@@ -5,6 +5,7 @@ use super::*;
 use crate::board::rules::Reason;
 use crate::board::seed::template;
 use crate::caller::Role;
+use crate::caller::UserId;
 use crate::log::record::Kind;
 
 /// One board on two instances, and on both of them ann with one client id.

@@ -15,7 +15,9 @@ use yrs::{
 use super::super::super::*;
 use crate::board::schema::ROOTS;
 use crate::caller::Role;
+use crate::caller::UserId;
 use crate::history;
+use crate::ids::ClientId;
 use crate::ids::RoomName;
 use crate::log::Log;
 use crate::log::memory::MemoryLog;

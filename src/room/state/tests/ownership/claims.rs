@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::*;
+use crate::caller::UserId;
 
 /// [R46] Claims survive a reload and compaction, and another instance has them from the records.
 #[tokio::test]
@@ -78,7 +79,7 @@ async fn healing_brings_claims_back() {
     let mut empty = Room::open(RoomKind::Board).await;
     let claims = room.state.claims_unknown_to(&empty.state);
     let lost = room.state.lacking(&[0]).unwrap();
-    assert!(empty.state.draft_heal(&lost, claims, 1).unwrap());
+    assert!(empty.state.begin_heal(&lost, claims, 1).unwrap());
     empty.store().await;
     let healed = empty.reload().await;
     let owner = |client| healed.owners().owner(client).map(|user| user.to_string());

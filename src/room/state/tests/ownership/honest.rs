@@ -2,6 +2,7 @@
 
 use super::super::random_docs::{Client, Random, view};
 use super::*;
+use crate::ids::ClientId;
 
 /// [R45] Edits of somebody who is away arrive through others, as Step2 and as Update, and are stored as what
 /// they are: made by the owner, brought by the other. Records with edits of several say so.
