@@ -271,7 +271,7 @@ pub(crate) fn parse_retention(text: &str) -> Result<Retention, String> {
         "a duration, a comma and a number of bytes are expected, such as 24h,64MiB".to_owned()
     })?;
     let age = parse_duration(age)?;
-    Ok(Retention { age_ms: u64::try_from(age.as_millis()).unwrap_or(u64::MAX), bytes: parse_bytes(bytes)? })
+    Ok(Retention { age_ms: crate::clock::in_ms(age), bytes: parse_bytes(bytes)? })
 }
 
 fn parse_bytes(text: &str) -> Result<u64, String> {

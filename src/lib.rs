@@ -21,7 +21,7 @@
 //! | `throttle` | how many, and how fast | server |
 //! | `webhooks` | tells other programs what happens to rooms | server |
 //! | `http` | sockets, API, pages, operations | server |
-//! | `server`, `config`, `cli`, `shutdown`, `telemetry` | one process from start to end | server |
+//! | `server`, `config`, `cli`, `shutdown`, `telemetry`, `clock` | one process from start to end | server |
 //! | `admin` | the unix socket for this machine's operators | server |
 //! | `replay` | the operators' verbs, each a consumer of `history::walk` | server |
 //! | `token` | makes tokens | server |
@@ -53,6 +53,8 @@ pub mod admin;
 pub mod auth;
 #[cfg(feature = "server")]
 pub mod cli;
+#[cfg(feature = "server")]
+pub mod clock;
 #[cfg(feature = "server")]
 pub mod config;
 #[cfg(feature = "server")]

@@ -7,10 +7,10 @@ use clap::Args;
 
 use crate::auth::{Auth, AuthSettings, Grant, MintError, SettingsError};
 use crate::caller::Role;
+use crate::clock::wall_ms;
 use crate::config::parse_duration;
 use crate::ids::RoomName;
 use crate::kind::RoomKind;
-use crate::room::wall_clock_ms;
 
 /// Make a token that lets somebody into rooms, signed with the key of --auth-key-file or RUANG_AUTH_KEY.
 #[derive(Debug, Args)]
@@ -96,5 +96,5 @@ fn mint(args: TokenArgs) -> Result<String, TokenError> {
         kid: args.kid,
         kind: args.kind,
     };
-    Ok(auth.mint(&grant, wall_clock_ms())?)
+    Ok(auth.mint(&grant, wall_ms())?)
 }

@@ -10,9 +10,9 @@ use std::time::Duration;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use super::{Auth, Metrics, Revocation};
+use crate::clock::wall_ms;
 use crate::limits::{REVOCATIONS_LOOK_MS, REVOCATIONS_LOOK_MS_MAX};
 use crate::log::{Log, LogError, Note};
-use crate::room::wall_clock_ms;
 
 /// Why a revocation is not on all instances.
 #[derive(Debug, thiserror::Error)]
@@ -32,7 +32,7 @@ pub enum RevokeError {
 /// [`RevokeError`] says where it holds.
 pub async fn revoke(auth: &Auth, log: &dyn Log, revocation: Revocation) -> Result<(), RevokeError> {
     let id = rand::random();
-    auth.revoked.forget_expired(wall_clock_ms());
+    auth.revoked.forget_expired(wall_ms());
     let note = note_of(id, &revocation);
     if !auth.revoked.add(id, revocation) {
         return Err(RevokeError::ListFull);
@@ -79,7 +79,7 @@ pub async fn go_on(auth: &Auth, log: &dyn Log, metrics: &Metrics) {
 
 /// Takes in what others have revoked, and stores what the store does not have (any more).
 async fn look(auth: &Auth, log: &dyn Log) -> Result<(), LogError> {
-    auth.revoked.forget_expired(wall_clock_ms());
+    auth.revoked.forget_expired(wall_ms());
     let notes = log.notes().await?;
     notes.iter().for_each(|note| take_in(auth, note));
     let stored: HashSet<u128> = notes.iter().map(|note| note.id).collect();
@@ -99,7 +99,7 @@ async fn look(auth: &Auth, log: &dyn Log) -> Result<(), LogError> {
 }
 
 fn take_in(auth: &Auth, note: &Note) {
-    let now_ms = wall_clock_ms();
+    let now_ms = wall_ms();
     match Revocation::from_bytes(&note.body) {
         Ok(revocation) if revocation.until_ms <= now_ms => {}
         Ok(revocation) => {
@@ -125,7 +125,7 @@ mod tests {
 
     fn revocation(user: u128) -> Revocation {
         let target = Target::User(user.to_string().into());
-        Revocation::new(target, None, None, wall_clock_ms(), 60_000).expect("a user")
+        Revocation::new(target, None, None, wall_ms(), 60_000).expect("a user")
     }
 
     /// [A20] A full list revokes nothing and says so; what a store does not take, a full one too, holds here. What a store has

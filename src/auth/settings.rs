@@ -17,6 +17,7 @@ use super::keys::{self, Key, KeyError, KeySet};
 use super::mint::RandomSecret;
 use super::server_token::ServerToken;
 use super::{Auth, DOCUMENT_KID, Keys, mint};
+use crate::clock::in_ms;
 use crate::config::parse_duration;
 use crate::limits::{AUTH_LEEWAY_S_MAX, KEY_FILE_BYTES_MAX, TOKEN_LIFE_S_MAX};
 
@@ -82,13 +83,12 @@ impl Default for AuthSettings {
 
 impl AuthSettings {
     pub(super) fn expected(&self) -> Expected {
-        let ms = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
         Expected {
             issuers: self.auth_issuer.clone(),
             audiences: self.auth_audience.clone(),
-            leeway_ms: ms(self.auth_leeway),
-            ahead_ms: ms(self.auth_leeway),
-            life_ms_max: ms(self.auth_token_life),
+            leeway_ms: in_ms(self.auth_leeway),
+            ahead_ms: in_ms(self.auth_leeway),
+            life_ms_max: in_ms(self.auth_token_life),
         }
     }
 }

@@ -8,9 +8,9 @@ use tokio::time::sleep;
 
 use super::Auth;
 use crate::caller::Caller;
+use crate::clock::wall_ms;
 use crate::ids::RoomName;
 use crate::limits::STANDING_LOOK_MS;
-use crate::room::wall_clock_ms;
 use crate::wire::close::{self, Close};
 
 /// How a right ends.
@@ -92,7 +92,7 @@ impl Standing {
         self.renew();
         let expires = self.caller.expires_ms.is_some();
         if self.ended.is_none() && (expires || self.changes.has_changed().unwrap_or(false)) {
-            self.look(wall_clock_ms());
+            self.look(wall_ms());
         }
         self.ended.map_or(Ok(()), Err)
     }
@@ -112,7 +112,7 @@ impl Standing {
             if self.is_for_ever() {
                 return std::future::pending().await;
             }
-            let left_ms = self.caller.expires_ms.map_or(u64::MAX, |at| at.saturating_sub(wall_clock_ms()));
+            let left_ms = self.caller.expires_ms.map_or(u64::MAX, |at| at.saturating_sub(wall_ms()));
             let wait = Duration::from_millis(left_ms.clamp(1, STANDING_LOOK_MS));
             tokio::select! {
                 () = sleep(wait) => {}

@@ -103,7 +103,7 @@ impl LimitArgs {
                 documents: self.documents_per_socket.0,
                 queue_bytes: self.preauth_bytes,
                 queue_messages: self.preauth_messages.0,
-                token_ms: u64::try_from(self.preauth_patience.as_millis()).unwrap_or(u64::MAX),
+                token_ms: crate::clock::in_ms(self.preauth_patience),
             },
         }
     }

@@ -8,8 +8,8 @@ use serde::Deserialize;
 use super::App;
 use crate::auth::{AuthError, Standing};
 use crate::caller::Caller;
+use crate::clock::wall_ms;
 use crate::ids::{RoomName, RoomNameError};
-use crate::room::wall_clock_ms;
 use crate::wire::close::{self, Close};
 
 /// What stands before a token among subprotocols.
@@ -37,12 +37,12 @@ pub(super) fn bearer_token(headers: &HeaderMap) -> Option<&str> {
 impl App {
     /// Who somebody is in a room. Asked before anything is looked up under the room's name.
     pub(super) fn admit(&self, token: Option<&str>, room: &RoomName) -> Result<Caller, AuthError> {
-        self.counted(self.auth.admit(token, room, wall_clock_ms()))
+        self.counted(self.auth.admit(token, room, wall_ms()))
     }
 
     /// The same for what is about no single room.
     pub(super) fn admit_everywhere(&self, token: Option<&str>) -> Result<Caller, AuthError> {
-        self.counted(self.auth.admit_everywhere(token, wall_clock_ms()))
+        self.counted(self.auth.admit_everywhere(token, wall_ms()))
     }
 
     fn counted(&self, admitted: Result<Caller, AuthError>) -> Result<Caller, AuthError> {

@@ -9,11 +9,11 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::clock::wall_ms;
 use crate::ids::RoomName;
 use crate::limits::ARCHIVE_NAME_BYTES_MAX;
 use crate::log::{Head, Log};
 use crate::replay::export::{ExportError, export_to_file};
-use crate::room::wall_clock_ms;
 
 /// Why an export could not be kept.
 #[derive(Debug, thiserror::Error)]
@@ -80,7 +80,7 @@ impl Archive {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error.into()),
             _ => {}
         }
-        let exported = export_to_file(log, room, &file, wall_clock_ms()).await?;
+        let exported = export_to_file(log, room, &file, wall_ms()).await?;
         if exported.last != head.last {
             self.forget(&file).await;
             return Err(ArchiveError::Changed);

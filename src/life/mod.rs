@@ -28,8 +28,8 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 use tokio::time::Instant;
 
+use crate::clock::{Clock, in_ms, system_clock};
 use crate::limits::EXPIRY_GRACE_MS;
-use crate::log::clock::{Clock, system_clock};
 use crate::telemetry::counter;
 pub use archive::{Archive, ArchiveError};
 pub use deadline::Now;
@@ -66,7 +66,7 @@ impl Clocks {
     #[must_use]
     pub fn system() -> Self {
         let began = Instant::now();
-        let steady = Arc::new(move || u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX));
+        let steady = Arc::new(move || in_ms(began.elapsed()));
         Self { wall: system_clock(), steady }
     }
 
@@ -111,9 +111,4 @@ impl Metrics {
         registry.register("expiry_suspended", help, expiry_suspended.clone());
         Self { expired, deleted, archive_failures, touch_failures, expiry_suspended }
     }
-}
-
-/// A length of time as logs and stores count it.
-pub(crate) fn in_ms(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

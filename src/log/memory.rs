@@ -17,10 +17,10 @@ use parking_lot::Mutex;
 
 use super::bus::{Follower, Seen, Whisper};
 use super::check::{check_batch, check_expects};
-use super::clock::{Clock, system_clock};
 use super::notes::{Note, Notes};
 use super::record::StoredRecord;
 use super::{Adopted, Adoption, Appended, Batch, Durability, Head, Log, LogError, Tombstone, UploadId};
+use crate::clock::{Clock, system_clock};
 use crate::ids::{InstanceId, Position, RoomName};
 pub use bus::Fate;
 use bus::SharedBus;

@@ -3,11 +3,10 @@
 //!
 //! The server sees the [`Log`] trait, which is the contract; `record` is the format of what is
 //! stored; `memory`, `embedded` and `redis` keep it. `check` is what all of them ask first, `bus` what instances hear of each
-//! other, `notes` what is about no room, `clock` what positions are stamped with.
+//! other, `notes` what is about no room.
 
 pub mod bus;
 mod check;
-pub mod clock;
 pub mod embedded;
 pub mod memory;
 mod notes;
@@ -20,6 +19,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 
+pub use crate::clock;
 use crate::ids::{InstanceId, Position, RoomName};
 use bus::{Epoch, Follower, Seen, Whisper};
 pub use notes::Note;

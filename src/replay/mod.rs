@@ -198,7 +198,7 @@ fn check_form(args: &ReplayArgs) -> Result<(), ReplayError> {
 
 async fn verb(args: &ReplayArgs, source: &Source, output: &mut Output<'_>) -> Result<Done, ReplayError> {
     let log = &source.log;
-    let now_ms = crate::room::wall_clock_ms();
+    let now_ms = crate::clock::wall_ms();
     match &args.verb {
         Verb::Rooms => rooms::rooms(&**log, output).await,
         Verb::Show(show) => {
@@ -229,7 +229,7 @@ async fn verb(args: &ReplayArgs, source: &Source, output: &mut Output<'_>) -> Re
                 force: import.force,
                 kind: import.kind,
                 boards: Boards::new(import.boards.clone()),
-                ttl_ms: import.room_ttl.0.map(crate::life::in_ms),
+                ttl_ms: import.room_ttl.0.map(crate::clock::in_ms),
                 now_ms,
             };
             if import.from == From::Export {

@@ -8,11 +8,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::board::drafts::Draft;
+use crate::clock::in_ms;
 use crate::generation::Generations;
 use crate::heavy::heavy;
 use crate::history::{self, DamagedSnapshot, Fold, OnTrouble, Range, SetAside, Tail, WalkError};
 use crate::ids::{Generation, InstanceId, Position, RoomName};
-use crate::life::in_ms;
 use crate::log::bus::{Epoch, Seen};
 use crate::log::record::{self, Kind, Metadata, Record, RecordError, Role, RoomKind};
 use crate::log::{Log, LogError, Tombstone};
@@ -127,7 +127,7 @@ pub(crate) fn genesis_record(
         claims: Vec::new(),
         relayed_by: None,
         room_kind,
-        admitted_ms: crate::room::wall_clock_ms(),
+        admitted_ms: crate::clock::wall_ms(),
     };
     Record::new(Kind::Genesis, &metadata, &record::genesis_update(room, generation))
 }

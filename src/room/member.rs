@@ -9,9 +9,10 @@ use tokio::sync::oneshot;
 use super::presence::Announcer;
 use super::ring::PresenceChange;
 use super::seat::{Post, Seat};
-use super::{Command, Shared, room_ended, state, wall_clock_ms};
+use super::{Command, Shared, room_ended, state};
 use crate::board::drafts::Draft;
 use crate::caller::Caller;
+use crate::clock::wall_ms;
 use crate::gate::{self, Refusal, Source};
 use crate::session::Permit;
 use crate::throttle::SessionPass;
@@ -151,7 +152,7 @@ impl Member {
             permit,
             at: None,
             cost,
-            admitted_ms: wall_clock_ms(),
+            admitted_ms: wall_ms(),
         }))
     }
 

@@ -47,7 +47,6 @@ mod upkeep;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use parking_lot::Mutex;
@@ -55,6 +54,7 @@ use tokio::sync::{Notify, oneshot};
 use tokio::time::Instant;
 
 use crate::caller::Caller;
+use crate::clock::in_ms;
 use crate::gate::Refusal;
 use crate::ids::{RoomName, SessionId};
 use crate::wire::close::{self, Close};
@@ -70,12 +70,6 @@ pub use member::{Member, News};
 pub use owners::OwnerMetrics;
 pub use registry::{Rooms, RoomsOptions};
 pub use seat::{Entry, Outlet, Post};
-
-/// Milliseconds since 1970 by the wall clock: for records, never for decisions.
-pub(crate) fn wall_clock_ms() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
-}
 
 /// What is asked of a room.
 enum Command {
@@ -153,7 +147,7 @@ impl Shared {
 
     /// Milliseconds by a steady clock: presence counts in it.
     fn steady_ms(&self) -> u64 {
-        u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
+        in_ms(self.started.elapsed())
     }
 }
 

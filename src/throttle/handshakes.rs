@@ -44,7 +44,7 @@ impl Handshakes {
     }
 
     fn now_ms(&self) -> u64 {
-        u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
+        crate::clock::in_ms(self.started.elapsed())
     }
 
     /// A connection has come. If there are too many, the oldest makes room.

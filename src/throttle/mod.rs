@@ -220,7 +220,7 @@ impl Throttle {
     /// Milliseconds by a steady clock: what paces and buckets count in.
     #[must_use]
     pub fn steady_ms(&self) -> u64 {
-        u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
+        crate::clock::in_ms(self.started.elapsed())
     }
 
     /// A socket wants to come in.

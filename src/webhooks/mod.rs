@@ -154,6 +154,6 @@ impl fmt::Debug for Notices {
 
 impl Receiver {
     fn now_ms(&self) -> u64 {
-        u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX)
+        crate::clock::in_ms(self.began.elapsed())
     }
 }

@@ -11,8 +11,8 @@ use std::collections::{BTreeSet, HashMap, VecDeque};
 
 use super::notice::{Kind, Notice};
 use super::settings::WebhookOptions;
+use crate::clock::in_ms;
 use crate::ids::RoomName;
-use crate::life::in_ms;
 use crate::limits::{WEBHOOK_QUEUE_MAX, WEBHOOK_REST_MS_MAX};
 
 /// How fast to tell, and to try again.

@@ -2,7 +2,7 @@
 //! No redirect is followed.
 
 use std::pin::pin;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use axum::http::header::{CONTENT_TYPE, HOST, RETRY_AFTER, USER_AGENT};
 use axum::http::{HeaderMap, Request, StatusCode};
@@ -18,6 +18,7 @@ use super::notice::Notice;
 use super::queue::Outcome;
 use super::secret::{Secret, signatures};
 use super::settings::Target;
+use crate::clock::wall_ms;
 use crate::limits::REQUEST_HEAD_BYTES_MAX;
 
 /// Sends notices, signed.
@@ -77,8 +78,7 @@ impl Sender {
 
     fn request(&self, target: &Target, notice: &Notice) -> Result<Request<Full<Bytes>>, axum::http::Error> {
         let (id, body) = (notice.id(), notice.body());
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
-        let timestamp = since.as_secs().to_string();
+        let timestamp = (wall_ms() / 1_000).to_string();
         let signatures = signatures(&self.secrets, &id, &timestamp, &body);
         let path = target.uri.path_and_query().map_or("/", |path| path.as_str());
         let host = target.uri.authority().map_or("", |authority| authority.as_str());

@@ -221,7 +221,7 @@ async fn export_room(State(app): Shared, Path(room): Path<String>) -> Result<Res
     let (mut pipe, reader) = tokio::io::duplex(EXPORT_PIPE_BYTES);
     let log = Arc::clone(&app.log);
     let writing = tokio::spawn(async move {
-        let now_ms = crate::room::wall_clock_ms();
+        let now_ms = crate::clock::wall_ms();
         export::export(&log, &room, &mut pipe, now_ms).await
     });
     let body = futures_util::stream::unfold(Some((reader, writing)), |state| async {

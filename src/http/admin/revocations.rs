@@ -15,10 +15,10 @@ use sha2::{Digest, Sha256};
 use super::{Failure, Shared};
 use crate::auth::keeper::{self, RevokeError};
 use crate::auth::{Revocation, Target};
+use crate::clock::wall_ms;
 use crate::http::App;
 use crate::ids::RoomName;
 use crate::log::LogError;
-use crate::room::wall_clock_ms;
 
 /// `/v1/revocations`, on `admin.sock` and on the admin listener.
 pub(super) fn routes() -> Router<Arc<App>> {
@@ -57,7 +57,7 @@ impl From<&Revocation> for Form {
 }
 
 async fn list(State(app): Shared) -> Json<Value> {
-    let all = app.auth.revocations(wall_clock_ms());
+    let all = app.auth.revocations(wall_ms());
     tracing::info!(target: "ruang::audit", count = all.len(), "admin: revocations were listed");
     Json(json!({ "revocations": all.iter().map(Form::from).collect::<Vec<_>>() }))
 }
@@ -80,7 +80,7 @@ async fn revoke(
         _ => return Err(Failure::bad("either `token` (its claim jti) or `user` (its claim sub) is needed")),
     };
     let room = asked.room.as_deref().map(RoomName::parse).transpose().map_err(Failure::bad)?;
-    let (now_ms, life_ms_max) = (wall_clock_ms(), app.auth.token_life_ms_max());
+    let (now_ms, life_ms_max) = (wall_ms(), app.auth.token_life_ms_max());
     let revocation = Revocation::new(target, room, asked.issued_before_ms, now_ms, life_ms_max);
     let revocation = revocation.map_err(Failure::bad)?;
     let form = Form::from(&revocation);

@@ -148,7 +148,7 @@ impl Front {
 
     /// Says once a minute which origin was refused: who runs a page would not know why it does not work.
     fn warn_of_origin(&self, origin: &str) {
-        let now_ms = crate::room::wall_clock_ms();
+        let now_ms = crate::clock::wall_ms();
         let before_ms = self.warned.origin_ms.load(Ordering::Relaxed);
         if now_ms.saturating_sub(before_ms) >= ORIGIN_WARNING_MS {
             self.warned.origin_ms.store(now_ms, Ordering::Relaxed);

@@ -8,11 +8,11 @@ use super::refusal::Refusal;
 use super::tokens::{Authorization, Wish};
 use crate::auth::DocumentGrant;
 use crate::caller::Caller;
+use crate::clock::wall_ms;
 use crate::http::App;
 pub(super) use crate::http::access::bearer_token as bearer;
 use crate::ids::RoomName;
 use crate::limits::DOCUMENT_TOKEN_S;
-use crate::room::wall_clock_ms;
 
 /// Whoever may make documents and give tokens for them: an application's back end, with the token of an admin of all rooms.
 ///
@@ -48,6 +48,6 @@ pub(super) fn mint(app: &App, id: &RoomName, by: &Caller, wish: &Wish) -> Result
         ttl_s: wish.valid_for_seconds.unwrap_or(DOCUMENT_TOKEN_S),
         kind: by.kind,
     };
-    let minted = app.auth.mint_document_token(&grant, wall_clock_ms());
+    let minted = app.auth.mint_document_token(&grant, wall_ms());
     minted.map(Some).map_err(|error| Refusal::Body(error.to_string()))
 }

@@ -3,9 +3,9 @@
 
 use super::Sweeper;
 use crate::board::drafts::Draft;
+use crate::clock::in_ms;
 use crate::ids::RoomName;
 use crate::life::deadline::left_ms;
-use crate::life::in_ms;
 use crate::limits::DRAFT_APART_MS_MAX;
 use crate::log::LogError;
 

@@ -50,10 +50,10 @@ use parking_lot::Mutex;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use super::check::{check_batch, check_chunk};
-use super::clock::{Clock, system_clock};
 use super::notes::Note;
 use super::record::StoredRecord;
 use super::{Adopted, Adoption, Appended, Batch, Durability, Head, Log, LogError, Tombstone, UploadId};
+use crate::clock::{Clock, system_clock};
 use crate::ids::{InstanceId, RoomName};
 use crate::limits::{
     EMBEDDED_CACHE_BYTES, EMBEDDED_FREE_ENTRIES_MAX, EMBEDDED_JOURNAL_BYTES, EMBEDDED_JOURNAL_IDLE_MS,

@@ -24,9 +24,9 @@ use super::reads::Reads;
 use super::removals::Freeing;
 use super::stage::Stage;
 use super::store::Failure;
+use crate::clock::Clock;
 use crate::ids::RoomName;
 use crate::limits::{EMBEDDED_COMMIT_BATCHES_MAX, EMBEDDED_COMMIT_BYTES_MAX};
-use crate::log::clock::Clock;
 use crate::log::{Appended, Batch, LogError};
 
 /// What the thread is asked.

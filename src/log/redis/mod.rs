@@ -45,10 +45,10 @@ use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use super::bus::{Follower, Whisper};
 use super::check::check_batch;
-use super::clock::Clock;
 use super::notes::Note;
 use super::record::StoredRecord;
 use super::{Adopted, Adoption, Appended, Batch, Durability, Head, Log, LogError, Tombstone, UploadId};
+use crate::clock::Clock;
 use crate::ids::{InstanceId, RoomName};
 use crate::limits::{REDIS_EXPIRY_GRACE_MS, REDIS_WATCH_MS};
 pub use address::RedisAddress;

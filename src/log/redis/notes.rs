@@ -18,9 +18,9 @@ use super::RedisLog;
 use super::connect::{Lane, Route};
 use super::errors::{Called, log_error};
 use super::reply::{bytes, text};
+use crate::clock::system_clock;
 use crate::limits::{NOTES_MAX, REDIS_NOTES_MS, REDIS_NOTES_PER_CALL};
 use crate::log::LogError;
-use crate::log::clock::system_clock;
 use crate::log::notes::{Note, check_count, check_note};
 
 const KEY: &str = "retro:room:{}:notes";

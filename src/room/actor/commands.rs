@@ -8,9 +8,10 @@ use tokio::time::Instant;
 
 use super::super::seat::{Entry, Seat};
 use super::super::state::{Judged, State, Submission, SubmitError, Suspect};
-use super::super::{Command, Member, Synced, outside, refusal_close, room_ended, wall_clock_ms};
+use super::super::{Command, Member, Synced, outside, refusal_close, room_ended};
 use super::{Actor, End};
 use crate::caller::Caller;
+use crate::clock::wall_ms;
 use crate::gate::{self, Refusal, Source};
 use crate::ids::SessionId;
 use crate::limits::INLINE_BYTES_MAX;
@@ -91,7 +92,7 @@ impl Actor {
     /// A room that is to be removed does not begin: whoever asks is told to come back.
     fn on_begin(&mut self, caller: &Caller, reply: oneshot::Sender<()>) {
         let is_open = self.retiring.is_none();
-        if is_open && self.state_mut().begin(caller, wall_clock_ms()).is_ok() {
+        if is_open && self.state_mut().begin(caller, wall_ms()).is_ok() {
             self.beginnings.push(reply);
         }
     }

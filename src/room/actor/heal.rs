@@ -15,8 +15,8 @@ use super::super::load::{self, Loaded, genesis_record};
 use super::super::loss::{Became, Sight, judge};
 use super::super::read_on::{is_covered, is_same};
 use super::super::seat::Seat;
-use super::super::wall_clock_ms;
 use super::{Actor, End};
+use crate::clock::wall_ms;
 use crate::heavy::heavy;
 use crate::ids::Generation;
 use crate::limits::{BUS_READ_AGAIN_MS, HEAL_ASK_MS, HEAL_ASKS, HEAL_TRIES};
@@ -151,7 +151,7 @@ impl Actor {
         }
         let claims = self.state().claims_unknown_to(&loaded.state);
         let begun = heavy(move || {
-            let has_begun = loaded.state.begin_heal(&lost, claims, wall_clock_ms());
+            let has_begun = loaded.state.begin_heal(&lost, claims, wall_ms());
             (loaded, has_begun)
         });
         let (mut loaded, has_begun) = begun.await?;

@@ -13,9 +13,10 @@ use tokio::time::{Instant, timeout};
 use super::super::RoomsOptions;
 use super::super::removal::Retire;
 use super::Actor;
+use crate::clock::in_ms;
 use crate::ids::{Position, RoomName};
+use crate::life::Clocks;
 use crate::life::deadline::{Touches, left_ms};
-use crate::life::{Clocks, in_ms};
 use crate::log::{APPEND_TIMEOUT, Appended, Log, LogError};
 use crate::wire::close::Close;
 

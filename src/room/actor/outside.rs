@@ -2,10 +2,11 @@
 
 use tokio::sync::oneshot;
 
+use super::super::Command;
 use super::super::outside::{Copy, Decided, Part, ReadError, Write, WriteError, Written};
 use super::super::state::{State, Submission, SubmitError, Withdrawn};
-use super::super::{Command, wall_clock_ms};
 use super::{Actor, End};
+use crate::clock::wall_ms;
 use crate::gate::{self, StateVector};
 use crate::ids::{Position, SessionId};
 use crate::limits::{EXACT_TRIES_MAX, INLINE_BYTES_MAX};
@@ -71,7 +72,7 @@ impl Actor {
             update: edit.update,
             source: edit.source,
             cost,
-            admitted_ms: wall_clock_ms(),
+            admitted_ms: wall_ms(),
             caller: edit.caller,
             permit: Permit::TakenWhole,
             at: edit.at,

@@ -27,13 +27,13 @@ use super::io::{Socket, Unreadable};
 use super::shared::{Mouth, share};
 use crate::auth::{Renewal, Standing};
 use crate::caller::Caller;
+use crate::clock::wall_ms;
 use crate::http::App;
 use crate::ids::RoomName;
 use crate::limits::{
     BEAT_MS, HALF_OPEN_BEATS, HOCUSPOCUS_ASK_TOKEN_MS, HOCUSPOCUS_INBOX_MAX, HOCUSPOCUS_INBOX_UNIT_BYTES,
     HOCUSPOCUS_INBOX_UNITS, PING_BEATS,
 };
-use crate::room::wall_clock_ms;
 use crate::session::desk::{Desk, Step};
 use crate::throttle::{Address, Forgiven};
 use crate::wire::WireError;
@@ -328,7 +328,7 @@ impl Hub {
 
     /// Asks for tokens in place of those that expire soon.
     async fn ask_tokens(&mut self) -> Result<(), End> {
-        let soon_ms = wall_clock_ms() + HOCUSPOCUS_ASK_TOKEN_MS;
+        let soon_ms = wall_ms() + HOCUSPOCUS_ASK_TOKEN_MS;
         let is_due =
             |document: &Document| document.renewal.expires_ms().is_some_and(|at_ms| at_ms <= soon_ms);
         let due = self.desk.open_documents().filter(|(_, document)| is_due(document));
@@ -347,7 +347,7 @@ impl Hub {
 
     /// Milliseconds since the socket was opened.
     fn now_ms(&self) -> u64 {
-        u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
+        crate::clock::in_ms(self.started.elapsed())
     }
 }
 
