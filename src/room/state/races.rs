@@ -4,6 +4,8 @@
 //!
 //! To store all new cards at one position only would exclude it, and cost every card an append of its own.
 
+use std::collections::{HashMap, HashSet};
+
 use yrs::Transact;
 
 use super::rules::{Set, Touches};
@@ -62,20 +64,38 @@ struct Race {
 impl State {
     /// Others have stored something of these cards.
     pub(super) fn note_races(&mut self, touches: &Touches) {
-        for card in self.rules.under_way(touches) {
-            let sets = self.batches.iter().flat_map(|batch| batch.sets.iter().map(|set| (batch.number, set)));
-            let sets: Vec<_> = sets.filter(|(_, of)| *of.set.card == *card).collect();
-            let transaction = self.document.doc().transact();
-            let Card::Of(author) = rules::Document::new(&transaction).card(card) else { continue };
-            let theirs = sets.into_iter().filter(|(_, of)| *of.by != *author);
-            for (batch, of) in theirs {
-                let keys = [Some(card), of.set.signs.then_some("author")];
-                let keys = &keys[..1 + usize::from(of.set.signs)];
-                let Some(value) = former(&transaction, ITEMS, keys, &self.marks()) else { continue };
-                self.races.open.retain(|race| race.of.set.last != of.set.last);
-                self.races.open.push(Race { batch, of: of.clone(), value, author: UserId::from(&*author) });
+        let found = self.races_with(touches);
+        if !found.is_empty() {
+            let again: HashSet<_> = found.iter().map(|race| race.of.set.last).collect();
+            self.races.open.retain(|race| !again.contains(&race.of.set.last));
+            self.races.open.extend(found);
+        }
+    }
+
+    fn races_with(&self, touches: &Touches) -> Vec<Race> {
+        let mut cards = self.rules.under_way(touches).peekable();
+        if cards.peek().is_none() {
+            return Vec::new();
+        }
+        let mut sets: HashMap<&str, Vec<(u64, &CardSet)>> = HashMap::new();
+        for batch in &self.batches {
+            for of in &batch.sets {
+                sets.entry(&*of.set.card).or_default().push((batch.number, of));
             }
         }
+        let (transaction, marks) = (self.document.doc().transact(), self.marks());
+        let mut found = Vec::new();
+        for card in cards {
+            let Card::Of(author) = rules::Document::new(&transaction).card(card) else { continue };
+            let theirs = sets.get(card).into_iter().flatten().filter(|(_, of)| *of.by != *author);
+            for &(batch, of) in theirs {
+                let keys = [Some(card), of.set.signs.then_some("author")];
+                let keys = &keys[..1 + usize::from(of.set.signs)];
+                let Some(value) = former(&transaction, ITEMS, keys, &marks) else { continue };
+                found.push(Race { batch, of: of.clone(), value, author: UserId::from(&*author) });
+            }
+        }
+        found
     }
 
     /// A batch is committed: what of it has taken a card of somebody else is to be told, and the card is set again in the
