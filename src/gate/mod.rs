@@ -15,7 +15,7 @@
 //! | `admit`, `deletes`, `rewrite` | the second pass: blocks, delete ranges, blocks that may not come in as they are |
 //! | `index`, `names` | what is known: clocks, places, types, deletes; keys |
 //! | `walks`, `order` | what integrating costs whoever comes later |
-//! | `judged`, `write` | what came of it, and the update that is stored |
+//! | `judged`, `write`, `admission` | what came of it, the update that is stored, and what is said of both |
 //! | `gather`, `merge` | many records as one update to fold; many remainders as one to relay |
 //! | `vector`, `presence` | state vectors and presence, by the same rules |
 //! | `acts`, `entries`, `touched`, `keys`, `sequences`, `spare` | what an update does, for who has rules, views or copies |
@@ -30,6 +30,7 @@
 //! - After a refusal the gate is as it was before.
 
 mod acts;
+mod admission;
 mod admit;
 mod block;
 mod clash;
@@ -59,6 +60,7 @@ mod walks;
 mod write;
 
 pub use acts::{Act, Content, PLACE_KEYS, Place, Where};
+pub use admission::{Admission, Dropped, Receipt, Remainder};
 pub use clash::{Accord, ByClient, Recent};
 pub use compare::same_document;
 pub use gather::Gathered;
@@ -74,10 +76,10 @@ pub use under_way::UnderWay;
 pub use vector::{StateVector, parse_state_vector};
 pub use walks::Recorded;
 
-use index::{Index, Mark};
+use index::Index;
 use judged::Judged;
 use read::Id;
-use walks::{Taken, Walks};
+use walks::Walks;
 
 use crate::ids::ClientId;
 use crate::limits::{DOCUMENT_BYTES_MAX, UPDATE_BYTES_MAX};
@@ -144,85 +146,6 @@ impl ParsedUpdate<'_> {
         let dropped = Dropped { unknown_blocks, unknown_deletes, ..Dropped::default() };
         Admission { remainder: None, dropped }
     }
-}
-
-/// What the gate says of an update that is well formed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Admission {
-    /// What is new, if anything is.
-    pub remainder: Option<Remainder>,
-    /// What was left out, counted.
-    pub dropped: Dropped,
-}
-
-impl Admission {
-    /// Whether the update says anything that is not known here, be it complete or not.
-    #[must_use]
-    pub fn brings_something(&self) -> bool {
-        self.remainder.is_some() || self.dropped.is_gap()
-    }
-}
-
-/// What was left out of an admitted update.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Dropped {
-    /// Clocks of blocks that were known before.
-    pub known_clocks: u64,
-    /// Ids in delete ranges that were deleted before.
-    pub known_deletes: u64,
-    /// Blocks that are Skips, lie behind a gap, or name something unknown.
-    pub unknown_blocks: u64,
-    /// Ids in delete ranges of blocks that are not known.
-    pub unknown_deletes: u64,
-    /// New blocks of clients that the sender may not write as ([`Gate::admit_without`]).
-    pub foreign_blocks: u64,
-}
-
-impl Dropped {
-    /// Whether something is missing here that its sender has: ask with one SyncStep1.
-    #[must_use]
-    pub fn is_gap(&self) -> bool {
-        self.unknown_blocks > 0 || self.unknown_deletes > 0
-    }
-
-    /// Whether asking would bring the same again, and leave the same out.
-    #[must_use]
-    pub fn is_foreign(&self) -> bool {
-        self.foreign_blocks > 0
-    }
-}
-
-/// New blocks and new deletes, complete: ready to be stored, then folded, then relayed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Remainder {
-    /// The remainder as an update V1.
-    pub update: Vec<u8>,
-    /// What the index took in for it, to take back if the append is refused.
-    pub receipt: Receipt,
-    /// Steps that integrating its blocks can take, at most: each passes a block that stands between
-    /// the neighbours of another.
-    pub steps: u64,
-    /// It names new blocks as deleted that their author holds alive ([`Gate::admit_rewritten`]): the author has to get it
-    /// too.
-    pub turned: bool,
-}
-
-/// What one admission added to the index. Taken back newest first.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Receipt {
-    /// New clocks per client: `(client, from, to)`, `to` exclusive.
-    pub blocks: Vec<(ClientId, u32, u32)>,
-    /// Newly deleted ids: `(client, from, to)`, `to` exclusive. Blocks that came deleted are not
-    /// among them.
-    pub deletes: Vec<(ClientId, u32, u32)>,
-    /// How many types and names the index had before.
-    before: Mark,
-    /// What its sets of keys have named as origin first of those in flight.
-    named: Vec<Id>,
-    /// What it has changed of the account of steps, if the order was known.
-    taken: Option<Box<Taken>>,
-    /// Which admission it was: the newest one's types and names can be forgotten.
-    number: u64,
 }
 
 /// The index of one room's document, and the judgement of what comes for it. It holds what the log
