@@ -229,8 +229,8 @@ pub const BEAT_MS: u64 = 10_000;
 pub const LATE_ANSWER_MS: u64 = 1_200;
 const _: () = assert!(2 * LATE_ANSWER_MS < 3_000, "one may be late");
 
-/// Bytes of records after which one read of the log ends, so that opening a room of large records
-/// does not hold all of them.
+/// Bytes of records after which one read of the log ends, with the record that passes them, so that opening a room of
+/// large records does not hold all of them. At 7 Mbit/s Redis answers with so many within [`REDIS_BULK_MS_MAX`].
 pub const READ_BYTES_MAX: usize = 4 << 20;
 
 /// How long a room lives after its last edit and its last leave: a retrospective is over the day

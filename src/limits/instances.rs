@@ -81,7 +81,8 @@ pub const REDIS_BATCH_BYTES_MAX: usize = 256 << 20;
 /// Bytes of a batch that is published with its records; of a larger one readers are told that it is there.
 pub const REDIS_PUBLISH_BYTES_MAX: usize = 64 << 10;
 
-/// Records that one page of a read asks Redis for: it serves nobody else meanwhile, some 100 µs.
+/// Records that one page of a read asks Redis for: it serves nobody else meanwhile, some 100 µs; 1 ms where a script has
+/// to count their bytes.
 pub const REDIS_PAGE_RECORDS: u64 = 512;
 
 /// How long after its deadline Redis itself removes a room that no instance has: sweepers look every ten minutes, and

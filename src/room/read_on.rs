@@ -70,6 +70,19 @@ pub(super) async fn read_on(log: &dyn Log, room: &RoomName, seen: Seen) -> Resul
             return Ok(ReadOn::Lost("the newest record that was seen is another one now"));
         }
         records.remove(0);
+        if records.is_empty() && seen.last.seq < head.last.seq {
+            // It has as many bytes as a page may have.
+            records = log.read(room, seen.last.seq, REPLAY_PAGE_RECORDS).await?;
+            let again = log.read(room, seen.last.seq - 1, 1).await?;
+            match again.first() {
+                Some(stored) if stored.position().seq == seen.last.seq => {
+                    if !is_same(Some(stored), seen.last) {
+                        return Ok(ReadOn::Lost("the newest record that was seen is another one now"));
+                    }
+                }
+                _ => return Ok(ReadOn::Trimmed),
+            }
+        }
     } else if seen.last != Position::START && seen.epoch != Epoch::NONE && head.base == seen.last.seq {
         match is_covered(&head, seen.last) {
             Some(true) => {}

@@ -114,7 +114,11 @@ impl Person {
     pub async fn keys(&mut self) -> Vec<String> {
         use yrs::updates::decoder::Decode;
         let frame = self.member.sync(Bytes::from_static(&[0]), true).await.expect("the room answers");
-        let header = if frame[1] < 126 { 2 } else { 4 };
+        let header = match frame[1] {
+            ..126 => 2,
+            126 => 4,
+            _ => 10,
+        };
         let (message, _) = ruang::wire::y_websocket::decode(&frame.slice(header..)).expect("a message");
         let ruang::wire::Message::SyncStep2(update) = message else { panic!("a step 2") };
         let doc = Doc::new();

@@ -21,6 +21,7 @@ mod kinds;
 mod links;
 mod losses;
 mod names;
+mod pages;
 mod permissions;
 mod random;
 mod restarts;

@@ -79,8 +79,18 @@ fn shown(line: &str) -> String {
     format!("{}{}", words.join(" "), pattern.unwrap_or_default())
 }
 
+/// Adds what is missing to the refusal of a script for lack of permission.
+pub(super) async fn explain(connect: &Connect, route: Route<'_>, error: &mut CallError) {
+    if let CallError::Refused { code, text } = error
+        && is_forbidden(code, text)
+        && let Ok(Some(missing)) = missing(connect, route).await
+    {
+        text.push_str(&format!(" (not allowed: {missing})"));
+    }
+}
+
 /// Whether Redis refused something for lack of permission.
-pub(super) fn is_forbidden(code: &str, text: &str) -> bool {
+fn is_forbidden(code: &str, text: &str) -> bool {
     let inside = ["executing the script can't", "ACL failure in script"];
     code == "NOPERM" || inside.iter().any(|known| text.contains(known))
 }

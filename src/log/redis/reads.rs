@@ -1,14 +1,14 @@
 //! Heads and records.
 
-use redis::{Value, cmd, pipe};
+use redis::{Cmd, Pipeline, Value, cmd, pipe};
 
-use super::RedisLog;
 use super::connect::{Lane, Route};
-use super::errors::{Called, log_error};
+use super::errors::{CallError, Called, log_error};
 use super::keys::Keys;
 use super::meta::{FIELDS, Meta};
-use super::reply::{Entry, entries};
+use super::reply::{Entry, Reply, entries};
 use super::sequence::{Extent, is_record, line_up};
+use super::{RedisLog, permissions, script};
 use crate::ids::{Position, RoomName};
 use crate::limits::{READ_BYTES_MAX, REDIS_PAGE_RECORDS, REDIS_TRIES_MAX};
 use crate::log::LogError;
@@ -88,15 +88,23 @@ impl RedisLog {
         {
             (place, from) = (found, format!("({found}"));
         }
+        // Redis cannot bound a range by bytes; a script can, and takes ten times as long.
+        let is_long = from == "-" && place.seq > meta.head.base
+            || bytes_behind(meta, place.seq) > READ_BYTES_MAX as u64;
         let (first, mut look_far) = (place.seq, false);
         while records.len() < count_max && bytes <= READ_BYTES_MAX && place.seq < last {
             let wanted = count_max - records.len();
-            let few = page_size(meta).min((wanted as u64).saturating_add(LOOK_AHEAD));
-            let page = self.page(keys, &from, if look_far { REDIS_PAGE_RECORDS } else { few }).await?;
+            let few = REDIS_PAGE_RECORDS.min((wanted as u64).saturating_add(LOOK_AHEAD));
+            let (count, bytes_max) =
+                if look_far { (REDIS_PAGE_RECORDS, READ_BYTES_MAX) } else { (few, READ_BYTES_MAX - bytes) };
+            let page = self.page(keys, &from, count, is_long.then_some(bytes_max)).await?;
             let same = |page: &Page| page.meta.epoch == meta.epoch && page.meta.head.base <= place.seq;
-            let Some(page) = page.filter(same) else {
+            let Some(mut page) = page.filter(same) else {
                 return Ok((!records.is_empty()).then_some(records));
             };
+            if look_far && page.extent == Extent::Part {
+                page.extent = Extent::Full; // more is never looked at together, in entries or in bytes
+            }
             let before = if place.seq == first { known_before(&page.entries, first) } else { 0 };
             let passed = before.checked_sub(1).map(|index| page.entries[index].id());
             let lined = line_up(place, last, &page.entries[before..], page.extent, wanted);
@@ -123,20 +131,40 @@ impl RedisLog {
         Ok(Some(records))
     }
 
-    /// One page, with what the room was before and after: `None` if it was trimmed or ended meanwhile.
-    async fn page(&self, keys: &Keys, from: &str, count: u64) -> Result<Option<Page>, LogError> {
+    /// One page, with what the room was before and after: `None` if it was trimmed or ended meanwhile. `bytes_max`: it ends
+    /// with the entry that passes so many bytes.
+    async fn page(
+        &self,
+        keys: &Keys,
+        from: &str,
+        count: u64,
+        bytes_max: Option<usize>,
+    ) -> Result<Option<Page>, LogError> {
         let (log, meta_key) = (keys.log(), keys.meta());
-        let mut asked = pipe();
-        asked.cmd("HMGET").arg(&meta_key).arg(&FIELDS[..]);
-        asked.cmd("XRANGE").arg(&log).arg(from).arg("+").arg("COUNT").arg(count);
-        asked.cmd("HMGET").arg(&meta_key).arg(&FIELDS[..]);
-        let called = Called { what: "XRANGE", key: &log, writes: false };
-        let answer = self.connect.call_all(Lane::Bulk, Route::Key(&meta_key), &asked).await;
+        let route = Route::Key(&meta_key);
+        let mut command = cmd("XRANGE");
+        command.arg(&log).arg(from).arg("+").arg("COUNT").arg(count);
+        let (count_arg, bytes_arg) = (count.to_string(), bytes_max.unwrap_or_default().to_string());
+        let args = [from.as_bytes(), count_arg.as_bytes(), bytes_arg.as_bytes()];
+        let script_keys = [log.clone()];
+        if bytes_max.is_some() {
+            command = script::PAGE.known(&script_keys, &args);
+        }
+        let mut answer = self.connect.call_all(Lane::Bulk, route, &between_metas(&meta_key, command)).await;
+        if answer.as_ref().is_err_and(CallError::is_no_script) {
+            let command = script::PAGE.in_full(&script_keys, &args);
+            answer = self.connect.call_all(Lane::Bulk, route, &between_metas(&meta_key, command)).await;
+        }
+        if let Err(error) = &mut answer {
+            permissions::explain(&self.connect, route, error).await;
+        }
+        let what = if bytes_max.is_some() { script::PAGE.name } else { "XRANGE" };
+        let called = Called { what, key: &log, writes: false };
         let answer: [Value; 3] = answer
             .map_err(|error| log_error(called, error))?
             .try_into()
-            .map_err(|_| LogError::Fatal(format!("XRANGE on {log}: the answer is not as expected")))?;
-        let [before, entries, after] = answer;
+            .map_err(|_| LogError::Fatal(format!("{what} on {log}: the answer is not as expected")))?;
+        let [before, page, after] = answer;
         let (before, after) = (Meta::of(&meta_key, before)?, Meta::of(&meta_key, after)?);
         let same = |(before, after): (&Meta, &Meta)| {
             before.epoch == after.epoch && before.head.base == after.head.base
@@ -144,9 +172,19 @@ impl RedisLog {
         if !before.as_ref().zip(after.as_ref()).is_some_and(same) {
             return Ok(None);
         }
-        let entries = read_entries(called, entries)?;
+        let (entries, is_end) = match bytes_max {
+            None => {
+                let entries = read_entries(called, page)?;
+                let is_end = (entries.len() as u64) < count;
+                (entries, is_end)
+            }
+            Some(_) => {
+                let mut reply = Reply::of(page, called)?;
+                (read_entries(called, reply.take(1))?, reply.word == "end")
+            }
+        };
         let extent = match entries.len() as u64 {
-            found if found < count => Extent::Complete,
+            _ if is_end => Extent::Complete,
             REDIS_PAGE_RECORDS.. => Extent::Full,
             _ => Extent::Part,
         };
@@ -221,10 +259,21 @@ fn read_entries(called: Called<'_>, value: Value) -> Result<Vec<Entry>, LogError
     })
 }
 
-/// So many records that a page of them has about the bytes that a read may have.
-fn page_size(meta: &Meta) -> u64 {
-    let average = (meta.head.bytes / meta.head.last.seq.max(1)).max(1);
-    (READ_BYTES_MAX as u64 / average).clamp(8, REDIS_PAGE_RECORDS)
+/// What is asked of a stream, with what the room is before and after.
+fn between_metas(meta_key: &str, command: Cmd) -> Pipeline {
+    let mut asked = pipe();
+    asked.cmd("HMGET").arg(meta_key).arg(&FIELDS[..]);
+    asked.add_command(command);
+    asked.cmd("HMGET").arg(meta_key).arg(&FIELDS[..]);
+    asked
+}
+
+/// So many bytes the records behind a place have at most: all that was ever stored, without what the newest snapshot up to
+/// there stands for.
+fn bytes_behind(meta: &Meta, place: u64) -> u64 {
+    let covered = meta.head.snapshots.iter().filter(|snapshot| snapshot.through.seq <= place);
+    let covered = covered.map(|snapshot| snapshot.log_bytes).max().unwrap_or_default();
+    meta.head.bytes.saturating_sub(covered)
 }
 
 fn stored_bytes(record: &StoredRecord) -> usize {

@@ -1,4 +1,4 @@
-//! The scripts: each does one change of one room, whole or not at all. `lua/prelude.lua` stands before each of them.
+//! The scripts: each does one change of one room, whole or not at all, but for `page`, which reads. `lua/prelude.lua` stands before each of them.
 
 use std::sync::LazyLock;
 
@@ -6,7 +6,7 @@ use redis::Cmd;
 
 use super::connect::{Connect, Lane, Route};
 use super::errors::{CallError, Called, log_error};
-use super::permissions::{self, is_forbidden};
+use super::permissions;
 use super::reply::Reply;
 use crate::log::LogError;
 
@@ -35,6 +35,7 @@ macro_rules! scripts {
 scripts![
     APPEND = "append",
     MEND = "mend",
+    PAGE = "page",
     PUT_CHUNK = "put_chunk",
     ADOPT = "adopt",
     FORGET = "forget",
@@ -73,19 +74,26 @@ impl Script {
     ) -> Result<Reply, LogError> {
         let key = keys.first().expect("every script has a key").as_str();
         let route = Route::Key(key);
-        let mut answer = connect.call(lane, route, &self.command("EVALSHA", &self.hash, keys, args)).await;
+        let mut answer = connect.call(lane, route, &self.known(keys, args)).await;
         if answer.as_ref().is_err_and(CallError::is_no_script) {
-            answer = connect.call(lane, route, &self.command("EVAL", &self.code, keys, args)).await;
+            answer = connect.call(lane, route, &self.in_full(keys, args)).await;
         }
-        if let Err(CallError::Refused { code, text }) = &mut answer
-            && is_forbidden(code, text)
-            && let Ok(Some(missing)) = permissions::missing(connect, route).await
-        {
-            text.push_str(&format!(" (not allowed: {missing})"));
+        if let Err(error) = &mut answer {
+            permissions::explain(connect, route, error).await;
         }
         let called = Called { what: self.name, key, writes: true };
         let value = answer.map_err(|error| log_error(called, error))?;
         Reply::of(value, called)
+    }
+
+    /// The call of a script that the server should know.
+    pub(super) fn known(&self, keys: &[String], args: &[&[u8]]) -> Cmd {
+        self.command("EVALSHA", &self.hash, keys, args)
+    }
+
+    /// The same for one that says that it does not.
+    pub(super) fn in_full(&self, keys: &[String], args: &[&[u8]]) -> Cmd {
+        self.command("EVAL", &self.code, keys, args)
     }
 
     #[cfg(test)]

@@ -57,6 +57,7 @@ pub struct Proxy {
     end: End,
     commands: mpsc::UnboundedSender<Command>,
     accepted: Arc<AtomicU64>,
+    answer_bytes_most: Arc<AtomicU64>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -79,12 +80,13 @@ impl Proxy {
     fn start(end: End, server: SocketAddr) -> Self {
         let (commands, inbox) = mpsc::unbounded_channel();
         let accepted = Arc::new(AtomicU64::new(0));
-        let (at, count) = (end.clone(), Arc::clone(&accepted));
+        let answer_bytes_most = Arc::new(AtomicU64::new(0));
+        let (at, count, most) = (end.clone(), Arc::clone(&accepted), Arc::clone(&answer_bytes_most));
         let thread = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-            runtime.expect("a runtime").block_on(run(at, server, inbox, count));
+            runtime.expect("a runtime").block_on(run(at, server, inbox, count, most));
         });
-        let proxy = Self { end, commands, accepted, thread: Some(thread) };
+        let proxy = Self { end, commands, accepted, answer_bytes_most, thread: Some(thread) };
         proxy.set(Fault::Pass); // and it listens
         proxy
     }
@@ -108,6 +110,12 @@ impl Proxy {
     /// How many connections it has taken so far.
     pub fn accepted(&self) -> u64 {
         self.accepted.load(Ordering::Relaxed)
+    }
+
+    /// The most bytes that came from the server on one connection before the client said something again: its largest
+    /// answer, of a client that asks one thing at a time. Counts anew from then on.
+    pub fn take_answer_bytes_most(&self) -> u64 {
+        self.answer_bytes_most.swap(0, Ordering::Relaxed)
     }
 
     /// As `--store` takes it.
@@ -171,6 +179,16 @@ struct Shared {
     cuts: watch::Sender<u64>,
     /// What [`Fault::CutAfter`] still lets pass.
     left: Arc<AtomicU64>,
+    /// See [`Proxy::take_answer_bytes_most`].
+    answer_bytes_most: Arc<AtomicU64>,
+}
+
+/// What the two directions of a connection know of each other.
+#[derive(Default)]
+struct Seen {
+    subscribes: AtomicBool,
+    /// Bytes from the server since the client has said something.
+    answer_bytes: AtomicU64,
 }
 
 impl Shared {
@@ -191,9 +209,14 @@ async fn run(
     server: SocketAddr,
     mut inbox: mpsc::UnboundedReceiver<Command>,
     accepted: Arc<AtomicU64>,
+    answer_bytes_most: Arc<AtomicU64>,
 ) {
-    let shared =
-        Shared { fault: watch::Sender::new(Fault::Pass), cuts: watch::Sender::new(0), left: Arc::default() };
+    let shared = Shared {
+        fault: watch::Sender::new(Fault::Pass),
+        cuts: watch::Sender::new(0),
+        left: Arc::default(),
+        answer_bytes_most,
+    };
     let mut listener: Option<Listener> = None;
     loop {
         let refuses = *shared.fault.borrow() == Fault::Refuse;
@@ -243,10 +266,10 @@ async fn connection(client: AnyStream, server: SocketAddr, shared: Shared) {
         server.set_nodelay(true).expect("a socket");
         let (client_out, client_in) = tokio::io::split(client);
         let (server_out, server_in) = tokio::io::split(Box::new(server) as AnyStream);
-        let subscribes = AtomicBool::new(false);
+        let seen = Seen::default();
         tokio::select! {
-            () = pump(client_out, server_in, Direction::ToServer, &shared, &subscribes) => {},
-            () = pump(server_out, client_in, Direction::ToClient, &shared, &subscribes) => {},
+            () = pump(client_out, server_in, Direction::ToServer, &shared, &seen) => {},
+            () = pump(server_out, client_in, Direction::ToClient, &shared, &seen) => {},
         }
     };
     tokio::select! {
@@ -261,11 +284,11 @@ async fn pump(
     mut to: WriteHalf<AnyStream>,
     direction: Direction,
     shared: &Shared,
-    subscribes: &AtomicBool,
+    seen: &Seen,
 ) {
     let drops = |fault| match fault {
         Fault::Drop(which) => which == direction,
-        Fault::Mute => direction == Direction::ToClient && subscribes.load(Ordering::Relaxed),
+        Fault::Mute => direction == Direction::ToClient && seen.subscribes.load(Ordering::Relaxed),
         _ => false,
     };
     let mut has_hole = false;
@@ -291,9 +314,10 @@ async fn pump(
                     continue;
                 }
                 if direction == Direction::ToServer && bytes.windows(10).any(|word| word == b"SSUBSCRIBE") {
-                    subscribes.store(true, Ordering::Relaxed);
+                    seen.subscribes.store(true, Ordering::Relaxed);
                 }
                 let passes = shared.take(fault, direction, bytes.len());
+                shared.count(direction, passes as u64, seen);
                 if to.write_all(&bytes[..passes]).await.is_err() || to.flush().await.is_err() {
                     return;
                 }
@@ -314,6 +338,16 @@ async fn pump(
 }
 
 impl Shared {
+    fn count(&self, direction: Direction, bytes: u64, seen: &Seen) {
+        match direction {
+            Direction::ToServer => seen.answer_bytes.store(0, Ordering::Relaxed),
+            Direction::ToClient => {
+                let answer = seen.answer_bytes.fetch_add(bytes, Ordering::Relaxed) + bytes;
+                self.answer_bytes_most.fetch_max(answer, Ordering::Relaxed);
+            }
+        }
+    }
+
     /// How many of `count` bytes may pass.
     fn take(&self, fault: Fault, direction: Direction, count: usize) -> usize {
         if !matches!(fault, Fault::CutAfter(which, _) if which == direction) {
