@@ -4,6 +4,8 @@
 //! - Whoever joins finds the room whole, or absent: while it is being removed, joins wait.
 //! - Sessions are told that the room is deleted only once it is.
 //! - A batch that was under way is decided before the room is removed, or cannot be stored after it.
+//! - A room is on the list until it is at rest: one that does not come to rest stays there, so that nobody begins a second
+//!   life of it beside the first.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -44,6 +46,13 @@ pub(super) struct Retire {
     pub(super) goodbye: oneshot::Receiver<Close>,
 }
 
+impl Retire {
+    /// Whether nobody waits for the room to come to rest any more.
+    pub(super) fn is_withdrawn(&self) -> bool {
+        self.at_rest.is_closed()
+    }
+}
+
 impl Rooms {
     /// Deletes a room: its sessions are sent away for good, its records and snapshots are gone, and a
     /// tombstone stays under its name. Goes on if the caller goes away. False if there was no such
@@ -81,7 +90,7 @@ impl Rooms {
     async fn delete_one(self: &Arc<Self>, name: RoomName) -> Result<bool, LogError> {
         let (reserved, open) = self.reserve_open(&name).await;
         let goodbye = match open {
-            Some(shared) => retire(&shared).await?,
+            Some(shared) => self.bring_to_rest(&shared).await?,
             None => None,
         };
         let existed = self.delete_from_log(&name).await?;
@@ -105,7 +114,7 @@ impl Rooms {
     pub(super) async fn send_away(self: &Arc<Self>, name: &RoomName, close: Close) {
         let (_reserved, open) = self.reserve_open(name).await;
         let Some(shared) = open else { return };
-        match retire(&shared).await {
+        match self.bring_to_rest(&shared).await {
             Ok(Some(goodbye)) => drop(goodbye.send(close)),
             Ok(None) => {}
             Err(error) => tracing::warn!(room = %name.log_id(), %error, "people could not be sent away"),
@@ -129,8 +138,8 @@ impl Rooms {
         }
     }
 
-    /// Takes a room off the list and keeps everyone out. Waits for another removal of it. Returns the
-    /// room too, if it was open.
+    /// Keeps everyone out of a room. Waits for another removal of it. Returns the room too, if it is open: it is still on
+    /// the list.
     async fn reserve_open(self: &Arc<Self>, name: &RoomName) -> (Reservation, Option<Arc<Shared>>) {
         loop {
             let other = {
@@ -138,14 +147,24 @@ impl Rooms {
                 match listed.reserved.get(name) {
                     Some(other) => other.clone(),
                     None => {
-                        let open = listed.open.remove(name);
-                        self.metrics.rooms_open.dec_by(i64::from(open.is_some()));
+                        let open = listed.open.get(name).cloned();
                         return (self.reservation(&mut listed, name), open);
                     }
                 }
             };
             other.cancelled().await;
         }
+    }
+
+    /// Brings an open room to rest and takes it off the list. Returns where to say how its sessions end; `None` if it has
+    /// ended by itself.
+    ///
+    /// # Errors
+    /// [`LogError::Unavailable`]: it is on the list as before. A room that is too busy goes on once it comes to it.
+    async fn bring_to_rest(&self, shared: &Arc<Shared>) -> Result<Option<oneshot::Sender<Close>>, LogError> {
+        let goodbye = retire(shared).await?;
+        self.forget(shared);
+        Ok(goodbye)
     }
 
     /// Keeps everyone out of a room that is not open. `None` if it is, or is being removed.
@@ -162,8 +181,7 @@ impl Rooms {
     }
 }
 
-/// Brings an open room to rest. Returns where to say how its sessions end; `None` if it has ended by
-/// itself.
+/// Asks a room to come to rest. One that has not heard it in time does not any more: the question is withdrawn.
 async fn retire(shared: &Shared) -> Result<Option<oneshot::Sender<Close>>, LogError> {
     let (at_rest, resting) = oneshot::channel();
     let (goodbye, heard) = oneshot::channel();

@@ -4,9 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
+use ruang::log::clock::system_clock;
 use ruang::log::memory::{Faults, MemoryLog};
 use ruang::log::{Log, LogError};
 use ruang::room::RoomsOptions;
+use ruang::wire::lib0::{write_buffer, write_var_uint};
 
 use crate::harness::{Client, Server};
 use crate::life_support::{Person, TestClocks, head, leave_one_edit, request, room, rooms};
@@ -217,4 +219,64 @@ async fn deletions_finish_and_take_turns() {
     assert_eq!(person.member.news().post.close.unwrap().code, 1013);
     rooms.shut_down().await;
     assert!(matches!(rooms.delete(&name).await, Err(LogError::Unavailable(_))));
+}
+
+fn shown(client: u64, state: &str) -> Vec<u8> {
+    let mut update = Vec::new();
+    for number in [1, client, 1] {
+        write_var_uint(&mut update, number);
+    }
+    write_buffer(&mut update, state.as_bytes());
+    update
+}
+
+/// [R33] [H28] A room is busy (its store has lost a record, and it heals once an append is decided) for longer than a
+/// deletion waits: that fails, and the room stays the only one of its name. Who joins then is with those who are there, and the
+/// deletion can be asked for again, whether the room is still busy or not.
+#[tokio::test(start_paused = true)]
+async fn a_room_too_busy_to_be_deleted_stays_the_only_one() {
+    let (log, faults) = MemoryLog::for_instances(system_clock());
+    let log: Arc<dyn Log> = Arc::new(log);
+    let (rooms, name) = (rooms(Arc::clone(&log), RoomsOptions::default()), room("r"));
+    let open = || (rooms.open_count(), rooms.metrics().rooms_open.get(), rooms.sessions(&name));
+    let mut ann = Person::join(&rooms, &name).await;
+    ann.set("one").await;
+    ann.set("two").await;
+    ann.member.announce(&shown(7, r#"{"name":"Ann"}"#)).unwrap();
+
+    let held = faults.hold_appends();
+    ann.write("three").await;
+    held.arrived(1).await;
+    faults.roll_back(&name, 2);
+    faults.check_heads();
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    for time in ["first", "second"] {
+        let refused = rooms.delete(&name).await;
+        println!("the {time} deletion of a busy room: {refused:?}; open: {:?}", open());
+        assert!(matches!(refused, Err(LogError::Unavailable(_))));
+        assert_eq!(open(), (1, 1, 1), "it is there as before");
+    }
+    let joining = tokio::spawn({
+        let (rooms, name) = (Arc::clone(&rooms), name.clone());
+        async move { Person::join(&rooms, &name).await }
+    });
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    println!("the store decides the append");
+    held.release();
+    let mut bob = joining.await.unwrap();
+    println!("open, with two people: {:?}", open());
+    assert_eq!(open(), (1, 1, 2));
+    assert_eq!(bob.keys().await, ["one", "three", "two"], "what the store had lost too");
+    let everyone = bob.member.everyone().expect("Ann is shown");
+    assert!(everyone.windows(3).any(|bytes| bytes == b"Ann"));
+    assert!(ann.member.news().post.close.is_none() && bob.member.news().post.close.is_none());
+
+    assert_eq!(rooms.delete(&name).await, Ok(true));
+    for person in [&mut ann, &mut bob] {
+        assert_eq!(person.member.news().post.close.unwrap().code, 4409);
+    }
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    println!("deleted; open: {:?}", open());
+    assert_eq!(open(), (0, 0, 0));
+    assert_eq!(head(&log, &name).await, None);
 }

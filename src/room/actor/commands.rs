@@ -39,7 +39,8 @@ impl Actor {
         match command {
             Command::Join { entry, reply } => self.on_join(entry, reply),
             Command::Leave { session } => self.on_leave(session),
-            // A second one is dropped, and its sender told so: there is one removal at a time.
+            // There is one removal at a time. One that has not waited for so long was withdrawn.
+            Command::Retire(retire) if retire.is_withdrawn() => {}
             Command::Retire(retire) => self.retiring = Some(retire),
             Command::Submit(submission) => self.on_submit(submission).await?,
             Command::Sync { session, state_vector, reply } => {
