@@ -16,4 +16,5 @@ mod auth_roles;
 mod auth_sockets;
 mod auth_support;
 mod auth_tokens;
+mod binary;
 mod harness;

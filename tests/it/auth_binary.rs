@@ -1,98 +1,20 @@
 //! The real binary with keys: how it starts and refuses to, what it prints, what it never logs.
 
-use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
-use std::sync::Arc;
-use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
 
-use parking_lot::Mutex;
 use ruang::wire::y_websocket;
 
 use crate::auth_support::*;
-use crate::harness::{Client, PATIENCE};
+use crate::binary::{Served, said};
+use crate::harness::Client;
 
 const ADMIN: &str = "the-admin-token-of-this-test-0123456789";
 
-/// The binary with these arguments and variables, and nothing of our own environment.
-fn ruang(args: &[&str], variables: &[(&str, &str)]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_ruang"));
-    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("RUANG_")) {
-        command.env_remove(name);
-    }
-    command.args(args).envs(variables.iter().copied()).stdin(Stdio::null());
-    command.stdout(Stdio::piped()).stderr(Stdio::piped());
-    command
+/// A server on a store in this directory.
+fn serve(dir: &Path, more: &[&str], variables: &[(&str, &str)]) -> Served {
+    let store = format!("file:{}", dir.display());
+    Served::start(&[&["--store", store.as_str()], more].concat(), variables)
 }
-
-/// What it prints to standard output, to standard error, and its exit code.
-fn said(args: &[&str], variables: &[(&str, &str)]) -> (String, String, Option<i32>) {
-    let output = ruang(args, variables).output().unwrap();
-    let text = |bytes| String::from_utf8(bytes).unwrap();
-    (text(output.stdout), text(output.stderr), output.status.code())
-}
-
-/// A server that runs. Dropping it ends it, and nothing else.
-struct Process {
-    child: Child,
-    lines: Arc<Mutex<String>>,
-    reader: Option<JoinHandle<()>>,
-}
-
-impl Process {
-    fn start(dir: &Path, more: &[&str], variables: &[(&str, &str)]) -> Self {
-        let store = format!("file:{}", dir.display());
-        let args = [&["serve", "--store", store.as_str()], more].concat();
-        let mut child = ruang(&args, variables).spawn().unwrap();
-        let stderr = BufReader::new(child.stderr.take().unwrap());
-        let lines: Arc<Mutex<String>> = Arc::default();
-        let sink = Arc::clone(&lines);
-        let reader = std::thread::spawn(move || {
-            stderr.lines().map_while(Result::ok).for_each(|line| sink.lock().push_str(&(line + "\n")));
-        });
-        Self { child, lines, reader: Some(reader) }
-    }
-
-    /// Waits for a log line; what follows `text` in it, up to a space.
-    fn until_logged(&mut self, text: &str) -> String {
-        let deadline = Instant::now() + PATIENCE;
-        loop {
-            if let Some((_, rest)) = self.lines.lock().split_once(text)
-                && let Some((line, _)) = rest.split_once('\n')
-            {
-                return line.split(' ').next().unwrap_or_default().to_owned();
-            }
-            let ended = self.child.try_wait().unwrap();
-            let in_time = Instant::now() < deadline && ended.is_none();
-            assert!(in_time, "waited in vain for {text:?}: {ended:?}\n{}", self.lines.lock());
-            std::thread::sleep(Duration::from_millis(10));
-        }
-    }
-
-    fn signal(&self, name: &str) {
-        let pid = self.child.id().to_string();
-        assert!(Command::new("kill").args([name, &pid]).status().unwrap().success());
-    }
-
-    /// Ends it, and gives all that it has logged.
-    fn end(mut self) -> String {
-        self.signal("-TERM");
-        self.child.wait().unwrap();
-        self.reader.take().unwrap().join().unwrap();
-        let lines = self.lines.lock();
-        lines.clone()
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-const LISTEN: [&str; 2] = ["--listen", "127.0.0.1:0"];
 
 /// [A22] `ruang token` makes what `ruang serve` with the same key takes; nothing of a token, a key or a credential is in
 /// the log, however much is logged.
@@ -104,15 +26,14 @@ async fn minted_tokens_are_taken_and_never_logged() {
         "token", "--room", "retro", "--user", "ada", "--role", "editor", "--name", "Ada", "--color",
         "#336699",
     ];
-    let (printed, _, code) = said(&args, &key);
+    let (code, _, printed) = said(&args, &key);
     let token = printed.trim();
     assert_eq!((code, printed.lines().count(), token.matches('.').count()), (Some(0), 1, 2));
     let args = ["token", "--prefix", "team/", "--user", "bob", "--role", "viewer", "--ttl", "60s"];
-    let (viewer, _, _) = said(&args, &key);
+    let (_, _, viewer) = said(&args, &key);
     let variables = [("RUANG_AUTH_KEY", SECRET), ("RUANG_ADMIN_TOKEN", ADMIN), ("RUANG_LOG", "trace")];
-    let more = [&LISTEN[..], &["--admin-listen", "127.0.0.1:0"]].concat();
-    let mut server = Process::start(dir.path(), &more, &variables);
-    let address = server.until_logged(" listening on http://");
+    let mut server = serve(dir.path(), &["--admin-listen", "127.0.0.1:0"], &variables);
+    let address = server.address.clone();
     let admin = server.until_logged("the admin API listens on http://");
     let url = |room: &str, token: &str| format!("ws://{address}/ws/{room}?token={token}");
     let mut client = Client::connect(&url("retro", token), Some("ruang.v1")).await;
@@ -150,9 +71,8 @@ async fn minted_tokens_are_taken_and_never_logged() {
     println!("{} lines logged, no secret in them", log.lines().count());
 
     // What was revoked is revoked after a restart.
-    let mut server = Process::start(dir.path(), &LISTEN, &variables);
-    let address = server.until_logged(" listening on http://");
-    let mut again = Client::connect(&format!("ws://{address}/ws/retro?token={token}"), None).await;
+    let server = serve(dir.path(), &[], &variables);
+    let mut again = Client::connect(&server.url(&format!("retro?token={token}")), None).await;
     assert_eq!(again.until_closed().await, Some(4401));
     drop(server);
 }
@@ -163,37 +83,35 @@ async fn minted_tokens_are_taken_and_never_logged() {
 async fn bad_settings_of_authentication_are_refused() {
     let dir = tempfile::tempdir().unwrap();
     let store = format!("file:{}", dir.path().display());
-    let serve = |more: &[&str], variables: &[(&str, &str)]| {
+    let refused = |more: &[&str], variables: &[(&str, &str)]| {
         let args = [&["serve", "--store", &*store], more].concat();
-        let (_, text, code) = said(&args, variables);
+        let (code, text, _) = said(&args, variables);
         println!("{}", text.trim());
         assert_eq!((code, text.lines().count()), (Some(2), 1), "{text}");
         text
     };
     let short = "hunter2";
-    assert!(serve(&[], &[("RUANG_AUTH_KEY", short)]).contains("RUANG_AUTH_KEY"));
-    assert!(serve(&["--auth-key-file", "/nowhere"], &[]).contains("/nowhere"));
-    assert!(serve(&["--auth-leeway", "31s"], &[]).contains("at most 30s"));
-    assert!(serve(&["--auth-token-life", "9000h"], &[]).contains("8784h"));
-    assert!(serve(&["--auth-key-file", "ruang.document=x"], &[]).contains("own key"));
-    assert!(serve(&["--admin-listen", "0.0.0.0:0"], &[]).contains("RUANG_ADMIN_TOKEN"));
-    let text = serve(&["--admin-listen", "0.0.0.0:0"], &[("RUANG_ADMIN_TOKEN", short)]);
+    assert!(refused(&[], &[("RUANG_AUTH_KEY", short)]).contains("RUANG_AUTH_KEY"));
+    assert!(refused(&["--auth-key-file", "/nowhere"], &[]).contains("/nowhere"));
+    assert!(refused(&["--auth-leeway", "31s"], &[]).contains("at most 30s"));
+    assert!(refused(&["--auth-token-life", "9000h"], &[]).contains("8784h"));
+    assert!(refused(&["--auth-key-file", "ruang.document=x"], &[]).contains("own key"));
+    assert!(refused(&["--admin-listen", "0.0.0.0:0"], &[]).contains("RUANG_ADMIN_TOKEN"));
+    let text = refused(&["--admin-listen", "0.0.0.0:0"], &[("RUANG_ADMIN_TOKEN", short)]);
     assert!(text.contains("32 bytes") && !text.contains(short));
-    assert!(serve(&["--listen", "0.0.0.0:0"], &[]).contains("--insecure"));
+    assert!(refused(&["--listen", "0.0.0.0:0"], &[]).contains("--insecure"));
     let args = ["token", "--room", "a", "--user", "b", "--role", "editor"];
-    let (printed, text, code) = said(&args, &[]);
+    let (code, text, printed) = said(&args, &[]);
     assert_eq!((printed.as_str(), code), ("", Some(2)), "{text}");
     assert!(text.contains("no key"), "{text}");
-    let (_, text, code) =
+    let (code, text, _) =
         said(&["token", "--room", "a", "--user", "b", "--role", "boss"], &[("RUANG_AUTH_KEY", SECRET)]);
     assert!(code == Some(2) && text.contains("viewer, editor"), "{text}");
 
-    let mut open = Process::start(dir.path(), &LISTEN, &[]);
+    let mut open = serve(dir.path(), &[], &[]);
     open.until_logged("no authentication: everyone");
     drop(open);
-    let mut closed = Process::start(dir.path(), &["--listen", "0.0.0.0:0"], &[("RUANG_AUTH_KEY", SECRET)]);
-    closed.until_logged(" listening on http://");
-    drop(closed);
+    drop(serve(dir.path(), &["--listen", "0.0.0.0:0"], &[("RUANG_AUTH_KEY", SECRET)]));
 }
 
 /// [O90] Metrics are on the admin listener alone where there is one, unless it is set otherwise.
@@ -207,9 +125,8 @@ async fn metrics_are_where_it_is_set() {
         ([&admin[..], &["--metrics", "public"]].concat(), "200"),
     ] {
         let dir = tempfile::tempdir().unwrap();
-        let args = [&LISTEN[..], &more].concat();
-        let mut server = Process::start(dir.path(), &args, &[]);
-        let address = server.until_logged(" listening on http://").parse().unwrap();
+        let mut server = serve(dir.path(), &more, &[]);
+        let address = server.address.parse().unwrap();
         let answer = request(address, "GET", "/metrics", "", "").await;
         println!("{more:?}: {}", answer.lines().next().unwrap_or_default());
         assert_eq!(answer.split(' ').nth(1), Some(public));
@@ -238,12 +155,11 @@ async fn keys_are_read_again_on_sighup() {
     std::fs::write(&config, format!("auth-key-file = \"{}\"\nauth-issuer = \"a,b\"\n", file.display()))
         .unwrap();
     let config = config.display().to_string();
-    let more = [&LISTEN[..], &["--config", &config]].concat();
-    let mut server = Process::start(&dir.path().join("store"), &more, &[]);
-    let address = server.until_logged(" listening on http://");
+    let mut server = serve(&dir.path().join("store"), &["--config", &config], &[]);
+    let address = server.address.clone();
     let mint = |secret: &str| {
         let args = ["token", "--room", "a", "--user", "b", "--role", "editor", "--auth-issuer", "b"];
-        said(&args, &[("RUANG_AUTH_KEY", secret)]).0.trim().to_owned()
+        said(&args, &[("RUANG_AUTH_KEY", secret)]).2.trim().to_owned()
     };
     let connect =
         async |token: &str| Client::connect(&format!("ws://{address}/ws/a?token={token}"), None).await;

@@ -10,6 +10,7 @@
 
 #[allow(dead_code, reason = "the tests of tokens use the rest")]
 mod auth_support;
+mod binary;
 mod harness;
 mod hidden_bounds;
 mod hidden_late;

@@ -1,7 +1,5 @@
 //! The binary, killed in the middle of a reveal.
 
-use std::io::{BufRead, BufReader};
-use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use ruang::board::view::view;
@@ -9,40 +7,25 @@ use serde_json::Value;
 use tokio::time::{Instant, sleep};
 
 use crate::auth_support::{SECRET, request};
+use crate::binary::Served;
 use crate::harness::{Client, PATIENCE};
 use crate::{card, edit, hide, token_for};
 
-/// A server that ends with its test.
+/// A server with keys, where `retro` is a board.
 struct Serving {
-    child: Child,
+    process: Served,
     address: std::net::SocketAddr,
 }
 
-impl Drop for Serving {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
 fn serve(store: &str) -> Serving {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_ruang"));
-    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("RUANG_")) {
-        command.env_remove(name);
-    }
-    command.args(["serve", "--listen", "127.0.0.1:0", "--boards", "retro", "--store", store]);
-    command.env("RUANG_AUTH_KEY", SECRET).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
-    let mut child = command.spawn().unwrap();
-    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
-    let listening = lines.by_ref().map(Result::unwrap).find(|line| line.contains("listening on")).unwrap();
-    let address = listening.split("http://").nth(1).unwrap().split(' ').next().unwrap().parse().unwrap();
-    std::thread::spawn(move || lines.for_each(drop));
-    Serving { child, address }
+    let args = ["--boards", "retro", "--store", store];
+    let process = Served::start(&args, &[("RUANG_AUTH_KEY", SECRET)]);
+    Serving { address: process.address.parse().unwrap(), process }
 }
 
 impl Serving {
     async fn page(&self, name: &str, user: &str, role: &str) -> Client {
-        let url = format!("ws://{}/ws/{name}?token={}", self.address, token_for(user, role));
+        let url = self.process.url(&format!("{name}?token={}", token_for(user, role)));
         let mut page = Client::connect(&url, Some("ruang.v1")).await;
         page.sync().await;
         page.until_acked().await.unwrap();
@@ -84,8 +67,7 @@ async fn a_reveal_outlives_kill_9() {
                 told = revealing => told.split("\r\n\r\n").nth(1).unwrap_or_default().to_owned(),
                 () = sleep(after) => "nothing yet".to_owned(),
             };
-            server.child.kill().unwrap(); // SIGKILL
-            server.child.wait().unwrap();
+            server.process.kill(); // SIGKILL
             println!("round {round}, kill {kill} after {after:?}: {cut}");
             server = serve(&store);
         }
@@ -136,8 +118,7 @@ async fn a_reveal_goes_on_by_itself_after_kill_9() {
         }
         edit(&mut fay, &hide(false), "fay").await; // acked, so stored
         sleep(Duration::from_millis(seed.rotate_left(round * 7) % 12)).await;
-        server.child.kill().unwrap(); // SIGKILL
-        server.child.wait().unwrap();
+        server.process.kill(); // SIGKILL
         server = serve(&store);
         let mut wim = server.page("retro", "wim", "viewer").await;
         println!("round {round}: {} of {AUTHORS} cards had come", view(&wim.doc).items.len());

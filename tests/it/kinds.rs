@@ -9,6 +9,7 @@
 
 #[allow(dead_code, reason = "the tests of tokens use the rest")]
 mod auth_support;
+mod binary;
 mod harness;
 mod kinds_process;
 mod kinds_stores;

@@ -7,124 +7,31 @@
     reason = "a test says what it expects by failing"
 )]
 
+mod binary;
 mod harness;
 mod process_log;
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::path::Path;
-use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::Arc;
-use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use binary::{Served, said};
 use futures_util::SinkExt;
 use harness::{Client, PATIENCE};
-use parking_lot::Mutex;
 use ruang::wire::y_websocket;
 use tokio_tungstenite::tungstenite::Message as Frame;
 
-/// The binary with these arguments, and nothing of our own environment.
-fn ruang(args: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_ruang"));
-    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("RUANG_")) {
-        command.env_remove(name);
-    }
-    command.args(args).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
-    command
-}
-
-/// A server that runs. Dropping it ends it, and nothing else.
-struct Process {
-    child: Child,
-    address: String,
-    lines: Arc<Mutex<String>>,
-    reader: Option<JoinHandle<()>>,
-}
-
-impl Process {
-    fn start(dir: &Path, more: &[&str]) -> Self {
-        let store = format!("file:{}", dir.display());
-        let args = [&["serve", "--listen", "127.0.0.1:0", "--store", store.as_str()], more].concat();
-        let mut child = ruang(&args).spawn().unwrap();
-        let stderr = BufReader::new(child.stderr.take().unwrap());
-        let lines: Arc<Mutex<String>> = Arc::default();
-        let sink = Arc::clone(&lines);
-        let reader = std::thread::spawn(move || {
-            for line in stderr.lines().map_while(Result::ok) {
-                sink.lock().push_str(&(line + "\n"));
-            }
-        });
-        let mut process = Self { child, address: String::new(), lines, reader: Some(reader) };
-        process.address = process.until_logged("listening on http://");
-        process
-    }
-
-    /// Waits for a log line; what follows `text` in it, up to a space.
-    fn until_logged(&mut self, text: &str) -> String {
-        let deadline = Instant::now() + PATIENCE;
-        loop {
-            if let Some((_, rest)) = self.lines.lock().split_once(text)
-                && let Some((line, _)) = rest.split_once('\n')
-            {
-                return line.split(' ').next().unwrap_or_default().to_owned();
-            }
-            let ended = self.child.try_wait().unwrap();
-            let in_time = Instant::now() < deadline && ended.is_none();
-            assert!(in_time, "waited in vain for {text:?}: {ended:?}\n{}", self.lines.lock());
-            std::thread::sleep(Duration::from_millis(10));
-        }
-    }
-
-    fn url(&self, room: &str) -> String {
-        format!("ws://{}/ws/{room}", self.address)
-    }
-
-    fn signal(&self, name: &str) {
-        signal(&self.child, name);
-    }
-
-    /// Waits for the end, and gives all that was logged.
-    fn ended(mut self, within: Duration) -> (ExitStatus, String) {
-        let status = end_of(&mut self.child, within);
-        let _ = self.reader.take().unwrap().join();
-        let lines = std::mem::take(&mut *self.lines.lock());
-        (status, lines)
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-fn signal(child: &Child, name: &str) {
-    assert!(Command::new("kill").args([name, &child.id().to_string()]).status().unwrap().success());
-}
-
-fn end_of(child: &mut Child, within: Duration) -> ExitStatus {
-    let deadline = Instant::now() + within;
-    loop {
-        if let Some(status) = child.try_wait().unwrap() {
-            return status;
-        }
-        if Instant::now() > deadline {
-            let _ = child.kill();
-            panic!("the process did not end within {within:?}");
-        }
-        std::thread::sleep(Duration::from_millis(10));
-    }
+/// A server on a store in this directory.
+fn serve(dir: &Path, more: &[&str]) -> Served {
+    let store = format!("file:{}", dir.display());
+    Served::start(&[&["--store", store.as_str()], more].concat(), &[])
 }
 
 /// Runs it to its end; exit code and everything on standard error.
 fn run(args: &[&str]) -> (Option<i32>, String) {
-    let mut child = ruang(args).spawn().unwrap();
-    let status = end_of(&mut child, PATIENCE);
-    let mut text = String::new();
-    child.stderr.take().unwrap().read_to_string(&mut text).unwrap();
-    (status.code(), text)
+    let (code, text, _) = said(args, &[]);
+    (code, text)
 }
 
 /// Sends bytes and reads what comes until the server closes.
@@ -151,7 +58,7 @@ fn ask(address: &str, request: &[u8]) -> String {
 #[tokio::test]
 async fn a_signal_drains_the_server() {
     let dir = tempfile::tempdir().unwrap();
-    let server = Process::start(dir.path(), &[]);
+    let server = serve(dir.path(), &[]);
     assert!(
         ask(&server.address, b"GET /readyz HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").contains("200")
     );
@@ -175,10 +82,10 @@ async fn a_signal_drains_the_server() {
             !ask(&address, b"GET /readyz HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").contains("200")
         ),
     }
-    let (status, lines) = server.ended(Duration::from_secs(30));
-    assert_eq!(status.code(), Some(0), "{lines}");
+    let (code, lines) = server.ended(Duration::from_secs(30));
+    assert_eq!(code, Some(0), "{lines}");
 
-    let again = Process::start(dir.path(), &[]);
+    let again = serve(dir.path(), &[]);
     let mut newcomer = Client::connect(&again.url("r"), None).await;
     newcomer.sync().await;
     for n in 0..author.acked - 1 {
@@ -198,7 +105,7 @@ async fn a_signal_drains_the_server() {
 #[tokio::test]
 async fn a_second_signal_ends_at_once() {
     let dir = tempfile::tempdir().unwrap();
-    let mut server = Process::start(dir.path(), &[]);
+    let mut server = serve(dir.path(), &[]);
     // Clients that do not answer the close are listened to for a while: that keeps the drain going.
     let mut deaf = Vec::new();
     for _ in 0..3 {
@@ -209,8 +116,8 @@ async fn a_second_signal_ends_at_once() {
     server.signal("-TERM");
     server.until_logged("draining");
     server.signal("-TERM");
-    let (status, lines) = server.ended(PATIENCE);
-    assert_eq!(status.code(), Some(130), "{lines}");
+    let (code, lines) = server.ended(PATIENCE);
+    assert_eq!(code, Some(130), "{lines}");
 }
 
 /// [O1, L33, L34] A store that is in use, or a directory that is none: one line, exit code 2, and
@@ -218,7 +125,7 @@ async fn a_second_signal_ends_at_once() {
 #[tokio::test]
 async fn stores_that_cannot_be_had_are_refused() {
     let dir = tempfile::tempdir().unwrap();
-    let server = Process::start(dir.path(), &[]);
+    let server = serve(dir.path(), &[]);
     let store = format!("file:{}", dir.path().display());
     let (code, text) = run(&["serve", "--listen", "127.0.0.1:0", "--store", &store]);
     assert_eq!((code, text.lines().count()), (Some(2), 1), "{text}");
@@ -288,7 +195,7 @@ fn secrets_in_settings_are_not_repeated() {
 async fn tokens_are_never_logged() {
     let dir = tempfile::tempdir().unwrap();
     for filter in ["debug", "trace"] {
-        let server = Process::start(dir.path(), &["--log", filter]);
+        let server = serve(dir.path(), &["--log", filter]);
         for room in ["r?token=s3cretInUrl", "a%2Fb?x=1&token=s3cretInUrl"] {
             let mut client = Client::connect(&server.url(room), None).await;
             client.sync().await;
@@ -317,7 +224,7 @@ async fn tokens_are_never_logged() {
 #[test]
 fn requests_are_bounded() {
     let dir = tempfile::tempdir().unwrap();
-    let server = Process::start(dir.path(), &[]);
+    let server = serve(dir.path(), &[]);
     let address = server.address.clone();
     let half = std::thread::spawn({
         let address = address.clone();
@@ -362,7 +269,7 @@ async fn nothing_acked_or_seen_is_lost_by_kill_9() {
     let dir = tempfile::tempdir().unwrap();
     let (mut kept, mut written) = (Vec::<String>::new(), 0_u64);
     for round in 0..10_u64 {
-        let mut server = Process::start(dir.path(), &[]);
+        let mut server = serve(dir.path(), &[]);
         let mut newcomer = Client::connect(&server.url("r"), None).await;
         newcomer.sync().await;
         for key in &kept {
@@ -381,7 +288,7 @@ async fn nothing_acked_or_seen_is_lost_by_kill_9() {
             author.step(Duration::from_millis(written % 3)).await.unwrap();
             watcher.step(Duration::ZERO).await.unwrap();
         }
-        server.child.kill().unwrap(); // SIGKILL
+        server.kill(); // SIGKILL
         for client in [&mut author, &mut watcher] {
             while client.step(PATIENCE).await.is_ok() {}
         }
@@ -389,7 +296,7 @@ async fn nothing_acked_or_seen_is_lost_by_kill_9() {
         kept.extend((first..written).map(|n| format!("k{n}")).filter(|key| watcher.get(key).is_some()));
     }
     println!("{written} edits written, {} acked or seen", kept.len());
-    let server = Process::start(dir.path(), &[]);
+    let server = serve(dir.path(), &[]);
     let mut newcomer = Client::connect(&server.url("r"), None).await;
     newcomer.sync().await;
     for key in &kept {

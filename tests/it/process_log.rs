@@ -3,8 +3,8 @@
 use std::io::{BufRead, BufReader};
 use std::time::Duration;
 
+use crate::binary::{end_of, ruang, signal};
 use crate::harness::Client;
-use crate::{end_of, ruang, signal};
 
 /// [O3] Whatever read the log has gone: the server serves, and one SIGTERM ends it well.
 #[tokio::test(flavor = "multi_thread")]

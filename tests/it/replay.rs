@@ -8,6 +8,7 @@
     reason = "a test says what it expects by failing; supports are shared with other tests"
 )]
 
+mod binary;
 mod harness;
 mod hex;
 mod log_support;

@@ -2,8 +2,6 @@
 
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
 
 use ruang::ids::InstanceId;
 use ruang::log::Log;
@@ -11,55 +9,14 @@ use ruang::log::embedded::EmbeddedLog;
 use ruang::replay::file::ExportedRoom;
 use serde_json::Value;
 
+use crate::binary::{Served, end_of, ruang, said};
 use crate::harness::{Client, PATIENCE};
 use crate::log_support::{read_all, room};
 use crate::replay_support::field;
 
-fn ruang(args: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_ruang"));
-    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("RUANG_")) {
-        command.env_remove(name);
-    }
-    command.args(args).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    command
-}
-
-/// A server that runs. Dropping it ends it, and nothing else.
-struct Served {
-    child: Child,
-    address: String,
-}
-
-impl Served {
-    fn start(dir: &Path) -> Self {
-        let store = format!("file:{}", dir.display());
-        let mut child = ruang(&["serve", "--listen", "127.0.0.1:0", "--store", &store]).spawn().unwrap();
-        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
-        let address = lines.by_ref().map_while(Result::ok).find_map(|line| {
-            let (_, rest) = line.split_once("listening on http://")?;
-            rest.split(' ').next().map(str::to_owned)
-        });
-        // What it says later must not fill the pipe.
-        std::thread::spawn(move || lines.map_while(Result::ok).for_each(drop));
-        Self { child, address: address.unwrap() }
-    }
-
-    fn url(&self, room: &str) -> String {
-        format!("ws://{}/ws/{room}", self.address)
-    }
-
-    fn end(mut self, signal: &str) {
-        let pid = self.child.id().to_string();
-        assert!(Command::new("kill").args([signal, &pid]).status().unwrap().success());
-        self.child.wait().unwrap();
-    }
-}
-
-impl Drop for Served {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
+/// A server on a store in this directory.
+fn serve(dir: &Path) -> Served {
+    Served::start(&["--store", &format!("file:{}", dir.display())], &[])
 }
 
 struct Ran {
@@ -76,9 +33,8 @@ impl Ran {
 
 /// Runs `ruang replay` to its end.
 fn run(args: &[&str]) -> Ran {
-    let output = ruang(&[&["replay"], args].concat()).output().unwrap();
-    let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
-    Ran { code: output.status.code(), out: text(&output.stdout), notes: text(&output.stderr) }
+    let (code, notes, out) = said(&[&["replay"], args].concat(), &[]);
+    Ran { code, out, notes }
 }
 
 /// The same on a store.
@@ -95,7 +51,7 @@ fn good(dir: &Path, args: &[&str]) -> String {
 
 /// A server with the rooms `team/retro` and `b`, and some edits in them.
 async fn served(dir: &Path) -> Served {
-    let server = Served::start(dir);
+    let server = serve(dir);
     for (room, edits) in [("team%2Fretro", 8), ("b", 2)] {
         let mut author = Client::connect(&server.url(room), Some("ruang.v1")).await;
         author.sync().await;
@@ -123,10 +79,10 @@ async fn verbs_say_the_same_served_and_stopped() {
     ];
     let settled = good(dir.path(), &["freeze", "b", "--json"]);
     assert!(settled.contains(r#""frozen":true,"changed":true"#), "{settled}");
-    server.end("-TERM");
+    server.end();
     let stopped: Vec<String> = verbs.iter().map(|verb| good(dir.path(), verb)).collect();
     assert!(!dir.path().join("admin.sock").exists(), "the socket went with its server");
-    let server = Served::start(dir.path());
+    let server = serve(dir.path());
     let served: Vec<String> = verbs.iter().map(|verb| good(dir.path(), verb)).collect();
     assert_eq!(stopped, served);
     let rooms: Vec<Value> = served[0].lines().map(|line| serde_json::from_str(line).unwrap()).collect();
@@ -136,7 +92,7 @@ async fn verbs_say_the_same_served_and_stopped() {
     let export = dir.path().join("team.ruang");
     good(dir.path(), &["export", "team/retro", export.to_str().unwrap()]);
     good(dir.path(), &["thaw", "b"]);
-    server.end("-TERM");
+    server.end();
     let log = EmbeddedLog::open(dir.path(), InstanceId(1)).unwrap();
     let exported = ExportedRoom::open(&export).unwrap();
     let name = room("team/retro");
@@ -190,15 +146,8 @@ async fn a_served_room_is_followed() {
     author.set("later", "v").await;
     let line = next();
     assert_eq!((&line["seq"], &line["outcome"]), (&Value::from(4), &Value::from("new")));
-    server.end("-TERM");
-    let deadline = Instant::now() + PATIENCE;
-    let status = loop {
-        if let Some(status) = following.try_wait().unwrap() {
-            break status;
-        }
-        assert!(Instant::now() < deadline, "it does not end");
-        std::thread::sleep(Duration::from_millis(20));
-    };
+    server.end();
+    let status = end_of(&mut following, PATIENCE);
     let mut notes = String::new();
     following.stderr.take().unwrap().read_to_string(&mut notes).unwrap();
     assert_eq!((status.code(), notes.lines().count()), (Some(1), 1), "{notes}");
@@ -211,12 +160,12 @@ async fn a_served_room_is_followed() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_socket_that_was_left_is_no_hindrance() {
     let dir = tempfile::tempdir().unwrap();
-    served(dir.path()).await.end("-KILL");
+    served(dir.path()).await.kill();
     assert!(dir.path().join("admin.sock").exists());
     assert_eq!(good(dir.path(), &["rooms", "--json"]).lines().count(), 2);
-    let server = Served::start(dir.path());
+    let server = serve(dir.path());
     assert_eq!(good(dir.path(), &["rooms", "--json"]).lines().count(), 2);
-    server.end("-TERM");
+    server.end();
 }
 
 /// [O21] What cannot be worked on is said in one line: exit code 2 if the command line has to change, else 1.

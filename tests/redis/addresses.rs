@@ -1,83 +1,22 @@
 //! Which Redis the real binary takes, and what it says of one that it does not take.
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::path::Path;
-use std::process::Child;
 
+use crate::binary::{Served, said};
 use crate::rig::cluster::ClusterRig;
 use crate::rig::process::FSYNC;
 use crate::rig::sentinel::SentinelRig;
 use crate::rig::single::Single;
-use crate::served::ruang;
 
-/// A server that runs. Dropping it ends it, by kill -9.
-pub struct Served {
-    child: Child,
-    pub address: String,
-    /// Up to the line that says where it listens.
-    lines: String,
-}
-
-impl Served {
-    pub fn start(args: &[&str], variables: &[(&str, &str)]) -> Self {
-        let args = [&["serve", "--listen", "127.0.0.1:0"], args].concat();
-        let mut child = ruang(&args).envs(variables.iter().copied()).spawn().unwrap();
-        let mut stderr = BufReader::new(child.stderr.take().unwrap());
-        let (mut lines, mut address) = (String::new(), None);
-        while address.is_none() {
-            let from = lines.len();
-            assert_ne!(stderr.read_line(&mut lines).unwrap(), 0, "{lines}");
-            address = lines[from..].split_once("listening on http://").map(|(_, rest)| rest.to_owned());
-        }
-        // It must not wait for somebody who reads.
-        std::thread::spawn(move || std::io::copy(&mut stderr, &mut std::io::sink()));
-        let address = address.unwrap().split_whitespace().next().unwrap().to_owned();
-        Self { child, address, lines }
-    }
-
-    /// The body of an answer to GET.
-    pub fn get(&self, path: &str) -> String {
-        let mut stream = TcpStream::connect(&self.address).unwrap();
-        write!(stream, "GET {path} HTTP/1.1\r\nHost: ruang\r\nConnection: close\r\n\r\n").unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).unwrap();
-        answer.split_once("\r\n\r\n").unwrap().1.to_owned()
-    }
-
-    /// SIGTERM, as a supervisor sends it.
-    pub fn terminate(&self) {
-        self.signal("TERM");
-    }
-
-    /// It takes connections (the kernel does) and does nothing, until it is thawed.
-    pub fn freeze(&self, frozen: bool) {
-        self.signal(if frozen { "STOP" } else { "CONT" });
-    }
-
-    fn signal(&self, name: &str) {
-        let pid = self.child.id().to_string();
-        assert!(std::process::Command::new("kill").args(["-s", name, &pid]).status().unwrap().success());
-    }
-
-    /// Waits for its end: the exit code.
-    pub fn ended(mut self) -> Option<i32> {
-        self.child.wait().unwrap().code()
-    }
-}
-
-impl Drop for Served {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-/// Runs it to its end: exit code, and what it wrote to standard error and output.
-fn run(args: &[&str], variables: &[(&str, &str)]) -> (Option<i32>, String, String) {
-    let output = ruang(args).envs(variables.iter().copied()).output().unwrap();
-    let text = |bytes| String::from_utf8(bytes).unwrap();
-    (output.status.code(), text(output.stderr), text(output.stdout))
+/// The body of an answer to GET.
+fn get(served: &Served, path: &str) -> String {
+    let mut stream = TcpStream::connect(&served.address).unwrap();
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: ruang\r\nConnection: close\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer.split_once("\r\n\r\n").unwrap().1.to_owned()
 }
 
 fn file_store(dir: &Path) -> String {
@@ -97,14 +36,13 @@ fn the_variables_choose_redis() {
         ("REDIS_DB", "2"),
     ];
     let served = Served::start(&[], &variables);
-    println!("{}", served.lines);
-    assert!(
-        served.lines.contains(&format!("redis://127.0.0.1:{port}/2")) && !served.lines.contains("s@cret")
-    );
-    let health = served.get("/healthz");
+    let logged = served.logged();
+    println!("{logged}");
+    assert!(logged.contains(&format!("redis://127.0.0.1:{port}/2")) && !logged.contains("s@cret"));
+    let health = get(&served, "/healthz");
     println!("{health}");
     assert!(health.contains(r#""store":"redis""#) && health.contains(r#""durability":"fsync""#));
-    let (code, notes, rooms) = run(&["replay", "rooms"], &variables);
+    let (code, notes, rooms) = said(&["replay", "rooms"], &variables);
     assert_eq!((code, notes.as_str()), (Some(0), ""), "{rooms}");
 
     let dir = tempfile::tempdir().unwrap();
@@ -117,7 +55,7 @@ fn the_variables_choose_redis() {
         [(&["--store", &store][..], &variables[..]), (&[], &by_variable), (&by_file, &variables)]
     {
         let served = Served::start(args, variables);
-        assert!(served.lines.contains(&store), "{}", served.lines);
+        assert!(served.logged().contains(&store), "{}", served.logged());
     }
 }
 
@@ -149,7 +87,7 @@ fn bad_addresses_end_the_start_with_one_line() {
             &["memory", "append"],
         ),
     ] {
-        let (ended, line, _) = run(&[&["serve", "--listen", "127.0.0.1:0"], args].concat(), variables);
+        let (ended, line, _) = said(&[&["serve", "--listen", "127.0.0.1:0"], args].concat(), variables);
         print!("{line}");
         assert_eq!(ended, Some(code), "{line}");
         let lines: Vec<_> = line.lines().filter(|line| line.starts_with("error: ")).collect();
@@ -158,7 +96,7 @@ fn bad_addresses_end_the_start_with_one_line() {
         assert!(!line.contains("secret"), "{line}");
     }
     let served = Served::start(&["--store", &evicting, "--accept-eviction"], &[]);
-    assert!(served.get("/healthz").contains(r#""durability":"memory""#));
+    assert!(get(&served, "/healthz").contains(r#""durability":"memory""#));
 }
 
 /// [O27] A server runs on Sentinel and on a cluster, and says which.
@@ -166,11 +104,11 @@ fn bad_addresses_end_the_start_with_one_line() {
 fn sentinels_and_clusters_are_served() {
     let sentinel = SentinelRig::start(1);
     let served = Served::start(&["--store", &sentinel.url()], &[]);
-    assert!(served.get("/healthz").contains(r#""store":"redis+sentinel""#));
-    assert!(served.lines.contains(&sentinel.url()), "{}", served.lines);
+    assert!(get(&served, "/healthz").contains(r#""store":"redis+sentinel""#));
+    assert!(served.logged().contains(&sentinel.url()), "{}", served.logged());
     drop(served);
     let cluster = ClusterRig::start();
     let served = Served::start(&["--store", &cluster.url()], &[]);
-    let health = served.get("/healthz");
+    let health = get(&served, "/healthz");
     assert!(health.contains(r#""store":"redis+cluster""#) && health.contains(r#""status":"ok""#), "{health}");
 }

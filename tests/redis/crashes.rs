@@ -10,7 +10,7 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use tokio::time::{Instant, sleep};
 
-use crate::addresses::Served;
+use crate::binary::Served;
 use crate::crowd::Crowd;
 use crate::rig::cluster::ClusterRig;
 use crate::rig::process::{FSYNC, RedisProcess};
@@ -135,9 +135,9 @@ async fn a_long_absence_loses_nothing() {
     crowd.go_on(1).await;
     println!("edits are acked {} ms after it", began.elapsed().as_millis());
     println!("one instance is frozen for {away:?}");
-    instances.served[0].freeze(true);
+    instances.served[0].signal("-STOP");
     sleep(away).await;
-    instances.served[0].freeze(false);
+    instances.served[0].signal("-CONT");
     let began = Instant::now();
     crowd.go_on(1).await;
     println!("edits are acked {} ms after it", began.elapsed().as_millis());

@@ -39,6 +39,8 @@ mod versions;
 #[allow(dead_code)] // what is about tokens alone
 #[path = "../it/auth_support.rs"]
 mod auth_support;
+#[path = "../it/binary.rs"]
+mod binary;
 #[path = "../it/harness.rs"]
 mod harness;
 #[path = "../it/hidden_stores.rs"]

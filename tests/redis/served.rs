@@ -1,38 +1,15 @@
 //! A server on Redis, end to end: the binary, clients, and the operators' verbs on the same store.
 
-use std::io::{BufRead, BufReader};
-use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 
+use crate::binary::{self, Served};
 use crate::harness::{Client, Server};
 use crate::rig::single::{FSYNC, Single};
 
-/// The binary, and nothing of our own environment.
-pub fn ruang(args: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_ruang"));
-    let ours = |name: &str| name.starts_with("RUANG_") || name.starts_with("REDIS_");
-    for (name, _) in std::env::vars_os().filter(|(name, _)| ours(&name.to_string_lossy())) {
-        command.env_remove(name);
-    }
-    command.args(args).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    command
-}
-
-/// What the binary says, and whether it went well.
+/// All that the binary says, and whether it went well.
 fn said(args: &[&str]) -> (bool, String) {
-    let output = ruang(args).output().unwrap();
-    let text = String::from_utf8(output.stdout).unwrap() + &String::from_utf8(output.stderr).unwrap();
-    (output.status.success(), text)
-}
-
-/// A process that ends with its test.
-struct Serving(Child);
-
-impl Drop for Serving {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
+    let (code, notes, out) = binary::said(args, &[]);
+    (code == Some(0), out + &notes)
 }
 
 /// [O1] [O26] [L84] The binary serves a store on Redis and says what an ack means there, without the password; the verbs see
@@ -41,19 +18,15 @@ impl Drop for Serving {
 async fn the_binary_serves_a_store_on_redis() {
     let redis = Single::start(&[FSYNC, &["--requirepass", "hush"]].concat());
     let store = format!("redis://:hush@127.0.0.1:{}", redis.port);
-    let serve = ["serve", "--listen", "127.0.0.1:0", "--store", &store, "--durability", "fsync"];
-    let mut server = Serving(ruang(&serve).spawn().unwrap());
-    let mut lines = BufReader::new(server.0.stderr.take().unwrap()).lines();
-    let listening = lines.by_ref().map(Result::unwrap).find(|line| line.contains("listening on")).unwrap();
+    let server = Served::start(&["--store", &store, "--durability", "fsync"], &[]);
+    let logged = server.logged();
+    let listening = logged.lines().find(|line| line.contains("listening on")).unwrap();
     println!("{listening}");
     assert!(
         listening.contains("fsync") && listening.contains("redis://127.0.0.1") && !listening.contains("hush")
     );
-    let address = listening.split("http://").nth(1).unwrap().split(' ').next().unwrap();
-    let (mut one, mut two) = (
-        Client::connect(&format!("ws://{address}/ws/a"), None).await,
-        Client::connect(&format!("ws://{address}/ws/a"), None).await,
-    );
+    let mut one = Client::connect(&server.url("a"), None).await;
+    let mut two = Client::connect(&server.url("a"), None).await;
     one.sync().await;
     two.sync().await;
     one.set("card", "written").await;

@@ -13,7 +13,7 @@ use ruang::wire::y_websocket;
 use tokio::time::sleep;
 use yrs::{Doc, Map, ReadTxn, Transact};
 
-use crate::addresses::Served;
+use crate::binary::Served;
 use crate::crowd::Crowd;
 use crate::harness::Server;
 use crate::rig::process::RedisProcess;
@@ -185,10 +185,10 @@ async fn instances_are_replaced_one_by_one() {
     for old in 0..2 {
         println!("instance {old} drains");
         *places.lock() = vec![instances[1 - old].address.clone()];
-        instances[old].terminate();
+        instances[old].signal("-TERM");
         crowd.go_on(10).await;
         let ended = std::mem::replace(&mut instances[old], serve());
-        let code = tokio::task::spawn_blocking(|| ended.ended()).await.unwrap();
+        let code = tokio::task::spawn_blocking(move || ended.ended(Duration::from_secs(40)).0).await.unwrap();
         assert_eq!(code, Some(0));
         *places.lock() = address(&instances);
         crowd.go_on(10).await;

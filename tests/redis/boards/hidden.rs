@@ -16,8 +16,8 @@ use tokio::time::{Instant, sleep};
 use yrs::{ReadTxn, Transact};
 
 use super::world::{World, bearer};
-use crate::addresses::Served;
 use crate::auth_support::{SECRET, request, room};
+use crate::binary::Served;
 use crate::harness::{Client, PATIENCE};
 use crate::rig::process::RedisProcess;
 use crate::traffic::open;
