@@ -69,6 +69,23 @@ pub struct Batch {
     pub ttl_ms: Option<u64>,
 }
 
+impl Batch {
+    /// One that expects nothing of the room, has seen nothing of it, and gives it no deadline.
+    #[must_use]
+    pub fn new(instance: InstanceId, number: u64, genesis: Record, records: Vec<Record>) -> Self {
+        Self {
+            instance,
+            number,
+            genesis,
+            records,
+            expects: Expects::Anything,
+            seen: Seen::default(),
+            heals: false,
+            ttl_ms: None,
+        }
+    }
+}
+
 /// What a batch was made for. A retry of a batch that is stored is answered before this is looked at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Expects {

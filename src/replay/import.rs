@@ -18,8 +18,7 @@ use crate::history::{self, Fold, Range, WalkError};
 use crate::ids::{ClientId, Generation, InstanceId, Position, RoomName};
 use crate::kind::{Boards, RoomKind};
 use crate::limits::BATCH_UPDATES_MAX;
-use crate::log::bus::Seen;
-use crate::log::record::{Kind, Metadata, Record, RecordError, Role};
+use crate::log::record::{Kind, Metadata, Record, RecordError};
 use crate::log::{Batch, Expects, Log, LogError};
 use crate::room::genesis_record;
 
@@ -176,17 +175,7 @@ fn records(
     if kind == RoomKind::Board {
         rules::fits(document)?;
     }
-    let metadata = Metadata {
-        user: None,
-        session: None,
-        instance,
-        role: Role::Server,
-        batch: 1,
-        claims: Vec::new(),
-        relayed_by: None,
-        room_kind: kind,
-        admitted_ms: now_ms,
-    };
+    let metadata = Metadata::by_server(instance, 1, kind, now_ms);
     let mut records = vec![Record::new(Kind::Import, &metadata, document)?];
     let mut by_user: BTreeMap<&str, Vec<ClientId>> = BTreeMap::new();
     for (client, user) in claims {
@@ -209,14 +198,9 @@ async fn store(
 ) -> Result<(), ImportError> {
     let genesis = genesis_record(room, Generation::for_room(room, rand::random), instance, kind)?;
     let batch = |number, records: &[Record], expects| Batch {
-        instance,
-        number,
-        genesis: genesis.clone(),
-        records: records.to_vec(),
         expects,
-        seen: Seen::default(),
-        heals: false,
         ttl_ms: options.ttl_ms,
+        ..Batch::new(instance, number, genesis.clone(), records.to_vec())
     };
     let mut numbers = 1..;
     let mut next = || numbers.next().unwrap_or(u64::MAX);

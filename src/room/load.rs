@@ -14,7 +14,7 @@ use crate::heavy::heavy;
 use crate::history::{self, DamagedSnapshot, Fold, OnTrouble, Range, SetAside, Tail, WalkError};
 use crate::ids::{Generation, InstanceId, Position, RoomName};
 use crate::log::bus::{Epoch, Seen};
-use crate::log::record::{self, Kind, Metadata, Record, RecordError, Role, RoomKind};
+use crate::log::record::{self, Kind, Metadata, Record, RecordError, RoomKind};
 use crate::log::{Log, LogError, Tombstone};
 use crate::room::state::{Everything, State};
 use crate::room::upkeep::Upkeep;
@@ -118,16 +118,6 @@ pub(crate) fn genesis_record(
     instance: InstanceId,
     room_kind: RoomKind,
 ) -> Result<Record, RecordError> {
-    let metadata = Metadata {
-        user: None,
-        session: None,
-        instance,
-        role: Role::Server,
-        batch: 0,
-        claims: Vec::new(),
-        relayed_by: None,
-        room_kind,
-        admitted_ms: crate::clock::wall_ms(),
-    };
+    let metadata = Metadata::by_server(instance, 0, room_kind, crate::clock::wall_ms());
     Record::new(Kind::Genesis, &metadata, &record::genesis_update(room, generation))
 }

@@ -3,10 +3,9 @@
 use std::sync::Arc;
 
 use ruang::ids::{Generation, InstanceId, RoomName};
-use ruang::log::bus::Seen;
 use ruang::log::memory::MemoryLog;
-use ruang::log::record::{Kind, Metadata, Record, Role, RoomKind, StoredRecord, genesis_update};
-use ruang::log::{Batch, Expects, Log};
+use ruang::log::record::{Kind, Metadata, Record, RoomKind, StoredRecord, genesis_update};
+use ruang::log::{Batch, Log};
 use yrs::updates::decoder::Decode;
 use yrs::{Doc, ReadTxn, StateVector, Transact, Update};
 
@@ -64,31 +63,14 @@ pub async fn kinds(log: &Arc<dyn Log>) -> Vec<Kind> {
 }
 
 fn record(kind: Kind, update: &[u8]) -> Record {
-    let metadata = Metadata {
-        user: None,
-        session: None,
-        instance: InstanceId(99),
-        role: Role::Server,
-        batch: 1,
-        claims: Vec::new(),
-        relayed_by: None,
-        room_kind: RoomKind::Free,
-        admitted_ms: 5,
-    };
+    let metadata = Metadata::by_server(InstanceId(99), 1, RoomKind::Free, 5);
     Record::new(kind, &metadata, update).unwrap()
 }
 
 /// What another instance appends: a room with a marker of its own, and these updates behind it.
 pub async fn append_elsewhere(log: &Arc<dyn Log>, nonce: u32, number: u64, updates: &[Vec<u8>]) {
-    let batch = Batch {
-        instance: InstanceId(99),
-        number,
-        genesis: record(Kind::Genesis, &genesis_update(&room(), Generation { nonce })),
-        records: updates.iter().map(|update| record(Kind::Update, update)).collect(),
-        expects: Expects::Anything,
-        seen: Seen::default(),
-        heals: false,
-        ttl_ms: None,
-    };
+    let genesis = record(Kind::Genesis, &genesis_update(&room(), Generation { nonce }));
+    let records = updates.iter().map(|update| record(Kind::Update, update)).collect();
+    let batch = Batch::new(InstanceId(99), number, genesis, records);
     log.append(&room(), batch).await.unwrap();
 }

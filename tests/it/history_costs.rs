@@ -124,15 +124,11 @@ async fn costs_of_twenty_thousand_updates() {
     load("a load from the snapshot", Start::NEWEST).await;
     let more = keystrokes(99, 900);
     for (number, strokes) in (1..).zip(more.chunks(256)) {
+        let records = strokes.iter().map(|update| update_record(update)).collect();
+        let instance = ruang::ids::InstanceId(8);
         let batch = ruang::log::Batch {
-            instance: ruang::ids::InstanceId(8),
-            number,
-            genesis: genesis(&writer.room),
-            records: strokes.iter().map(|update| update_record(update)).collect(),
             expects: ruang::log::Expects::Present,
-            seen: ruang::log::bus::Seen::default(),
-            heals: false,
-            ttl_ms: None,
+            ..ruang::log::Batch::new(instance, number, genesis(&writer.room), records)
         };
         log.append(&writer.room, batch).await.unwrap();
     }

@@ -12,8 +12,7 @@ use parking_lot::Mutex;
 use ruang::gate::{Gate as RoomGate, Source, StateVector};
 use ruang::history::{self, Outcome, Range};
 use ruang::ids::{InstanceId, RoomName};
-use ruang::log::bus::Seen;
-use ruang::log::{Batch, Expects, Log};
+use ruang::log::{Batch, Log};
 
 use crate::history_sim::{Gate, Scheduled};
 use crate::history_support::*;
@@ -57,16 +56,8 @@ pub const LARGE: [Cast; 2] = [
 ];
 
 fn batch(room: &RoomName, number: u64, updates: &[Vec<u8>]) -> Batch {
-    Batch {
-        instance: InstanceId(7),
-        number,
-        genesis: genesis(room),
-        records: updates.iter().map(|update| update_record(update)).collect(),
-        expects: Expects::Anything,
-        seen: Seen::default(),
-        heals: false,
-        ttl_ms: None,
-    }
+    let records = updates.iter().map(|update| update_record(update)).collect();
+    Batch::new(InstanceId(7), number, genesis(room), records)
 }
 
 impl Run {

@@ -6,10 +6,9 @@ use ruang::document::Document;
 use ruang::gate::{Gate, Source};
 use ruang::history::{self, Compacted, Fold, OnTrouble, Outcome, Range, Retention, Start, Walk, Written};
 use ruang::ids::{Generation, InstanceId, Position, RoomName, SessionId};
-use ruang::log::bus::Seen;
 use ruang::log::memory::{Faults, MemoryLog};
 use ruang::log::record::{Kind, Metadata, Record, Role, RoomKind, genesis_update};
-use ruang::log::{Appended, Batch, Expects, Log};
+use ruang::log::{Appended, Batch, Log};
 
 use crate::random_docs::{Client, Random, view};
 
@@ -22,13 +21,9 @@ pub fn metadata(user: Option<&str>, claims: Vec<u64>) -> Metadata {
     Metadata {
         user: user.map(str::to_owned),
         session: Some(SessionId(1)),
-        instance: InstanceId(7),
         role: Role::Editor,
-        batch: 1,
         claims,
-        relayed_by: None,
-        room_kind: RoomKind::Free,
-        admitted_ms: 5,
+        ..Metadata::by_server(InstanceId(7), 1, RoomKind::Free, 5)
     }
 }
 
@@ -80,16 +75,7 @@ impl Writer {
     /// Stores records as one batch.
     pub async fn append(&mut self, records: Vec<Record>) -> Appended {
         self.number += 1;
-        let batch = Batch {
-            instance: InstanceId(7),
-            number: self.number,
-            genesis: genesis(&self.room),
-            records,
-            expects: Expects::Anything,
-            seen: Seen::default(),
-            heals: false,
-            ttl_ms: None,
-        };
+        let batch = Batch::new(InstanceId(7), self.number, genesis(&self.room), records);
         self.truth.append(&self.room, batch.clone()).await.unwrap();
         let appended = self.log.append(&self.room, batch).await.unwrap();
         if appended.created.is_some() {

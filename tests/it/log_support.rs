@@ -9,12 +9,11 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
 use ruang::ids::{Generation, InstanceId, Position, RoomName, SessionId};
-use ruang::log::bus::Seen;
 use ruang::log::clock::Clock;
 use ruang::log::embedded::{EmbeddedLog, Options};
 use ruang::log::memory::{Damage, Faults, MemoryLog};
 use ruang::log::record::{Kind, Metadata, Record, Role, RoomKind, StoredRecord, genesis_update};
-use ruang::log::{Adopted, Adoption, Appended, Batch, Expects, Head, Log, LogError, UploadId};
+use ruang::log::{Adopted, Adoption, Appended, Batch, Head, Log, LogError, UploadId};
 use tempfile::TempDir;
 
 /// A log of some kind, empty, with a clock in our hands.
@@ -142,15 +141,9 @@ pub fn room(name: &str) -> RoomName {
 
 pub fn metadata() -> Metadata {
     Metadata {
-        user: None,
         session: Some(SessionId(1)),
-        instance: InstanceId(7),
         role: Role::Editor,
-        batch: 1,
-        claims: Vec::new(),
-        relayed_by: None,
-        room_kind: RoomKind::Free,
-        admitted_ms: 5,
+        ..Metadata::by_server(InstanceId(7), 1, RoomKind::Free, 5)
     }
 }
 
@@ -164,16 +157,9 @@ pub fn genesis(name: &RoomName, nonce: u32) -> Record {
 
 /// A batch of updates; its genesis is of a generation that tells the instance.
 pub fn batch(name: &RoomName, instance: u64, number: u64, updates: &[impl AsRef<str>]) -> Batch {
-    Batch {
-        instance: InstanceId(instance),
-        number,
-        genesis: genesis(name, u32::try_from(instance).unwrap() + 1),
-        records: updates.iter().map(|update| record(update.as_ref().as_bytes())).collect(),
-        expects: Expects::Anything,
-        seen: Seen::default(),
-        heals: false,
-        ttl_ms: None,
-    }
+    let genesis = genesis(name, u32::try_from(instance).unwrap() + 1);
+    let records = updates.iter().map(|update| record(update.as_ref().as_bytes())).collect();
+    Batch::new(InstanceId(instance), number, genesis, records)
 }
 
 pub async fn append(

@@ -7,10 +7,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use parking_lot::Mutex;
 use ruang::history::{Retention, compact};
 use ruang::ids::{Generation, InstanceId, RoomName, SessionId};
-use ruang::log::bus::Seen;
 use ruang::log::memory::{Faults, MemoryLog};
 use ruang::log::record::{Kind, Metadata, Record, Role, RoomKind, genesis_update};
-use ruang::log::{Batch, Expects, Log};
+use ruang::log::{Batch, Log};
 use ruang::replay::output::Output;
 use ruang::replay::place::Place;
 use ruang::replay::show::{ShowOptions, show};
@@ -50,13 +49,9 @@ pub fn metadata(user: Option<&str>, claims: Vec<u64>) -> Metadata {
     Metadata {
         user: user.map(str::to_owned),
         session: Some(SessionId(3)),
-        instance: InstanceId(0xabc),
         role: Role::Editor,
-        batch: 1,
         claims,
-        relayed_by: None,
-        room_kind: RoomKind::Free,
-        admitted_ms: TEN,
+        ..Metadata::by_server(InstanceId(0xabc), 1, RoomKind::Free, TEN)
     }
 }
 
@@ -118,14 +113,8 @@ pub async fn append(log: &Arc<dyn Log>, room: &RoomName, number: u64, records: V
         &genesis_update(room, Generation { nonce: 12_345 }),
     );
     let batch = Batch {
-        instance: InstanceId(0xabc),
-        number,
-        genesis: genesis.unwrap(),
-        records,
-        expects: Expects::Anything,
-        seen: Seen::default(),
-        heals: false,
         ttl_ms: Some(24 * 60 * MINUTE),
+        ..Batch::new(InstanceId(0xabc), number, genesis.unwrap(), records)
     };
     log.append(room, batch).await.unwrap();
 }

@@ -4,10 +4,9 @@ use std::sync::Arc;
 
 use futures_util::{StreamExt, stream};
 use ruang::ids::{Generation, InstanceId, RoomName, SessionId};
-use ruang::log::bus::Seen;
 use ruang::log::memory::{Damage, Faults, MemoryLog};
 use ruang::log::record::{Kind, Metadata, Record, Role, RoomKind, genesis_update};
-use ruang::log::{Batch, Expects, Log};
+use ruang::log::{Batch, Log};
 use yrs::updates::decoder::Decode;
 use yrs::{Transact, Update};
 
@@ -19,15 +18,9 @@ const RECORDS: u64 = 4;
 
 fn record(kind: Kind, update: &[u8]) -> Record {
     let metadata = Metadata {
-        user: None,
         session: Some(SessionId(1)),
-        instance: InstanceId(7),
         role: Role::Editor,
-        batch: 1,
-        claims: Vec::new(),
-        relayed_by: None,
-        room_kind: RoomKind::Free,
-        admitted_ms: 5,
+        ..Metadata::by_server(InstanceId(7), 1, RoomKind::Free, 5)
     };
     Record::new(kind, &metadata, update).unwrap()
 }
@@ -74,16 +67,8 @@ impl Store {
 
     async fn fill(&self, room: &RoomName) {
         let [genesis, rest @ ..] = updates(room);
-        let batch = Batch {
-            instance: InstanceId(7),
-            number: 1,
-            genesis: record(Kind::Genesis, &genesis),
-            records: rest.iter().map(|update| record(Kind::Update, update)).collect(),
-            expects: Expects::Anything,
-            seen: Seen::default(),
-            heals: false,
-            ttl_ms: None,
-        };
+        let records = rest.iter().map(|update| record(Kind::Update, update)).collect();
+        let batch = Batch::new(InstanceId(7), 1, record(Kind::Genesis, &genesis), records);
         self.log.append(room, batch).await.unwrap();
     }
 

@@ -31,15 +31,9 @@ fn newer_record(kind: u8, key: &str) -> Bytes {
     map.insert(&mut doc.transact_mut(), key, "x");
     let update = doc.transact().encode_state_as_update_v1(&yrs::StateVector::default());
     let metadata = Metadata {
-        user: None,
         session: Some(SessionId(1)),
-        instance: InstanceId(99),
         role: Role::Editor,
-        batch: 1,
-        claims: Vec::new(),
-        relayed_by: None,
-        room_kind: RoomKind::Free,
-        admitted_ms: 5,
+        ..Metadata::by_server(InstanceId(99), 1, RoomKind::Free, 5)
     };
     let mut bytes = Record::new(Kind::Update, &metadata, &update).unwrap().encoded.to_vec();
     bytes[5] = kind;

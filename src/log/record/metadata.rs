@@ -99,6 +99,22 @@ type Config = Configuration<LittleEndian, Varint, Limit<DECODE_BYTES_MAX>>;
 const CONFIG: Config = config::standard().with_limit::<DECODE_BYTES_MAX>();
 
 impl Metadata {
+    /// Of a record that the server itself writes: by nobody, in no session, claiming nothing.
+    #[must_use]
+    pub fn by_server(instance: InstanceId, batch: u64, room_kind: RoomKind, admitted_ms: u64) -> Self {
+        Self {
+            user: None,
+            session: None,
+            instance,
+            role: Role::Server,
+            batch,
+            claims: Vec::new(),
+            relayed_by: None,
+            room_kind,
+            admitted_ms,
+        }
+    }
+
     /// The bytes of version 1, or how many there would be if that is above the limit.
     pub(super) fn encode_v1(&self) -> Result<Vec<u8>, usize> {
         if self.claims.len() > CLIENTS_PER_DOCUMENT_MAX {

@@ -135,15 +135,9 @@ mod tests {
 
     fn record(seq: u64) -> Bytes {
         let metadata = Metadata {
-            user: None,
             session: Some(SessionId(1)),
-            instance: InstanceId(7),
             role: Role::Editor,
-            batch: 1,
-            claims: Vec::new(),
-            relayed_by: None,
-            room_kind: RoomKind::Free,
-            admitted_ms: 5,
+            ..Metadata::by_server(InstanceId(7), 1, RoomKind::Free, 5)
         };
         Record::new(Kind::Update, &metadata, &seq.to_le_bytes()).expect("small").encoded
     }
