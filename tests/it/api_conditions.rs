@@ -8,8 +8,8 @@ use ruang::log::clock::system_clock;
 use ruang::log::memory::MemoryLog;
 use serde_json::{Value, json};
 
-use crate::api_support::{World, call, patch, set, until, update};
-use crate::harness::Server;
+use crate::api_support::{World, call, patch, set, update};
+use crate::harness::{Server, until};
 
 /// Adds one to a counter, however often somebody else is first. Returns how often that was.
 async fn increment(address: SocketAddr) -> u32 {

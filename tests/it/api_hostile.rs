@@ -19,8 +19,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::{Instant, timeout};
 
-use crate::api_support::{World, call, parse, set, until, update};
-use crate::harness::PATIENCE;
+use crate::api_support::{World, call, parse, set, update};
+use crate::harness::{PATIENCE, until};
 
 /// [P11] A body that is too large is refused by its length alone, or as soon as it shows; nothing is stored.
 #[tokio::test]

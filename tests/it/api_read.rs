@@ -13,8 +13,8 @@ use serde_json::json;
 use yrs::updates::encoder::Encode;
 use yrs::{Doc, Map, ReadTxn, StateVector, Text, Transact};
 
-use crate::api_support::{World, call, full, set, until, update};
-use crate::harness::Server;
+use crate::api_support::{World, call, full, set, update};
+use crate::harness::{Server, until};
 
 fn state_vector(doc: &Doc) -> String {
     URL_SAFE_NO_PAD.encode(doc.transact().state_vector().encode_v1())

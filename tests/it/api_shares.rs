@@ -10,8 +10,8 @@ use serde_json::json;
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpSocket, TcpStream};
 
-use crate::api_support::{call, patch, until};
-use crate::harness::Server;
+use crate::api_support::{call, patch};
+use crate::harness::{Server, until};
 
 /// Asks for a document that is larger than what lies between, and reads nothing of it.
 async fn asks(server: &Server, from: &str) -> TcpStream {

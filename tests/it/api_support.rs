@@ -4,7 +4,6 @@
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use ruang::log::Log;
 use ruang::log::memory::{Faults, MemoryLog};
@@ -190,14 +189,4 @@ pub fn update(entries: &[(&str, &str)]) -> Vec<u8> {
 
 pub fn full(doc: &Doc) -> Vec<u8> {
     doc.transact().encode_state_as_update_v1(&StateVector::default())
-}
-
-/// Waits until something is so.
-pub async fn until<F: Future<Output = bool>>(what: &str, mut holds: impl FnMut() -> F) {
-    let waiting = async {
-        while !holds().await {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    };
-    assert!(timeout(PATIENCE, waiting).await.is_ok(), "waited in vain: {what}");
 }

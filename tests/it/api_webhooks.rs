@@ -19,8 +19,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
-use crate::api_support::{call, patch, set, until};
-use crate::harness::Server;
+use crate::api_support::{call, patch, set};
+use crate::harness::{Server, until};
 use crate::life_support::{DAY, HOUR, TestClocks, leave_one_edit, room, rooms};
 
 const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";

@@ -27,7 +27,7 @@ async fn posted_updates_are_stored_and_shown() {
     let own = ann.encode_full();
     assert_eq!(world.post("r", &[], &own).await.json()["stored"], false, "what is given out is taken back");
     ann.set("x", "y").await;
-    crate::api_support::until("the edit is stored", || async { world.document("r").await["m"]["x"] == "y" })
+    crate::harness::until("the edit is stored", || async { world.document("r").await["m"]["x"] == "y" })
         .await;
 
     // The first is complete, the second is not.

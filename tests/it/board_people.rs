@@ -11,10 +11,10 @@ use ruang::wire::y_websocket;
 use serde_json::json;
 use yrs::{Map, Transact};
 
-use crate::api_support::{World, until};
+use crate::api_support::World;
 use crate::auth_support::{auth, public_key};
 use crate::board_support::{Boards, ROOM, add, options, state};
-use crate::harness::{Client, Server};
+use crate::harness::{Client, Server, until};
 
 fn awareness(client: u64, state: &str) -> Vec<u8> {
     let mut update = Vec::new();

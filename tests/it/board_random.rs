@@ -11,9 +11,8 @@ use serde_json::{Value, json};
 use yrs::updates::decoder::Decode;
 use yrs::{Doc, Map, ReadTxn, Transact, Update};
 
-use crate::api_support::until;
 use crate::board_support::{Boards, add, in_document, seen};
-use crate::harness::seeds;
+use crate::harness::{seeds, until};
 
 const PEOPLE: [&str; 3] = ["ann", "bob", "fay"];
 

@@ -11,9 +11,9 @@ use serde_json::{Value, json};
 use yrs::{Any, Doc, Map, MapPrelim, Text, TextPrelim, Transact, WriteTxn};
 
 use crate::api_description::holds;
-use crate::api_support::{World, full, until};
+use crate::api_support::{World, full};
 use crate::board_support::{Boards, ROOM, add, every_edit, in_document, options, state};
-use crate::harness::Server;
+use crate::harness::{Server, until};
 
 /// [B40] What is shown of a board's room is the board and, beside it, what is shown of every room; as of its position, which is
 /// not sent twice. A room of another kind is shown without, unless its board is asked for.

@@ -17,11 +17,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use auth_support::{auth, claims, public_key, request, room, token};
-use harness::{Client, PATIENCE, Server};
+use harness::{Client, PATIENCE, Server, kinds_of};
 use ruang::limits::{BOARD_BROKEN_MAX, EXACT_TRIES_MAX};
 use ruang::log::clock::system_clock;
 use ruang::log::memory::{Faults, MemoryLog};
-use ruang::log::record::{Kind, StoredRecord};
+use ruang::log::record::Kind;
 use ruang::log::{Log, LogError};
 use ruang::replay::verify::verify_room;
 use ruang::wire::y_websocket;
@@ -66,11 +66,7 @@ impl Boards {
 
     async fn kinds(&self) -> Vec<Kind> {
         let records = self.log.read(&room("retro"), 0, 10_000).await.unwrap();
-        let kind = |stored: StoredRecord| match stored {
-            StoredRecord::Intact { record, .. } => record.kind(),
-            StoredRecord::Damaged { position, why } => panic!("{position}: {why}"),
-        };
-        records.into_iter().map(kind).collect()
+        kinds_of(&records)
     }
 
     /// The log is sound, and nothing has failed.

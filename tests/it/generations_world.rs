@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use ruang::ids::{Generation, InstanceId, RoomName};
 use ruang::log::memory::MemoryLog;
-use ruang::log::record::{Kind, Metadata, Record, RoomKind, StoredRecord, genesis_update};
+use ruang::log::record::{Kind, Metadata, Record, RoomKind, genesis_update};
 use ruang::log::{Batch, Log};
 use yrs::updates::decoder::Decode;
 use yrs::{Doc, ReadTxn, StateVector, Transact, Update};
 
-use crate::harness::{Client, Server};
+use crate::harness::{Client, Server, kinds_of};
 
 pub fn room() -> RoomName {
     "r".parse().unwrap()
@@ -54,12 +54,7 @@ pub fn whole(doc: &Doc) -> Vec<u8> {
 
 /// The kinds of a room's records.
 pub async fn kinds(log: &Arc<dyn Log>) -> Vec<Kind> {
-    let records = log.read(&room(), 0, 100).await.unwrap();
-    let kind = |record: &StoredRecord| match record {
-        StoredRecord::Intact { record, .. } => record.kind(),
-        StoredRecord::Damaged { why, .. } => panic!("{why}"),
-    };
-    records.iter().map(kind).collect()
+    kinds_of(&log.read(&room(), 0, 100).await.unwrap())
 }
 
 fn record(kind: Kind, update: &[u8]) -> Record {

@@ -14,6 +14,7 @@ use ruang::http::App;
 use ruang::http::front::FrontOptions;
 use ruang::ids::InstanceId;
 use ruang::log::Log;
+use ruang::log::record::{Kind, StoredRecord};
 use ruang::room::RoomsOptions;
 use ruang::server;
 use ruang::wire::lib0::Reader;
@@ -39,6 +40,25 @@ pub fn seeds(count: u64) -> Vec<u64> {
         Ok(seed) => vec![seed.parse().expect("RUANG_TEST_SEED is a number")],
         Err(_) => (1..=count).collect(),
     }
+}
+
+/// Waits until something is so.
+pub async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
+    let waiting = async {
+        while !holds().await {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    assert!(timeout(PATIENCE, waiting).await.is_ok(), "waited in vain: {what}");
+}
+
+/// The kinds of records that are all sound.
+pub fn kinds_of(records: &[StoredRecord]) -> Vec<Kind> {
+    let kind = |stored: &StoredRecord| match stored {
+        StoredRecord::Intact { record, .. } => record.kind(),
+        StoredRecord::Damaged { position, why } => panic!("{position}: {why}"),
+    };
+    records.iter().map(kind).collect()
 }
 
 /// One of the inputs that are known to harm others.

@@ -14,11 +14,11 @@ mod instances_losses;
 use std::sync::Arc;
 use std::time::Duration;
 
-use harness::{Client, PATIENCE, Server};
+use harness::{Client, PATIENCE, Server, kinds_of};
 use ruang::log::bus::Heard;
 use ruang::log::clock::system_clock;
 use ruang::log::memory::{Fate, Faults, MemoryLog};
-use ruang::log::record::{Kind, StoredRecord};
+use ruang::log::record::Kind;
 use ruang::log::{Log, LogError};
 use ruang::wire::y_websocket;
 use tokio::time::{Instant, sleep};
@@ -47,11 +47,7 @@ impl Pair {
 
     async fn kinds(&self, room: &str) -> Vec<Kind> {
         let records = self.log.read(&room.parse().unwrap(), 0, 10_000).await.unwrap();
-        let kind = |stored: StoredRecord| match stored {
-            StoredRecord::Intact { record, .. } => record.kind(),
-            StoredRecord::Damaged { position, why } => panic!("{position}: {why}"),
-        };
-        records.into_iter().map(kind).collect()
+        kinds_of(&records)
     }
 }
 

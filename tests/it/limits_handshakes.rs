@@ -10,8 +10,8 @@ use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::{sleep, timeout};
 use yrs::{Text, Transact};
 
-use crate::harness::{Client, PATIENCE, Server};
-use crate::limits_support::{server, until};
+use crate::harness::{Client, PATIENCE, Server, until};
+use crate::limits_support::server;
 
 /// A connection with half a request.
 async fn half(server: &Server) -> TcpStream {
@@ -79,7 +79,7 @@ async fn downloads_do_not_make_room() {
     // Each that comes now makes one go, the oldest first.
     let _late: Vec<TcpStream> = join_all((0..8).map(|_| half(&server))).await;
     let shed = || server.app.throttle.metrics().handshakes_shed.get();
-    until("some have made room", || shed() >= 4).await;
+    until("some have made room", async || shed() >= 4).await;
     let mut rest = Vec::new();
     timeout(PATIENCE, reader.read_to_end(&mut rest)).await.expect("in time").expect("it is not cut");
     assert_eq!(begun + rest.len(), length);

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use rand::Rng;
 use rand::rngs::StdRng;
 use ruang::ids::InstanceId;
-use ruang::log::embedded::{DiskHook, EmbeddedLog, Options};
+use ruang::log::embedded::{EmbeddedLog, Options};
 use ruang::log::memory::MemoryLog;
 use ruang::log::record::Kind;
 use ruang::log::{Batch, Head, Log, LogError};
@@ -187,18 +187,7 @@ async fn an_embedded_log_follows_the_model() {
     let (_, random) = seeded();
     let now_ms = Arc::new(AtomicU64::new(0));
     let dir = tempfile::tempdir().unwrap();
-    let fuse = Arc::new(AtomicU64::new(u64::MAX));
-    let disk: DiskHook = Arc::new({
-        let fuse = Arc::clone(&fuse);
-        move |_| {
-            let left = fuse.load(Ordering::SeqCst);
-            if left == u64::MAX {
-                return Ok(());
-            }
-            fuse.store(left.checked_sub(1).unwrap_or(u64::MAX), Ordering::SeqCst);
-            if left == 0 { Err(std::io::ErrorKind::Other.into()) } else { Ok(()) }
-        }
-    });
+    let (fuse, disk) = fuse();
     let options = Options {
         clock: clock(&now_ms),
         disk: Some(disk),

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use rand::Rng;
 use ruang::ids::InstanceId;
-use ruang::log::embedded::{DiskHook, EmbeddedLog, Options};
+use ruang::log::embedded::{EmbeddedLog, Options};
 use ruang::log::memory::MemoryLog;
 use ruang::log::{Log, LogError};
 
@@ -43,18 +43,7 @@ async fn an_embedded_log_follows_a_memory_log() {
     let (_, random) = seeded();
     let now_ms = Arc::new(AtomicU64::new(1_000));
     let dir = tempfile::tempdir().unwrap();
-    let fuse = Arc::new(AtomicU64::new(u64::MAX));
-    let disk: DiskHook = Arc::new({
-        let fuse = Arc::clone(&fuse);
-        move |_| {
-            let left = fuse.load(Ordering::SeqCst);
-            if left == u64::MAX {
-                return Ok(());
-            }
-            fuse.store(left.checked_sub(1).unwrap_or(u64::MAX), Ordering::SeqCst);
-            if left == 0 { Err(std::io::ErrorKind::Other.into()) } else { Ok(()) }
-        }
-    });
+    let (fuse, disk) = fuse();
     let options = Options {
         clock: clock(&now_ms),
         disk: Some(disk),

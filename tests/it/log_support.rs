@@ -10,7 +10,7 @@ use bytes::Bytes;
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
 use ruang::ids::{Generation, InstanceId, Position, RoomName, SessionId};
 use ruang::log::clock::Clock;
-use ruang::log::embedded::{EmbeddedLog, Options};
+use ruang::log::embedded::{DiskHook, EmbeddedLog, Options};
 use ruang::log::memory::{Damage, Faults, MemoryLog};
 use ruang::log::record::{Kind, Metadata, Record, Role, RoomKind, StoredRecord, genesis_update};
 use ruang::log::{Adopted, Adoption, Appended, Batch, Head, Log, LogError, UploadId};
@@ -133,6 +133,23 @@ pub fn rewrite_value(dir: &Path, room: &RoomName, seq: u64, change: impl FnOnce(
         log.insert((number, seq), value.as_slice()).unwrap();
     }
     transaction.commit().unwrap();
+}
+
+/// A disk that fails once, after as many operations as are put into the fuse; never while that is `u64::MAX`.
+pub fn fuse() -> (Arc<AtomicU64>, DiskHook) {
+    let fuse = Arc::new(AtomicU64::new(u64::MAX));
+    let disk: DiskHook = Arc::new({
+        let fuse = Arc::clone(&fuse);
+        move |_| {
+            let left = fuse.load(Ordering::SeqCst);
+            if left == u64::MAX {
+                return Ok(());
+            }
+            fuse.store(left.checked_sub(1).unwrap_or(u64::MAX), Ordering::SeqCst);
+            if left == 0 { Err(std::io::ErrorKind::Other.into()) } else { Ok(()) }
+        }
+    });
+    (fuse, disk)
 }
 
 pub fn room(name: &str) -> RoomName {

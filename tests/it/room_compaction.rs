@@ -53,12 +53,7 @@ impl Store {
     }
 
     async fn until(&self, what: &str, done: impl Fn(&Server) -> bool) {
-        let waited = tokio::time::timeout(crate::harness::PATIENCE, async {
-            while !done(&self.server) {
-                tokio::time::sleep(Duration::from_millis(5)).await;
-            }
-        });
-        waited.await.unwrap_or_else(|_| panic!("waited for {what}"));
+        crate::harness::until(what, async || done(&self.server)).await;
     }
 }
 

@@ -68,11 +68,7 @@ impl Watched {
 
     async fn kinds(&self, name: &RoomName) -> Vec<Kind> {
         let records = self.inner.read(name, 0, 1_000).await.unwrap();
-        let kind = |stored: &StoredRecord| match stored {
-            StoredRecord::Intact { record, .. } => record.kind(),
-            StoredRecord::Damaged { position, why } => panic!("{position}: {why}"),
-        };
-        records.iter().map(kind).collect()
+        crate::harness::kinds_of(&records)
     }
 }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 use ruang::log::redis::{RedisLog, RedisOpenError, RedisOptions};
 use ruang::log::{Durability, Log, LogError, UploadId};
 
+use crate::harness::until;
 use crate::log_support::{append, batch, room, texts};
 use crate::rig::single::{FSYNC, Single};
 use crate::rig::store::adopt_at;
@@ -29,16 +30,6 @@ async fn durability_is_what_redis_is_set_to() {
 /// Looks at the settings all the time.
 fn often() -> RedisOptions {
     RedisOptions { watch: Duration::from_millis(20), ..RedisOptions::default() }
-}
-
-async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
-    for _ in 0..600 {
-        if is_so().await {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-    panic!("not within 30 s: {what}");
 }
 
 /// [L84] A setting that is changed under a running log changes what it says of itself, in both directions.

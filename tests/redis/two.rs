@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use ruang::log::Log;
-use ruang::log::record::{Kind, StoredRecord};
+use ruang::log::record::Kind;
 use ruang::wire::y_websocket;
 use tokio::time::{Instant, sleep};
 
-use crate::harness::{Client, PATIENCE, Server};
+use crate::harness::{Client, PATIENCE, Server, kinds_of};
 use crate::traffic::open;
 
 /// Longer than the longest wait of an instance between two tries, and than an answer may take.
@@ -228,9 +228,5 @@ pub async fn kinds(store: &str) -> Vec<Kind> {
         }
         sleep(Duration::from_millis(50)).await;
     };
-    let kind = |stored: StoredRecord| match stored {
-        StoredRecord::Intact { record, .. } => record.kind(),
-        StoredRecord::Damaged { position, why } => panic!("{position}: {why}"),
-    };
-    records.into_iter().map(kind).collect()
+    kinds_of(&records)
 }

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use yrs::{Doc, ReadTxn, Transact};
 
 use super::world::{Page, World, card, remove, set};
-use crate::harness::Client;
+use crate::harness::{Client, until};
 
 /// Two batches at once, of which that of the instance `first` is stored first. Both are judged before either is stored.
 pub async fn at_once(world: &World, first: usize, edits: impl AsyncFnOnce()) {
@@ -104,7 +104,7 @@ async fn an_id_that_is_taken_elsewhere_is_refused() {
     let mut mallory = world.page_with(1, ("mallory", "editor"), forger).await;
     mallory.edit(set("itemPositions", "z", 666)).await;
     let counted = || world.servers[1].app.rooms.metrics().owners.updates_foreign.get();
-    super::world::until("a count of what is foreign", || counted() == 1).await;
+    until("a count of what is foreign", async || counted() == 1).await;
     // And without.
     let mut other = world.page_as(1, ("mallory", "editor"), 78).await;
     other.client.doc = Doc::with_client_id(77);

@@ -22,7 +22,7 @@ use yrs::{
 };
 
 use crate::auth_support::{auth, claims, public_key, room, token};
-use crate::harness::{Client, PATIENCE, Server};
+use crate::harness::{Client, PATIENCE, Server, until};
 use crate::rig::process::RedisProcess;
 use crate::rig::proxy::{Fault, Proxy};
 use crate::traffic::open;
@@ -113,7 +113,7 @@ impl World {
 
     /// The instance has judged something, and sent it to the log.
     pub async fn until_sent(&self, at: usize, before: u64) {
-        until("an append", || self.appends(at) > before).await;
+        until("an append", async || self.appends(at) > before).await;
     }
 
     pub async fn newest(&self) -> u64 {
@@ -185,14 +185,6 @@ impl World {
             assert_eq!((metrics.rooms_failed.get(), metrics.records_set_aside.get()), (0, 0));
             server.stop().await;
         }
-    }
-}
-
-pub async fn until(what: &str, holds: impl Fn() -> bool) {
-    let began = Instant::now();
-    while !holds() {
-        assert!(began.elapsed() < PATIENCE, "waited in vain for {what}");
-        sleep(Duration::from_millis(2)).await;
     }
 }
 
