@@ -6,7 +6,7 @@ use super::rules::{Kept, Mended};
 use super::{Judged, State, Submission, SubmitError};
 use crate::gate::{self, Dropped, ParsedUpdate, Refusal, Remainder};
 use crate::generation::Brings;
-use crate::log::record::{Kind, Metadata, Record, Role};
+use crate::log::record::{Kind, Metadata, Record};
 use crate::room::fan_out::Author;
 use crate::session::Permit;
 
@@ -130,17 +130,7 @@ impl State {
 
     /// What a record says that nobody but the server has written.
     pub(super) fn own_metadata(&self, batch: u64, admitted_ms: u64) -> Metadata {
-        Metadata {
-            user: None,
-            session: None,
-            instance: self.instance,
-            role: Role::Server,
-            batch,
-            claims: Vec::new(),
-            relayed_by: None,
-            room_kind: self.authors.kind,
-            admitted_ms,
-        }
+        Metadata::by_server(self.instance, batch, self.authors.kind, admitted_ms)
     }
 
     fn join_batch(&mut self, record: Record, mended: Mended, submission: &Submission) {
