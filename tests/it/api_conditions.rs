@@ -45,8 +45,7 @@ async fn all_increment(addresses: Vec<SocketAddr>) -> u32 {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn counting_together_loses_nothing() {
     let world = World::start().await;
-    let mut ann = world.server.connect_for_acks("r").await;
-    ann.sync().await;
+    let mut ann = world.server.join_for_acks("r").await;
     let counting = tokio::spawn(all_increment(vec![world.server.address; 20]));
     for n in 0..50 {
         ann.set(&format!("a{n}"), "x").await;

@@ -32,8 +32,7 @@ fn get(doc: &Doc, key: &str) -> Option<String> {
 async fn nothing_is_read_before_it_is_stored() {
     let world = World::start().await;
     let other = Server::start(Arc::clone(&world.log)).await;
-    let mut ann = world.server.connect_for_acks("r").await;
-    ann.sync().await;
+    let mut ann = world.server.join_for_acks("r").await;
     let held = world.faults.hold_appends();
     ann.set("k", "v").await;
     held.arrived(1).await;

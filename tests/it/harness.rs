@@ -147,6 +147,13 @@ impl Server {
         client.sync().await;
         client
     }
+
+    /// A client that has synced and speaks `ruang.v1`.
+    pub async fn join_for_acks(&self, room: &str) -> Client {
+        let mut client = self.connect_for_acks(room).await;
+        client.sync().await;
+        client
+    }
 }
 
 /// One client: a socket and a document.

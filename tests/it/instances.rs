@@ -45,6 +45,15 @@ impl Pair {
         self.two.stop().await;
     }
 
+    /// Waits until room `r` has so many records.
+    async fn until_stored(&self, count: u64) {
+        let (began, name) = (Instant::now(), "r".parse().unwrap());
+        while self.log.open(&name).await.unwrap().is_none_or(|head| head.last.seq < count) {
+            assert!(began.elapsed() < PATIENCE, "record {count} is not stored");
+            sleep(Duration::from_millis(5)).await;
+        }
+    }
+
     async fn kinds(&self, room: &str) -> Vec<Kind> {
         let records = self.log.read(&room.parse().unwrap(), 0, 10_000).await.unwrap();
         kinds_of(&records)
@@ -65,8 +74,7 @@ async fn same(one: &mut Client, two: &mut Client) {
 #[tokio::test]
 async fn edits_go_both_ways() {
     let pair = Pair::start().await;
-    let mut ann = pair.one.connect_for_acks("r").await;
-    ann.sync().await;
+    let mut ann = pair.one.join_for_acks("r").await;
     let mut bob = pair.two.join("r").await;
     ann.set("ann", "1").await;
     bob.until_set("ann", "1").await;
@@ -150,8 +158,7 @@ async fn a_bad_bus_delays_and_loses_nothing() {
 #[tokio::test]
 async fn the_bus_commits_when_it_is_faster() {
     let pair = Pair::start().await;
-    let mut ann = pair.one.connect_for_acks("r").await;
-    ann.sync().await;
+    let mut ann = pair.one.join_for_acks("r").await;
     let mut bob = pair.two.join("r").await;
     let stalled = pair.faults.stall_replies();
     ann.set("k", "v").await;
@@ -316,22 +323,13 @@ async fn an_instance_that_is_late_sends_nobody_away_for_good() {
     let mut old = pair.two.join("r").await;
     old.set("old", "x").await;
     old.until_set("old", "x").await;
-    let stored = async |count: u64| {
-        let began = Instant::now();
-        let name = "r".parse().unwrap();
-        while pair.log.open(&name).await.unwrap().is_none_or(|head| head.last.seq < count) {
-            assert!(began.elapsed() < PATIENCE, "record {count} is not stored");
-            sleep(Duration::from_millis(5)).await;
-        }
-    };
-    stored(2).await;
+    pair.until_stored(2).await;
     pair.faults.on_bus(|_: &Heard| Fate::Lost);
     assert!(pair.log.delete(&"r".parse().unwrap()).await.unwrap());
-    let mut new = pair.one.connect_for_acks("r").await;
-    new.sync().await;
+    let mut new = pair.one.join_for_acks("r").await;
     new.set("new", "y").await;
     new.until_acked().await.unwrap();
-    stored(2).await;
+    pair.until_stored(2).await;
 
     let url = pair.two.url("r");
     new.reconnect(&url, Some("ruang.v1")).await;

@@ -10,15 +10,6 @@ use tokio::time::{Instant, sleep};
 use crate::harness::{Client, PATIENCE, Server};
 use crate::{Pair, same};
 
-/// Waits until a room has so many records.
-async fn stored(pair: &Pair, count: u64) {
-    let (began, name) = (Instant::now(), "r".parse().unwrap());
-    while pair.log.open(&name).await.unwrap().is_none_or(|head| head.last.seq < count) {
-        assert!(began.elapsed() < PATIENCE, "record {count} is not stored");
-        sleep(Duration::from_millis(5)).await;
-    }
-}
-
 /// Loses the newest records. What is stored from here on has other times than they had, as it has in a store that fails
 /// over in no less than a millisecond.
 async fn fall_back(pair: &Pair, last: u64) {
@@ -49,18 +40,16 @@ async fn all_same(pair: &Pair, people: &mut [&mut Client]) {
 async fn a_page_that_others_have_overtaken_is_not_gone_on_with() {
     let pair = Pair::start().await;
     let third = Server::start(Arc::clone(&pair.log)).await;
-    let mut ann = pair.one.connect_for_acks("r").await;
-    ann.sync().await;
+    let mut ann = pair.one.join_for_acks("r").await;
     let mut bob = pair.two.join("r").await;
-    let mut carl = third.connect_for_acks("r").await;
-    carl.sync().await;
+    let mut carl = third.join_for_acks("r").await;
     ann.set("a", "1").await;
     bob.until_set("a", "1").await;
     carl.until_set("a", "1").await;
 
     pair.faults.on_bus(|_: &Heard| Fate::Lost);
     bob.set("b", "1").await;
-    stored(&pair, 3).await;
+    pair.until_stored(3).await;
     let held = pair.faults.hold_reads();
     println!("the instances of Ann and of Carl know two records, and begin to read the third");
     pair.faults.check_heads();
@@ -94,15 +83,14 @@ async fn a_page_that_others_have_overtaken_is_not_gone_on_with() {
 #[tokio::test]
 async fn a_batch_that_is_lost_behind_what_is_not_read_yet_is_not_waited_for() {
     let pair = Pair::start().await;
-    let mut ann = pair.one.connect_for_acks("r").await;
-    ann.sync().await;
+    let mut ann = pair.one.join_for_acks("r").await;
     let mut bob = pair.two.join("r").await;
     ann.set("a", "1").await;
     bob.until_set("a", "1").await;
 
     pair.faults.on_bus(|_: &Heard| Fate::Lost);
     bob.set("b", "1").await;
-    stored(&pair, 3).await;
+    pair.until_stored(3).await;
     let held = pair.faults.hold_reads();
     ann.set("a", "2").await;
     println!("it stands behind Bob's edit, which Ann's instance has to read first");
@@ -128,17 +116,17 @@ async fn a_life_that_began_behind_a_deletion_is_healed() {
     pair.faults.on_bus(|_: &Heard| Fate::Lost);
     let mut ann = pair.one.join("r").await;
     ann.set("a", "1").await;
-    stored(&pair, 2).await;
+    pair.until_stored(2).await;
     let name = "r".parse().unwrap();
     assert!(pair.log.delete(&name).await.unwrap());
     sleep(Duration::from_millis(5)).await;
     bob.set("b", "1").await;
-    stored(&pair, 2).await;
+    pair.until_stored(2).await;
     bob.until_set("b", "1").await;
 
     pair.faults.forget_room(&name);
     bob.set("b", "2").await;
-    stored(&pair, 3).await;
+    pair.until_stored(3).await;
     assert_eq!(pair.two.app.rooms.metrics().rooms_healed.get(), 1);
     let mut newcomer = pair.two.join("r").await;
     newcomer.until_set("b", "2").await;

@@ -97,8 +97,7 @@ async fn every_way_to_make_a_room_takes_the_rule() {
     let options = RoomsOptions { boards: boards(&["retro"]), ..RoomsOptions::default() };
     let server = Server::start_with(memory(), options).await;
     for (name, kind) in [("retro-socket", "board"), ("socket", "free")] {
-        let mut client = server.connect_for_acks(name).await;
-        client.sync().await;
+        let mut client = server.join_for_acks(name).await;
         client.until("the ack of nothing", |client| client.acked == 1).await;
         assert_eq!(about(&server, name, "").await["kind"], Value::Null, "nothing is stored");
         client.set("k", "v").await;
@@ -170,8 +169,7 @@ async fn another_life_is_another_choice() {
         let (log, _) = MemoryLog::with_clock(Arc::new(move || clock.load(Ordering::SeqCst)));
         let log: Arc<dyn Log> = Arc::new(log);
         let maker = Server::start_with(Arc::clone(&log), unloading(Boards::all())).await;
-        let mut page = maker.connect_for_acks("r").await;
-        page.sync().await;
+        let mut page = maker.join_for_acks("r").await;
         page.set("k", "v").await;
         page.until("the acks", |page| page.acked == 2).await;
         let doc = page.crash();

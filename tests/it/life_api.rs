@@ -22,8 +22,7 @@ async fn a_room_is_described() {
     let (status, body) = request(server.address, "GET", path).await;
     assert_eq!((status, body["error"]["code"].as_str()), (404, Some("no_such_room")));
 
-    let mut author = server.connect_for_acks("team/r%C3%A9tro%201").await;
-    author.sync().await;
+    let mut author = server.join_for_acks("team/r%C3%A9tro%201").await;
     let (status, body) = request(server.address, "GET", path).await;
     assert_eq!((status, &body["exists"], &body["sessions"]), (200, &false.into(), &1.into()), "{body}");
     author.set("k", "v").await;

@@ -60,8 +60,7 @@ async fn nothing_of_the_old_life_is_seen_again() {
     assert_eq!(log.open(&name).await.unwrap(), None);
     assert!(log.tombstone(&name).await.unwrap().is_some());
 
-    let mut newcomer = server.connect_for_acks("a%2Fboard").await;
-    newcomer.sync().await;
+    let mut newcomer = server.join_for_acks("a%2Fboard").await;
     newcomer.set("new", "life").await;
     newcomer.until("the ack", |newcomer| newcomer.acked == 2).await;
     for closed in join_all(writing).await {
@@ -96,8 +95,7 @@ fn keys(client: &Client) -> Vec<String> {
 #[tokio::test]
 async fn what_is_under_way_is_decided_first() {
     let (server, log, faults) = server().await;
-    let mut author = server.connect_for_acks("r").await;
-    author.sync().await;
+    let mut author = server.join_for_acks("r").await;
     author.set("a", "1").await;
     author.until("two acks", |author| author.acked == 2).await;
     let held = faults.hold_appends();
@@ -174,8 +172,7 @@ async fn a_first_batch_is_not_tried_behind_the_back() {
 #[tokio::test]
 async fn a_deletion_that_fails_changes_nothing() {
     let (server, _, faults) = server().await;
-    let mut author = server.connect_for_acks("r").await;
-    author.sync().await;
+    let mut author = server.join_for_acks("r").await;
     author.set("k", "v").await;
     author.until("two acks", |author| author.acked == 2).await;
     faults.fail_change(0, LogError::Fatal("a test".to_owned()));

@@ -115,8 +115,7 @@ async fn sessions_are_warned() {
     let mut options = clocks.options();
     options.ttl = Some(Duration::from_millis(40 * MINUTE));
     let server = Server::start_with(Arc::new(log), options).await;
-    let mut speaker = server.connect_for_acks("r").await;
-    speaker.sync().await;
+    let mut speaker = server.join_for_acks("r").await;
     speaker.set("k", "v").await;
     let mut plain = server.join("r").await;
     let mut silent = server.connect_for_acks("r").await;

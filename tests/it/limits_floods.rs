@@ -111,8 +111,7 @@ async fn the_first_step2_is_exempt() {
 async fn a_drag_that_was_held_back_is_not_punished() {
     let server = server(Limits::default()).await;
     let mut watcher = server.join("r").await;
-    let mut dragger = server.connect_for_acks("r").await;
-    dragger.sync().await;
+    let mut dragger = server.join_for_acks("r").await;
     for step in 0..30 * 60 {
         dragger.set("card", &step.to_string()).await;
         dragger.send(presence(7, step + 1, 60)).await;

@@ -69,8 +69,7 @@ use ruang::wire::y_websocket;
 async fn nothing_is_shown_or_acked_before_it_is_stored() {
     let (log, faults) = MemoryLog::with_faults();
     let server = Server::start(Arc::new(log)).await;
-    let mut author = server.connect_for_acks("r").await;
-    author.sync().await;
+    let mut author = server.join_for_acks("r").await;
     author.set("before", "1").await;
     author.until("both acks", |author| author.acked == 2).await;
     let mut watcher = server.join("r").await;

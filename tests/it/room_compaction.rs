@@ -46,8 +46,7 @@ impl Store {
     }
 
     async fn author(&self) -> Client {
-        let mut author = self.server.connect_for_acks("r").await;
-        author.sync().await;
+        let mut author = self.server.join_for_acks("r").await;
         author.until("the ack of its Step2", |author| author.acked == 1).await;
         author
     }

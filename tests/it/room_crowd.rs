@@ -21,8 +21,7 @@ async fn a_crowd_stores_in_few_batches() {
     let log: Arc<dyn Log> = Arc::new(MemoryLog::new());
     let server = Server::start(Arc::clone(&log)).await;
     let mut crowd = join_all((0..ROUND_SESSIONS_MIN).map(|_| server.join("r"))).await;
-    let mut author = server.connect_for_acks("r").await;
-    author.sync().await;
+    let mut author = server.join_for_acks("r").await;
     let began = Instant::now();
     for n in 0..EDITS {
         author.set(&format!("k{n}"), "v").await;

@@ -145,8 +145,7 @@ async fn a_panic_ends_the_sessions_of_its_room_only() {
 async fn a_panic_while_loading_refuses_joins_for_now() {
     let log = Fragile::new("bad");
     let first = Server::start(Arc::clone(&log) as Arc<dyn Log>).await;
-    let mut author = first.connect_for_acks("bad").await;
-    author.sync().await;
+    let mut author = first.join_for_acks("bad").await;
     author.set("k", "v").await;
     author.until("the acks", |author| author.acked == 2).await;
 
@@ -193,8 +192,7 @@ async fn nothing_is_acked_over_a_refused_batch() {
     let server = Server::start(Arc::new(log)).await;
     for round in 0..10_u64 {
         let room = format!("r{round}");
-        let mut author = server.connect_for_acks(&room).await;
-        author.sync().await;
+        let mut author = server.join_for_acks(&room).await;
         author.until("the ack of the Step2", |author| author.acked == 1).await;
         faults.delay_appends(Duration::from_millis(round % 3));
         faults.fail_appends(1, LogError::Fatal("never".into()));

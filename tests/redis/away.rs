@@ -239,8 +239,7 @@ async fn after_the_patience_people_come_back_later() {
     let redis = RedisProcess::alone(&[]);
     let patience = RoomsOptions { store_patience: Duration::from_secs(2), ..RoomsOptions::default() };
     let server = Server::start_with(open(&redis.url()).await, patience).await;
-    let mut ann = server.connect_for_acks("r").await;
-    ann.sync().await;
+    let mut ann = server.join_for_acks("r").await;
     ann.set("before", "x").await;
     ann.until_acked().await.unwrap();
     redis.freeze(true);
@@ -384,8 +383,7 @@ async fn a_room_that_redis_refuses_for_good_is_left_alone() {
         people.ann.set(what, "x").await;
         assert_eq!(people.ann.until_closed().await, Some(1013), "{what}");
         if what == "WRONGTYPE" {
-            let mut other = people.one.connect_for_acks("other").await;
-            other.sync().await;
+            let mut other = people.one.join_for_acks("other").await;
             other.set("a", "x").await;
             other.until_acked().await.unwrap();
         }

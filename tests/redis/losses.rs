@@ -40,8 +40,7 @@ async fn a_log_that_others_have_written_on_is_healed() {
         redis.kill();
         redis.restart();
         let third = Server::start(open(&redis.url()).await).await;
-        let mut carl = third.connect_for_acks("r").await;
-        carl.sync().await;
+        let mut carl = third.join_for_acks("r").await;
         assert_eq!(carl.get("lost-1"), None, "it is lost");
         for n in 0..written {
             carl.set(&format!("carl-{n}"), "x").await;

@@ -99,8 +99,7 @@ async fn a_record_that_must_be_understood_ends_the_room_here() {
     assert_eq!(people.ann.until_closed().await, Some(1013), "it cannot be opened here");
     assert_eq!(redis.ask::<u64>(&["XLEN", LOG]), before);
     println!("other rooms of the same instances are well");
-    let mut other = people.one.connect_for_acks("other").await;
-    other.sync().await;
+    let mut other = people.one.join_for_acks("other").await;
     other.set("a", "x").await;
     other.until_acked().await.unwrap();
 }
