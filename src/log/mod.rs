@@ -19,7 +19,6 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 
-pub use crate::clock;
 use crate::ids::{InstanceId, Position, RoomName};
 use bus::{Epoch, Follower, Seen, Whisper};
 pub use notes::Note;

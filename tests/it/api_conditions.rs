@@ -3,8 +3,8 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use ruang::clock::system_clock;
 use ruang::log::Log;
-use ruang::log::clock::system_clock;
 use ruang::log::memory::MemoryLog;
 use serde_json::{Value, json};
 

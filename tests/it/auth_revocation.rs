@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ruang::auth::{Auth, AuthError, Revocation, Target, keeper};
+use ruang::clock::system_clock;
 use ruang::http::admin::listener::{Credential, router};
 use ruang::ids::InstanceId;
 use ruang::limits::REVOCATIONS_LOOK_MS;
-use ruang::log::clock::system_clock;
 use ruang::log::embedded::EmbeddedLog;
 use ruang::log::memory::MemoryLog;
 use ruang::log::{Log, LogError};

@@ -86,7 +86,7 @@ async fn everyone_who_wrote_or_is_here_takes_part() {
 /// that is left of what they wrote.
 #[tokio::test]
 async fn writers_are_known_from_the_log_and_from_snapshots() {
-    let (log, _) = MemoryLog::for_instances(ruang::log::clock::system_clock());
+    let (log, _) = MemoryLog::for_instances(ruang::clock::system_clock());
     let log: Arc<dyn Log> = Arc::new(log);
     let boards = Boards::on(Arc::clone(&log)).await;
     for user in ["ann", "bob", "fay"] {

@@ -18,8 +18,8 @@ use std::time::Duration;
 
 use auth_support::{auth, claims, public_key, request, room, token};
 use harness::{Client, PATIENCE, Server, kinds_of};
+use ruang::clock::system_clock;
 use ruang::limits::{BOARD_BROKEN_MAX, EXACT_TRIES_MAX};
-use ruang::log::clock::system_clock;
 use ruang::log::memory::{Faults, MemoryLog};
 use ruang::log::record::Kind;
 use ruang::log::{Log, LogError};

@@ -32,7 +32,7 @@ use ruang::auth::Auth;
 use ruang::board::edit::Edit;
 use ruang::board::view::view;
 use ruang::caller::Caller;
-use ruang::log::clock::system_clock;
+use ruang::clock::system_clock;
 use ruang::log::embedded::EmbeddedLog;
 use ruang::log::memory::MemoryLog;
 use ruang::log::record::{Kind, Metadata, Record};

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use ruang::clock::Clock;
 use ruang::history::{self, CompactError, Outcome, Range, Retention, Start};
 use ruang::ids::InstanceId;
-use ruang::log::clock::Clock;
 use ruang::log::embedded::EmbeddedLog;
 use ruang::log::memory::{Damage, MemoryLog};
 use ruang::log::{Head, Log, LogError};

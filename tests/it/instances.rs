@@ -15,8 +15,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use harness::{Client, PATIENCE, Server, kinds_of};
+use ruang::clock::system_clock;
 use ruang::log::bus::Heard;
-use ruang::log::clock::system_clock;
 use ruang::log::memory::{Fate, Faults, MemoryLog};
 use ruang::log::record::Kind;
 use ruang::log::{Log, LogError};

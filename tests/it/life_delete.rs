@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use ruang::log::clock::system_clock;
+use ruang::clock::system_clock;
 use ruang::log::memory::{Faults, MemoryLog};
 use ruang::log::{Log, LogError};
 use ruang::room::RoomsOptions;

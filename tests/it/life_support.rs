@@ -7,10 +7,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
+use ruang::clock::Clock;
 use ruang::gate::Source;
 use ruang::ids::{InstanceId, RoomName};
 use ruang::life::{Clocks, LifeOptions};
-use ruang::log::clock::Clock;
 use ruang::log::{Head, Log};
 use ruang::room::{Entry, Member, Outlet, Rooms, RoomsOptions};
 use ruang::session::Permit;

@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ruang::caller::Caller;
+use ruang::clock::system_clock;
 use ruang::gate::Source;
 use ruang::log::bus::Heard;
-use ruang::log::clock::system_clock;
 use ruang::log::memory::{Fate, MemoryLog};
 use ruang::log::{Log, LogError};
 use ruang::room::outside::{Edit, Part};

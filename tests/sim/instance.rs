@@ -5,11 +5,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use ruang::clock::Clock;
 use ruang::history::Retention;
 use ruang::ids::{InstanceId, RoomName};
 use ruang::life::{Clocks, LifeOptions};
 use ruang::log::Log;
-use ruang::log::clock::Clock;
 use ruang::room::{Rooms, RoomsOptions};
 use ruang::telemetry::Metrics;
 use tokio::runtime::{Builder, Runtime};
