@@ -33,7 +33,7 @@ pub struct Dropped {
     pub unknown_blocks: u64,
     /// Ids in delete ranges of blocks that are not known.
     pub unknown_deletes: u64,
-    /// New blocks of clients that the sender may not write as ([`Gate::admit_without`]).
+    /// New blocks of clients that the sender may not write as ([`Gate::admit_without`](super::Gate::admit_without)).
     pub foreign_blocks: u64,
 }
 
@@ -61,7 +61,7 @@ pub struct Remainder {
     /// Steps that integrating its blocks can take, at most: each passes a block that stands between
     /// the neighbours of another.
     pub steps: u64,
-    /// It names new blocks as deleted that their author holds alive ([`Gate::admit_rewritten`]): the author has to get it
+    /// It names new blocks as deleted that their author holds alive ([`Gate::admit_rewritten`](super::Gate::admit_rewritten)): the author has to get it
     /// too.
     pub turned: bool,
 }
