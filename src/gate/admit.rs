@@ -223,6 +223,7 @@ impl<'g, 'u> Judgement<'g, 'u> {
         if wide {
             placed.len = len - 1;
             self.take_in(&placed, What::Deleted)?;
+            self.cursors[part].known = known + len - 1; // taken back too if the other half is refused
             let last = Id { client, clock: known + len - 2 };
             let id = Id { client, clock: known + len - 1 };
             placed = Placed { id, len: 1, origin: Some(last), first: false, ..placed };
@@ -248,7 +249,7 @@ impl<'g, 'u> Judgement<'g, 'u> {
         } else {
             cursor.part.copy(at);
         }
-        cursor.known += len;
+        cursor.known = known + len;
         cursor.pass(&block, end);
         Ok(Step::Passed)
     }

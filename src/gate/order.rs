@@ -349,7 +349,9 @@ impl Order {
             match change {
                 Change::Extended(end) => {
                     if let Some((_, slot)) = self.find(end) {
-                        self.entries[slot as usize].tag -= 1;
+                        let entry = &mut self.entries[slot as usize];
+                        debug_assert!(entry.tag & 0xff > 1, "two became one");
+                        entry.tag -= u32::from(entry.tag & 0xff > 1); // it must never become garbage
                     }
                 }
                 Change::Split { slot, piece, tag } => self.join(slot, piece, tag),

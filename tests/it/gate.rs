@@ -402,3 +402,22 @@ fn the_newest_edits_of_an_update_are_remembered() {
     println!("{contradicted} of the newest 100 are remembered");
     assert_eq!(contradicted, ruang::limits::RECENT_EDITS_MAX as u64);
 }
+
+/// [G11] Two values under one key are judged one after the other. If only the second is too much, nothing of the first stays.
+#[test]
+fn half_a_set_of_a_key_is_taken_back() {
+    const LAID: usize = 200_000;
+    let mut gate = Gate::new();
+    let heap = (0..LAID).fold(Blocks::of(1, 0), |all, _| all.one(At::Key("m", "k")));
+    gate.admit(&blocks(heap), Source::Record).unwrap();
+    let before = (gate.state_vector(), gate.deleted(), gate.runs());
+    let two = blocks(Blocks::of(2, 0).block(At::Key("m", "k"), 8, &[2, 126, 126]));
+    assert_eq!(gate.admit(&two, Source::Update), Err(Refusal::OrderUnknown));
+    println!(
+        "{LAID} sets of a key; of two more values the second was too much: client 2 has {} clocks",
+        gate.known(2)
+    );
+    assert_eq!((gate.state_vector(), gate.deleted(), gate.runs()), before);
+    let whole = gate.admit(&two, Source::Record).unwrap().remainder.unwrap();
+    assert_eq!(whole.receipt.blocks, [(2, 0, 2)]);
+}

@@ -70,10 +70,15 @@ impl Order {
         piece
     }
 
-    /// Undoes the newest cut of an entry, whose tag was `tag`.
+    /// Undoes the newest cut of an entry, whose tag was `tag`. The rest of it may be truncated: then what had made the two one is
+    /// taken back next.
     pub(super) fn join(&mut self, slot: u32, piece: u32, tag: u32) {
         let rest = self.entries[piece as usize];
-        let Some((at, _)) = self.find(Place { client: rest.client(), clock: rest.clock }) else { return };
+        let found = self.find(Place { client: rest.client(), clock: rest.clock });
+        let Some((at, _)) = found.filter(|&(_, found)| found == piece) else {
+            self.entries[slot as usize].tag = tag;
+            return;
+        };
         self.clients[rest.client() as usize].slots.remove(at);
         if let Some(next) = self.entries.get_mut(rest.next as usize) {
             next.prev = slot;

@@ -145,7 +145,9 @@ fn the_order_is_that_of_the_engine() {
         for turn in 0..150 {
             let author = &authors[random.below(authors.len())];
             if random.below(3) > 0 {
-                let update = author.edit(&mut random);
+                // Sometimes several edits come as one update.
+                let edits: Vec<_> = (0..1 + random.below(4)).map(|_| author.edit(&mut random)).collect();
+                let update = yrs::merge_updates_v1(&edits).expect("they merge");
                 server.hear(&update);
                 for gate in [&mut kept, &mut learnt] {
                     let before = (gate.order_of("a"), gate.charges());
@@ -208,6 +210,37 @@ fn what_was_taken_back_is_not_charged_for() {
     println!("after 4,000 updates that were taken back or refused: {before:?}");
     let next = gate.admit(&longer, Source::Update).expect("honest work").remainder.expect("it is new");
     assert_eq!(next.steps, 0);
+}
+
+/// [G11] Somebody types a letter behind the first one of a room, goes back, and types another one in between. That is taken back,
+/// as a board does with what breaks a rule, or refused with what comes behind it: the first letter is what it was.
+#[test]
+fn an_entry_that_grew_and_was_cut_is_what_it_was() {
+    let first: &[u8] = &[1, 1, 1, 0, 4, 1, 1, b't', 1, b'x', 0];
+    let typed: [&[u8]; 2] = [&[0x84, 1, 0, 1, b'y'], &[0xc4, 1, 0, 1, 1, 1, b'z']];
+    let edit = [&[1, 2, 1, 1][..], typed[0], typed[1], &[0]].concat();
+    let crossed = [&[1, 3, 1, 1][..], typed[0], typed[1], &[0xc4, 1, 0, 1, 0, 1, b'!'], &[0]].concat();
+    for is_first_in_flight in [false, true] {
+        let mut gate = Gate { walks: Walks::ordered(), ..Gate::new() };
+        let empty = (gate.order_of("t"), gate.charges());
+        let laid = gate.admit(first, Source::Update).expect("honest work").remainder.expect("it is new");
+        let before = (gate.order_of("t"), gate.charges());
+        for turn in 0..10 {
+            let admission = gate.admit(&edit, Source::Update).expect("honest work");
+            gate.revert(&admission.remainder.expect("it is new").receipt);
+            assert_eq!((gate.order_of("t"), gate.charges()), before, "turn {turn}, taken back");
+            gate.admit(&crossed, Source::Update).expect_err("crossed");
+            assert_eq!((gate.order_of("t"), gate.charges()), before, "turn {turn}, refused");
+        }
+        println!("after 20 turns the first letter is {:?}", before.1);
+        if is_first_in_flight {
+            gate.revert(&laid.receipt);
+            assert_eq!((gate.order_of("t"), gate.charges()), empty);
+            gate.admit(first, Source::Update).expect("honest work");
+        }
+        gate.admit(&edit, Source::Update).expect("honest work");
+        assert_eq!(gate.order_of("t"), Some(vec![(1, 0), (1, 2), (1, 1)]));
+    }
 }
 
 /// [G3, G24] A right origin that stands before the origin, both in one string, is refused where the order is known: Yjs

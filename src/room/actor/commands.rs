@@ -148,7 +148,9 @@ impl Actor {
                 // What was left out as another's would be left out again; it is asked for later.
                 let mut gap = judged.dropped.is_gap() && !judged.dropped.is_foreign();
                 let mut left_out = judged.dropped.is_foreign();
-                if gap && is_answer && !self.state_mut().note_gap_in_answer(session, !judged.is_new) {
+                if is_answer && !judged.dropped.is_gap() {
+                    self.state_mut().note_whole_answer(session);
+                } else if gap && is_answer && !self.state_mut().note_gap_in_answer(session, !judged.is_new) {
                     (gap, left_out) = (false, true);
                 }
                 let told = judged.refused || gap || left_out;

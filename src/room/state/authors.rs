@@ -144,6 +144,13 @@ impl State {
         }
     }
 
+    /// A session has answered with all that it has, and nothing of it is missing.
+    pub(crate) fn note_whole_answer(&mut self, session: SessionId) {
+        if let Some(kept) = &mut self.authors.kept {
+            kept.vain.remove(&session);
+        }
+    }
+
     /// An answer of a session builds on what is not here, and has brought something new or nothing. Says whether asking again
     /// at once may help: of two answers in a row that brought nothing the second says what the first has said.
     pub(crate) fn note_gap_in_answer(&mut self, session: SessionId, is_vain: bool) -> bool {

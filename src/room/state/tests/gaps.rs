@@ -140,5 +140,13 @@ async fn a_hole_is_asked_for_when_something_was_stored() {
         assert!(!state.note_gap_in_answer(holed, true), "in vain again: not at once");
     }
     assert!(state.note_gap_in_answer(holed, false), "it has brought something: there may be more");
+    assert!(state.note_gap_in_answer(holed, true), "and then nothing: once more at once");
+    state.note_whole_answer(holed);
+    let edit =
+        Submission { session: SessionId(2), ..submission(vec![1, 1, 9, 0, 4, 1, 1, b't', 1, b'x', 0]) };
+    state.submit(&edit).unwrap();
+    let appended = log.append(&room, state.next_batch().unwrap()).await.unwrap();
+    state.on_committed(&appended).unwrap();
+    assert_eq!(asked(&mut state), vec![], "the hole is filled: it is not asked any more");
     println!("asked at once after the first answer in vain, then when something was stored, once each time");
 }
