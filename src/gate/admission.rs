@@ -61,8 +61,8 @@ pub struct Remainder {
     /// Steps that integrating its blocks can take, at most: each passes a block that stands between
     /// the neighbours of another.
     pub steps: u64,
-    /// It names new blocks as deleted that their author holds alive ([`Gate::admit_rewritten`](super::Gate::admit_rewritten)): the author has to get it
-    /// too.
+    /// It names new blocks as deleted that their author holds alive
+    /// ([`Gate::admit_rewritten`](super::Gate::admit_rewritten)): the author has to get it too.
     pub turned: bool,
 }
 
